@@ -1,0 +1,159 @@
+"""The commands: ``textloom train``, ``generate``, ``evaluate``, and the same as ``scripts/*.py``.
+
+Only Hydra and pydantic are imported here; what takes seconds to import, each command imports when it runs.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from textloom.composition import check, config_directory, explain
+from textloom.config import EvaluateConfig, GenerateConfig, Section, TrainConfig
+from textloom.errors import TextloomError
+
+USER_ERROR = 2
+
+log = logging.getLogger("textloom")
+
+
+def main() -> None:
+    """The ``textloom`` command."""
+    commands = {"train": train, "generate": generate, "evaluate": evaluate}
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in commands:
+        sys.argv[:2] = [f"textloom {name}"]
+        commands[name]()
+    elif name in ("-h", "--help"):
+        print("textloom trains recurrent language models, and generates text with them.\n")
+        print("\n".join(f"  textloom {command} --help" for command in commands))
+    else:
+        _fail(f"textloom {name}: there is no such command; use one of {', '.join(commands)}")
+
+
+def train() -> None:
+    """Train a model."""
+    _run("train", _train, TrainConfig)
+
+
+def generate() -> None:
+    """Generate text."""
+    _quote_text(("run", "outputs", "prompt"))
+    _run("generate", _generate, GenerateConfig)
+
+
+def evaluate() -> None:
+    """Score a run again."""
+    _quote_text(("run", "outputs"))
+    _run("evaluate", _evaluate, EvaluateConfig)
+
+
+# --- the tasks ------------------------------------------------------------------------------------------------------
+
+
+def _train(config: DictConfig) -> float:
+    checked = check(config, TrainConfig)
+    hydra_config = HydraConfig.get()
+
+    from textloom.runs import create_run
+
+    run = create_run(Path(hydra_config.runtime.output_dir))
+    try:
+        from textloom.training.train import train
+
+        results = train(checked, run, list(hydra_config.overrides.task))
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
+        run.mark("interrupted" if interrupted else "failed", f"{type(error).__name__}: {error}")
+        raise
+    run.mark("completed")
+    _show(run.samples_file.read_text(encoding="utf-8"), results, run.directory)
+    return results["val/loss"]
+
+
+def _generate(config: DictConfig) -> None:
+    checked = check(config, GenerateConfig)
+
+    from textloom.checkpoints import load_model
+    from textloom.data.encoding import load_splits
+    from textloom.generation.generate import default_prompt, generate, window_of
+    from textloom.generation.sampling import Sampling
+    from textloom.runs import find_run
+
+    run = find_run(checked.run, Path(checked.outputs), checked.checkpoint)
+    trained, tokenizer, model = load_model(run, checked.checkpoint)
+    log.info("run: %s", run.directory)
+    prompt = checked.prompt if checked.prompt is not None else trained.samples.prompt
+    if prompt is None:
+        prompt = default_prompt(tokenizer, load_splits(run.tokens)["train"].tokens)
+    unknown = tokenizer.unknown(prompt)
+    if unknown:
+        log.warning("not in the run's vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
+    sampling = Sampling(checked.temperature, checked.top_k, checked.top_p)
+    print(generate(model, tokenizer, prompt, checked.length, sampling, window_of(trained.batching), checked.seed))
+
+
+def _evaluate(config: DictConfig) -> None:
+    checked = check(config, EvaluateConfig)
+
+    from textloom.evaluation.evaluate import evaluate_run
+    from textloom.runs import find_run
+
+    run = find_run(checked.run, Path(checked.outputs), checked.checkpoint)
+    log.info("run: %s", run.directory)
+    for name, value in evaluate_run(run, checked.checkpoint).items():
+        print(f"{name}: {value!r}")
+
+
+def _show(samples: str, results: dict[str, float], directory: Path) -> None:
+    last = samples.rstrip().rpartition("--- step ")[2].partition("---\n")[2]
+    print(f"\n{last}\n")
+    for name in ("val/loss", "val/perplexity", "val/bits_per_char", "val/accuracy", "train/targets_per_second"):
+        print(f"{name}: {results[name]:,.4f}")
+    relative = os.path.relpath(directory)
+    print(f"\nrun directory: {relative}\ngenerate text: python scripts/generate.py run={relative}")
+    print(f"watch curves:  tensorboard --logdir {Path(relative).parts[0]}")
+
+
+# --- between Hydra and the user -------------------------------------------------------------------------------------
+
+
+def _run(name: str, task: Callable[[DictConfig], object], schema: type[Section]) -> None:
+    """Compose the config and run the task; what the user can cure ends in one line and exit status 2."""
+    wants_traces = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
+    try:
+        hydra.main(config_path=str(config_directory()), config_name=name, version_base="1.3")(task)()
+    except (TextloomError, HydraException, OmegaConfBaseException) as error:
+        if wants_traces:
+            raise
+        _fail(str(error) if isinstance(error, TextloomError) else explain(error, schema))
+
+
+def _quote_text(keys: tuple[str, ...]) -> None:
+    """Let free text be typed as it is: Hydra's grammar gives commas, braces and quotes a meaning of their own."""
+    parser = OverridesParser.create()
+    for index, argument in enumerate(sys.argv[1:], start=1):
+        key, separator, value = argument.partition("=")
+        if key in keys and separator:
+            quoted = value[:1] in ("'", '"') and value[-1:] == value[:1]
+            try:
+                quoted = quoted and parser.parse_override(argument).value() == value[1:-1]
+            except HydraException:
+                quoted = False
+            if not quoted:
+                escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+                sys.argv[index] = f"{key}='{escaped}'"
+
+
+def _fail(message: str) -> None:
+    print(message, file=sys.stderr)
+    sys.exit(USER_ERROR)

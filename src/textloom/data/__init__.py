@@ -1,0 +1,1 @@
+"""From documents to batches: sources, corpus (folding and splitting), encoding, batching."""

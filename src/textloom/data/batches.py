@@ -1,0 +1,31 @@
+"""What a batch is, and the promise that the three kinds of batching keep."""
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import torch
+
+PAD = 0  # any valid id: padding stands to the right of all that is scored, so it never reaches a loss
+
+
+class Batch(NamedTuple):
+    """Tokens to read and tokens to predict. Of the hidden states only those with a target meet the softmax."""
+
+    inputs: torch.Tensor
+    """(batch, time) int64, padded on the right."""
+    targets: torch.Tensor
+    """(targets,) int64, the tokens to predict."""
+    positions: torch.Tensor | None
+    """(targets,) int64, where in the flattened (batch * time) hidden states each is predicted; None: everywhere."""
+    starts: bool
+    """Whether the rows start from the zero state; else they go on from the state that the batch before left."""
+
+
+class Batching(Protocol):
+    """All batches of one part of the corpus, in an order that follows from the seed and the epoch alone."""
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from the given one on."""

@@ -1,0 +1,68 @@
+"""Many-to-one, as in the tutorials: a window of tokens predicts the one after it.
+
+Every target costs a pass over its whole context, where ``documents`` and ``stream`` spend one step on it.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from textloom.data.batches import PAD, Batch
+from textloom.data.encoding import TokenSplit
+
+
+class Windows:
+    """Windows of up to ``context`` tokens within a document, the next token as target."""
+
+    def __init__(
+        self,
+        split: TokenSplit,
+        batch_size: int,
+        context: int,
+        stride: int = 1,
+        shortest_context: int = 1,
+        shuffle_seed: int | None = None,
+    ):
+        self.split = split
+        self.batch_size = batch_size
+        self.context = context
+        self.shuffle_seed = shuffle_seed
+        self.target_positions = _target_positions(split.boundaries, stride, shortest_context)  # (windows,)
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return -(-len(self.target_positions) // self.batch_size)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from the given one on."""
+        order = self.target_positions
+        if self.shuffle_seed is not None:
+            order = np.random.default_rng((self.shuffle_seed, epoch)).permutation(order)
+        for first in range(start * self.batch_size, len(order), self.batch_size):
+            yield self._batch(order[first : first + self.batch_size])
+
+    def _batch(self, positions: np.ndarray) -> Batch:
+        tokens, boundaries = self.split.tokens, self.split.boundaries
+        beginnings = boundaries[np.searchsorted(boundaries, positions, side="left") - 1]
+        lengths = np.minimum(positions - beginnings, self.context)
+        time = np.arange(self.context)
+        source = (positions - lengths)[:, None] + time  # (batch, time)
+        filled = time < lengths[:, None]
+        inputs = np.where(filled, tokens[np.minimum(source, len(tokens) - 1)], PAD).astype(np.int64)
+        last = np.arange(len(positions)) * self.context + lengths - 1
+        return Batch(
+            torch.from_numpy(inputs),
+            torch.from_numpy(tokens[positions].astype(np.int64)),
+            torch.from_numpy(last),
+            starts=True,
+        )
+
+
+def _target_positions(boundaries: np.ndarray, stride: int, shortest_context: int) -> np.ndarray:
+    """Where the targets of all windows stand: every ``stride``-th token of each document, (windows,)."""
+    per_document = [
+        np.arange(begin + shortest_context, end + 1, stride)
+        for begin, end in zip(boundaries[:-1], boundaries[1:], strict=True)
+    ]
+    return np.concatenate(per_document)

@@ -1,0 +1,37 @@
+"""The figures of a trained model, from its run directory alone: what training reports, to the last digit."""
+
+import torch
+
+from textloom.checkpoints import load_model
+from textloom.config import BatchingConfig
+from textloom.data.batching import evaluation_batches
+from textloom.data.corpus import SplitName
+from textloom.data.encoding import TokenSplit, load_splits
+from textloom.evaluation.scoring import Score, Tally
+from textloom.hardware import choose_device
+from textloom.models.recurrent import RecurrentLanguageModel
+from textloom.runs import CheckpointName, Run
+
+EVALUATED: tuple[SplitName, ...] = ("val", "test")
+
+
+def evaluate_run(run: Run, checkpoint: CheckpointName = "best") -> dict[str, float]:
+    """Loss, perplexity, bits per character and accuracy of the validation and, where there is one, the test part."""
+    config, _, model = load_model(run, checkpoint)
+    splits = load_splits(run.tokens)
+    model = model.to(choose_device(config.trainer.accelerator))
+    figures: dict[str, float] = {}
+    for name in EVALUATED:
+        if name in splits:
+            figures |= score(model, splits[name], config.batching, config.trainer.batch_size).named(name)
+    return figures
+
+
+def score(model: RecurrentLanguageModel, split: TokenSplit, batching: BatchingConfig, batch_size: int) -> Score:
+    """Every token of a part, once, in float32."""
+    device = model.softmax.weight.device
+    tally = Tally()
+    for batch in evaluation_batches(batching, split, batch_size).batches(epoch=0):
+        moved = (part.to(device) if isinstance(part, torch.Tensor) else part for part in batch)
+        tally.add(model, type(batch)(*moved))
+    return tally.score(split.characters)

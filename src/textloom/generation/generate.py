@@ -1,0 +1,78 @@
+"""Text from a model, each token fed back to draw the next."""
+
+import numpy as np
+import torch
+
+from textloom.config import BatchingConfig, WindowsConfig
+from textloom.errors import GenerationError
+from textloom.generation.sampling import Sampling, draw
+from textloom.models.recurrent import RecurrentLanguageModel
+from textloom.tokenizers import Tokenizer
+
+DEFAULT_PROMPT_TOKENS = 10
+
+
+def window_of(batching: BatchingConfig) -> int | None:
+    """The context that a model was trained with: a number of tokens, or None where it carried its state."""
+    return batching.context if isinstance(batching, WindowsConfig) else None
+
+
+def default_prompt(tokenizer: Tokenizer, tokens: np.ndarray) -> str:
+    """The beginning of a text: what samples go on from where no prompt is given."""
+    return tokenizer.decode(tokens[1 : 1 + DEFAULT_PROMPT_TOKENS].tolist())
+
+
+def generate(
+    model: RecurrentLanguageModel,
+    tokenizer: Tokenizer,
+    prompt: str,
+    length: int,
+    sampling: Sampling,
+    window: int | None = None,
+    seed: int | None = None,
+) -> str:
+    """The prompt and up to ``length`` tokens more; the model may end the document earlier. It never writes ``<unk>``.
+
+    A model trained on windows reads its last ``window`` tokens anew for every token, as it did in training; others
+    carry their state. Raises GenerationError for an empty prompt.
+    """
+    if not prompt:
+        raise GenerationError('the prompt is empty; give the text to go on from, such as prompt="deep learn"')
+    generator = torch.Generator(device=model.softmax.weight.device)
+    generator.seed() if seed is None else generator.manual_seed(seed)
+    prompt_ids = tokenizer.encode(prompt).tolist()
+    ids = [tokenizer.end_id, *prompt_ids]
+    training = model.training
+    model.eval()
+    try:
+        ids += _continue(model, ids, length, sampling, tokenizer, window, generator)
+    finally:
+        model.train(training)
+    return prompt + tokenizer.decode(ids)[len(tokenizer.decode(prompt_ids)) :]
+
+
+@torch.inference_mode()
+def _continue(
+    model: RecurrentLanguageModel,
+    ids: list[int],
+    length: int,
+    sampling: Sampling,
+    tokenizer: Tokenizer,
+    window: int | None,
+    generator: torch.Generator,
+) -> list[int]:
+    device = model.softmax.weight.device
+    drawn: list[int] = []
+    unread, state = ids, None
+    for _ in range(length):
+        context = (ids + drawn)[-window:] if window else unread
+        hidden, state = model(torch.tensor([context], device=device), None if window else state)
+        logits = model.logits(hidden[:, -1])  # (1, vocabulary)
+        if tokenizer.unknown_id is not None:
+            logits[:, tokenizer.unknown_id] = float("-inf")
+        token = int(draw(logits, sampling, generator))
+        if token == tokenizer.end_id:
+            break
+        drawn.append(token)
+        unread = [token]
+    return drawn

@@ -1,0 +1,1 @@
+"""Recurrent language models: explicit state in, state out."""

@@ -1,0 +1,75 @@
+"""Tokenizers: text to token ids and back. Fitted on the training part, saved with the run as ``tokenizer.json``."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from textloom.config import ByteTokenizerConfig, CharTokenizerConfig, TokenizerConfig
+from textloom.errors import RunError
+from textloom.tokenizers.byte import ByteTokenizer
+from textloom.tokenizers.char import CharTokenizer
+from textloom.tokenizers.word import WordTokenizer
+
+FORMAT = "textloom tokenizer 1"
+
+
+class Tokenizer(Protocol):
+    """What the data, generation and evaluation ask of a tokenizer."""
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids, 0 up to this."""
+
+    @property
+    def unknown_id(self) -> int | None:
+        """The id that stands for all that the vocabulary does not have; None where it has everything."""
+
+    @property
+    def end_id(self) -> int:
+        """The id that stands between documents: the end of one, the context of the next one's first token."""
+
+    def encode(self, text: str) -> np.ndarray:
+        """Token ids, (tokens,) int64."""
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Readable text; ends of documents leave no trace."""
+
+    def unknown(self, text: str) -> list[str]:
+        """The pieces of a text that the vocabulary does not have, each once, in order."""
+
+    def to_dict(self) -> dict[str, object]:
+        """All that is needed to build the same tokenizer again, in plain JSON types."""
+
+
+def fit_tokenizer(config: TokenizerConfig, documents: list[str]) -> Tokenizer:
+    """A tokenizer whose vocabulary is that of the given (training) documents."""
+    if isinstance(config, CharTokenizerConfig):
+        return CharTokenizer.fit(documents, config.lowercase)
+    if isinstance(config, ByteTokenizerConfig):
+        return ByteTokenizer()
+    return WordTokenizer.fit(documents, config.lowercase, config.minimum_frequency, config.maximum_size)
+
+
+def save_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
+    """Write ``tokenizer.json``."""
+    content = {"format": FORMAT, **tokenizer.to_dict()}
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """Read ``tokenizer.json``. Raises RunError where it is missing, damaged or not ours."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.pop("format") != FORMAT:
+            raise ValueError
+        level = content.pop("level")
+        tokenizer: Tokenizer = {"char": CharTokenizer, "byte": ByteTokenizer, "word": WordTokenizer}[level](**content)
+        tokenizer.decode(range(tokenizer.vocabulary_size))
+    except FileNotFoundError as error:
+        raise RunError(f"{path}: there is no tokenizer; give a complete run directory") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise RunError(f"{path}: not a tokenizer of textloom, or a damaged one; train the run again") from error
+    return tokenizer

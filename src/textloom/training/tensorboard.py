@@ -1,0 +1,64 @@
+"""What a run writes for TensorBoard: one event file, with the hyper-parameters beside their results."""
+
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch.utils.tensorboard.summary import hparams
+
+from textloom.config import TrainConfig
+
+RESULT_METRICS = ("val/loss", "val/bits_per_char")  # the same in every run: TensorBoard takes its columns from one run
+ALWAYS_SHOWN = (
+    "data.kind",
+    "tokenizer.level",
+    "batching.kind",
+    "model.cell",
+    "model.units",
+    "model.layers",
+    "model.embedding_dim",
+    "optimizer.kind",
+    "optimizer.learning_rate",
+    "trainer.batch_size",
+    "seed",
+)
+
+
+def tensorboard_logger(directory: Path) -> TensorBoardLogger:
+    """Writes straight into the run directory, so that a run bears its directory's name."""
+    return TensorBoardLogger(directory, name=None, version="", default_hp_metric=False)
+
+
+def declare_hyperparameters(logger: TensorBoardLogger, config: TrainConfig, overrides: list[str]) -> None:
+    """Announce the keys for the HParams tab before training, so that a run that is cut shows there too.
+
+    The metric values come from the scalars of the same names.
+    """
+    shown = hyperparameters(config, overrides)
+    writer = logger.experiment._get_file_writer()
+    for summary in hparams(shown, dict.fromkeys(RESULT_METRICS, 0.0)):
+        writer.add_summary(summary)
+
+
+def hyperparameters(config: TrainConfig, overrides: list[str]) -> dict[str, str | int | float | bool]:
+    """The keys that people compare by, and every other that this run was given."""
+    flat = flatten(config.model_dump())
+    given = {override.lstrip("+").partition("=")[0] for override in overrides}
+    keys = [key for key in flat if key in ALWAYS_SHOWN or key in given or key.partition(".")[0] in given - set(flat)]
+    return {key: _plain(flat[key]) for key in keys}
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"model": {"units": 128}} -> {"model.units": 128}."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _plain(value: Any) -> str | int | float | bool:
+    """TensorBoard takes numbers, text and booleans."""
+    return value if isinstance(value, str | int | float | bool) else "none" if value is None else str(value)
