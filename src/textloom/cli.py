@@ -5,9 +5,11 @@ Only Hydra and pydantic are imported here; what takes seconds to import, each co
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -19,6 +21,9 @@ from omegaconf.errors import OmegaConfBaseException
 from textloom.composition import check, config_directory, explain
 from textloom.config import EvaluateConfig, GenerateConfig, Section, TrainConfig
 from textloom.errors import TextloomError
+
+if TYPE_CHECKING:
+    from textloom.training.train import Trained
 
 USER_ERROR = 2
 
@@ -69,14 +74,14 @@ def _train(config: DictConfig) -> float:
     try:
         from textloom.training.train import train
 
-        results = train(checked, run, list(hydra_config.overrides.task))
+        trained = train(checked, run, list(hydra_config.overrides.task))
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
         run.mark("interrupted" if interrupted else "failed", f"{type(error).__name__}: {error}")
         raise
     run.mark("completed")
-    _show(run.samples_file.read_text(encoding="utf-8"), results, run.directory)
-    return results["val/loss"]
+    _show(trained, run.directory)
+    return trained.results["val/loss"]
 
 
 def _generate(config: DictConfig) -> None:
@@ -113,11 +118,10 @@ def _evaluate(config: DictConfig) -> None:
         print(f"{name}: {value!r}")
 
 
-def _show(samples: str, results: dict[str, float], directory: Path) -> None:
-    last = samples.rstrip().rpartition("--- step ")[2].partition("---\n")[2]
-    print(f"\n{last}\n")
+def _show(trained: "Trained", directory: Path) -> None:
+    print(f"\n{trained.sample}\n")
     for name in ("val/loss", "val/perplexity", "val/bits_per_char", "val/accuracy", "train/targets_per_second"):
-        print(f"{name}: {results[name]:,.4f}")
+        print(f"{name}: {trained.results[name]:,.4f}")
     relative = os.path.relpath(directory)
     print(f"\nrun directory: {relative}\ngenerate text: python scripts/generate.py run={relative}")
     print(f"watch curves:  tensorboard --logdir {Path(relative).parts[0]}")
@@ -127,15 +131,31 @@ def _show(samples: str, results: dict[str, float], directory: Path) -> None:
 
 
 def _run(name: str, task: Callable[[DictConfig], object], schema: type[Section]) -> None:
-    """Compose the config and run the task; what the user can cure ends in one line and exit status 2."""
+    """Compose the config and run the task; what the user can cure ends in one line and exit status 2.
+
+    In a sweep the task runs once for each job; the jobs after one that failed go on, and all failures are told.
+    """
     wants_traces = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
+    failures: list[str] = []
+
+    def job(config: DictConfig) -> object:
+        try:
+            return task(config)
+        except TextloomError as error:
+            if wants_traces:
+                raise
+            failures.append(str(error))
+            return None
+
     try:
-        hydra.main(config_path=str(config_directory()), config_name=name, version_base="1.3")(task)()
-    except (TextloomError, HydraException, OmegaConfBaseException) as error:
+        hydra.main(config_path=str(config_directory()), config_name=name, version_base="1.3")(job)()
+    except (HydraException, OmegaConfBaseException) as error:
         if wants_traces:
             raise
-        _fail(str(error) if isinstance(error, TextloomError) else explain(error, schema))
+        failures.append(explain(error, schema))
+    if failures:
+        _fail("\n".join(failures))
 
 
 def _quote_text(keys: tuple[str, ...]) -> None:
@@ -150,7 +170,9 @@ def _quote_text(keys: tuple[str, ...]) -> None:
             except HydraException:
                 quoted = False
             if not quoted:
-                escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+                # the grammar reads backslashes as escapes only before a quote, and OmegaConf only before ${
+                escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
+                escaped = escaped.replace("${", "\\${")
                 sys.argv[index] = f"{key}='{escaped}'"
 
 

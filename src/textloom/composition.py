@@ -37,8 +37,11 @@ def check(config: DictConfig | dict[str, Any], schema: type[ConfigType]) -> Conf
     """The config as a frozen model. Raises ConfigError with one line for each mistake."""
     values = config
     if isinstance(config, DictConfig):
+        missing = sorted(OmegaConf.missing_keys(config))
+        if missing:
+            raise ConfigError("\n".join(_missing(key, config) for key in missing))
         try:
-            values = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)  # type: ignore[assignment]
+            values = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
         except OmegaConfBaseException as error:
             raise ConfigError(_first_line(error)) from error
     try:
@@ -69,10 +72,8 @@ def explain(error: HydraException | OmegaConfBaseException, schema: type[Section
 def _describe(details: ErrorDetails, schema: type[Section], values: Any) -> str:
     key = _key_of(details["loc"], values)
     given = details["input"]
-    if given == "???" and key == "data.path" and values["data"]["kind"] == "patents":
-        return PATENTS_FILE_HINT
-    if given == "???" or details["type"] == "missing":
-        return f"{key} is missing; give it as {key}=VALUE"
+    if details["type"] == "missing":
+        return _missing(key, values)
     if details["type"] == "extra_forbidden":
         return _unknown_key(key, schema)
     if details["type"] == "value_error":
@@ -84,6 +85,12 @@ def _describe(details: ErrorDetails, schema: type[Section], values: Any) -> str:
     message = details["msg"].replace("Input should be", "must be").replace("a valid integer", "a whole number")
     meaning = dict(_keys(schema)).get(key, "").rstrip(".")
     return f"{key}={given}: {message}" + (f" ({meaning})" if meaning else "")
+
+
+def _missing(key: str, values: Any) -> str:
+    if key == "data.path" and values["data"]["kind"] == "patents":
+        return PATENTS_FILE_HINT
+    return f"{key} is missing; give it as {key}=VALUE"
 
 
 def _key_of(location: tuple[int | str, ...], values: Any) -> str:
@@ -130,4 +137,3 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
     elif get_origin(annotation) in (Union, types.UnionType, Annotated):
         for part in get_args(annotation):
             yield from _models_in(part)
-

@@ -42,7 +42,7 @@ class SplitKeys(Section):
 
     @model_validator(mode="after")
     def _leaves_something_to_train_on(self) -> Self:
-        if not 0 < self.validation_fraction:
+        if not self.validation_fraction > 0:
             raise ValueError("validation_fraction=0 leaves nothing to validate on; give it a share such as 0.1")
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError("validation_fraction and test_fraction leave nothing to train on; lower one of them")
@@ -285,8 +285,8 @@ class TrainerConfig(Section):
     """Windows, documents or stream rows in a batch."""
     max_epochs: Positive
     """Passes over the training part at most."""
-    max_steps: Annotated[int, Field(ge=-1)]
-    """Optimizer steps at most; -1 for no limit."""
+    max_steps: Positive | None
+    """Optimizer steps at most; null for no limit."""
     val_check_interval: Annotated[int, Field(gt=0)] | Annotated[float, Field(gt=0, le=1)]
     """When to validate: a share of an epoch (1.0: at its end), or a whole number of batches."""
     early_stopping_patience: NonNegative | None
@@ -325,9 +325,7 @@ class SamplesConfig(Section):
     """What they go on from; null for the first words of the training text."""
     length: Positive
     """Tokens in each."""
-    temperatures: Annotated[
-        tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(_as_tuple), Field(min_length=1)
-    ]
+    temperatures: Annotated[tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(_as_tuple), Field(min_length=1)]
     """One text for each; 0 takes the likeliest token every time."""
 
 

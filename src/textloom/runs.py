@@ -1,4 +1,7 @@
-"""A run directory: where each file lies, its status, its results. It holds all that is needed to evaluate and generate."""
+"""A run directory: where each file lies, its status, its results.
+
+It holds all that is needed to evaluate and to generate, on any machine.
+"""
 
 import json
 import os
@@ -108,7 +111,9 @@ def create_run(directory: Path) -> Run:
     except FileExistsError as error:
         raise RunError(f"{directory}: already holds a run; give another directory as hydra.run.dir=DIR") from error
     except OSError as error:
-        raise RunError(f"{directory}: cannot be written ({error.strerror}); give another as hydra.run.dir=DIR") from error
+        raise RunError(
+            f"{directory}: cannot be written ({error.strerror}); give another as hydra.run.dir=DIR"
+        ) from error
     write_json(run.status_file, {})
     run.mark("running")
     return run

@@ -20,6 +20,11 @@ class Batch(NamedTuple):
     starts: bool
     """Whether the rows start from the zero state; else they go on from the state that the batch before left."""
 
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on another device."""
+        positions = self.positions.to(device) if self.positions is not None else None
+        return Batch(self.inputs.to(device), self.targets.to(device), positions, self.starts)
+
 
 class Batching(Protocol):
     """All batches of one part of the corpus, in an order that follows from the seed and the epoch alone."""

@@ -1,15 +1,16 @@
 """CSV, TSV, JSON lines and Parquet, read through Hugging Face ``datasets`` row by row."""
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from textloom.errors import DataError
 
-# how each format is read: the builder's name and its arguments. Text stays text: "NA" is a word, "007" is no number
+# how each format is read: the builder's name and its arguments; "NA" is a word, not a missing value
 FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
-    ".csv": ("csv", {"dtype": str, "keep_default_na": False}),
-    ".tsv": ("csv", {"dtype": str, "keep_default_na": False, "sep": "\t"}),
+    ".csv": ("csv", {"keep_default_na": False}),
+    ".tsv": ("csv", {"keep_default_na": False, "sep": "\t"}),
     ".jsonl": ("json", {}),
     ".ndjson": ("json", {}),
     ".json": ("json", {}),
@@ -45,6 +46,9 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 
     builder, arguments = FORMATS[path.suffix]
     try:
+        if builder == "csv":
+            text = datasets.Value("string")
+            arguments = {**arguments, "features": datasets.Features(dict.fromkeys(_header(path, arguments), text))}
         yield from datasets.load_dataset(
             builder, data_files=str(path.resolve()), split="train", streaming=True, **arguments
         )
@@ -55,6 +59,12 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     except Exception as error:  # each format's parser has its own errors, and datasets wraps some of them
         reason = str(error.__cause__ or error).strip().partition("\n")[0]
         raise DataError(f"{path}: cannot be read as {path.suffix[1:]} ({reason}); check the file") from error
+
+
+def _header(path: Path, arguments: dict[str, Any]) -> list[str]:
+    """The column names: with them every column is asked for as text, so that "007" does not become 7."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return next(csv.reader(file, delimiter=arguments.get("sep", ",")), [])
 
 
 def _refuse_binary(path: Path) -> None:

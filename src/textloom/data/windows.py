@@ -3,6 +3,7 @@
 Every target costs a pass over its whole context, where ``documents`` and ``stream`` spend one step on it.
 """
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -62,7 +63,6 @@ class Windows:
 def _target_positions(boundaries: np.ndarray, stride: int, shortest_context: int) -> np.ndarray:
     """Where the targets of all windows stand: every ``stride``-th token of each document, (windows,)."""
     per_document = [
-        np.arange(begin + shortest_context, end + 1, stride)
-        for begin, end in zip(boundaries[:-1], boundaries[1:], strict=True)
+        np.arange(begin + shortest_context, end + 1, stride) for begin, end in itertools.pairwise(boundaries)
     ]
     return np.concatenate(per_document)

@@ -1,7 +1,5 @@
 """The figures of a trained model, from its run directory alone: what training reports, to the last digit."""
 
-import torch
-
 from textloom.checkpoints import load_model
 from textloom.config import BatchingConfig
 from textloom.data.batching import evaluation_batches
@@ -32,6 +30,5 @@ def score(model: RecurrentLanguageModel, split: TokenSplit, batching: BatchingCo
     device = model.softmax.weight.device
     tally = Tally()
     for batch in evaluation_batches(batching, split, batch_size).batches(epoch=0):
-        moved = (part.to(device) if isinstance(part, torch.Tensor) else part for part in batch)
-        tally.add(model, type(batch)(*moved))
+        tally.add(model, batch.to(device))
     return tally.score(split.characters)

@@ -63,7 +63,7 @@ class Tally:
             hidden, self.state = model(batch.inputs, None if batch.starts else self.state)
             hidden = scored_states(hidden, batch)
             for some, targets in zip(
-                hidden.split(SCORED_AT_ONCE), batch.targets.split(SCORED_AT_ONCE), strict=True
+                torch.split(hidden, SCORED_AT_ONCE), torch.split(batch.targets, SCORED_AT_ONCE), strict=True
             ):
                 logits = model.logits(some)  # (targets, vocabulary)
                 self.nats += F.cross_entropy(logits, targets, reduction="none").double().sum()

@@ -1,5 +1,7 @@
 """The recurrent language model: tokens in, hidden states out, a dense softmax over them."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -8,7 +10,7 @@ from textloom.config import ModelConfig
 from textloom.models.one_hot import index_forward
 from textloom.models.state import State
 
-CELLS: dict[str, type[nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
 class RecurrentLanguageModel(nn.Module):
@@ -80,7 +82,7 @@ class RecurrentLanguageModel(nn.Module):
             if name.startswith("weight_ih"):
                 nn.init.xavier_uniform_(parameter)
             elif name.startswith("weight_hh"):
-                for gate in parameter.detach().split(units):  # each gate's own square matrix
+                for gate in torch.split(parameter.detach(), units):  # each gate's own square matrix
                     nn.init.orthogonal_(gate)
             else:
                 nn.init.zeros_(parameter)
@@ -91,4 +93,3 @@ class RecurrentLanguageModel(nn.Module):
 def parameter_count(model: nn.Module) -> int:
     """Trainable numbers, shared ones counted once."""
     return sum(parameter.numel() for parameter in model.parameters())
-

@@ -69,6 +69,8 @@ class TrainingModule(pl.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_index: int) -> None:
         if self.global_step - self.written_step >= self.log_every:
             self._write_training_point()
+        if self.global_step == self.trainer.max_steps:
+            self.trainer.should_stop = True  # then Lightning validates once more before it ends
 
     def on_train_epoch_end(self) -> None:
         self.meter.stop()
@@ -103,7 +105,11 @@ class TrainingModule(pl.LightningModule):
                 f"the validation loss is {score.loss} at step {self.global_step}; lower optimizer.learning_rate. "
                 "The checkpoints written before it are good"
             )
-        self.log_dict(score.named("val"))
+        self.log_dict(
+            score.named("val"), logger=False
+        )  # for the callbacks; Lightning's own points lie a step too early
+        if self.logger is not None:
+            self.logger.log_metrics(score.named("val"), step=self.global_step)
         if self.plateau is not None:
             self.plateau.step(score.loss)
         self._say(score)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from math import cos, pi
+from typing import Any
 
 import torch
 from torch.optim import Optimizer
@@ -19,7 +20,7 @@ from textloom.config import (
 
 def build_optimizer(config: OptimizerConfig, parameters: Iterable[torch.nn.Parameter]) -> Optimizer:
     """Adam (Kingma and Ba 2014, arXiv 1412.6980), AdamW (arXiv 1711.05101), RMSprop or SGD."""
-    shared = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    shared: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
     if isinstance(config, AdamConfig):
         kind = torch.optim.AdamW if config.kind == "adamw" else torch.optim.Adam
         return kind(parameters, betas=(config.beta1, config.beta2), **shared)

@@ -8,6 +8,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 
+from textloom.training.module import TrainingModule
+
 SECONDS_BETWEEN_REDRAWS = 0.2
 
 
@@ -31,8 +33,11 @@ class TrainingProgressBar(TQDMProgressBar):
             self._drawn = now
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
-    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, int | str | float]:
+    def get_metrics(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
         """What stands behind the bar."""
+        assert isinstance(pl_module, TrainingModule)
         reading = pl_module.meter.last
         if reading is None:
             return {}

@@ -1,5 +1,6 @@
 """Texts generated at each validation, into TensorBoard and ``samples.txt``."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -10,40 +11,50 @@ from textloom.generation.generate import generate
 from textloom.generation.sampling import Sampling
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.tokenizers import Tokenizer
+from textloom.training.module import TrainingModule
 
 TAG = "samples"
 
 
-class SampleWriter(pl.Callback):
-    """Goes on from the prompt at each temperature, with random numbers of its own: training's are not disturbed."""
+@dataclass(frozen=True)
+class Sampler:
+    """Goes on from one prompt at each temperature; the same weights give the same texts."""
 
-    def __init__(self, config: SamplesConfig, tokenizer: Tokenizer, prompt: str, window: int | None, file: Path):
-        self.config = config
-        self.tokenizer = tokenizer
-        self.prompt = prompt
-        self.window = window
-        self.file = file
+    config: SamplesConfig
+    tokenizer: Tokenizer
+    prompt: str
+    window: int | None
+    file: Path
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write one text for each temperature."""
-        texts = write_samples(pl_module.model, self.tokenizer, self.prompt, self.config, self.window)
+    def write(self, model: RecurrentLanguageModel, label: str) -> dict[float, str]:
+        """Append a text for each temperature to the file, and give them back."""
+        # random numbers of its own: those of training are not disturbed
+        texts = {
+            temperature: generate(
+                model, self.tokenizer, self.prompt, self.config.length, Sampling(temperature), self.window, seed=0
+            )
+            for temperature in self.config.temperatures
+        }
         with self.file.open("a", encoding="utf-8") as file:
             for temperature, text in texts.items():
-                file.write(f"--- step {trainer.global_step}, temperature {temperature} ---\n{text}\n\n")
+                file.write(f"--- {label}, temperature {temperature} ---\n{text}\n\n")
+        return texts
+
+
+class SampleCallback(pl.Callback):
+    """Writes samples after each validation."""
+
+    def __init__(self, sampler: Sampler):
+        self.sampler = sampler
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Into the file and TensorBoard's text tab."""
+        assert isinstance(pl_module, TrainingModule)
+        texts = self.sampler.write(pl_module.model, f"step {trainer.global_step}")
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 shown = "\n\n".join(f"**temperature {t}**\n\n{_as_code(text)}" for t, text in texts.items())
                 logger.experiment.add_text(TAG, shown, trainer.global_step)
-
-
-def write_samples(
-    model: RecurrentLanguageModel, tokenizer: Tokenizer, prompt: str, config: SamplesConfig, window: int | None
-) -> dict[float, str]:
-    """A text for each temperature; the same weights give the same texts."""
-    return {
-        temperature: generate(model, tokenizer, prompt, config.length, Sampling(temperature), window, seed=0)
-        for temperature in config.temperatures
-    }
 
 
 def _as_code(text: str) -> str:

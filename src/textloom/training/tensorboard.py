@@ -24,19 +24,29 @@ ALWAYS_SHOWN = (
 )
 
 
-def tensorboard_logger(directory: Path) -> TensorBoardLogger:
-    """Writes straight into the run directory, so that a run bears its directory's name."""
-    return TensorBoardLogger(directory, name=None, version="", default_hp_metric=False)
+class RunLogger(TensorBoardLogger):
+    """Writes one event file, straight into the run directory, so that a run bears its directory's name."""
+
+    def __init__(self, directory: Path):
+        super().__init__(directory, name=None, version="", default_hp_metric=False)
+
+    def finalize(self, status: str) -> None:
+        """Flush only: Lightning calls this after training, and the results that follow would open a second file."""
+        self.experiment.flush()
+
+    def close(self) -> None:
+        """The run is over."""
+        self.experiment.close()
 
 
-def declare_hyperparameters(logger: TensorBoardLogger, config: TrainConfig, overrides: list[str]) -> None:
+def declare_hyperparameters(logger: RunLogger, config: TrainConfig, overrides: list[str]) -> None:
     """Announce the keys for the HParams tab before training, so that a run that is cut shows there too.
 
     The metric values come from the scalars of the same names.
     """
     shown = hyperparameters(config, overrides)
     writer = logger.experiment._get_file_writer()
-    for summary in hparams(shown, dict.fromkeys(RESULT_METRICS, 0.0)):
+    for summary in hparams(shown, dict.fromkeys(RESULT_METRICS, 0.0)):  # type: ignore[no-untyped-call]
         writer.add_summary(summary)
 
 

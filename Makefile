@@ -1,0 +1,54 @@
+# make train: from nothing to a trained model. make help: all targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install train test test-slow test-gpu lint types format lock clean
+
+help:  ## show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(INSTALLED)  ## make .venv with the pinned dependencies; does nothing where that is done
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+		|| { echo "$(PYTHON) is no Python 3.11, 3.12 or 3.13; give one as: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the pinned dependencies into $(VENV), once"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+train: install  ## train the character tutorial on the toy text and print a sample
+	@$(BIN)/python scripts/train.py experiment=tutorial_char
+
+test: install  ## run the test suite
+	@$(BIN)/python -m pytest -q
+
+test-slow: install  ## run the slow tests too
+	@$(BIN)/python -m pytest -q -m 'not gpu'
+
+test-gpu: install  ## run the tests that need a GPU
+	@$(BIN)/python -m pytest -q -m gpu
+
+lint: install  ## ruff: style and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: install  ## mypy in strict mode
+	@$(BIN)/mypy
+
+format: install  ## mend style and format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock:  ## write requirements.lock anew from the ranges in pyproject.toml
+	@rm -rf build/lock && $(PYTHON) -m venv build/lock
+	@build/lock/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 '.[dev]'
+	@{ sed -n '/^#/p' requirements.lock; build/lock/bin/python -m pip freeze --exclude textloom | sed 's/+cpu//'; } > build/requirements.lock
+	@mv build/requirements.lock requirements.lock
+
+clean:  ## remove the virtual environment and all caches; runs in outputs/ stay
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

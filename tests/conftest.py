@@ -1,0 +1,95 @@
+"""What tests share: composing a config, training a tiny run in this process, typing a command."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import open_dict
+
+from textloom import cli
+from textloom.composition import check, config_directory
+from textloom.config import TrainConfig
+from textloom.runs import Run, create_run
+
+TINY = ["model.units=8", "trainer.max_epochs=1", "samples.length=5", "trainer.progress_bar=false", "name=tiny"]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Tiny models gain nothing from threads, and parallel test processes lose much."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _away_from_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a test writes to a relative path lands in its own folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+def compose_train(*overrides: str) -> TrainConfig:
+    """The config of ``train`` with some overrides."""
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
+        composed = compose("train", list(overrides), return_hydra_config=True)
+        HydraConfig.instance().set_config(composed)
+        with open_dict(composed):
+            del composed["hydra"]
+        return check(composed, TrainConfig)
+
+
+def train_run(directory: Path, *overrides: str) -> Run:
+    """A tiny finished run."""
+    from textloom.training.train import train
+
+    given = [*TINY, *overrides]
+    run = create_run(directory)
+    train(compose_train(*given), run, given)
+    run.mark("completed")
+    return run
+
+
+@pytest.fixture(scope="session")
+def toy_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run on the toy text that tests only read."""
+    return train_run(tmp_path_factory.mktemp("outputs") / "toy", "model.units=32", "trainer.max_epochs=3")
+
+
+class Answer(NamedTuple):
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    """Type ``textloom ARGUMENTS`` in this process."""
+
+    def run(*arguments: str) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["textloom", *arguments])
+        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        capfd.readouterr()
+        try:
+            cli.main()
+            status = 0
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else 1
+        out, err = capfd.readouterr()
+        return Answer(status, out, err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real texts, where this machine has them."""
+    folder = os.environ.get("TEXTLOOM_TEST_DATA")
+    if not folder:
+        pytest.skip("TEXTLOOM_TEST_DATA names no folder of real texts")
+    return Path(folder).resolve()

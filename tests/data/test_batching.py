@@ -1,0 +1,205 @@
+"""Batching: each target once, with its own context, in an order that follows from seed and epoch."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from textloom.config import DocumentsConfig, StreamConfig, WindowsConfig
+from textloom.data.batches import Batch, Batching
+from textloom.data.batching import evaluation_batches, training_batches
+from textloom.data.corpus import split
+from textloom.data.documents import Documents
+from textloom.data.encoding import TokenSplit, encode_corpus, load_splits
+from textloom.data.stream import Stream
+from textloom.data.windows import Windows
+from textloom.errors import DataError, RunError
+from textloom.tokenizers.byte import ByteTokenizer
+from textloom.tokenizers.char import CharTokenizer
+
+END = -1
+
+
+def tokens_of(lengths: list[int]) -> TokenSplit:
+    """Documents whose tokens are all different: 100, 101, ... with END between them."""
+    tokens, boundaries, following = [END], [0], 100
+    for length in lengths:
+        tokens += [*range(following, following + length), END]
+        following += length
+        boundaries.append(len(tokens) - 1)
+    return TokenSplit(np.array(tokens), np.array(boundaries), sum(lengths), 0)
+
+
+def pairs(batch: Batch) -> list[tuple[int, int]]:
+    """(the token read last, the target) of every target of a batch."""
+    read = batch.inputs.flatten()
+    read = read if batch.positions is None else read[batch.positions]
+    return list(zip(read.tolist(), batch.targets.tolist(), strict=True))
+
+
+def neighbours(part: TokenSplit) -> list[tuple[int, int]]:
+    return sorted(zip(part.tokens[:-1].tolist(), part.tokens[1:].tolist(), strict=True))
+
+
+def all_pairs(batching: Batching, epoch: int = 0) -> list[tuple[int, int]]:
+    batches = list(batching.batches(epoch))
+    assert len(batches) == len(batching)
+    return [pair for batch in batches for pair in pairs(batch)]
+
+
+CONFIGS = [
+    WindowsConfig(kind="windows", context=3, stride=1, shortest_context=1),
+    DocumentsConfig(kind="documents", steps=4),
+    StreamConfig(kind="stream", steps=4, evaluation_rows=1),
+    StreamConfig(kind="stream", steps=4, evaluation_rows=3),
+]
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=8), st.sampled_from(CONFIGS), st.integers(1, 5))
+def test_every_token_of_an_evaluation_part_is_a_target_once_ragged_tail_included(
+    lengths: list[int], config: WindowsConfig | DocumentsConfig | StreamConfig, batch_size: int
+) -> None:
+    part = tokens_of(lengths)
+    assert sorted(all_pairs(evaluation_batches(config, part, batch_size))) == neighbours(part)
+
+
+@given(st.lists(st.integers(1, 12), min_size=3, max_size=8), st.sampled_from(CONFIGS), st.integers(1, 3))
+def test_an_epoch_of_training_has_every_target_once_too(
+    lengths: list[int], config: WindowsConfig | DocumentsConfig | StreamConfig, batch_size: int
+) -> None:
+    part = tokens_of(lengths)
+    for epoch in range(2):
+        assert sorted(all_pairs(training_batches(config, part, batch_size, seed=1), epoch)) == neighbours(part)
+
+
+@pytest.mark.parametrize("config", CONFIGS[:2])
+def test_the_order_follows_from_seed_and_epoch(config: WindowsConfig | DocumentsConfig) -> None:
+    part = tokens_of([5] * 20)
+    first, again = (training_batches(config, part, 2, seed=1) for _ in range(2))
+    assert all_pairs(first, 0) == all_pairs(again, 0)
+    assert all_pairs(first, 0) != all_pairs(first, 1)
+    assert all_pairs(first, 0) != all_pairs(training_batches(config, part, 2, seed=2), 0)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_an_epoch_can_be_entered_at_any_batch(config: WindowsConfig | DocumentsConfig | StreamConfig) -> None:
+    batching = training_batches(config, tokens_of([5, 9, 2, 7]), 2, seed=1)
+    whole = list(batching.batches(3))
+    for start in range(len(whole) + 1):
+        rest = list(batching.batches(3, start))
+        assert [pairs(batch) for batch in rest] == [pairs(batch) for batch in whole[start:]]
+
+
+def test_a_window_shows_its_own_document_up_to_the_context_padded_on_the_right() -> None:
+    (batch,) = Windows(tokens_of([4, 2]), 99, context=3).batches(0)
+    rows = [(row[: length + 1].tolist(), target) for row, length, target in _windows(batch)]
+    assert rows == [
+        ([END], 100),
+        ([END, 100], 101),
+        ([END, 100, 101], 102),
+        ([100, 101, 102], 103),
+        ([101, 102, 103], END),
+        ([END], 104),
+        ([END, 104], 105),
+        ([END, 104, 105], END),
+    ]
+
+
+def _windows(batch: Batch) -> list[tuple[torch.Tensor, int, int]]:
+    assert batch.positions is not None
+    last = batch.positions - torch.arange(len(batch.inputs)) * batch.inputs.shape[1]
+    return list(zip(batch.inputs, last.tolist(), batch.targets.tolist(), strict=True))
+
+
+def test_the_tutorials_window_deep_learn_asks_for_i(tmp_path: Path) -> None:
+    corpus = split(["deep learning" * 20], 0.1, 0.0, 0)
+    tokenizer = CharTokenizer.fit(corpus.splits["train"], lowercase=False)
+    part = encode_corpus(corpus, tokenizer, tmp_path)["train"]
+    (batch,) = Windows(part, 1, context=10, stride=10**6, shortest_context=10).batches(0)
+    # the first window of full length begins with the <eos> that stands before the text
+    assert tokenizer.decode(batch.inputs[0].tolist()) == "deep lear"
+    second = next(iter(Windows(part, 2, context=10, shortest_context=10).batches(0)))
+    assert tokenizer.decode(second.inputs[1].tolist()) == "deep learn"
+    assert tokenizer.decode(second.targets[1:].tolist()) == "i"
+
+
+def test_stride_and_shortest_context_thin_the_training_windows() -> None:
+    part = tokens_of([10])
+    assert [target for _, target in all_pairs(Windows(part, 4, context=3, stride=4))] == [100, 104, 108]
+    assert next(target for _, target in all_pairs(Windows(part, 4, context=3, shortest_context=3))) == 102
+
+
+def test_documents_of_similar_length_share_a_batch_and_long_ones_go_on() -> None:
+    batches = list(Documents(tokens_of([3, 9, 2, 10]), batch_size=2, steps=6).batches(0))
+    assert [(tuple(batch.inputs.shape), batch.starts) for batch in batches] == [
+        ((2, 6), True),
+        ((2, 5), False),
+        ((2, 4), True),
+    ]
+
+
+def test_stream_rows_go_on_from_batch_to_batch() -> None:
+    batches = list(Stream(tokens_of([11]), rows=2, steps=4).batches(0))
+    assert [batch.starts for batch in batches] == [True, False]
+    rows = torch.cat([batch.inputs for batch in batches], dim=1)
+    assert rows.tolist() == [[END, 100, 101, 102, 103, 104], [105, 106, 107, 108, 109, 110]]
+
+
+def test_no_validation_token_stands_in_any_training_window(tmp_path: Path) -> None:
+    documents = [chr(0x4E00 + i) * 7 for i in range(50)]  # each of a character of its own
+    corpus = split(documents, 0.2, 0.2, 0)
+    splits = encode_corpus(corpus, CharTokenizer.fit(documents, False), tmp_path)
+    for config in CONFIGS:
+        batches = training_batches(config, splits["train"], 4, seed=0)
+        read = {
+            token
+            for batch in batches.batches(0)
+            for token in [*batch.inputs.flatten().tolist(), *batch.targets.tolist()]
+        }
+        for name in ("val", "test"):
+            assert not read & (set(splits[name].tokens.tolist()) - {0, 1})
+
+
+def test_too_little_text_for_a_batch_is_told() -> None:
+    with pytest.raises(DataError, match=r"too few for 64 rows; lower trainer\.batch_size"):
+        training_batches(CONFIGS[2], tokens_of([10]), 64, seed=0)
+    with pytest.raises(DataError, match="has the 31 tokens of one window; lower batching"):
+        training_batches(
+            WindowsConfig(kind="windows", context=40, stride=1, shortest_context=30), tokens_of([10]), 4, 0
+        )
+
+
+def test_tokens_come_back_as_written_in_the_smallest_type(tmp_path: Path) -> None:
+    corpus = split(["one two", "three", "four five six"], 0.3, 0.3, 0)
+    written = encode_corpus(corpus, ByteTokenizer(), tmp_path)
+    opened = load_splits(tmp_path)
+    for name, part in written.items():
+        assert part.tokens.dtype == np.uint16
+        assert isinstance(opened[name].tokens, np.memmap)
+        assert np.array_equal(opened[name].tokens, part.tokens)
+        assert ByteTokenizer().decode(part.tokens.tolist()) == "".join(corpus.splits[name])
+        assert part.characters == sum(map(len, corpus.splits[name]))
+        assert part.targets == sum(len(document) + 1 for document in corpus.splits[name])
+
+
+def test_unknown_tokens_are_counted(tmp_path: Path) -> None:
+    corpus = split(["aab" * 10 + "a?b??"], 0.2, 0.0, 0)
+    splits = encode_corpus(corpus, CharTokenizer.fit(corpus.splits["train"], False), tmp_path)
+    assert (splits["train"].unknown, splits["val"].unknown) == (0, 3)
+
+
+@pytest.mark.parametrize("damage", ["truncate", "remove", "header"])
+def test_damaged_tokens_are_refused(tmp_path: Path, damage: str) -> None:
+    encode_corpus(split(["one two", "three", "four"], 0.3, 0.3, 0), ByteTokenizer(), tmp_path)
+    path = tmp_path / "val.tokens"
+    if damage == "truncate":
+        path.write_bytes(path.read_bytes()[:-2])
+    elif damage == "remove":
+        path.unlink()
+    else:
+        (tmp_path / "val.json").write_text("{}")
+    with pytest.raises(RunError, match="train the run again"):
+        load_splits(tmp_path)

@@ -1,0 +1,63 @@
+"""The corpus: duplicates are folded, and no text is in two parts."""
+
+import functools
+import operator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import compose_train
+from textloom.data.corpus import fold_duplicates, load_corpus, split
+from textloom.errors import DataError
+
+
+def test_documents_that_differ_in_case_marks_and_space_are_one() -> None:
+    documents = ["A neural network.", "a NEURAL   network", "a neural net-work", "another", "!!", "??"]
+    assert fold_duplicates(documents) == (["A neural network.", "another", "!!", "??"], 2)
+
+
+@given(st.integers(3, 200), st.sampled_from([0.0, 0.1, 0.3]), st.integers(0, 5))
+def test_every_document_is_in_one_part_alone(count: int, test_fraction: float, seed: int) -> None:
+    documents = [f"document {i}" for i in range(count)]
+    corpus = split(documents, 0.1, test_fraction, seed)
+    assert sorted(functools.reduce(operator.iadd, corpus.splits.values(), [])) == sorted(documents)
+    assert set(corpus.splits) == ({"train", "val", "test"} if test_fraction else {"train", "val"})
+    assert abs(len(corpus.splits["val"]) - 0.1 * count) <= 1
+    assert corpus == split(documents, 0.1, test_fraction, seed)
+
+
+def test_another_seed_is_another_split() -> None:
+    documents = [str(i) for i in range(100)]
+    assert split(documents, 0.1, 0.1, 0).splits != split(documents, 0.1, 0.1, 1).splits
+    assert split(documents, 0.1, 0.1, 0).fingerprint() != split(documents, 0.1, 0.1, 1).fingerprint()
+
+
+@given(st.text(min_size=40), st.sampled_from([0.0, 0.1]))
+def test_a_single_document_is_cut_in_order_its_end_validates_and_tests(text: str, test_fraction: float) -> None:
+    corpus = split([text], 0.1, test_fraction, 0)
+    assert corpus.contiguous
+    assert "".join(part for parts in corpus.splits.values() for part in parts) == text
+
+
+@pytest.mark.parametrize("documents", [[], ["ab"], ["one", "two"]])
+def test_a_part_without_a_document_is_refused(documents: list[str]) -> None:
+    with pytest.raises(DataError, match=r"no document is left for the .* part"):
+        split(documents, 0.1, 0.1, 0)
+
+
+def test_two_documents_are_enough_without_a_test_part() -> None:
+    assert {name: len(part) for name, part in split(["one", "two"], 0.1, 0.0, 0).splits.items()} == {
+        "train": 1,
+        "val": 1,
+    }
+
+
+def test_the_articles_duplicates_are_folded(real_data: Path) -> None:
+    corpus = load_corpus(
+        compose_train("data=patents", f"data.path={real_data}/patents/neural_network_patent_query.csv").data
+    )
+    # 362 repeat another but for case and punctuation, 4 more but for white space ("large scale", "largescale")
+    assert corpus.duplicates_folded == 366
+    assert sum(len(part) for part in corpus.splits.values()) == 3522 - 366

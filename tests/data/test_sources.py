@@ -1,0 +1,104 @@
+"""Sources: every kind of file that is promised is read, and what cannot be read is said in one line."""
+
+from pathlib import Path
+
+import pytest
+
+from conftest import compose_train
+from textloom.data.sources import read_documents, toy_text
+from textloom.errors import DataError
+
+ABSTRACTS = ['A "neural" network,\nwith two layers.', "NA", "007", ""]
+
+
+def read(*overrides: str) -> list[str]:
+    return list(read_documents(compose_train(*overrides).data))
+
+
+def test_the_toy_text_speaks_of_deep_learning() -> None:
+    assert "deep learning" in toy_text()
+    assert read() == [toy_text()]
+
+
+def test_text_files_are_one_document_each_in_the_order_of_their_names(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        (tmp_path / f"{name}.txt").write_text(f"book {name}\n\nchapter two")
+    assert read("data=text_files", "data.path='*.txt'") == ["book a\n\nchapter two", "book b\n\nchapter two"]
+    assert read("data=text_files", "data.path=[b.txt,a.txt,'*.txt']") == read("data=text_files", "data.path='*.txt'")
+
+
+def test_blank_lines_can_part_documents(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf\n\none\r\nmore\r\n \r\n\n  two\n\n\n")
+    assert read("data=text_files", "data.path=a.txt", "data.documents=blank_line") == ["one\nmore", "two"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+def test_tables_of_every_format_hold_the_same_texts_as_text(tmp_path: Path, suffix: str) -> None:
+    import pandas
+
+    frame = pandas.DataFrame({"patent_id": [1, 2, 3, 4], "patent_abstract": ABSTRACTS})
+    path = tmp_path / f"table.{suffix}"
+    write = {
+        "csv": lambda: frame.to_csv(path, index=False),
+        "tsv": lambda: frame.to_csv(path, index=False, sep="\t", quoting=2),
+        "jsonl": lambda: frame.to_json(path, orient="records", lines=True),
+        "parquet": lambda: frame.to_parquet(path),
+    }
+    write[suffix]()
+    expected = [text for text in ABSTRACTS if text]
+    assert read("data=patents", f"data.path=table.{suffix}") == expected
+    assert read("data=table", f"data.path=table.{suffix}", "data.text_column=patent_abstract") == expected
+
+
+def test_the_articles_file_has_3522_abstracts(real_data: Path) -> None:
+    documents = read("data=patents", f"data.path={real_data}/patents/neural_network_patent_query.csv")
+    assert len(documents) == 3522
+    assert sum(map(len, documents)) == 3_027_763
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.txt", b"", "empty.txt: the file is empty"),
+        ("blank.txt", b" \n\n", "blank.txt: the file is empty"),
+        ("binary.txt", b"\x7fELF\0\0\1", "binary.txt: a binary file, not text"),
+        ("latin.txt", "schön".encode("latin-1"), "latin.txt: not UTF-8 at byte 3; convert it"),
+        ("empty.csv", b"", "empty.csv: the file is empty"),
+        ("header.csv", b"patent_abstract,x\n", "header.csv: the table has no rows"),
+        ("column.csv", b"title,body\na,b\n", "there is no column patent_abstract; its columns are title, body"),
+        ("hollow.csv", b"patent_abstract,x\n,1\n  ,2\n", "the column patent_abstract is empty"),
+        ("latin.csv", "patent_abstract,x\nschön,1\n".encode("latin-1"), "latin.csv: not UTF-8"),
+        ("binary.csv", b"a,b\n\0\0\0", "binary.csv: a binary file"),
+        ("ragged.csv", b"patent_abstract,x\na,b\na,b,c,d\n", "ragged.csv: cannot be read as csv"),
+        ("broken.jsonl", b'{"patent_abstract": "a"}\n{"patent_abs', "broken.jsonl: cannot be read as jsonl"),
+        ("number.jsonl", b'{"patent_abstract": 3}\n', "holds int, not text; set data.text_column"),
+        ("broken.parquet", b"PAR1 no table", "broken.parquet: cannot be read as parquet"),
+        ("table.xls", b"a", "table.xls: not a known kind of table; its name must end in .csv"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named_with_the_cure(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        read("data=text_files" if name.endswith("txt") else "data=patents", f"data.path={name}")
+    assert message in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_paths_that_name_nothing_are_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"data\.path=no\*\.txt: names no file"):
+        read("data=text_files", "data.path='no*.txt'")
+    with pytest.raises(DataError, match="is a folder; give a file or a glob"):
+        read("data=text_files", "data.path=.")
+
+
+def test_a_file_without_read_permission_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "secret.txt").write_text("text")
+
+    def refuse(path: Path) -> bytes:  # the superuser, who runs many a CI, may read everything
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(DataError, match=r"secret\.txt: cannot be read \(Permission denied\)"):
+        read("data=text_files", "data.path=secret.txt")

@@ -1,0 +1,134 @@
+"""Scores: sums over targets, divided once; padding and batching never change them."""
+
+from math import exp, log
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from conftest import compose_train, train_run
+from textloom.checkpoints import load_model
+from textloom.config import BatchingConfig, DocumentsConfig, StreamConfig, WindowsConfig
+from textloom.data.batches import Batch
+from textloom.data.corpus import split
+from textloom.data.encoding import TokenSplit, encode_corpus, load_splits
+from textloom.evaluation.evaluate import evaluate_run, score
+from textloom.evaluation.scoring import Tally
+from textloom.models.recurrent import RecurrentLanguageModel
+from textloom.runs import Run
+from textloom.tokenizers.char import CharTokenizer
+
+DOCUMENTS = ["a short one", "b", "a document that is somewhat longer than the others", "and another", "the last"] * 4
+
+
+def fitted(tmp_path: Path) -> tuple[RecurrentLanguageModel, TokenSplit]:
+    torch.manual_seed(0)
+    corpus = split(DOCUMENTS, 0.5, 0.0, 0)
+    tokenizer = CharTokenizer.fit(DOCUMENTS, lowercase=False)
+    model = RecurrentLanguageModel(compose_train("model.units=16").model, tokenizer.vocabulary_size)
+    torch.nn.init.normal_(model.softmax.weight)  # far from uniform, so that every mistake shows
+    return model.eval(), encode_corpus(corpus, tokenizer, tmp_path / "tokens")["val"]
+
+
+def naive_nats(model: RecurrentLanguageModel, part: TokenSplit) -> float:
+    """One document at a time, from the zero state, with no batch, no padding, no chunk."""
+    total = 0.0
+    for begin, end in zip(part.boundaries[:-1], part.boundaries[1:], strict=True):
+        tokens = torch.from_numpy(part.tokens[begin : end + 1].astype("int64"))
+        logits = model.logits(model(tokens[None, :-1])[0])[0]
+        total += F.cross_entropy(logits.double(), tokens[1:], reduction="sum").item()
+    return total
+
+
+WHOLE_DOCUMENTS: list[BatchingConfig] = [
+    DocumentsConfig(kind="documents", steps=8),
+    WindowsConfig(kind="windows", context=200, stride=1, shortest_context=1),
+]
+
+
+@pytest.mark.parametrize("config", WHOLE_DOCUMENTS)
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_padding_and_batch_size_never_change_a_loss(config: BatchingConfig, batch_size: int, tmp_path: Path) -> None:
+    model, part = fitted(tmp_path)
+    found = score(model, part, config, batch_size)
+    assert found.targets == part.targets
+    assert found.loss == pytest.approx(naive_nats(model, part) / part.targets, rel=1e-6)
+
+
+def test_a_stream_with_one_row_is_one_pass_with_carried_state(tmp_path: Path) -> None:
+    model, part = fitted(tmp_path)
+    tokens = torch.from_numpy(part.tokens.astype("int64"))
+    logits = model.logits(model(tokens[None, :-1])[0])[0]
+    expected = F.cross_entropy(logits.double(), tokens[1:]).item()
+    found = score(model, part, StreamConfig(kind="stream", steps=8, evaluation_rows=1), batch_size=32)
+    assert found.loss == pytest.approx(expected, rel=1e-6)
+    assert found.accuracy == pytest.approx((logits.argmax(1) == tokens[1:]).double().mean().item())
+
+
+def test_what_stands_in_the_padding_is_never_seen(tmp_path: Path) -> None:
+    model, part = fitted(tmp_path)
+    losses = []
+    for filler in (0, 5):
+        tally = Tally()
+        for batch in _document_batches(part):
+            assert batch.positions is not None
+            keep = torch.zeros(batch.inputs.numel(), dtype=torch.bool).index_fill(0, batch.positions, True)
+            inputs = batch.inputs.masked_fill(~keep.view_as(batch.inputs), filler)
+            tally.add(model, batch._replace(inputs=inputs))
+        losses.append(tally.score(part.characters).loss)
+    assert losses[0] == losses[1]
+
+
+def _document_batches(part: TokenSplit) -> list[Batch]:
+    from textloom.data.batching import evaluation_batches
+
+    return list(evaluation_batches(WHOLE_DOCUMENTS[0], part, 4).batches(0))
+
+
+def test_the_derived_figures_follow_from_the_nats(tmp_path: Path) -> None:
+    model, part = fitted(tmp_path)
+    found = score(model, part, WHOLE_DOCUMENTS[0], 4)
+    assert found.perplexity == pytest.approx(exp(found.loss))
+    assert found.bits_per_char == pytest.approx(found.loss * part.targets / log(2) / part.characters)
+    assert part.characters == sum(len(text) for text in split(DOCUMENTS, 0.5, 0.0, 0).splits["val"])
+
+
+def test_evaluation_is_float32_whatever_surrounds_it(tmp_path: Path) -> None:
+    model, part = fitted(tmp_path)
+    plain = score(model, part, WHOLE_DOCUMENTS[0], 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert score(model, part, WHOLE_DOCUMENTS[0], 4) == plain
+
+
+def test_a_run_evaluates_to_the_last_digit_from_its_directory_alone(toy_run: Run, tmp_path: Path) -> None:
+    moved = toy_run.directory.rename(tmp_path / "moved")
+    try:
+        figures = evaluate_run(Run(moved))
+    finally:
+        moved.rename(toy_run.directory)
+    results = toy_run.results()
+    assert set(figures) == {
+        f"{part}/{f}" for part in ("val", "test") for f in ("loss", "perplexity", "bits_per_char", "accuracy")
+    }
+    assert figures == {name: results[name] for name in figures}
+
+
+@pytest.mark.parametrize("batching", ["windows", "documents", "stream"])
+@pytest.mark.parametrize("tokenizer", ["char", "byte", "word"])
+def test_every_batching_and_tokenizer_reports_what_evaluation_finds(
+    batching: str, tokenizer: str, tmp_path: Path
+) -> None:
+    (tmp_path / "text.txt").write_text("\n\n".join(f"{text} number {i}" for i, text in enumerate(DOCUMENTS)))
+    run = train_run(
+        tmp_path / "run", "data=text_files", "data.path=text.txt", "data.documents=blank_line", f"batching={batching}",
+        f"tokenizer={tokenizer}", "trainer.batch_size=4",
+    )  # fmt: skip
+    results = run.results()
+    figures = evaluate_run(run)
+    assert figures == {name: results[name] for name in figures}
+    part = load_splits(run.tokens)["val"]
+    if tokenizer == "char":
+        model = load_model(run, "best")[2]
+        if batching == "documents":
+            assert results["val/loss"] == pytest.approx(naive_nats(model, part) / part.targets, rel=1e-6)

@@ -1,0 +1,114 @@
+"""The commands as they are typed."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conftest import TINY, Answer
+from textloom.runs import Run
+
+Command = Callable[..., Answer]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "model.unit=256"], "model.unit: there is no such key, did you mean model.units?"),
+        (["train", "+model.unit=256"], "model.unit: there is no such key, did you mean model.units?"),
+        (["train", "model.units=-1"], "model.units=-1: must be greater than 0"),
+        (["train", "batching=windows", "batching.context=0"], "batching.context=0: must be greater than 0"),
+        (["train", "experiment=tutorial_chars"], "no such config, did you mean tutorial_char?; choose one of"),
+        (["train", "modle=gru"], "modle: there is no such key, did you mean model?"),
+        (["train", "model=grru"], "model=grru: there is no such config, did you mean gru?"),
+        (["train", "model.units"], "model.units: cannot be read; write it as key=value"),
+        (["train", "model.units=[1"], "cannot be read"),
+        (["train", "data=text_files", "data.path=nowhere.txt"], "data.path=nowhere.txt: names no file"),
+        (["train", "trainer.accelerator=mps"], "trainer.accelerator=mps: this machine has none"),
+        (["trian"], "textloom trian: there is no such command"),
+        (["generate", "temperature=-1"], "temperature=-1: must be greater than or equal to 0"),
+        (["generate", "run=latest"], "outputs: there is no run with a checkpoint here"),
+        (["generate", "run=nowhere"], "run=nowhere: there is no such directory"),
+        (["evaluate", "run=."], "not a run directory (no config.yaml)"),
+        (["evaluate", "rnu=."], "rnu: there is no such key, did you mean run?"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_status_2(command: Command, arguments: list[str], message: str) -> None:
+    answer = command(*arguments)
+    assert answer.status == 2
+    assert message in answer.err
+    assert len(answer.err.strip().splitlines()) == 1, answer.err
+    assert answer.out == ""
+
+
+def test_train_generate_evaluate_in_a_row(command: Command, tmp_path: Path) -> None:
+    trained = command("train", *TINY, "hydra.run.dir=outputs/one")
+    assert trained.status == 0, trained.err
+    assert "tensorboard --logdir outputs" in trained.out
+    assert (tmp_path / "outputs/one/train.log").exists()
+
+    generated = command("generate", "prompt=deep learn", "length=20", "temperature=0.8", "seed=1")
+    assert generated.status == 0
+    assert generated.out.startswith("deep learn")
+    assert len(generated.out) <= len("deep learn") + 21
+    assert "outputs/one" in generated.err
+
+    evaluated = command("evaluate", "run=outputs/one")
+    figures = dict(line.split(": ") for line in evaluated.out.splitlines())
+    results = Run(tmp_path / "outputs/one").results()
+    assert {name: float(value) for name, value in figures.items()} == {name: results[name] for name in figures}
+    assert {"val/loss", "val/perplexity", "val/bits_per_char", "val/accuracy", "test/loss"} <= set(figures)
+
+
+def test_a_prompt_is_taken_as_it_is_typed(command: Command, toy_run: Run) -> None:
+    for prompt in ("a, b", "it's", 'say "yes"', "{x: 1}", "1e5", "a\\b", "null", "$x ${y}"):
+        answer = command("generate", f"run={toy_run.directory}", f"prompt={prompt}", "length=1")
+        assert answer.status == 0, answer.err
+        assert answer.out.startswith(prompt)
+
+
+def test_unknown_characters_of_a_prompt_are_named_and_read_as_unk(command: Command, toy_run: Run) -> None:
+    answer = command("generate", f"run={toy_run.directory}", "prompt=deep ☃ learn €", "length=5")
+    assert answer.status == 0
+    assert "'☃' '€'" in answer.err
+    assert answer.out.startswith("deep ☃ learn €")
+
+
+def test_an_empty_prompt_is_refused(command: Command, toy_run: Run) -> None:
+    answer = command("generate", f"run={toy_run.directory}", "prompt=")
+    assert answer.status == 2
+    assert "the prompt is empty; give" in answer.err
+
+
+def test_temperature_zero_is_greedy_and_the_same_every_time(command: Command, toy_run: Run) -> None:
+    texts = {command("generate", f"run={toy_run.directory}", "temperature=0", "length=30").out for _ in range(2)}
+    assert len(texts) == 1
+
+
+def test_two_trainings_cannot_share_a_directory(command: Command, toy_run: Run) -> None:
+    answer = command("train", *TINY, f"hydra.run.dir={toy_run.directory}")
+    assert answer.status == 2
+    assert "already holds a run" in answer.err
+    assert toy_run.status()["status"] == "completed"
+
+
+def test_a_sweep_goes_on_after_a_failed_job_and_tells_it(command: Command, tmp_path: Path) -> None:
+    answer = command("train", "-m", *TINY, "model.units=4,8", "optimizer=sgd", "optimizer.learning_rate=1,1e38")
+    assert answer.status == 2
+    statuses = sorted(Run(path.parent).status()["status"] for path in tmp_path.glob("outputs/**/status.json"))
+    assert statuses == ["completed", "completed", "failed", "failed"]
+    assert answer.err.count("lower optimizer.learning_rate") >= 2
+
+
+@pytest.mark.parametrize("script", ["train", "generate", "evaluate"])
+def test_help_needs_nothing_heavy(script: str) -> None:
+    path = Path(__file__).parents[1] / "scripts" / f"{script}.py"
+    answer = subprocess.run(
+        [sys.executable, "-X", "importtime", path, "--help"], capture_output=True, text=True, check=True
+    )
+    assert f"scripts/{script}.py" in answer.stdout
+    imported = {line.rpartition("|")[2].strip() for line in answer.stderr.splitlines()}
+    assert "hydra" in imported
+    assert not imported & {"torch", "pytorch_lightning", "numpy", "datasets", "tensorboard"}
