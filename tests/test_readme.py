@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from conftest import Answer
 
 README = Path(__file__).parents[1] / "README.md"
@@ -32,7 +33,12 @@ def workplace(tmp_path: Path) -> Path:
 def test_the_readme_shows_the_commands_that_matter() -> None:
     shown = commands()
     assert "make train" in shown
-    for beginning in ("python scripts/train.py", "python scripts/generate.py", "python scripts/evaluate.py", "tensorboard"):
+    for beginning in (
+        "python scripts/train.py",
+        "python scripts/generate.py",
+        "python scripts/evaluate.py",
+        "tensorboard",
+    ):
         assert any(line.startswith(beginning) for line in shown)
 
 

@@ -11,7 +11,9 @@ ROOT = Path(__file__).parents[1]
 
 def test_the_wheel_composes_and_trains_outside_a_checkout(tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", "dist", str(ROOT)], cwd=tmp_path, check=True)
+    subprocess.run(
+        [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", "dist", str(ROOT)], cwd=tmp_path, check=True
+    )
     (wheel,) = (tmp_path / "dist").iterdir()
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("textloom/conf/")}
     shipped = {f"textloom/conf/{path.relative_to(ROOT / 'conf')}" for path in (ROOT / "conf").rglob("*.yaml")}

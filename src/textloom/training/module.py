@@ -5,7 +5,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch.nn import functional as F
 
 from textloom.config import OptimizerConfig, ScheduleConfig
 from textloom.data.batches import Batch
@@ -13,6 +12,7 @@ from textloom.errors import TrainingError
 from textloom.evaluation.scoring import Score, Tally, scored_states
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.models.state import State, detach
+from textloom.training.loss import softmax_cross_entropy
 from textloom.training.meter import Meter
 from textloom.training.optimizers import build_optimizer, build_plateau, build_schedule
 
@@ -45,7 +45,8 @@ class TrainingModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer, and its schedule where one moves at every step."""
-        optimizer = build_optimizer(self.optimizer_config, self.parameters())
+        fused = self.trainer.precision != "16-mixed"  # a fused step would undo the loss scaling only after the clipping
+        optimizer = build_optimizer(self.optimizer_config, self.parameters(), fused)
         self.plateau = build_plateau(self.schedule_config, optimizer)
         schedule = build_schedule(self.schedule_config, optimizer, self.total_steps)
         if schedule is None:
@@ -58,10 +59,17 @@ class TrainingModule(pl.LightningModule):
         """Mean nats per target of the batch; the state goes on, cut from its graph."""
         hidden, state = self.model(batch.inputs, None if batch.starts else self.state)
         self.state = detach(state)
-        logits = self.model.logits(scored_states(hidden, batch))  # (targets, vocabulary)
-        loss = F.cross_entropy(logits.float(), batch.targets)
+        softmax = self.model.softmax
+        loss = softmax_cross_entropy(scored_states(hidden, batch), softmax.weight, softmax.bias, batch.targets)
         self.meter.add(self.global_step, loss.detach(), len(batch.targets))
         return loss
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """By norm. Lightning's own clipping refuses fused optimizers in every mixed precision, bf16 included."""
+        if gradient_clip_val is not None:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def on_train_epoch_start(self) -> None:
         self.meter.start()

@@ -18,15 +18,18 @@ from textloom.config import (
 )
 
 
-def build_optimizer(config: OptimizerConfig, parameters: Iterable[torch.nn.Parameter]) -> Optimizer:
-    """Adam (Kingma and Ba 2014, arXiv 1412.6980), AdamW (arXiv 1711.05101), RMSprop or SGD."""
+def build_optimizer(config: OptimizerConfig, parameters: Iterable[torch.nn.Parameter], fused: bool) -> Optimizer:
+    """Adam (Kingma and Ba 2014, arXiv 1412.6980), AdamW (arXiv 1711.05101), RMSprop or SGD.
+
+    ``fused``: the step in one kernel, for those that have one.
+    """
     shared: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
     if isinstance(config, AdamConfig):
         kind = torch.optim.AdamW if config.kind == "adamw" else torch.optim.Adam
-        return kind(parameters, betas=(config.beta1, config.beta2), **shared)
+        return kind(parameters, betas=(config.beta1, config.beta2), fused=fused, **shared)
     if isinstance(config, RMSpropConfig):
         return torch.optim.RMSprop(parameters, alpha=config.smoothing, momentum=config.momentum, **shared)
-    return torch.optim.SGD(parameters, momentum=config.momentum, **shared)
+    return torch.optim.SGD(parameters, momentum=config.momentum, fused=fused, **shared)
 
 
 def build_schedule(config: ScheduleConfig, optimizer: Optimizer, total_steps: int) -> LambdaLR | None:

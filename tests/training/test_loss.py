@@ -1,0 +1,52 @@
+"""The sliced loss is the plain one, value and gradients."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from textloom.training import loss as module
+from textloom.training.loss import softmax_cross_entropy
+
+
+def problem(dtype: torch.dtype = torch.float64) -> list[torch.Tensor]:
+    torch.manual_seed(0)
+    shapes = [(50, 7), (23, 7), (23,)]
+    return [torch.randn(shape, dtype=dtype, requires_grad=True) for shape in shapes]
+
+
+TARGETS = torch.randint(23, (50,), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("rows", [1, 7, 50, 1000])
+def test_loss_and_gradients_are_those_of_the_plain_form(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FEWEST_TARGETS_AT_ONCE", rows)
+    monkeypatch.setitem(module.LOGITS_AT_ONCE, "cpu", 1)
+    hidden, weight, bias = problem()
+    ours = softmax_cross_entropy(hidden, weight, bias, TARGETS)
+    plain = F.cross_entropy(F.linear(hidden, weight, bias), TARGETS)
+    assert torch.allclose(ours, plain)
+    gradients = [torch.autograd.grad(3 * loss, (hidden, weight, bias)) for loss in (ours, plain)]
+    assert all(torch.allclose(a, b) for a, b in zip(*gradients, strict=True))
+
+
+def test_in_mixed_precision_it_is_as_exact_as_autocast() -> None:
+    tensors = problem(torch.float32)
+    exact = torch.autograd.grad(softmax_cross_entropy(*tensors, TARGETS), tensors)
+    errors = []
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        ours = softmax_cross_entropy(*tensors, TARGETS)
+        plain = F.cross_entropy(F.linear(*tensors).float(), TARGETS)
+    for mixed in (ours, plain):
+        found = torch.autograd.grad(mixed, tensors)
+        errors.append(sum(float((a - b).norm() / b.norm()) for a, b in zip(found, exact, strict=True)))
+    assert ours.dtype == torch.float32
+    assert errors[0] < 1.5 * errors[1]
+    assert errors[0] < 0.05
+
+
+def test_no_matrix_of_all_logits_is_kept() -> None:
+    hidden, weight, bias = (t.detach().requires_grad_() for t in problem(torch.float32))
+    kept: list[int] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
+        softmax_cross_entropy(hidden, weight, bias, TARGETS)
+    assert max(kept) < 50 * 23
