@@ -288,7 +288,7 @@ class TrainerConfig(Section):
     max_steps: Positive | None
     """Optimizer steps at most; null for no limit."""
     val_check_interval: Annotated[int, Field(gt=0)] | Annotated[float, Field(gt=0, le=1)]
-    """When to validate: a share of an epoch (1.0: at its end), or a whole number of batches."""
+    """When to validate: a share of an epoch (1.0: at its end), or a whole number of batches; always at the end."""
     early_stopping_patience: NonNegative | None
     """Validations without improvement before training ends; null to go on to the end."""
     gradient_clip_val: Annotated[float, Field(gt=0)] | None

@@ -88,6 +88,11 @@ def test_validation_can_come_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
     assert [step for step, _ in curves(run)["val/loss"]] == [2, 4, 6, 7]
 
 
+def test_the_end_is_validated_however_rare_validation_is(tmp_path: Path) -> None:
+    run = train_run(tmp_path / "run", "trainer.val_check_interval=1000", "trainer.max_epochs=2")
+    assert [step for step, _ in curves(run)["val/loss"]] == [run.results()["steps"], run.results()["steps"] + 1]
+
+
 def test_other_arguments_reach_lightnings_trainer(tmp_path: Path) -> None:
     run = train_run(tmp_path / "run", "+trainer.extra.limit_train_batches=1", "trainer.max_epochs=3")
     assert run.results()["steps"] == 3

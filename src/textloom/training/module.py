@@ -77,8 +77,10 @@ class TrainingModule(pl.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_index: int) -> None:
         if self.global_step - self.written_step >= self.log_every:
             self._write_training_point()
-        if self.global_step == self.trainer.max_steps:
-            self.trainer.should_stop = True  # then Lightning validates once more before it ends
+        trainer = self.trainer
+        last_epoch = trainer.max_epochs is not None and self.current_epoch == trainer.max_epochs - 1
+        if self.global_step == trainer.max_steps or (last_epoch and trainer.is_last_batch):
+            trainer.should_stop = True  # then Lightning validates once more before it ends
 
     def on_train_epoch_end(self) -> None:
         self.meter.stop()

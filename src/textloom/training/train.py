@@ -120,6 +120,7 @@ def _trainer(
         max_epochs=config.max_epochs,
         max_steps=config.max_steps or -1,
         val_check_interval=config.val_check_interval,
+        check_val_every_n_epoch=None if isinstance(config.val_check_interval, int) else 1,
         gradient_clip_val=config.gradient_clip_val,
         accumulate_grad_batches=config.accumulate_grad_batches,
         deterministic=config.deterministic,
