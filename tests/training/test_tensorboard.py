@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from conftest import train_run
+from conftest import compose_train, train_run
 from textloom.runs import Run
+from textloom.training.tensorboard import hyperparameters
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,8 @@ def test_generated_samples_are_text(address: str, runs: list[Run]) -> None:
 def test_hyperparameters_stand_beside_the_results(address: str, runs: list[Run]) -> None:
     experiment = ask(f"{address}/hparams/experiment", {"experimentName": ""})
     keys = {info["name"] for info in experiment["hparamInfos"]}
-    assert {"model.units", "optimizer.learning_rate", "seed", "optimizer.beta1"} <= keys
+    assert {"model.units", "optimizer.beta1"} <= keys
+    assert "data.kind" not in keys
     metrics = [info["name"]["tag"] for info in experiment["metricInfos"]]
     assert metrics == ["val/loss", "val/bits_per_char"]
 
@@ -100,6 +102,21 @@ def test_hyperparameters_stand_beside_the_results(address: str, runs: list[Run])
         results = run.results()
         for metric, value in found[run.config().model.units].items():
             assert value == pytest.approx(results[metric], rel=1e-6)
+
+
+def test_a_run_with_nothing_changed_shows_its_main_keys() -> None:
+    config = compose_train("tokenizer=byte")
+    assert hyperparameters(config, []) == {
+        "data.kind": "toy",
+        "tokenizer.level": "byte",
+        "batching.kind": "stream",
+        "model.cell": "lstm",
+        "model.units": 128,
+    }
+    assert hyperparameters(config, ["tokenizer=byte", "+model.units=128", "name=x"]) == {
+        "tokenizer": "byte",
+        "model.units": 128,
+    }
 
 
 def test_one_event_file_a_run(runs: list[Run]) -> None:

@@ -9,19 +9,8 @@ from torch.utils.tensorboard.summary import hparams
 from textloom.config import TrainConfig
 
 RESULT_METRICS = ("val/loss", "val/bits_per_char")  # the same in every run: TensorBoard takes its columns from one run
-ALWAYS_SHOWN = (
-    "data.kind",
-    "tokenizer.level",
-    "batching.kind",
-    "model.cell",
-    "model.units",
-    "model.layers",
-    "model.embedding_dim",
-    "optimizer.kind",
-    "optimizer.learning_rate",
-    "trainer.batch_size",
-    "seed",
-)
+SHOWN_OF_A_PLAIN_RUN = ("data.kind", "tokenizer.level", "batching.kind", "model.cell", "model.units")
+NEVER_COMPARED = ("name", "resume")
 
 
 class RunLogger(TensorBoardLogger):
@@ -51,11 +40,11 @@ def declare_hyperparameters(logger: RunLogger, config: TrainConfig, overrides: l
 
 
 def hyperparameters(config: TrainConfig, overrides: list[str]) -> dict[str, str | int | float | bool]:
-    """The keys that people compare by, and every other that this run was given."""
+    """What the user changed, which in a sweep is what varies; of a run with nothing changed, its main keys."""
     flat = flatten(config.model_dump())
-    given = {override.lstrip("+").partition("=")[0] for override in overrides}
-    keys = [key for key in flat if key in ALWAYS_SHOWN or key in given or key.partition(".")[0] in given - set(flat)]
-    return {key: _plain(flat[key]) for key in keys}
+    given = dict(override.lstrip("+").split("=", 1) for override in overrides if "=" in override)
+    shown = {key: flat.get(key, choice) for key, choice in given.items() if key not in NEVER_COMPARED}
+    return {key: _plain(value) for key, value in (shown or {key: flat[key] for key in SHOWN_OF_A_PLAIN_RUN}).items()}
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
