@@ -15,7 +15,7 @@ from omegaconf import open_dict
 from textloom import cli
 from textloom.composition import check, config_directory
 from textloom.config import TrainConfig
-from textloom.runs import Run, create_run
+from textloom.runs import Run, claimed_run
 
 TINY = ["model.units=8", "trainer.max_epochs=1", "samples.length=5", "trainer.progress_bar=false", "name=tiny"]
 
@@ -47,9 +47,9 @@ def train_run(directory: Path, *overrides: str) -> Run:
     from textloom.training.train import train
 
     given = [*TINY, *overrides]
-    run = create_run(directory)
-    train(compose_train(*given), run, given)
-    run.mark("completed")
+    with claimed_run(directory) as run:
+        train(compose_train(*given), run, given)
+        run.mark("completed")
     return run
 
 

@@ -1,5 +1,6 @@
 """From a run directory back to its model. Checkpoints hold plain types, so that loading one never runs code."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,20 @@ def load_model(run: Run, checkpoint: CheckpointName) -> tuple[TrainConfig, Token
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint file. Raises RunError where it is missing, truncated or not ours."""
+    """The content of a checkpoint file. Raises RunError where it is missing, damaged or not ours.
+
+    A checkpoint is a zip archive: the CRC-32 of every record is compared first, then plain types alone are read.
+    """
     try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:
+                raise zipfile.BadZipFile
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise RunError(f"{path}: there is no such checkpoint; train the run, or set checkpoint=last") from error
     except Exception as error:  # zip, pickle and torch each have their own errors for damage
         raise RunError(
-            f"{path}: truncated, or not a checkpoint of textloom; set checkpoint=last or checkpoint=best, "
+            f"{path}: damaged, or not a checkpoint of textloom; set checkpoint=last or checkpoint=best, "
             "or train the run again"
         ) from error
     if not isinstance(content, dict) or "state_dict" not in content:

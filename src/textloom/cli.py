@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -20,12 +20,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from textloom.composition import check, config_directory, explain
 from textloom.config import EvaluateConfig, GenerateConfig, Section, TrainConfig
-from textloom.errors import TextloomError
+from textloom.errors import Interrupted, RunError, TextloomError
 
 if TYPE_CHECKING:
     from textloom.training.train import Trained
 
 USER_ERROR = 2
+INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: stopped on request, and can be gone on with
 
 log = logging.getLogger("textloom")
 
@@ -46,6 +47,7 @@ def main() -> None:
 
 def train() -> None:
     """Train a model."""
+    _go_on_in_the_resumed_directory()
     _run("train", _train, TrainConfig)
 
 
@@ -65,21 +67,34 @@ def evaluate() -> None:
 
 
 def _train(config: DictConfig) -> float:
-    checked = check(config, TrainConfig)
     hydra_config = HydraConfig.get()
+    overrides = list(hydra_config.overrides.task)
 
-    from textloom.runs import create_run
+    from textloom.runs import Run, claimed_run
 
-    run = create_run(Path(hydra_config.runtime.output_dir))
-    try:
-        from textloom.training.train import train
+    directory = Path(hydra_config.runtime.output_dir)
+    resume = config.get("resume") is not None
+    if resume:
+        from textloom.training.resume import resumed_config
 
-        trained = train(checked, run, list(hydra_config.overrides.task))
-    except BaseException as error:
-        interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
-        run.mark("interrupted" if interrupted else "failed", f"{type(error).__name__}: {error}")
-        raise
-    run.mark("completed")
+        if Run(directory).status().get("status") == "completed":
+            log.info("%s: the run is completed; nothing to go on with", directory)
+            return float(Run(directory).results()["val/loss"])
+        checked = resumed_config(Run(directory), overrides)
+    else:
+        checked = check(config, TrainConfig)
+    with claimed_run(directory, resume) as run:
+        try:
+            from textloom.training.train import train
+
+            trained = train(checked, run, overrides)
+        except BaseException as error:
+            interrupted = isinstance(error, Interrupted | KeyboardInterrupt | SystemExit)
+            run.mark("interrupted" if interrupted else "failed", f"{type(error).__name__}: {error}")
+            if isinstance(error, Interrupted):
+                raise Interrupted(f"{error}; go on with: python scripts/train.py resume={run.directory}") from error
+            raise
+        run.mark("completed")
     _show(trained, run.directory)
     return trained.results["val/loss"]
 
@@ -138,6 +153,7 @@ def _run(name: str, task: Callable[[DictConfig], object], schema: type[Section])
     wants_traces = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     failures: list[str] = []
+    status = USER_ERROR
 
     def job(config: DictConfig) -> object:
         try:
@@ -146,6 +162,8 @@ def _run(name: str, task: Callable[[DictConfig], object], schema: type[Section])
             if wants_traces:
                 raise
             failures.append(str(error))
+            nonlocal status
+            status = INTERRUPTED if isinstance(error, Interrupted) else USER_ERROR
             return None
 
     try:
@@ -155,7 +173,25 @@ def _run(name: str, task: Callable[[DictConfig], object], schema: type[Section])
             raise
         failures.append(explain(error, schema))
     if failures:
-        _fail("\n".join(failures))
+        _fail("\n".join(failures), status)
+
+
+def _go_on_in_the_resumed_directory() -> None:
+    """``resume=DIR`` makes that run's directory Hydra's, so that all that is written goes on there."""
+    _quote_text(("resume",))
+    for argument in sys.argv[1:]:
+        if argument.startswith("resume=") and argument != "resume='null'":
+            from textloom.runs import Run, find_run
+
+            name = argument.partition("=")[2][1:-1]
+            try:
+                run = find_run(name, Path("outputs"), None) if name == "latest" else Run(Path(name).expanduser())
+                if not run.status_file.exists():
+                    raise RunError(f"resume={name}: not a run directory; give one that is, or latest")
+            except TextloomError as error:
+                _fail(str(error))
+            quoted = str(run.directory).replace("'", "\\'")
+            sys.argv.append(f"hydra.run.dir='{quoted}'")
 
 
 def _quote_text(keys: tuple[str, ...]) -> None:
@@ -176,6 +212,6 @@ def _quote_text(keys: tuple[str, ...]) -> None:
                 sys.argv[index] = f"{key}='{escaped}'"
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, status: int = USER_ERROR) -> NoReturn:
     print(message, file=sys.stderr)
-    sys.exit(USER_ERROR)
+    sys.exit(status)

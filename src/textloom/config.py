@@ -278,6 +278,17 @@ ScheduleConfig = Annotated[ConstantSchedule | CosineSchedule | PlateauSchedule, 
 # --- trainer --------------------------------------------------------------------------------------------------------
 
 
+class CheckpointEvery(Section):
+    """How often ``last.ckpt`` is written beside after each validation; null for not."""
+
+    steps: Positive | None
+    """Optimizer steps."""
+    epochs: Positive | None
+    """Passes over the training part."""
+    minutes: Annotated[float, Field(gt=0)] | None
+    """Minutes."""
+
+
 class TrainerConfig(Section):
     """How long, on what, and how often. Keys that Lightning's Trainer has too bear its names."""
 
@@ -303,6 +314,12 @@ class TrainerConfig(Section):
     """Number format in training; auto takes bf16 where the hardware multiplies it. Evaluation is always float32."""
     deterministic: bool
     """Allow only operations that give the same bits every time."""
+    checkpoint_every: CheckpointEvery
+    """How often to write a checkpoint to go on from."""
+    on_nan: Literal["stop", "rollback"]
+    """When the loss diverges: stop, or go back to the last checkpoint and go on with half the learning rate."""
+    max_rollbacks: Positive
+    """How often to go back before stopping all the same."""
     log_every_n_steps: Positive
     """Optimizer steps from one training point in TensorBoard to the next."""
     progress_bar: bool
@@ -336,6 +353,8 @@ class TrainConfig(Section):
     """Folder of the run below outputs/."""
     seed: NonNegative
     """Initial weights, dropout and the order of the batches."""
+    resume: str | None = None
+    """A run directory, or 'latest': go on with that run where it was cut."""
     data: DataConfig
     tokenizer: TokenizerConfig
     batching: BatchingConfig

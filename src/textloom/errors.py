@@ -21,5 +21,22 @@ class TrainingError(TextloomError):
     """A training that cannot go on, for example because its loss is no longer a number."""
 
 
+class DivergenceError(TrainingError):
+    """A loss that is not finite, or far above that of guessing."""
+
+    def __init__(self, step: int, loss: float, learning_rate: float, gradient_norm: float | None):
+        self.step = step
+        norm = "" if gradient_norm is None else f", gradient norm {gradient_norm:.3g}"
+        super().__init__(
+            f"the training loss is {loss:.6g} at step {step} (learning rate {learning_rate:.3g}{norm}); "
+            "lower optimizer.learning_rate, set trainer.gradient_clip_val=1.0, or let trainer.on_nan=rollback halve "
+            "the rate by itself. The checkpoints written before it are good"
+        )
+
+
+class Interrupted(TextloomError):
+    """The training was asked to stop, and wrote a checkpoint to go on from."""
+
+
 class GenerationError(TextloomError):
     """A prompt or a sampling setting that no text can be generated from."""

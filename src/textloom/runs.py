@@ -3,22 +3,24 @@
 It holds all that is needed to evaluate and to generate, on any machine.
 """
 
-import json
-import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
 from textloom.composition import check
 from textloom.config import TrainConfig
 from textloom.errors import ConfigError, RunError
+from textloom.files import read_json, write_json
 
 Status = Literal["running", "completed", "interrupted", "failed"]
-CheckpointName = Literal["best", "last"]
+CheckpointName = Literal["best", "last", "previous"]
+RESUME_ORDER: tuple[CheckpointName, ...] = ("last", "previous", "best")  # newest first
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Run:
 
     @property
     def checkpoints(self) -> Path:
-        """The folder of ``best.ckpt`` and ``last.ckpt``."""
+        """The folder of ``best.ckpt``, ``last.ckpt`` and the one before it, ``previous.ckpt``."""
         return self.directory / "checkpoints"
 
     def checkpoint_file(self, name: CheckpointName) -> Path:
@@ -97,29 +99,39 @@ class Run:
 
     def mark(self, status: Status, error: str | None = None) -> None:
         """Write the status, and the error that ended the run if there was one."""
-        content = {**self.status(), "status": status, "error": error}
-        content["started" if status == "running" else "finished"] = datetime.now(UTC).isoformat(timespec="microseconds")
-        write_json(self.status_file, content)
+        now = datetime.now(UTC).isoformat(timespec="microseconds")
+        times = {"started": now, **self.status(), "finished": None if status == "running" else now}
+        write_json(self.status_file, {**times, "status": status, "error": error})
 
 
-def create_run(directory: Path) -> Run:
-    """Claim a directory for a new run. Raises RunError where it already holds one or cannot be written."""
+@contextmanager
+def claimed_run(directory: Path, resume: bool = False) -> Iterator[Run]:
+    """A directory for a new run, or for a run to go on with; no other process can claim it meanwhile.
+
+    The claim dies with its process. Raises RunError where the directory is in use, already holds another run, or cannot
+    be written.
+    """
     run = Run(directory)
+    lock = FileLock(directory / ".lock")
     try:
         run.checkpoints.mkdir(parents=True, exist_ok=True)
-        run.status_file.open("x").close()
-    except FileExistsError as error:
-        raise RunError(f"{directory}: already holds a run; give another directory as hydra.run.dir=DIR") from error
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise RunError(f"{directory}: another process is training this run; wait for it, or stop it") from error
     except OSError as error:
-        raise RunError(
-            f"{directory}: cannot be written ({error.strerror}); give another as hydra.run.dir=DIR"
-        ) from error
-    write_json(run.status_file, {})
-    run.mark("running")
-    return run
+        cure = "give another as hydra.run.dir=DIR"
+        raise RunError(f"{directory}: cannot be written ({error.strerror}); {cure}") from error
+    with lock:
+        if not resume and run.status_file.exists():
+            raise RunError(
+                f"{directory}: already holds a run; go on with it by resume={directory}, "
+                "or give another directory as hydra.run.dir=DIR"
+            )
+        run.mark("running")
+        yield run
 
 
-def find_run(name: str, outputs: Path, checkpoint: CheckpointName = "best") -> Run:
+def find_run(name: str, outputs: Path, checkpoint: CheckpointName | None = "best") -> Run:
     """The run that 'latest', 'best' or a directory names. Raises RunError where there is none with a checkpoint.
 
     'best' has the lowest val/bits_per_char among the runs that were scored on the same data as the latest one:
@@ -139,39 +151,21 @@ def find_run(name: str, outputs: Path, checkpoint: CheckpointName = "best") -> R
     return min(scored, key=lambda run: float(run.results()["val/bits_per_char"]))
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object. Raises RunError where the file holds none."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict):
-            return content
-    except (OSError, ValueError):
-        pass
-    raise RunError(f"{path}: not the JSON that a run writes; restore it, or train the run again")
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON object so that a reader sees the old file or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
-
-
-def _run_at(directory: Path, checkpoint: CheckpointName) -> Run:
+def _run_at(directory: Path, checkpoint: CheckpointName | None) -> Run:
     run = Run(directory)
     if not directory.is_dir():
         raise RunError(f"run={directory}: there is no such directory; give a run directory, latest or best")
     if not run.config_file.exists():
         raise RunError(f"run={directory}: not a run directory (no config.yaml); give one that is, or latest, or best")
-    if not run.checkpoint_file(checkpoint).exists():
+    if checkpoint is not None and not run.checkpoint_file(checkpoint).exists():
         raise RunError(f"run={directory}: the run has no checkpoint {checkpoint}.ckpt (yet); give one that has")
     return run
 
 
-def _runs_below(outputs: Path, checkpoint: CheckpointName) -> Iterator[Run]:
+def _runs_below(outputs: Path, checkpoint: CheckpointName | None) -> Iterator[Run]:
     for path in outputs.glob("**/status.json"):
         run = Run(path.parent)
-        if run.config_file.exists() and run.checkpoint_file(checkpoint).exists():
+        if run.config_file.exists() and (checkpoint is None or run.checkpoint_file(checkpoint).exists()):
             yield run
 
 

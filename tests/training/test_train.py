@@ -13,7 +13,7 @@ from conftest import compose_train, train_run
 from textloom.checkpoints import load_model, read_checkpoint
 from textloom.composition import config_directory
 from textloom.errors import RunError, TrainingError
-from textloom.runs import Run, create_run, find_run
+from textloom.runs import Run, claimed_run, find_run
 
 
 def curves(run: Run) -> dict[str, list[tuple[int, float]]]:
@@ -99,7 +99,6 @@ def test_other_arguments_reach_lightnings_trainer(tmp_path: Path) -> None:
 
 
 def test_a_diverging_training_stops_names_the_step_and_leaves_good_checkpoints(tmp_path: Path) -> None:
-    run = create_run(tmp_path / "run")
     config = compose_train(
         "trainer.max_epochs=50", "trainer.batch_size=8", "optimizer=sgd", "optimizer.learning_rate=1e36",
         "trainer.gradient_clip_val=null", "schedule=cosine", "schedule.warmup_steps=1000000", "samples.length=2",
@@ -107,7 +106,12 @@ def test_a_diverging_training_stops_names_the_step_and_leaves_good_checkpoints(t
     )  # fmt: skip
     from textloom.training.train import train
 
-    with pytest.raises(TrainingError, match=r"loss is (nan|inf) at step \d+; lower optimizer\.learning_rate"):
+    with (
+        claimed_run(tmp_path / "run") as run,
+        pytest.raises(
+            TrainingError, match=r"loss is .* at step \d+ \(learning rate .*, gradient norm .*\); lower optimizer"
+        ),
+    ):
         train(config, run, [])
     assert not run.results()
 
@@ -164,7 +168,7 @@ class TestDamagedRuns:
     def test_truncated_checkpoint(self, run: Run) -> None:
         path = run.checkpoint_file("best")
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-        with pytest.raises(RunError, match=r"best\.ckpt: truncated, or not a checkpoint"):
+        with pytest.raises(RunError, match=r"best\.ckpt: damaged, or not a checkpoint"):
             load_model(run, "best")
 
     def test_foreign_checkpoint(self, run: Run) -> None:
@@ -196,7 +200,8 @@ def test_latest_and_best_find_their_run(tmp_path: Path) -> None:
     good = train_run(tmp_path / "outputs/deep/good", "trainer.max_epochs=2")
     latest = train_run(tmp_path / "outputs/latest", "trainer=debug", "model.units=2")
     (tmp_path / "outputs/other").mkdir()
-    other = create_run(tmp_path / "outputs/unfinished")
+    with claimed_run(tmp_path / "outputs/unfinished") as other:
+        pass
     assert find_run("latest", tmp_path / "outputs") == latest
     assert find_run("best", tmp_path / "outputs") == good
     assert not other.results()

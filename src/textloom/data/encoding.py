@@ -6,7 +6,6 @@ Every token but the first is a target, and the ``<eos>`` before a document is th
 were cut from one document have no ``<eos>`` at their end: no document ends there.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from textloom.data.corpus import SPLITS, Corpus, SplitName
 from textloom.errors import RunError
+from textloom.files import file_checksum, read_json, write_json, written_whole
 from textloom.tokenizers import Tokenizer
 
 
@@ -50,6 +50,8 @@ class _Header:
     documents: int
     characters: int
     unknown: int
+    tokens_sha256: str
+    boundaries_sha256: str
 
 
 def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, directory: Path) -> dict[SplitName, TokenSplit]:
@@ -75,7 +77,7 @@ def _write(
     dtype = np.min_scalar_type(tokenizer.vocabulary_size - 1)
     end = np.array([tokenizer.end_id], dtype=dtype)
     unknown, position, boundaries = 0, 0, [0]
-    with (directory / f"{name}.tokens").open("wb") as file:
+    with written_whole(directory / f"{name}.tokens") as file:
         file.write(end.tobytes())
         for document in documents:
             ids = tokenizer.encode(document)
@@ -85,19 +87,22 @@ def _write(
                 file.write(end.tobytes())
             position += len(ids) + ends_are_targets
             boundaries.append(position)
-    np.array(boundaries, dtype=np.int64).tofile(directory / f"{name}.boundaries")
-    header = _Header(str(dtype), position + 1, len(documents), sum(map(len, documents)), unknown)
-    (directory / f"{name}.json").write_text(json.dumps(asdict(header)) + "\n", encoding="utf-8")
+    with written_whole(directory / f"{name}.boundaries") as file:
+        file.write(np.array(boundaries, dtype=np.int64).tobytes())
+    checksums = [file_checksum(directory / f"{name}.{kind}") for kind in ("tokens", "boundaries")]
+    header = _Header(str(dtype), position + 1, len(documents), sum(map(len, documents)), unknown, *checksums)
+    write_json(directory / f"{name}.json", asdict(header))
 
 
 def _open(directory: Path, name: SplitName) -> TokenSplit:
     path = directory / f"{name}.tokens"
     try:
-        header = _Header(**json.loads((directory / f"{name}.json").read_text(encoding="utf-8")))
+        header = _Header(**read_json(directory / f"{name}.json"))
+        checksums = (file_checksum(path), file_checksum(directory / f"{name}.boundaries"))
+        if checksums != (header.tokens_sha256, header.boundaries_sha256):
+            raise RunError(f"{path}: damaged: not what was written; train the run again")
         tokens = np.memmap(path, dtype=header.dtype, mode="r")
         boundaries = np.fromfile(directory / f"{name}.boundaries", dtype=np.int64)
     except (OSError, ValueError, TypeError) as error:
         raise RunError(f"{path}: the tokens cannot be read ({error}); train the run again") from error
-    if (len(tokens), len(boundaries)) != (header.tokens, header.documents + 1) or boundaries[-1] != len(tokens) - 1:
-        raise RunError(f"{path}: the tokens are damaged (not the length that was written); train the run again")
     return TokenSplit(tokens, boundaries, header.characters, header.unknown)

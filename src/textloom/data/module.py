@@ -1,6 +1,7 @@
 """The LightningDataModule: the tokens of one run as batches."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytorch_lightning as pl
 
@@ -12,17 +13,18 @@ from textloom.data.encoding import TokenSplit
 
 
 class Loader:
-    """One epoch of batches, as Lightning wants it: a length and an iterator."""
+    """One epoch of batches, or the rest of one, as Lightning wants it: the epoch's length and an iterator."""
 
-    def __init__(self, batching: Batching, epoch: int = 0):
+    def __init__(self, batching: Batching, epoch: int = 0, start: int = 0):
         self.batching = batching
         self.epoch = epoch
+        self.start = start
 
     def __len__(self) -> int:
         return len(self.batching)
 
     def __iter__(self) -> Iterator[Batch]:
-        return self.batching.batches(self.epoch)
+        return self.batching.batches(self.epoch, self.start)
 
 
 class TokenDataModule(pl.LightningDataModule):
@@ -30,13 +32,26 @@ class TokenDataModule(pl.LightningDataModule):
 
     def __init__(self, splits: dict[SplitName, TokenSplit], config: BatchingConfig, batch_size: int, seed: int):
         super().__init__()
+        self.resume_at: tuple[int, int] | None = None  # epoch, batches of it that are done
         self.training = training_batches(config, splits["train"], batch_size, seed)
         self.validation = evaluation_batches(config, splits["val"], batch_size)
 
     def train_dataloader(self) -> Loader:
         """The batches of the current epoch; asked for anew each epoch (``reload_dataloaders_every_n_epochs=1``)."""
-        return Loader(self.training, self.trainer.current_epoch if self.trainer else 0)
+        epoch = self.trainer.current_epoch if self.trainer else 0
+        start = self.resume_at[1] if self.resume_at is not None and self.resume_at[0] == epoch else 0
+        return Loader(self.training, epoch, start)
 
     def val_dataloader(self) -> Loader:
         """Every token of the validation part."""
         return Loader(self.validation)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place in the data; Lightning gives it back before it asks for any loader."""
+        assert self.trainer is not None
+        done = self.trainer.fit_loop.epoch_loop.batch_idx + 1
+        return {"epoch": self.trainer.current_epoch, "batches": done}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.resume_at = (state_dict["epoch"], state_dict["batches"])

@@ -9,6 +9,7 @@ import numpy as np
 
 from textloom.config import ByteTokenizerConfig, CharTokenizerConfig, TokenizerConfig
 from textloom.errors import RunError
+from textloom.files import write_text
 from textloom.tokenizers.byte import ByteTokenizer
 from textloom.tokenizers.char import CharTokenizer
 from textloom.tokenizers.word import WordTokenizer
@@ -56,7 +57,7 @@ def fit_tokenizer(config: TokenizerConfig, documents: list[str]) -> Tokenizer:
 def save_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
     """Write ``tokenizer.json``."""
     content = {"format": FORMAT, **tokenizer.to_dict()}
-    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
 
 def load_tokenizer(path: Path) -> Tokenizer:

@@ -2,10 +2,11 @@
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from textloom.errors import TrainingError
+from textloom.errors import DivergenceError
 
 
 @dataclass(frozen=True)
@@ -14,55 +15,93 @@ class Reading:
 
     loss: float
     """Mean nats per target."""
+    gradient_norm: float
+    """Of the last step, before clipping."""
     targets_per_second: float
     """Targets trained on, per second of training."""
+
+
+@dataclass
+class _Batch:
+    step: int
+    loss: torch.Tensor | float
+    targets: int
+    gradient_norm: torch.Tensor | float | None = None
 
 
 class Meter:
     """Collects losses on the device and counts targets; the clock runs only while there is training."""
 
-    def __init__(self) -> None:
+    def __init__(self, largest_loss: float):
+        self.largest_loss = largest_loss
         self.total_targets = 0
         self.total_seconds = 0.0
         self.last: Reading | None = None
-        self._steps: list[tuple[int, torch.Tensor, int]] = []  # step, loss, targets
+        self._batches: list[_Batch] = []  # since the last look
+        self._seconds = 0.0  # since the last look
         self._started: float | None = None
 
     def start(self) -> None:
-        """Training goes on."""
-        self._started = time.perf_counter()
+        """Training goes on, if it paused."""
+        if self._started is None:
+            self._started = time.perf_counter()
 
-    def stop(self) -> Reading | None:
+    def stop(self) -> None:
         """Training pauses, for a validation for example."""
-        reading = self.read()
-        self._started = None
-        return reading
+        if self._started is not None:
+            self._seconds += time.perf_counter() - self._started
+            self._started = None
 
     def add(self, step: int, loss: torch.Tensor, targets: int) -> None:
         """One batch: its mean loss, still on the device."""
-        self._steps.append((step, loss, targets))
+        self._batches.append(_Batch(step, loss, targets))
 
-    def read(self) -> Reading | None:
+    def add_gradient_norm(self, norm: torch.Tensor) -> None:
+        """The norm of the gradient that the last batch completed, still on the device."""
+        self._batches[-1].gradient_norm = norm
+
+    def read(self, learning_rate: float) -> Reading | None:
         """The means since the last look; the last ones where nothing was added since.
 
-        Raises TrainingError at the first loss that is no finite number.
+        Raises DivergenceError at the first loss that is not finite, or explodes.
         """
-        if not self._steps:
+        if not self._batches:
             return self.last
-        losses = torch.stack([loss for _, loss, _ in self._steps]).tolist()  # waits for the device
-        now = time.perf_counter()
-        seconds = now - self._started if self._started is not None else 0.0
-        self._started = now
-        for (step, _, _), loss in zip(self._steps, losses, strict=True):
-            if not abs(loss) < float("inf"):
-                raise TrainingError(
-                    f"the training loss is {loss} at step {step}; lower optimizer.learning_rate, or set "
-                    "trainer.gradient_clip_val=1.0. The checkpoints written before it are good"
-                )
-        targets = sum(count for _, _, count in self._steps)
-        nats = sum(loss * count for loss, (_, _, count) in zip(losses, self._steps, strict=True))
-        self._steps.clear()
+        losses = _as_floats([batch.loss for batch in self._batches])  # waits for the device
+        for loss, batch in zip(losses, self._batches, strict=True):
+            if not abs(loss) <= self.largest_loss:
+                norm = None if batch.gradient_norm is None else float(batch.gradient_norm)
+                raise DivergenceError(batch.step, loss, learning_rate, norm)
+        if self._started is not None:
+            self.stop()
+            self.start()
+        targets = sum(batch.targets for batch in self._batches)
+        nats = sum(loss * batch.targets for loss, batch in zip(losses, self._batches, strict=True))
+        norms = [float(batch.gradient_norm) for batch in self._batches[-1:] if batch.gradient_norm is not None]
+        rate = targets / self._seconds if self._seconds else 0.0
+        self.last = Reading(nats / targets, norms[0] if norms else 0.0, rate)
         self.total_targets += targets
-        self.total_seconds += seconds
-        self.last = Reading(nats / targets, targets / seconds if seconds else 0.0)
+        self.total_seconds += self._seconds
+        self._batches, self._seconds = [], 0.0
         return self.last
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was counted, and what no look has seen yet, in plain types."""
+        pending = [
+            (batch.step, float(batch.loss), batch.targets, None if norm is None else float(norm))
+            for batch in self._batches
+            for norm in [batch.gradient_norm]
+        ]
+        return {"total_targets": self.total_targets, "total_seconds": self.total_seconds, "pending": pending}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.total_targets, self.total_seconds = state["total_targets"], state["total_seconds"]
+        self._batches = [_Batch(*batch) for batch in state["pending"]]
+
+
+def _as_floats(values: list[torch.Tensor | float]) -> list[float]:
+    """With one device sync for all; those taken from a checkpoint are numbers already."""
+    tensors = [value for value in values if isinstance(value, torch.Tensor)]
+    fetched = iter(torch.stack(tensors).tolist() if tensors else [])
+    return [next(fetched) if isinstance(value, torch.Tensor) else value for value in values]

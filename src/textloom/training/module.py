@@ -1,6 +1,5 @@
 """The LightningModule: one optimisation step, one validation, and the recurrent state in between."""
 
-import logging
 from typing import Any
 
 import pytorch_lightning as pl
@@ -16,11 +15,11 @@ from textloom.training.loss import softmax_cross_entropy
 from textloom.training.meter import Meter
 from textloom.training.optimizers import build_optimizer, build_plateau, build_schedule
 
-log = logging.getLogger(__name__)
-
 
 class TrainingModule(pl.LightningModule):
     """Trains a model on batches; owns the state that a stream carries from batch to batch."""
+
+    score: Score
 
     def __init__(
         self,
@@ -29,7 +28,8 @@ class TrainingModule(pl.LightningModule):
         schedule: ScheduleConfig,
         total_steps: int,
         validation_characters: int,
-        log_every: int,
+        meter: Meter,
+        rate: float = 1.0,
     ):
         super().__init__()
         self.model = model
@@ -37,11 +37,12 @@ class TrainingModule(pl.LightningModule):
         self.schedule_config = schedule
         self.total_steps = total_steps
         self.validation_characters = validation_characters
-        self.log_every = log_every
-        self.meter = Meter()
-        self.written_step = 0
+        self.meter = meter
+        self.rate = rate  # share of the configured learning rate: rollbacks halve it
+        self.saved_rate = 1.0
         self.state: State | None = None
         self.tally = Tally()
+        self.plateau_state: dict[str, Any] | None = None
 
     def configure_optimizers(self) -> Any:
         """The optimizer, and its schedule where one moves at every step."""
@@ -68,40 +69,12 @@ class TrainingModule(pl.LightningModule):
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """By norm. Lightning's own clipping refuses fused optimizers in every mixed precision, bf16 included."""
-        if gradient_clip_val is not None:
-            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
-
-    def on_train_epoch_start(self) -> None:
-        self.meter.start()
-
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_index: int) -> None:
-        if self.global_step - self.written_step >= self.log_every:
-            self._write_training_point()
-        trainer = self.trainer
-        last_epoch = trainer.max_epochs is not None and self.current_epoch == trainer.max_epochs - 1
-        if self.global_step == trainer.max_steps or (last_epoch and trainer.is_last_batch):
-            trainer.should_stop = True  # then Lightning validates once more before it ends
-
-    def on_train_epoch_end(self) -> None:
-        self.meter.stop()
-
-    def _write_training_point(self) -> None:
-        reading = self.meter.read()
-        if reading is not None and self.logger is not None and self.global_step > self.written_step:
-            self.written_step = self.global_step
-            rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-            point = {
-                "train/loss": reading.loss,
-                "train/targets_per_second": reading.targets_per_second,
-                "train/learning_rate": rate,
-            }
-            self.logger.log_metrics(point, step=self.global_step)
+        limit = float("inf") if gradient_clip_val is None else gradient_clip_val
+        self.meter.add_gradient_norm(torch.nn.utils.clip_grad_norm_(self.parameters(), limit))
 
     # --- validation -------------------------------------------------------------------------------------------------
 
     def on_validation_start(self) -> None:
-        self._write_training_point()
-        self.meter.stop()
         self.tally = Tally()
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
@@ -109,32 +82,40 @@ class TrainingModule(pl.LightningModule):
         self.tally.add(self.model, batch)
 
     def on_validation_epoch_end(self) -> None:
-        score = self.tally.score(self.validation_characters)
-        if not abs(score.loss) < float("inf"):
+        self.score = self.tally.score(self.validation_characters)
+        if not abs(self.score.loss) < float("inf"):
             raise TrainingError(
-                f"the validation loss is {score.loss} at step {self.global_step}; lower optimizer.learning_rate. "
+                f"the validation loss is {self.score.loss} at step {self.global_step}; lower optimizer.learning_rate. "
                 "The checkpoints written before it are good"
             )
-        self.log_dict(
-            score.named("val"), logger=False
-        )  # for the callbacks; Lightning's own points lie a step too early
-        if self.logger is not None:
-            self.logger.log_metrics(score.named("val"), step=self.global_step)
+        self.log_dict(self.score.named("val"), logger=False)  # for the callbacks that watch it
         if self.plateau is not None:
-            self.plateau.step(score.loss)
-        self._say(score)
+            self.plateau.step(self.score.loss)
 
-    def on_validation_end(self) -> None:
-        self.meter.start()
+    # --- checkpoints: beside what Lightning keeps, in plain types ---------------------------------------------------
 
-    def _say(self, score: Score) -> None:
-        training = self.meter.last
-        log.info(
-            "epoch %d, step %d: train/loss %.3f, val/loss %.3f (%.3f bits per character), %s targets/s",
-            self.current_epoch + 1,
-            self.global_step,
-            training.loss if training else float("nan"),
-            score.loss,
-            score.bits_per_char,
-            f"{training.targets_per_second:,.0f}" if training else "no",
-        )
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["recurrent_state"] = None if self.state is None else list(self.state)
+        checkpoint["rate"] = self.rate
+        checkpoint["plateau"] = None if self.plateau is None else self.plateau.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint["recurrent_state"]
+        self.state = None if state is None else tuple(state)
+        self.plateau_state = checkpoint["plateau"]
+        self.saved_rate = checkpoint["rate"]
+        self.rate = min(self.rate, self.saved_rate)
+
+    def on_train_start(self) -> None:
+        if self.state is not None:
+            self.state = tuple(part.to(self.device) for part in self.state)
+        if self.plateau is not None and self.plateau_state is not None:
+            self.plateau.load_state_dict(self.plateau_state)
+        if self.rate != self.saved_rate:
+            self._scale_learning_rate(self.rate / self.saved_rate)
+
+    def _scale_learning_rate(self, factor: float) -> None:
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] *= factor
+        for config in self.trainer.lr_scheduler_configs:
+            config.scheduler.base_lrs = [rate * factor for rate in config.scheduler.base_lrs]

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 
-from textloom.training.module import TrainingModule
+from textloom.training.meter import Meter
 
 SECONDS_BETWEEN_REDRAWS = 0.2
 
@@ -16,8 +16,9 @@ SECONDS_BETWEEN_REDRAWS = 0.2
 class TrainingProgressBar(TQDMProgressBar):
     """Lightning's bar, one line an epoch, that costs nothing between two redraws."""
 
-    def __init__(self) -> None:
+    def __init__(self, meter: Meter) -> None:
         super().__init__(leave=False)
+        self.meter = meter
         self._drawn = 0.0
 
     def init_validation_tqdm(self) -> Tqdm:
@@ -37,8 +38,7 @@ class TrainingProgressBar(TQDMProgressBar):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
         """What stands behind the bar."""
-        assert isinstance(pl_module, TrainingModule)
-        reading = pl_module.meter.last
+        reading = self.meter.last
         if reading is None:
             return {}
         return {"train/loss": f"{reading.loss:.3f}", "targets/s": f"{reading.targets_per_second:,.0f}"}

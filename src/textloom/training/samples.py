@@ -1,7 +1,9 @@
 """Texts generated at each validation, into TensorBoard and ``samples.txt``."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
@@ -46,6 +48,15 @@ class SampleCallback(pl.Callback):
 
     def __init__(self, sampler: Sampler):
         self.sampler = sampler
+
+    def state_dict(self) -> dict[str, Any]:
+        """How much of the file belongs to the steps until here."""
+        return {"bytes": self.sampler.file.stat().st_size if self.sampler.file.exists() else 0}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """What was written after the checkpoint is written anew."""
+        if self.sampler.file.exists():
+            os.truncate(self.sampler.file, min(state_dict["bytes"], self.sampler.file.stat().st_size))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Into the file and TensorBoard's text tab."""

@@ -6,6 +6,7 @@ from typing import Any
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.tensorboard.summary import hparams
 
+from textloom.checkpoints import read_checkpoint
 from textloom.config import TrainConfig
 
 RESULT_METRICS = ("val/loss", "val/bits_per_char")  # the same in every run: TensorBoard takes its columns from one run
@@ -16,8 +17,10 @@ NEVER_COMPARED = ("name", "resume")
 class RunLogger(TensorBoardLogger):
     """Writes one event file, straight into the run directory, so that a run bears its directory's name."""
 
-    def __init__(self, directory: Path):
-        super().__init__(directory, name=None, version="", default_hp_metric=False)
+    def __init__(self, directory: Path, checkpoint: str | None = None):
+        """Where the run goes on from a checkpoint, points after its step are written anew, and the old ones hidden."""
+        purge = {"purge_step": read_checkpoint(Path(checkpoint))["global_step"] + 1} if checkpoint else {}
+        super().__init__(directory, name=None, version="", default_hp_metric=False, **purge)
 
     def finalize(self, status: str) -> None:
         """Flush only: Lightning calls this after training, and the results that follow would open a second file."""

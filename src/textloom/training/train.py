@@ -1,9 +1,10 @@
-"""The composition root of training: from a checked config and an empty run directory to results."""
+"""The composition root of training: from a checked config and a claimed run directory to results."""
 
 import logging
 import time
 import warnings
 from dataclasses import dataclass
+from math import log as natural_log
 
 import pytorch_lightning as pl
 import torch
@@ -11,24 +12,31 @@ import yaml
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 
 from textloom.checkpoints import load_model
-from textloom.config import TrainConfig, TrainerConfig
-from textloom.data.corpus import Corpus, SplitName, load_corpus
-from textloom.data.encoding import TokenSplit, encode_corpus
+from textloom.config import TrainConfig
 from textloom.data.module import TokenDataModule
+from textloom.errors import DivergenceError
 from textloom.evaluation.evaluate import evaluate_run
+from textloom.files import write_json, write_text
 from textloom.generation.generate import default_prompt, window_of
 from textloom.hardware import choose_device, choose_precision
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
-from textloom.provenance import provenance
-from textloom.runs import Run, write_json
-from textloom.tokenizers import Tokenizer, fit_tokenizer, save_tokenizer
-from textloom.training.checkpointing import AtomicCheckpointIO, checkpoint_callbacks
+from textloom.runs import Run
+from textloom.training.checkpointing import EndWithValidation, ResumePoints, WholeCheckpointIO, best_checkpoint
+from textloom.training.curves import Curves
+from textloom.training.memory import explained_shortage
+from textloom.training.meter import Meter
 from textloom.training.module import TrainingModule
+from textloom.training.preparation import Prepared, prepare
 from textloom.training.progress import TrainingProgressBar, someone_is_watching
+from textloom.training.random_state import RandomState
+from textloom.training.resume import newest_checkpoint
 from textloom.training.samples import SampleCallback, Sampler
+from textloom.training.signals import StopRequest
 from textloom.training.tensorboard import RunLogger, declare_hyperparameters
 
 log = logging.getLogger(__name__)
+
+EXPLOSION = 10  # a loss this many times that of guessing has diverged
 
 
 @dataclass(frozen=True)
@@ -42,81 +50,112 @@ class Trained:
 
 
 def train(config: TrainConfig, run: Run, overrides: list[str]) -> Trained:
-    """Train, and write everything that a run directory holds.
+    """Train, or go on with what the run directory holds, and write everything that it should hold.
 
-    Raises DataError where the text cannot be used, TrainingError where the loss is no longer a number.
+    Raises DataError where the text cannot be used, TrainingError where the loss is no longer a number, Interrupted
+    where the process was asked to stop.
     """
     began = time.perf_counter()
-    device = choose_device(config.trainer.accelerator)
+    with StopRequest() as request, explained_shortage(config):
+        device = choose_device(config.trainer.accelerator)
+        precision, reason = choose_precision(config.trainer.precision, device)
+        write_text(
+            run.config_file,
+            yaml.safe_dump(config.model_dump(mode="json", exclude={"resume"}), sort_keys=False, allow_unicode=True),
+        )
+        write_text(run.overrides_file, yaml.safe_dump(overrides, allow_unicode=True))
+        prepared = prepare(config, run, device.type, precision)
+        log.info("device: %s, precision: %s (%s)", device.type, precision, reason)
+        prompt = config.samples.prompt or default_prompt(prepared.tokenizer, prepared.splits["train"].tokens)
+        sampler = Sampler(config.samples, prepared.tokenizer, prompt, window_of(config.batching), run.samples_file)
+        fit = _Fit(config, run, prepared, sampler, request, device, precision, overrides)
+        trainer, module, logger = _fit_with_rollbacks(fit)
+        return _close(run, config, trainer, module, logger, sampler, prepared, began)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """All that a training is made of."""
+
+    config: TrainConfig
+    run: Run
+    prepared: Prepared
+    sampler: Sampler
+    request: StopRequest
+    device: torch.device
+    precision: str
+    overrides: list[str]
+
+
+def _fit_with_rollbacks(fit: _Fit) -> tuple[pl.Trainer, TrainingModule, RunLogger]:
+    """Fit; where the loss diverges and the config says so, go back and on with half the learning rate."""
+    rate = 1.0
+    for rollbacks in range(fit.config.trainer.max_rollbacks + 1):
+        try:
+            return _fit(fit, rate)
+        except DivergenceError as error:
+            checkpoint = newest_checkpoint(fit.run)
+            if fit.config.trainer.on_nan == "stop" or rollbacks == fit.config.trainer.max_rollbacks:
+                raise
+            rate /= 2
+            log.warning("%s\ngoing back to %s, with %g of the learning rate", error, checkpoint or "the start", rate)
+    raise AssertionError("the loop ends by return or raise")
+
+
+def _fit(fit: _Fit, rate: float) -> tuple[pl.Trainer, TrainingModule, RunLogger]:
+    config, prepared = fit.config, fit.prepared
     pl.seed_everything(config.seed, verbose=False)
-    run.config_file.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
-    run.overrides_file.write_text(yaml.safe_dump(overrides, allow_unicode=True))
-
-    corpus = load_corpus(config.data)
-    tokenizer = fit_tokenizer(config.tokenizer, corpus.splits["train"])
-    save_tokenizer(tokenizer, run.tokenizer_file)
-    splits = encode_corpus(corpus, tokenizer, run.tokens)
-    _say_data(corpus, tokenizer, splits)
-
-    data = TokenDataModule(splits, config.batching, config.trainer.batch_size, config.seed)
-    model = RecurrentLanguageModel(config.model, tokenizer.vocabulary_size)
+    data = TokenDataModule(prepared.splits, config.batching, config.trainer.batch_size, config.seed)
+    model = RecurrentLanguageModel(config.model, prepared.tokenizer.vocabulary_size)
+    meter = Meter(largest_loss=EXPLOSION * natural_log(prepared.tokenizer.vocabulary_size))
     module = TrainingModule(
         model,
         config.optimizer,
         config.schedule,
-        total_steps=_total_steps(config.trainer, len(data.training)),
-        validation_characters=splits["val"].characters,
-        log_every=config.trainer.log_every_n_steps,
+        total_steps=_total_steps(config, len(data.training)),
+        validation_characters=prepared.splits["val"].characters,
+        meter=meter,
+        rate=rate,
     )
-    logger = RunLogger(run.directory)
-    declare_hyperparameters(logger, config, overrides)
-    prompt = config.samples.prompt or default_prompt(tokenizer, splits["train"].tokens)
-    sampler = Sampler(config.samples, tokenizer, prompt, window_of(config.batching), run.samples_file)
-    trainer = _trainer(config.trainer, run, device, logger, sampler, corpus.fingerprint())
+    checkpoint = newest_checkpoint(fit.run)
     log.info("model: %s, %s parameters", config.model.cell, f"{parameter_count(model):,}")
-    trainer.fit(module, data)
-
-    figures = evaluate_run(run)
-    texts = sampler.write(load_model(run, "best")[2], "best checkpoint")
-    # the last point of each curve is the result: the evaluation of the best checkpoint
-    logger.log_metrics(figures, trainer.global_step + 1)
-    logger.close()
-    results = {
-        **figures,
-        "train/targets_per_second": module.meter.total_targets / max(module.meter.total_seconds, 1e-9),
-        "parameters": parameter_count(model),
-        "vocabulary_size": tokenizer.vocabulary_size,
-        "steps": trainer.global_step,
-        "duration_seconds": time.perf_counter() - began,
-    }
-    write_json(run.results_file, results)
-    return Trained(results, texts[config.samples.temperatures[0]])
+    if checkpoint is not None:
+        log.info("going on from %s", checkpoint)
+    logger = RunLogger(fit.run.directory, checkpoint)
+    declare_hyperparameters(logger, config, fit.overrides)
+    trainer = _trainer(fit, meter, logger)
+    try:
+        trainer.fit(module, data, ckpt_path=checkpoint)
+    except BaseException:
+        logger.close()
+        raise
+    return trainer, module, logger
 
 
-def _trainer(
-    config: TrainerConfig,
-    run: Run,
-    device: torch.device,
-    logger: RunLogger,
-    sampler: Sampler,
-    fingerprint: str,
-) -> pl.Trainer:
-    precision, reason = choose_precision(config.precision, device)
-    log.info("device: %s, precision: %s (%s)", device.type, precision, reason)
-    write_json(run.provenance_file, provenance(fingerprint, device.type, precision))
-    # Lightning's advice for other kinds of data, and its notes on what we set on purpose
+def _trainer(fit: _Fit, meter: Meter, logger: RunLogger) -> pl.Trainer:
+    # Lightning's advice for other kinds of data, and its notes on what is set on purpose
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    config = fit.config.trainer
     bar = config.progress_bar and someone_is_watching()
-    callbacks: list[Callback] = [SampleCallback(sampler), *checkpoint_callbacks(run)]
+    callbacks: list[Callback] = [
+        RandomState(),
+        EndWithValidation(),
+        Curves(meter, config.log_every_n_steps),
+        SampleCallback(fit.sampler),
+    ]
     if config.early_stopping_patience is not None:
         patience = max(1, config.early_stopping_patience)
         callbacks.append(EarlyStopping("val/loss", patience=patience, check_on_train_epoch_end=False))
+    if bar:
+        callbacks.append(TrainingProgressBar(meter))
+    # what is saved must have seen the validation first: checkpoints come last
+    callbacks += [best_checkpoint(fit.run), ResumePoints(fit.run, config.checkpoint_every, fit.request)]
     return pl.Trainer(
-        accelerator=device.type,
+        accelerator=fit.device.type,
         devices=config.devices,
-        precision=precision,  # type: ignore[arg-type]
+        precision=fit.precision,  # type: ignore[arg-type]
         max_epochs=config.max_epochs,
         max_steps=config.max_steps or -1,
         val_check_interval=config.val_check_interval,
@@ -125,8 +164,8 @@ def _trainer(
         accumulate_grad_batches=config.accumulate_grad_batches,
         deterministic=config.deterministic,
         logger=logger,
-        callbacks=[*callbacks, *([TrainingProgressBar()] if bar else [])],
-        plugins=[AtomicCheckpointIO()],
+        callbacks=callbacks,
+        plugins=[WholeCheckpointIO()],
         enable_progress_bar=bar,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -135,27 +174,34 @@ def _trainer(
     )
 
 
-def _total_steps(config: TrainerConfig, batches_per_epoch: int) -> int:
-    steps = -(-batches_per_epoch // config.accumulate_grad_batches) * config.max_epochs
-    return min(steps, config.max_steps or steps)
+def _total_steps(config: TrainConfig, batches_per_epoch: int) -> int:
+    steps = -(-batches_per_epoch // config.trainer.accumulate_grad_batches) * config.trainer.max_epochs
+    return min(steps, config.trainer.max_steps or steps)
 
 
-def _say_data(corpus: Corpus, tokenizer: Tokenizer, splits: dict[SplitName, TokenSplit]) -> None:
-    if corpus.contiguous:
-        log.info("data: one document, cut in order into %s", " / ".join(splits))
-    else:
-        log.info(
-            "data: %d documents, %d duplicates folded",
-            sum(s.documents for s in splits.values()),
-            corpus.duplicates_folded,
-        )
-    for name, part in splits.items():
-        log.info(
-            "  %-5s %9s documents %12s characters %12s targets %8.2f %% unknown",
-            name,
-            f"{part.documents:,}",
-            f"{part.characters:,}",
-            f"{part.targets:,}",
-            100 * part.unknown / part.targets,
-        )
-    log.info("tokenizer: %s entries in the vocabulary, fitted on the training part", f"{tokenizer.vocabulary_size:,}")
+def _close(
+    run: Run,
+    config: TrainConfig,
+    trainer: pl.Trainer,
+    module: TrainingModule,
+    logger: RunLogger,
+    sampler: Sampler,
+    prepared: Prepared,
+    began: float,
+) -> Trained:
+    """Evaluate the best checkpoint, and write the results."""
+    figures = evaluate_run(run)
+    texts = sampler.write(load_model(run, "best")[2], "best checkpoint")
+    # the last point of each curve is the result: the evaluation of the best checkpoint
+    logger.log_metrics(figures, trainer.global_step + 1)
+    logger.close()
+    results = {
+        **figures,
+        "train/targets_per_second": module.meter.total_targets / max(module.meter.total_seconds, 1e-9),
+        "parameters": parameter_count(module.model),
+        "vocabulary_size": prepared.tokenizer.vocabulary_size,
+        "steps": trainer.global_step,
+        "duration_seconds": time.perf_counter() - began,
+    }
+    write_json(run.results_file, results)
+    return Trained(results, texts[config.samples.temperatures[0]])

@@ -1,0 +1,80 @@
+"""Files that appear whole or not at all, and that can tell whether they are still what was written."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from textloom.errors import RunError
+
+CHECKSUM = "sha256"  # the key under which a JSON file holds the checksum of its other keys
+
+
+@contextmanager
+def written_whole(path: Path, before_replacing: Callable[[], None] | None = None) -> Iterator[BinaryIO]:
+    """A file to write to that takes the place of ``path`` when all is on the disk; after an error the old one stays.
+
+    ``before_replacing`` is called when the new content is safe. Raises RunError where the disk is full or read-only.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if before_replacing is not None:
+            before_replacing()
+        temporary.replace(path)
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise RunError(
+            f"{path}: cannot be written ({error.strerror or error}); make room or give another directory"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """A text file, whole or not at all."""
+    with written_whole(path) as file:
+        file.write(text.encode("utf-8"))
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """A JSON object with the checksum of its content, whole or not at all."""
+    write_text(path, json.dumps({**content, CHECKSUM: _checksum(content)}, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object that ``write_json`` wrote. Raises RunError where it is missing or damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.pop(CHECKSUM) == _checksum(content):
+            return dict(content)
+    except FileNotFoundError as error:
+        raise RunError(f"{path}: there is no such file; give a complete run directory") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass
+    raise RunError(f"{path}: damaged: its content does not match its checksum; restore it, or train the run again")
+
+
+def file_checksum(path: Path) -> str:
+    """The SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _sync_directory(directory: Path) -> None:
+    """The name of a renamed file is safe only when its directory is on the disk too."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,28 @@
+"""Running out of memory, said in the words of the config."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from textloom.config import TrainConfig, WindowsConfig
+from textloom.errors import TrainingError
+
+CPU_ALLOCATOR = "not enough memory"  # how torch's allocator for main memory begins its message
+
+
+@contextmanager
+def explained_shortage(config: TrainConfig) -> Iterator[None]:
+    """Turns a shortage of GPU or main memory into a TrainingError that says what to lower."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and CPU_ALLOCATOR not in str(error):
+            raise
+        batching = config.batching
+        time = f"context={batching.context}" if isinstance(batching, WindowsConfig) else f"steps={batching.steps}"
+        raise TrainingError(
+            f"out of memory with trainer.batch_size={config.trainer.batch_size}, batching.{time}, model.units="
+            f"{config.model.units} and this vocabulary; halve trainer.batch_size first, then batching."
+            f"{time.partition('=')[0]}; a large vocabulary shrinks with tokenizer.maximum_size"
+        ) from error

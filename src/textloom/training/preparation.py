@@ -1,0 +1,84 @@
+"""What training starts from: tokenizer and tokens, made from the source, or found in the directory of a resumed run."""
+
+import logging
+from dataclasses import dataclass
+
+from textloom.config import TrainConfig
+from textloom.data.corpus import Corpus, SplitName, load_corpus
+from textloom.data.encoding import TokenSplit, encode_corpus, load_splits
+from textloom.errors import DataError, RunError
+from textloom.files import read_json, write_json
+from textloom.provenance import provenance
+from textloom.runs import Run
+from textloom.tokenizers import Tokenizer, fit_tokenizer, load_tokenizer, save_tokenizer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Text, ready to be trained on."""
+
+    tokenizer: Tokenizer
+    splits: dict[SplitName, TokenSplit]
+
+
+def prepare(config: TrainConfig, run: Run, device: str, precision: str) -> Prepared:
+    """Read, split and encode the text, and write down where it came from; or find all that done.
+
+    Raises DataError where the text cannot be used, RunError where a resumed run was made from other text.
+    """
+    if run.provenance_file.exists():  # written last: what comes before it is complete
+        _refuse_other_text(config, run)
+        prepared = Prepared(load_tokenizer(run.tokenizer_file), load_splits(run.tokens))
+    else:
+        corpus = load_corpus(config.data)
+        tokenizer = fit_tokenizer(config.tokenizer, corpus.splits["train"])
+        save_tokenizer(tokenizer, run.tokenizer_file)
+        prepared = Prepared(tokenizer, encode_corpus(corpus, tokenizer, run.tokens))
+        write_json(run.provenance_file, provenance(corpus.fingerprint(), device, precision))
+        _say_source(corpus)
+    _say_parts(prepared)
+    return prepared
+
+
+def _refuse_other_text(config: TrainConfig, run: Run) -> None:
+    recorded = read_json(run.provenance_file)["data_fingerprint"]
+    try:
+        corpus = load_corpus(config.data)
+    except DataError as error:
+        log.warning("%s\nnot checked against the source; the run's own tokens are complete, and used", error)
+        return
+    if corpus.fingerprint() != recorded:
+        raise RunError(
+            f"{run.directory}: the text has changed since the run was made: its fingerprint was {recorded[:12]}, "
+            f"and is {corpus.fingerprint()[:12]} now; restore the text, or train a new run"
+        )
+    tokenizer = fit_tokenizer(config.tokenizer, corpus.splits["train"])
+    if tokenizer.to_dict() != load_tokenizer(run.tokenizer_file).to_dict():
+        raise RunError(
+            f"{run.tokenizer_file}: not the tokenizer of this text: {tokenizer.vocabulary_size} entries are expected, "
+            f"{load_tokenizer(run.tokenizer_file).vocabulary_size} are there; restore it, or train a new run"
+        )
+
+
+def _say_source(corpus: Corpus) -> None:
+    if corpus.contiguous:
+        log.info("data: one document, cut in order into %s", " / ".join(corpus.splits))
+    else:
+        documents = sum(map(len, corpus.splits.values()))
+        log.info("data: %d documents, %d duplicates folded", documents, corpus.duplicates_folded)
+
+
+def _say_parts(prepared: Prepared) -> None:
+    for name, part in prepared.splits.items():
+        log.info(
+            "  %-5s %9s documents %12s characters %12s targets %8.2f %% unknown",
+            name,
+            f"{part.documents:,}",
+            f"{part.characters:,}",
+            f"{part.targets:,}",
+            100 * part.unknown / part.targets,
+        )
+    size = f"{prepared.tokenizer.vocabulary_size:,}"
+    log.info("tokenizer: %s entries in the vocabulary, fitted on the training part", size)

@@ -1,0 +1,94 @@
+"""Going on with a run: with which config, and from which checkpoint."""
+
+import logging
+from typing import Any
+
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from textloom.checkpoints import read_checkpoint
+from textloom.composition import check
+from textloom.config import TrainConfig
+from textloom.errors import ConfigError, RunError
+from textloom.runs import RESUME_ORDER, Run
+
+log = logging.getLogger(__name__)
+
+MAY_CHANGE = (
+    "trainer.max_epochs",
+    "trainer.max_steps",
+    "trainer.early_stopping_patience",
+    "trainer.checkpoint_every",
+    "trainer.log_every_n_steps",
+    "trainer.progress_bar",
+    "trainer.on_nan",
+    "trainer.max_rollbacks",
+    "samples",
+)
+"""Keys that leave every step of the training as it was; any other makes another run."""
+
+
+def resumed_config(run: Run, overrides: list[str]) -> TrainConfig:
+    """The run's own config with the changes that were typed.
+
+    Raises ConfigError, naming both sides, where a change would make another function of the steps that are still to
+    come than the run's first part had.
+    """
+    config = run.config()
+    values: dict[str, Any] = config.model_dump(mode="json")
+    for override in OverridesParser.create().parse_overrides(overrides):
+        key = override.get_key_element().lstrip("+~")
+        if key == "resume" or key.startswith("hydra."):
+            continue
+        section, name, before = _find(values, key)
+        after = yaml.safe_load(yaml.safe_dump(override.value()))
+        if before != after and not _may_change(key, config):
+            raise ConfigError(
+                f"{key}={override.get_value_element_as_str()}: the run was made with {key}={_short(before)}, "
+                "and going on with another would make it neither run; train a new one, or leave the key out"
+            )
+        section[name] = after
+    return check(values, TrainConfig)
+
+
+def newest_checkpoint(run: Run) -> str | None:
+    """The path of the newest checkpoint that is whole; a damaged one is named in the log. None where there is none.
+
+    Raises RunError where all are damaged.
+    """
+    damaged = []
+    for name in RESUME_ORDER:
+        path = run.checkpoint_file(name)
+        if path.exists():
+            try:
+                read_checkpoint(path)
+            except RunError as error:
+                log.warning("%s", error)
+                damaged.append(path.name)
+            else:
+                return str(path)
+    if damaged:
+        raise RunError(f"{run.directory}: every checkpoint is damaged ({', '.join(damaged)}); train the run again")
+    return None
+
+
+def _find(values: dict[str, Any], key: str) -> tuple[dict[str, Any], str, Any]:
+    """The section, the name in it and the value of a dotted key."""
+    *sections, name = key.split(".")
+    section = values
+    for part in sections:
+        section = section.get(part, {}) if isinstance(section, dict) else {}
+    return section, name, section.get(name)
+
+
+def _may_change(key: str, config: TrainConfig) -> bool:
+    if key in ("trainer.max_epochs", "trainer.max_steps") and config.schedule.kind == "cosine":
+        return False  # the schedule is stretched over all steps
+    return key.startswith(MAY_CHANGE)
+
+
+def _short(value: Any) -> str:
+    """A value, or of a whole group its kind."""
+    if isinstance(value, dict):
+        return str(next((value[name] for name in ("kind", "cell", "level") if name in value), "other keys"))
+    return str(value)

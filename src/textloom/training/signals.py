@@ -1,0 +1,47 @@
+"""Being asked to stop: SIGTERM, SIGINT (Ctrl-C) and SIGUSR1 (Slurm's warning before the time is up)."""
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Self
+
+from textloom.errors import Interrupted
+
+ASKED_TO_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
+class StopRequest:
+    """Remembers the first signal, so that training can write a checkpoint and end; a second Ctrl-C stops at once."""
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self.training = False
+
+    def __enter__(self) -> Self:
+        self.listen()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in ASKED_TO_STOP:
+                signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
+
+    def listen(self) -> None:
+        """Take the signals; asked again when training starts, since Lightning takes SIGTERM for itself then."""
+        if threading.current_thread() is threading.main_thread():
+            for number in ASKED_TO_STOP:
+                signal.signal(number, self._receive)
+
+    def interrupted(self) -> Interrupted:
+        """What to raise once the checkpoint is written."""
+        name = self.received.name if self.received is not None else "a signal"
+        return Interrupted(f"stopped by {name}")
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.received = self.received or signal.Signals(number)
+        if not self.training:
+            raise self.interrupted()
