@@ -47,7 +47,7 @@ format: install  ## mend style and format
 lock:  ## write requirements.lock anew from the ranges in pyproject.toml
 	@rm -rf build/lock && $(PYTHON) -m venv build/lock
 	@build/lock/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 '.[dev]'
-	@{ sed -n '/^#/p' requirements.lock; build/lock/bin/python -m pip freeze --exclude textloom | sed 's/+cpu//'; } > build/requirements.lock
+	@{ sed -n '/^#/p' requirements.lock; build/lock/bin/python -m pip freeze --exclude textloom | sed 's/+cpu//' | grep -vE '^(nvidia-|triton|cuda-)'; } > build/requirements.lock
 	@mv build/requirements.lock requirements.lock
 
 clean:  ## remove the virtual environment and all caches; runs in outputs/ stay

@@ -74,6 +74,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
     def run(*arguments: str) -> Answer:
         monkeypatch.setattr(sys, "argv", ["textloom", *arguments])
         monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        HydraConfig.instance().cfg = None  # as in a fresh process
         capfd.readouterr()
         try:
             cli.main()

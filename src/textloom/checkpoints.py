@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
+from torch import nn
 
 from textloom.config import TrainConfig
 from textloom.errors import RunError
+from textloom.files import file_checksum
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.runs import CheckpointName, Run
 from textloom.tokenizers import Tokenizer, load_tokenizer
@@ -16,17 +19,52 @@ MODEL_PREFIX = "model."  # what the LightningModule calls the model inside a che
 
 
 def load_model(run: Run, checkpoint: CheckpointName) -> tuple[TrainConfig, Tokenizer, RecurrentLanguageModel]:
-    """What the run trained, on the CPU, in evaluation mode. Raises RunError where a file is missing or damaged."""
+    """What the run trained, on the CPU, in evaluation mode. Raises RunError where a file is missing or damaged.
+
+    An export has one set of weights, whatever the checkpoint.
+    """
     config = run.config()
+    if run.is_export:
+        _check_export(run)
     tokenizer = load_tokenizer(run.tokenizer_file)
     model = RecurrentLanguageModel(config.model, tokenizer.vocabulary_size)
-    path = run.checkpoint_file(checkpoint)
-    weights = read_checkpoint(path).get("state_dict", {})
+    path = run.weights_file if run.is_export else run.checkpoint_file(checkpoint)
+    weights = load_file(path) if run.is_export else read_checkpoint(path)["state_dict"]
     try:
-        model.load_state_dict({name.removeprefix(MODEL_PREFIX): weight for name, weight in weights.items()})
+        _fill(model, {name.removeprefix(MODEL_PREFIX): weight for name, weight in weights.items()})
     except (RuntimeError, AttributeError) as error:
-        raise RunError(f"{path}: its weights do not fit the run's config.yaml and tokenizer.json") from error
+        raise RunError(
+            f"{path}: its weights do not fit the run's config and tokenizer.json; restore them, or train the run again"
+        ) from error
     return config, tokenizer, model.eval()
+
+
+def distinct_weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The state dict without repetition: a tensor that several names share (tied weights) bears the first of them."""
+    state = model.state_dict(keep_vars=True)
+    first: dict[int, str] = {}
+    for name, tensor in state.items():
+        first.setdefault(id(tensor), name)
+    return {name: state[name].detach() for name in first.values()}
+
+
+def _fill(model: nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Set every weight; under which of its names a shared one comes does not matter. Raises RuntimeError for others."""
+    missing, unknown = model.load_state_dict(weights, strict=False)
+    if unknown or set(missing) & set(distinct_weights(model)):
+        raise RuntimeError(f"missing: {missing}, unknown: {unknown}")
+
+
+def _check_export(run: Run) -> None:
+    exported = run.exported()
+    for path, key in ((run.weights_file, "weights_sha256"), (run.tokenizer_file, "tokenizer_sha256")):
+        try:
+            whole = file_checksum(path) == exported.get(key)
+        except OSError as error:
+            problem = f"cannot be read ({error.strerror})"
+            raise RunError(f"{path}: {problem}; restore it, or export the run again") from error
+        if not whole:
+            raise RunError(f"{path}: damaged: not what was exported; restore it, or export the run again")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -6,16 +6,18 @@ Only Hydra and pydantic are imported here; what takes seconds to import, each co
 import logging
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import hydra
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from textloom.composition import check, config_directory, explain
@@ -82,7 +84,11 @@ def _train(config: DictConfig) -> float:
             return float(Run(directory).results()["val/loss"])
         checked = resumed_config(Run(directory), overrides)
     else:
-        checked = check(config, TrainConfig)
+        try:
+            checked = check(config, TrainConfig)
+        except TextloomError:
+            _remove_if_empty(directory)
+            raise
     with claimed_run(directory, resume) as run:
         try:
             from textloom.training.train import train
@@ -97,6 +103,15 @@ def _train(config: DictConfig) -> float:
         run.mark("completed")
     _show(trained, run.directory)
     return trained.results["val/loss"]
+
+
+def _remove_if_empty(directory: Path) -> None:
+    """Hydra makes the run directory before anything is checked."""
+    for folder in (directory, directory.parent):
+        try:
+            folder.rmdir()
+        except OSError:
+            return
 
 
 def _generate(config: DictConfig) -> None:
@@ -114,7 +129,7 @@ def _generate(config: DictConfig) -> None:
     prompt = checked.prompt if checked.prompt is not None else trained.samples.prompt
     if prompt is None:
         prompt = default_prompt(tokenizer, load_splits(run.tokens)["train"].tokens)
-    unknown = tokenizer.unknown(prompt)
+    unknown = dict.fromkeys(tokenizer.unknown(prompt.rstrip()))
     if unknown:
         log.warning("not in the run's vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
     sampling = Sampling(checked.temperature, checked.top_k, checked.top_p)
@@ -138,8 +153,10 @@ def _show(trained: "Trained", directory: Path) -> None:
     for name in ("val/loss", "val/perplexity", "val/bits_per_char", "val/accuracy", "train/targets_per_second"):
         print(f"{name}: {trained.results[name]:,.4f}")
     relative = os.path.relpath(directory)
-    print(f"\nrun directory: {relative}\ngenerate text: python scripts/generate.py run={relative}")
-    print(f"watch curves:  tensorboard --logdir {Path(relative).parts[0]}")
+    inside = not relative.startswith("..") and len(Path(relative).parts) > 1
+    logdir = Path(relative).parts[0] if inside else str(directory.parent)
+    print(f"\nrun directory: {relative}\ngenerate text: python scripts/generate.py run={shlex.quote(relative)}")
+    print(f"watch curves:  tensorboard --logdir {shlex.quote(logdir)}")
 
 
 # --- between Hydra and the user -------------------------------------------------------------------------------------
@@ -152,6 +169,7 @@ def _run(name: str, task: Callable[[DictConfig], object], schema: type[Section])
     """
     wants_traces = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
+    OmegaConf.register_new_resolver("trial_name", _trial_name, replace=True)
     failures: list[str] = []
     status = USER_ERROR
 
@@ -172,8 +190,17 @@ def _run(name: str, task: Callable[[DictConfig], object], schema: type[Section])
         if wants_traces:
             raise
         failures.append(explain(error, schema))
+    except (OSError, yaml.YAMLError) as error:
+        if wants_traces:
+            raise
+        failures.append(" ".join(str(error).split()))
     if failures:
         _fail("\n".join(failures), status)
+
+
+def _trial_name(number: int, overrides: str) -> str:
+    """A folder for each job of a sweep, named after its overrides as far as file systems allow."""
+    return f"{number}_{overrides.replace('/', '_')[:120]}"
 
 
 def _go_on_in_the_resumed_directory() -> None:
@@ -198,7 +225,7 @@ def _quote_text(keys: tuple[str, ...]) -> None:
     """Let free text be typed as it is: Hydra's grammar gives commas, braces and quotes a meaning of their own."""
     parser = OverridesParser.create()
     for index, argument in enumerate(sys.argv[1:], start=1):
-        key, separator, value = argument.partition("=")
+        key, separator, value = argument.lstrip("+").partition("=")
         if key in keys and separator:
             quoted = value[:1] in ("'", '"') and value[-1:] == value[:1]
             try:

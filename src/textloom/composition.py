@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from textloom.config import Section
+from textloom.config import Section, TrainConfig
 from textloom.errors import ConfigError
 
 ConfigType = TypeVar("ConfigType", bound=Section)
@@ -37,7 +37,7 @@ def check(config: DictConfig | dict[str, Any], schema: type[ConfigType]) -> Conf
     """The config as a frozen model. Raises ConfigError with one line for each mistake."""
     values = config
     if isinstance(config, DictConfig):
-        missing = sorted(OmegaConf.missing_keys(config))
+        missing = sorted(OmegaConf.missing_keys(config)) if schema is TrainConfig else ()  # a prompt may be "???"
         if missing:
             raise ConfigError("\n".join(_missing(key, config) for key in missing))
         try:
@@ -57,10 +57,13 @@ def explain(error: HydraException | OmegaConfBaseException, schema: type[Section
         group, _, name = error.missing_cfg_file.rpartition("/")
         options = sorted(option for option in error.options or ())
         label = f"{group}={name}" if group else f"config {name}"
-        return f"{label}: there is no such config{_nearest(name, options)}; choose one of {', '.join(options)}"
+        return f"{label}: there is no such config{nearest(name, options)}; choose one of {', '.join(options)}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: cannot be read; write it as key=value, in quotes where it holds special characters"
-    key = re.search(r"Could not override '([^']+)'", str(error))
+    if "Ambiguous value" in str(error):
+        argument = re.search(r"argument '([^']+)'", str(error))
+        return f"{argument[1] if argument else error}: several values; add -m to run each, or write a list as [a,b]"
+    key = re.search(r"Could not (?:override|append to config\.?[^']*) '([^']+)'", str(error))
     if key:
         return _unknown_key(key[1].lstrip("+~"), schema)
     return _first_line(error)
@@ -108,10 +111,23 @@ def _key_of(location: tuple[int | str, ...], values: Any) -> str:
 
 def _unknown_key(key: str, schema: type[Section]) -> str:
     known = sorted({path for path, _ in _keys(schema)})
-    return f"{key}: there is no such key{_nearest(key, known)}; see the keys with --cfg job"
+    if key in known:
+        return _key_of_another_choice(key)
+    return f"{key}: there is no such key{nearest(key, known)}; see the keys with --cfg job"
 
 
-def _nearest(name: str, options: list[str]) -> str:
+def _key_of_another_choice(key: str) -> str:
+    """A key that exists, but not in what was chosen for its group."""
+    group, _, name = key.partition(".")
+    files = sorted((config_directory() / group).glob("*.yaml"))
+    choices = [f"{group}={path.stem}" for path in files if name.split(".")[0] in OmegaConf.load(path)]
+    if not choices:
+        return f"{key}: cannot be changed like this; write {key}=VALUE"
+    return f"{key}: the chosen {group} has no such key; it belongs to {' and '.join(choices)}"
+
+
+def nearest(name: str, options: list[str]) -> str:
+    """', did you mean X?', where an option is close to the name."""
     close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
     return f", did you mean {close[0]}?" if close else ""
 

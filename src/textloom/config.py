@@ -22,7 +22,9 @@ Paths = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=
 class Section(BaseModel):
     """What all groups share: frozen, no extra keys, and no silent conversion of one type into another."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 # --- data -----------------------------------------------------------------------------------------------------------
@@ -111,7 +113,7 @@ class WordTokenizerConfig(Section):
     """Fold the text to lower case first."""
     minimum_frequency: Positive
     """How often a word must occur in the training text to enter the vocabulary."""
-    maximum_size: Positive | None
+    maximum_size: Annotated[int, Field(ge=4)] | None
     """Most entries that the vocabulary may have, the special ones included; null for no limit."""
 
 
@@ -289,6 +291,9 @@ class CheckpointEvery(Section):
     """Minutes."""
 
 
+EVALUATION_KEYS = ("limit_val_batches", "limit_test_batches", "overfit_batches", "fast_dev_run")
+
+
 class TrainerConfig(Section):
     """How long, on what, and how often. Keys that Lightning's Trainer has too bear its names."""
 
@@ -300,7 +305,7 @@ class TrainerConfig(Section):
     """Optimizer steps at most; null for no limit."""
     val_check_interval: Annotated[int, Field(gt=0)] | Annotated[float, Field(gt=0, le=1)]
     """When to validate: a share of an epoch (1.0: at its end), or a whole number of batches; always at the end."""
-    early_stopping_patience: NonNegative | None
+    early_stopping_patience: Positive | None
     """Validations without improvement before training ends; null to go on to the end."""
     gradient_clip_val: Annotated[float, Field(gt=0)] | None
     """Largest norm of the gradient; null for no clipping."""
@@ -332,13 +337,15 @@ class TrainerConfig(Section):
         for key in self.extra:
             if key in type(self).model_fields and key != "extra":
                 raise ValueError(f"extra.{key} is a key of its own; set trainer.{key}")
+            if key in EVALUATION_KEYS:
+                raise ValueError(f"extra.{key} would leave validation tokens unscored; leave it out")
         return self
 
 
 class SamplesConfig(Section):
     """The texts written at each validation."""
 
-    prompt: str | None
+    prompt: Annotated[str, Field(min_length=1)] | None
     """What they go on from; null for the first words of the training text."""
     length: Positive
     """Tokens in each."""
@@ -351,7 +358,7 @@ class TrainConfig(Section):
 
     name: Annotated[str, Field(min_length=1)]
     """Folder of the run below outputs/."""
-    seed: NonNegative
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
     """Initial weights, dropout and the order of the batches."""
     resume: str | None = None
     """A run directory, or 'latest': go on with that run where it was cut."""
@@ -387,7 +394,7 @@ class GenerateConfig(Section):
     """Draw from the k likeliest tokens only; null for all."""
     top_p: Annotated[float, Field(gt=0, le=1)] | None
     """Draw from the likeliest tokens that together have this probability; null for all."""
-    seed: int | None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None
     """The same seed gives the same text; null for another one each time."""
 
 

@@ -29,8 +29,8 @@ class DivergenceError(TrainingError):
         norm = "" if gradient_norm is None else f", gradient norm {gradient_norm:.3g}"
         super().__init__(
             f"the training loss is {loss:.6g} at step {step} (learning rate {learning_rate:.3g}{norm}); "
-            "lower optimizer.learning_rate, set trainer.gradient_clip_val=1.0, or let trainer.on_nan=rollback halve "
-            "the rate by itself. The checkpoints written before it are good"
+            "lower optimizer.learning_rate or trainer.gradient_clip_val, or set trainer.on_nan=rollback; "
+            "checkpoints written before are good"
         )
 
 

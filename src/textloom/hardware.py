@@ -17,6 +17,8 @@ def choose_device(accelerator: str) -> torch.device:
 
 def choose_precision(precision: str, device: torch.device) -> tuple[str, str]:
     """Lightning's name for the number format of training, and why it was chosen."""
+    if precision == "16-mixed" and device.type == "cpu":
+        raise ConfigError("trainer.precision=16-mixed: a CPU does not train in it; set trainer.precision=auto")
     if precision != "auto":
         return precision, "as configured"
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):

@@ -3,6 +3,7 @@
 import importlib.metadata
 import platform
 import subprocess
+from pathlib import Path
 from typing import Any
 
 PACKAGES = ("textloom", "torch", "pytorch-lightning", "hydra-core", "datasets", "tensorboard", "numpy")
@@ -10,9 +11,10 @@ PACKAGES = ("textloom", "torch", "pytorch-lightning", "hydra-core", "datasets", 
 
 def provenance(data_fingerprint: str, device: str, precision: str) -> dict[str, Any]:
     """Facts in plain JSON types."""
+    commit = _git("rev-parse", "HEAD") if _git("ls-files", Path(__file__).name) else None
     return {
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain")),
+        "git_commit": commit,
+        "git_dirty": None if commit is None else bool(_git("status", "--porcelain")),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
         "machine": platform.platform(),
@@ -23,9 +25,10 @@ def provenance(data_fingerprint: str, device: str, precision: str) -> dict[str, 
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of the working directory; None outside a checkout, or without git."""
+    """What git says of the checkout that this code lies in; None outside of one, or without git."""
     try:
-        answer = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=10)
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.strip()

@@ -3,6 +3,7 @@
 It holds all that is needed to evaluate and to generate, on any machine.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,14 +19,17 @@ from textloom.config import TrainConfig
 from textloom.errors import ConfigError, RunError
 from textloom.files import read_json, write_json
 
+log = logging.getLogger(__name__)
+
 Status = Literal["running", "completed", "interrupted", "failed"]
 CheckpointName = Literal["best", "last", "previous"]
+EXPORT_FORMAT = "textloom export 1"
 RESUME_ORDER: tuple[CheckpointName, ...] = ("last", "previous", "best")  # newest first
 
 
 @dataclass(frozen=True)
 class Run:
-    """The directory of one training, and the files in it."""
+    """The directory of one training, or what ``textloom export`` made of one, and the files in it."""
 
     directory: Path
 
@@ -78,16 +82,48 @@ class Run:
         """One of the checkpoints."""
         return self.checkpoints / f"{name}.ckpt"
 
+    @property
+    def export_file(self) -> Path:
+        """In an export alone: the config, and the checksums of the weights and the vocabulary."""
+        return self.directory / "config.json"
+
+    @property
+    def weights_file(self) -> Path:
+        """In an export alone: the weights."""
+        return self.directory / "model.safetensors"
+
+    @property
+    def is_export(self) -> bool:
+        """Whether this is an export: weights alone, no checkpoints, no training part."""
+        return not self.config_file.exists() and self.export_file.exists()
+
+    def exported(self) -> dict[str, Any]:
+        """What an export's ``config.json`` says. Raises RunError where it is damaged or not ours."""
+        content = read_json(self.export_file)
+        if content.get("format") != EXPORT_FORMAT:
+            raise RunError(f"{self.export_file}: not an export of textloom; give a folder that textloom export wrote")
+        return content
+
     def config(self) -> TrainConfig:
         """The config that made the run. Raises RunError where it is missing or no longer fits."""
+        if self.is_export:
+            return self._exported_config()
         try:
             return check(OmegaConf.to_container(OmegaConf.load(self.config_file)), TrainConfig)  # type: ignore[arg-type]
         except FileNotFoundError as error:
             raise RunError(f"{self.directory}: not a run directory (no config.yaml); give one that is") from error
         except ConfigError as error:
-            raise RunError(f"{self.config_file}: {error}") from error
+            first = str(error).partition("\n")[0]
+            raise RunError(f"{self.config_file}: {first}; restore the file, or train the run again") from error
         except Exception as error:  # any damage: YAML's errors, wrong encodings
             raise RunError(f"{self.config_file}: cannot be read; restore it, or train the run again") from error
+
+    def _exported_config(self) -> TrainConfig:
+        try:
+            return check(self.exported().get("config", {}), TrainConfig)
+        except ConfigError as error:
+            first = str(error).partition("\n")[0]
+            raise RunError(f"{self.export_file}: {first}; use the textloom that exported it, or export anew") from error
 
     def status(self) -> dict[str, Any]:
         """What ``status.json`` says; empty where there is none."""
@@ -145,7 +181,7 @@ def find_run(name: str, outputs: Path, checkpoint: CheckpointName | None = "best
     if name == "latest":
         return runs[-1]
     data = _fingerprint(runs[-1])
-    scored = [run for run in runs if "val/bits_per_char" in run.results() and _fingerprint(run) == data]
+    scored = [run for run in runs if _fingerprint(run) == data and run.results()]
     if not scored:
         raise RunError(f"{outputs}: no run on the latest run's data has results yet; wait for one, or use run=latest")
     return min(scored, key=lambda run: float(run.results()["val/bits_per_char"]))
@@ -155,6 +191,8 @@ def _run_at(directory: Path, checkpoint: CheckpointName | None) -> Run:
     run = Run(directory)
     if not directory.is_dir():
         raise RunError(f"run={directory}: there is no such directory; give a run directory, latest or best")
+    if run.is_export:
+        return run
     if not run.config_file.exists():
         raise RunError(f"run={directory}: not a run directory (no config.yaml); give one that is, or latest, or best")
     if checkpoint is not None and not run.checkpoint_file(checkpoint).exists():
@@ -165,9 +203,14 @@ def _run_at(directory: Path, checkpoint: CheckpointName | None) -> Run:
 def _runs_below(outputs: Path, checkpoint: CheckpointName | None) -> Iterator[Run]:
     for path in outputs.glob("**/status.json"):
         run = Run(path.parent)
+        try:
+            run.status(), run.results(), _fingerprint(run)
+        except RunError as error:
+            log.warning("passed over: %s", error)
+            continue
         if run.config_file.exists() and (checkpoint is None or run.checkpoint_file(checkpoint).exists()):
             yield run
 
 
 def _fingerprint(run: Run) -> str:
-    return str(read_json(run.provenance_file).get("data_fingerprint"))
+    return str(read_json(run.provenance_file)["data_fingerprint"]) if run.provenance_file.exists() else "unknown"

@@ -30,7 +30,7 @@ def tokens_of(lengths: list[int]) -> TokenSplit:
         tokens += [*range(following, following + length), END]
         following += length
         boundaries.append(len(tokens) - 1)
-    return TokenSplit(np.array(tokens), np.array(boundaries), sum(lengths), 0)
+    return TokenSplit(np.array(tokens), np.array(boundaries), sum(lengths), 0, 0.0)
 
 
 def pairs(batch: Batch) -> list[tuple[int, int]]:

@@ -71,7 +71,7 @@ def test_the_articles_file_has_3522_abstracts(real_data: Path) -> None:
         ("binary.csv", b"a,b\n\0\0\0", "binary.csv: a binary file"),
         ("ragged.csv", b"patent_abstract,x\na,b\na,b,c,d\n", "ragged.csv: cannot be read as csv"),
         ("broken.jsonl", b'{"patent_abstract": "a"}\n{"patent_abs', "broken.jsonl: cannot be read as jsonl"),
-        ("number.jsonl", b'{"patent_abstract": 3}\n', "holds int, not text; set data.text_column"),
+        ("number.jsonl", b'{"patent_abstract": 3}\n', "holds int, not text; name one that holds text"),
         ("broken.parquet", b"PAR1 no table", "broken.parquet: cannot be read as parquet"),
         ("table.xls", b"a", "table.xls: not a known kind of table; its name must end in .csv"),
     ],

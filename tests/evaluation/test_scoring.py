@@ -13,6 +13,7 @@ from textloom.config import BatchingConfig, DocumentsConfig, StreamConfig, Windo
 from textloom.data.batches import Batch
 from textloom.data.corpus import split
 from textloom.data.encoding import TokenSplit, encode_corpus, load_splits
+from textloom.data.spelling import Spelling
 from textloom.evaluation.evaluate import evaluate_run, score
 from textloom.evaluation.scoring import Tally
 from textloom.models.recurrent import RecurrentLanguageModel
@@ -76,7 +77,7 @@ def test_what_stands_in_the_padding_is_never_seen(tmp_path: Path) -> None:
             keep = torch.zeros(batch.inputs.numel(), dtype=torch.bool).index_fill(0, batch.positions, True)
             inputs = batch.inputs.masked_fill(~keep.view_as(batch.inputs), filler)
             tally.add(model, batch._replace(inputs=inputs))
-        losses.append(tally.score(part.characters).loss)
+        losses.append(tally.score(part).loss)
     assert losses[0] == losses[1]
 
 
@@ -92,6 +93,24 @@ def test_the_derived_figures_follow_from_the_nats(tmp_path: Path) -> None:
     assert found.perplexity == pytest.approx(exp(found.loss))
     assert found.bits_per_char == pytest.approx(found.loss * part.targets / log(2) / part.characters)
     assert part.characters == sum(len(text) for text in split(DOCUMENTS, 0.5, 0.0, 0).splits["val"])
+
+
+def test_a_small_vocabulary_cannot_win_by_hiding_words(tmp_path: Path) -> None:
+    """All words unknown: the model says ``<unk>`` for nothing, and pays for the spelling of each word instead."""
+    text = "\n\n".join(f"document {i} on networks" for i in range(40))
+    (tmp_path / "text.txt").write_text(text)
+    data = ["data=text_files", "data.path=text.txt", "data.documents=blank_line", "trainer.batch_size=4"]
+    hidden = train_run(tmp_path / "hidden", *data, "tokenizer=word", "tokenizer.maximum_size=4")
+    part = load_splits(hidden.tokens)["val"]
+    assert part.unknown == 3 * part.documents
+    parts = split(text.split("\n\n"), 0.1, 0.1, 0).splits
+    words = [word for document in parts["val"] for word in document.split() if word != "document"]
+    frequencies = Spelling(parts["train"])
+    assert part.spelling_nats == pytest.approx(frequencies.nats(words))
+    results = hidden.results()
+    bits = (results["val/loss"] * part.targets + part.spelling_nats) / log(2) / part.characters
+    assert results["val/bits_per_char"] == pytest.approx(bits)
+    assert results["val/bits_per_char"] > 3
 
 
 def test_evaluation_is_float32_whatever_surrounds_it(tmp_path: Path) -> None:

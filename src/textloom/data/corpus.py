@@ -76,7 +76,7 @@ def split(
         if not any(part):
             raise DataError(
                 f"data: no document is left for the {name} part, with {len(documents)} in all; give more text, "
-                "set data.test_fraction=0, or make documents smaller (data.documents=blank_line)"
+                "raise its fraction, set data.test_fraction=0, or make documents smaller (data.documents=blank_line)"
             )
     return Corpus(parts, contiguous, duplicates_folded)
 

@@ -8,10 +8,12 @@ were cut from one document have no ``<eos>`` at their end: no document ends ther
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
 from textloom.data.corpus import SPLITS, Corpus, SplitName
+from textloom.data.spelling import Spelling
 from textloom.errors import RunError
 from textloom.files import file_checksum, read_json, write_json, written_whole
 from textloom.tokenizers import Tokenizer
@@ -29,6 +31,8 @@ class TokenSplit:
     """Characters of the raw text."""
     unknown: int
     """Tokens that are ``<unk>``."""
+    spelling_nats: float
+    """What it costs to spell the texts that those stand for."""
 
     @property
     def targets(self) -> int:
@@ -50,6 +54,7 @@ class _Header:
     documents: int
     characters: int
     unknown: int
+    spelling_nats: float
     tokens_sha256: str
     boundaries_sha256: str
 
@@ -57,31 +62,53 @@ class _Header:
 def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, directory: Path) -> dict[SplitName, TokenSplit]:
     """Write every part of the corpus below a directory and open it."""
     directory.mkdir(parents=True, exist_ok=True)
+    spelling = Spelling(corpus.splits["train"])
     for name, documents in corpus.splits.items():
-        _write(documents, tokenizer, directory, name, ends_are_targets=not corpus.contiguous)
+        _write(documents, tokenizer, spelling, directory, name, ends_are_targets=not corpus.contiguous)
     return load_splits(directory)
 
 
-def load_splits(directory: Path) -> dict[SplitName, TokenSplit]:
+class Splits(dict[SplitName, TokenSplit]):
+    """The parts that a directory holds; an export has no training part. Raises RunError for one that is missing."""
+
+    def __init__(self, directory: Path, parts: dict[SplitName, TokenSplit]):
+        super().__init__(parts)
+        self.directory = directory
+
+    def __missing__(self, name: SplitName) -> NoReturn:
+        raise RunError(f"{self.directory}: the tokens of the {name} part are missing; give a complete run directory")
+
+
+def load_splits(directory: Path) -> Splits:
     """Open the parts that lie below a directory. Raises RunError where a file is missing or damaged."""
-    splits = {name: _open(directory, name) for name in SPLITS if (directory / f"{name}.json").exists()}
-    for name in ("train", "val"):
-        if name not in splits:
-            raise RunError(f"{directory}: the tokens of the {name} part are missing; give a complete run directory")
+    splits = Splits(directory, {name: _open(directory, name) for name in SPLITS if _has(directory, name)})
+    splits["val"]  # there is nothing without it to do
     return splits
 
 
+def _has(directory: Path, name: SplitName) -> bool:
+    return (directory / f"{name}.json").exists()
+
+
 def _write(
-    documents: list[str], tokenizer: Tokenizer, directory: Path, name: SplitName, ends_are_targets: bool
+    documents: list[str],
+    tokenizer: Tokenizer,
+    spelling: Spelling,
+    directory: Path,
+    name: SplitName,
+    ends_are_targets: bool,
 ) -> None:
     dtype = np.min_scalar_type(tokenizer.vocabulary_size - 1)
     end = np.array([tokenizer.end_id], dtype=dtype)
-    unknown, position, boundaries = 0, 0, [0]
+    unknown, spelling_nats, position, boundaries = 0, 0.0, 0, [0]
     with written_whole(directory / f"{name}.tokens") as file:
         file.write(end.tobytes())
         for document in documents:
             ids = tokenizer.encode(document)
-            unknown += int((ids == tokenizer.unknown_id).sum()) if tokenizer.unknown_id is not None else 0
+            if tokenizer.unknown_id is not None and (ids == tokenizer.unknown_id).any():
+                pieces = tokenizer.unknown(document)
+                unknown += len(pieces)
+                spelling_nats += spelling.nats(pieces)
             file.write(ids.astype(dtype).tobytes())
             if ends_are_targets:
                 file.write(end.tobytes())
@@ -90,7 +117,8 @@ def _write(
     with written_whole(directory / f"{name}.boundaries") as file:
         file.write(np.array(boundaries, dtype=np.int64).tobytes())
     checksums = [file_checksum(directory / f"{name}.{kind}") for kind in ("tokens", "boundaries")]
-    header = _Header(str(dtype), position + 1, len(documents), sum(map(len, documents)), unknown, *checksums)
+    characters = sum(map(len, documents))
+    header = _Header(str(dtype), position + 1, len(documents), characters, unknown, spelling_nats, *checksums)
     write_json(directory / f"{name}.json", asdict(header))
 
 
@@ -105,4 +133,4 @@ def _open(directory: Path, name: SplitName) -> TokenSplit:
         boundaries = np.fromfile(directory / f"{name}.boundaries", dtype=np.int64)
     except (OSError, ValueError, TypeError) as error:
         raise RunError(f"{path}: the tokens cannot be read ({error}); train the run again") from error
-    return TokenSplit(tokens, boundaries, header.characters, header.unknown)
+    return TokenSplit(tokens, boundaries, header.characters, header.unknown, header.spelling_nats)

@@ -1,6 +1,7 @@
 """CSV, TSV, JSON lines and Parquet, read through Hugging Face ``datasets`` row by row."""
 
 import csv
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,9 @@ def read_column(path: Path, column: str) -> Iterator[str]:
     for row in _rows(path):
         text = row[column]
         if text is not None and not isinstance(text, str):
-            raise DataError(f"{path}: the column {column} holds {type(text).__name__}, not text; set data.text_column")
+            raise DataError(
+                f"{path}: the column {column} holds {type(text).__name__}, not text; name one that holds text"
+            )
         yield text or ""
 
 
@@ -43,6 +46,8 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     _refuse_binary(path)
 
     import datasets  # 1.4 s
+
+    datasets.logging.set_verbosity(logging.CRITICAL)  # its errors come back as exceptions, and are told once
 
     builder, arguments = FORMATS[path.suffix]
     try:
@@ -64,7 +69,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 def _header(path: Path, arguments: dict[str, Any]) -> list[str]:
     """The column names: with them every column is asked for as text, so that "007" does not become 7."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        return next(csv.reader(file, delimiter=arguments.get("sep", ",")), [])
+        return next((row for row in csv.reader(file, delimiter=arguments.get("sep", ",")) if row), [])
 
 
 def _refuse_binary(path: Path) -> None:

@@ -1,14 +1,19 @@
 """The figures of a trained model, from its run directory alone: what training reports, to the last digit."""
 
+import logging
+
 from textloom.checkpoints import load_model
 from textloom.config import BatchingConfig
 from textloom.data.batching import evaluation_batches
 from textloom.data.corpus import SplitName
 from textloom.data.encoding import TokenSplit, load_splits
+from textloom.errors import ConfigError, RunError
 from textloom.evaluation.scoring import Score, Tally
 from textloom.hardware import choose_device
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.runs import CheckpointName, Run
+
+log = logging.getLogger(__name__)
 
 EVALUATED: tuple[SplitName, ...] = ("val", "test")
 
@@ -17,7 +22,14 @@ def evaluate_run(run: Run, checkpoint: CheckpointName = "best") -> dict[str, flo
     """Loss, perplexity, bits per character and accuracy of the validation and, where there is one, the test part."""
     config, _, model = load_model(run, checkpoint)
     splits = load_splits(run.tokens)
-    model = model.to(choose_device(config.trainer.accelerator))
+    if config.data.test_fraction and "test" not in splits:
+        raise RunError(f"{run.tokens}: the tokens of the test part are missing; give a complete run directory")
+    try:
+        device = choose_device(config.trainer.accelerator)
+    except ConfigError:
+        device = choose_device("auto")
+        log.info("no %s here: evaluating on %s", config.trainer.accelerator, device.type)
+    model = model.to(device)
     figures: dict[str, float] = {}
     for name in EVALUATED:
         if name in splits:
@@ -31,4 +43,4 @@ def score(model: RecurrentLanguageModel, split: TokenSplit, batching: BatchingCo
     tally = Tally()
     for batch in evaluation_batches(batching, split, batch_size).batches(epoch=0):
         tally.add(model, batch.to(device))
-    return tally.score(split.characters)
+    return tally.score(split)

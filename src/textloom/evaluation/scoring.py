@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from textloom.data.batches import Batch
+from textloom.data.encoding import TokenSplit
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.models.state import State
 
@@ -28,7 +29,7 @@ class Score:
     accuracy: float
     """Share of the targets that were the likeliest token."""
     bits_per_char: float
-    """All nats / ln 2 / characters of the raw text: the figure that compares tokenizers."""
+    """(All nats + those to spell what is ``<unk>``) / ln 2 / characters of the raw text: compares tokenizers."""
     targets: int
     """Tokens predicted."""
 
@@ -70,12 +71,12 @@ class Tally:
                 self.correct += (logits.argmax(dim=1) == targets).sum()
         self.targets += len(batch.targets)
 
-    def score(self, characters: int) -> Score:
-        """The figures of all that was added, for a raw text of so many characters."""
+    def score(self, part: TokenSplit) -> Score:
+        """The figures of all that was added, which was this part of the corpus."""
         nats = float(self.nats)
         return Score(
             loss=nats / self.targets,
             accuracy=int(self.correct) / self.targets,
-            bits_per_char=nats / log(2) / characters,
+            bits_per_char=(nats + part.spelling_nats) / log(2) / part.characters,
             targets=self.targets,
         )

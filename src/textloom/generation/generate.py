@@ -8,8 +8,10 @@ from textloom.errors import GenerationError
 from textloom.generation.sampling import Sampling, draw
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.tokenizers import Tokenizer
+from textloom.tokenizers.word import WordTokenizer
 
 DEFAULT_PROMPT_TOKENS = 10
+PROMPT_SEARCHED = 10_000  # tokens looked through for a beginning without unknown ones
 
 
 def window_of(batching: BatchingConfig) -> int | None:
@@ -18,8 +20,15 @@ def window_of(batching: BatchingConfig) -> int | None:
 
 
 def default_prompt(tokenizer: Tokenizer, tokens: np.ndarray) -> str:
-    """The beginning of a text: what samples go on from where no prompt is given."""
-    return tokenizer.decode(tokens[1 : 1 + DEFAULT_PROMPT_TOKENS].tolist())
+    """The first words of a text that are all known: what samples go on from where no prompt is given."""
+    longest: list[int] = []
+    run: list[int] = []
+    for token in tokens[:PROMPT_SEARCHED].tolist():
+        run = [] if token in (tokenizer.end_id, tokenizer.unknown_id) else [*run, token]
+        longest = max(longest, run, key=len)
+        if len(longest) == DEFAULT_PROMPT_TOKENS:
+            break
+    return tokenizer.decode(longest or tokens[1:2].tolist())
 
 
 def generate(
@@ -36,6 +45,8 @@ def generate(
     A model trained on windows reads its last ``window`` tokens anew for every token, as it did in training; others
     carry their state. Raises GenerationError for an empty prompt.
     """
+    if isinstance(tokenizer, WordTokenizer):
+        prompt = prompt.rstrip()  # the space before the next word is the model's to write
     if not prompt:
         raise GenerationError('the prompt is empty; give the text to go on from, such as prompt="deep learn"')
     generator = torch.Generator(device=model.softmax.weight.device)

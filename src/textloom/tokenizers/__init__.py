@@ -39,7 +39,7 @@ class Tokenizer(Protocol):
         """Readable text; ends of documents leave no trace."""
 
     def unknown(self, text: str) -> list[str]:
-        """The pieces of a text that the vocabulary does not have, each once, in order."""
+        """The pieces of a text that the vocabulary does not have, in order, repeated as they are."""
 
     def to_dict(self) -> dict[str, object]:
         """All that is needed to build the same tokenizer again, in plain JSON types."""

@@ -65,8 +65,9 @@ class CharTokenizer:
         return "".join(self._symbols[i] for i in ids)
 
     def unknown(self, text: str) -> list[str]:
-        """The characters that the vocabulary does not have, each once, in order."""
-        return list(dict.fromkeys(c for c in (text.lower() if self.lowercase else text) if c not in self.characters))
+        """The characters that the vocabulary does not have, in order."""
+        known = set(self.characters)
+        return [c for c in (text.lower() if self.lowercase else text) if c not in known]
 
     def to_dict(self) -> dict[str, object]:
         """Plain JSON types."""

@@ -74,9 +74,9 @@ class WordTokenizer:
         return join_words(self._symbols[i] for i in ids if i != self.end_id)
 
     def unknown(self, text: str) -> list[str]:
-        """The words that the vocabulary does not have, each once, in order."""
+        """The words that the vocabulary does not have, in order."""
         words = split_words(text.lower() if self.lowercase else text)
-        return list(dict.fromkeys(word for word in words if word not in self._ids))
+        return [word for word in words if word not in self._ids]
 
     def to_dict(self) -> dict[str, object]:
         """Plain JSON types."""

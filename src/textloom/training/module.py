@@ -7,6 +7,7 @@ import torch
 
 from textloom.config import OptimizerConfig, ScheduleConfig
 from textloom.data.batches import Batch
+from textloom.data.encoding import TokenSplit
 from textloom.errors import TrainingError
 from textloom.evaluation.scoring import Score, Tally, scored_states
 from textloom.models.recurrent import RecurrentLanguageModel
@@ -27,7 +28,7 @@ class TrainingModule(pl.LightningModule):
         optimizer: OptimizerConfig,
         schedule: ScheduleConfig,
         total_steps: int,
-        validation_characters: int,
+        validation: TokenSplit,
         meter: Meter,
         rate: float = 1.0,
     ):
@@ -36,7 +37,7 @@ class TrainingModule(pl.LightningModule):
         self.optimizer_config = optimizer
         self.schedule_config = schedule
         self.total_steps = total_steps
-        self.validation_characters = validation_characters
+        self.validation = validation
         self.meter = meter
         self.rate = rate  # share of the configured learning rate: rollbacks halve it
         self.saved_rate = 1.0
@@ -82,7 +83,7 @@ class TrainingModule(pl.LightningModule):
         self.tally.add(self.model, batch)
 
     def on_validation_epoch_end(self) -> None:
-        self.score = self.tally.score(self.validation_characters)
+        self.score = self.tally.score(self.validation)
         if not abs(self.score.loss) < float("inf"):
             raise TrainingError(
                 f"the validation loss is {self.score.loss} at step {self.global_step}; lower optimizer.learning_rate. "

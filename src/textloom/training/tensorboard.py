@@ -26,6 +26,9 @@ class RunLogger(TensorBoardLogger):
         """Flush only: Lightning calls this after training, and the results that follow would open a second file."""
         self.experiment.flush()
 
+    def save(self) -> None:
+        """Nothing beside the events: the run directory has its config.yaml."""
+
     def close(self) -> None:
         """The run is over."""
         self.experiment.close()

@@ -1,5 +1,6 @@
 """The composition root of training: from a checked config and a claimed run directory to results."""
 
+import inspect
 import logging
 import time
 import warnings
@@ -12,9 +13,10 @@ import yaml
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 
 from textloom.checkpoints import load_model
+from textloom.composition import nearest
 from textloom.config import TrainConfig
 from textloom.data.module import TokenDataModule
-from textloom.errors import DivergenceError
+from textloom.errors import ConfigError, DivergenceError
 from textloom.evaluation.evaluate import evaluate_run
 from textloom.files import write_json, write_text
 from textloom.generation.generate import default_prompt, window_of
@@ -67,6 +69,9 @@ def train(config: TrainConfig, run: Run, overrides: list[str]) -> Trained:
         prepared = prepare(config, run, device.type, precision)
         log.info("device: %s, precision: %s (%s)", device.type, precision, reason)
         prompt = config.samples.prompt or default_prompt(prepared.tokenizer, prepared.splits["train"].tokens)
+        unknown = dict.fromkeys(prepared.tokenizer.unknown(prompt))
+        if unknown:
+            log.warning("samples.prompt: not in the vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
         sampler = Sampler(config.samples, prepared.tokenizer, prompt, window_of(config.batching), run.samples_file)
         fit = _Fit(config, run, prepared, sampler, request, device, precision, overrides)
         trainer, module, logger = _fit_with_rollbacks(fit)
@@ -113,7 +118,7 @@ def _fit(fit: _Fit, rate: float) -> tuple[pl.Trainer, TrainingModule, RunLogger]
         config.optimizer,
         config.schedule,
         total_steps=_total_steps(config, len(data.training)),
-        validation_characters=prepared.splits["val"].characters,
+        validation=prepared.splits["val"],
         meter=meter,
         rate=rate,
     )
@@ -146,12 +151,13 @@ def _trainer(fit: _Fit, meter: Meter, logger: RunLogger) -> pl.Trainer:
         SampleCallback(fit.sampler),
     ]
     if config.early_stopping_patience is not None:
-        patience = max(1, config.early_stopping_patience)
+        patience = config.early_stopping_patience
         callbacks.append(EarlyStopping("val/loss", patience=patience, check_on_train_epoch_end=False))
     if bar:
         callbacks.append(TrainingProgressBar(meter))
     # what is saved must have seen the validation first: checkpoints come last
     callbacks += [best_checkpoint(fit.run), ResumePoints(fit.run, config.checkpoint_every, fit.request)]
+    _check_extra(config.extra)
     return pl.Trainer(
         accelerator=fit.device.type,
         devices=config.devices,
@@ -174,7 +180,22 @@ def _trainer(fit: _Fit, meter: Meter, logger: RunLogger) -> pl.Trainer:
     )
 
 
+OWN_ARGUMENTS = ("callbacks", "plugins", "logger", "enable_checkpointing", "strategy", "num_nodes", "inference_mode")
+
+
+def _check_extra(extra: dict[str, object]) -> None:
+    known = [name for name in inspect.signature(pl.Trainer).parameters if name not in OWN_ARGUMENTS]
+    for key in extra:
+        if key not in known:
+            raise ConfigError(
+                f"trainer.extra.{key}: not an argument of Lightning's Trainer that can be set here"
+                f"{nearest(key, known)}; leave it out"
+            )
+
+
 def _total_steps(config: TrainConfig, batches_per_epoch: int) -> int:
+    limit = config.trainer.extra.get("limit_train_batches", 1.0)
+    batches_per_epoch = min(batches_per_epoch, limit if isinstance(limit, int) else int(limit * batches_per_epoch))
     steps = -(-batches_per_epoch // config.trainer.accumulate_grad_batches) * config.trainer.max_epochs
     return min(steps, config.trainer.max_steps or steps)
 
