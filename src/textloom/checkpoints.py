@@ -49,7 +49,7 @@ def distinct_weights(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _fill(model: nn.Module, weights: dict[str, torch.Tensor]) -> None:
-    """Set every weight; under which of its names a shared one comes does not matter. Raises RuntimeError for others."""
+    """Set every weight; one that names share may come once, under the first. Raises RuntimeError where they differ."""
     missing, unknown = model.load_state_dict(weights, strict=False)
     if unknown or set(missing) & set(distinct_weights(model)):
         raise RuntimeError(f"missing: {missing}, unknown: {unknown}")

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from textloom.errors import RunError
 
+TEXT_CHECKSUM = "# sha256 of what follows: "
 CHECKSUM = "sha256"  # the key under which a JSON file holds the checksum of its other keys
 
 
@@ -41,6 +42,24 @@ def write_text(path: Path, text: str) -> None:
     """A text file, whole or not at all."""
     with written_whole(path) as file:
         file.write(text.encode("utf-8"))
+
+
+def write_checked_text(path: Path, text: str) -> None:
+    """A text file with the checksum of its content in a comment on its first line, whole or not at all."""
+    write_text(path, f"{TEXT_CHECKSUM}{hashlib.sha256(text.encode('utf-8')).hexdigest()}\n{text}")
+
+
+def read_checked_text(path: Path) -> str:
+    """What ``write_checked_text`` wrote. Raises RunError where it is missing or damaged."""
+    try:
+        first, _, text = path.read_bytes().decode("utf-8").partition("\n")
+        if first == f"{TEXT_CHECKSUM}{hashlib.sha256(text.encode('utf-8')).hexdigest()}":
+            return text
+    except FileNotFoundError as error:
+        raise RunError(f"{path}: there is no such file; give a complete run directory") from error
+    except (OSError, UnicodeDecodeError):
+        pass
+    raise RunError(f"{path}: damaged: its content does not match its checksum; restore it, or train the run again")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from filelock import FileLock, Timeout
-from omegaconf import OmegaConf
 
 from textloom.composition import check
 from textloom.config import TrainConfig
 from textloom.errors import ConfigError, RunError
-from textloom.files import read_json, write_json
+from textloom.files import read_checked_text, read_json, write_json
 
 log = logging.getLogger(__name__)
 
@@ -104,19 +104,22 @@ class Run:
             raise RunError(f"{self.export_file}: not an export of textloom; give a folder that textloom export wrote")
         return content
 
+    def forget_training(self) -> None:
+        """Remove what a training without a checkpoint left behind, so that another can begin."""
+        for path in [self.samples_file, *self.directory.glob("events.out.tfevents.*")]:
+            path.unlink(missing_ok=True)
+
     def config(self) -> TrainConfig:
         """The config that made the run. Raises RunError where it is missing or no longer fits."""
         if self.is_export:
             return self._exported_config()
         try:
-            return check(OmegaConf.to_container(OmegaConf.load(self.config_file)), TrainConfig)  # type: ignore[arg-type]
-        except FileNotFoundError as error:
-            raise RunError(f"{self.directory}: not a run directory (no config.yaml); give one that is") from error
+            return check(yaml.safe_load(read_checked_text(self.config_file)), TrainConfig)
         except ConfigError as error:
             first = str(error).partition("\n")[0]
-            raise RunError(f"{self.config_file}: {first}; restore the file, or train the run again") from error
-        except Exception as error:  # any damage: YAML's errors, wrong encodings
-            raise RunError(f"{self.config_file}: cannot be read; restore it, or train the run again") from error
+            raise RunError(f"{self.config_file}: {first}; use the textloom that made the run, or train anew") from error
+        except yaml.YAMLError as error:
+            raise RunError(f"{self.config_file}: not the config of a run; train the run again") from error
 
     def _exported_config(self) -> TrainConfig:
         try:

@@ -110,7 +110,7 @@ def test_a_small_vocabulary_cannot_win_by_hiding_words(tmp_path: Path) -> None:
     results = hidden.results()
     bits = (results["val/loss"] * part.targets + part.spelling_nats) / log(2) / part.characters
     assert results["val/bits_per_char"] == pytest.approx(bits)
-    assert results["val/bits_per_char"] > 3
+    assert results["val/bits_per_char"] > 2 * results["val/loss"] * part.targets / log(2) / part.characters
 
 
 def test_evaluation_is_float32_whatever_surrounds_it(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textloom.errors import RunError
+from textloom.files import write_json
 from textloom.tokenizers import Tokenizer, load_tokenizer, save_tokenizer
 from textloom.tokenizers.byte import ByteTokenizer
 from textloom.tokenizers.char import CharTokenizer
@@ -93,26 +94,31 @@ def test_a_saved_tokenizer_is_the_same_tokenizer(tokenizer: Tokenizer, tmp_path:
     assert np.array_equal(loaded.encode(PROSE), tokenizer.encode(PROSE))
 
 
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"level": "byte"}', b"\xff", b"null"])
+def test_a_damaged_tokenizer_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    path.write_bytes(content)
+    with pytest.raises(RunError, match="damaged: its content does not match its checksum"):
+        load_tokenizer(path)
+
+
 @pytest.mark.parametrize(
     "content",
     [
-        "",
-        "[]",
-        "{}",
-        '{"format": "textloom tokenizer 1", "level": "char"}',
-        '{"format": "textloom tokenizer 1", "level": "char", "characters": 3, "lowercase": false}',
-        '{"format": "textloom tokenizer 1", "level": "word", "words": [1, null], "lowercase": false}',
-        '{"format": "textloom tokenizer 1", "level": "nothing"}',
-        "\udcff",
+        {"level": "char"},
+        {"level": "char", "characters": 3, "lowercase": False},
+        {"level": "word", "words": [1, None], "lowercase": False},
+        {"level": "nothing"},
+        {"format": "another"},
     ],
 )
-def test_a_damaged_tokenizer_is_refused(content: str, tmp_path: Path) -> None:
+def test_another_programs_tokenizer_is_refused(content: dict[str, object], tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
-    path.write_bytes(content.encode("utf-8", "surrogateescape"))
+    write_json(path, {"format": "textloom tokenizer 1", **content})
     with pytest.raises(RunError, match="not a tokenizer of textloom"):
         load_tokenizer(path)
 
 
 def test_a_missing_tokenizer_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="there is no tokenizer"):
+    with pytest.raises(RunError, match="there is no such file"):
         load_tokenizer(tmp_path / "tokenizer.json")

@@ -1,6 +1,5 @@
 """Tokenizers: text to token ids and back. Fitted on the training part, saved with the run as ``tokenizer.json``."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
@@ -9,7 +8,7 @@ import numpy as np
 
 from textloom.config import ByteTokenizerConfig, CharTokenizerConfig, TokenizerConfig
 from textloom.errors import RunError
-from textloom.files import write_text
+from textloom.files import read_json, write_json
 from textloom.tokenizers.byte import ByteTokenizer
 from textloom.tokenizers.char import CharTokenizer
 from textloom.tokenizers.word import WordTokenizer
@@ -56,21 +55,18 @@ def fit_tokenizer(config: TokenizerConfig, documents: list[str]) -> Tokenizer:
 
 def save_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
     """Write ``tokenizer.json``."""
-    content = {"format": FORMAT, **tokenizer.to_dict()}
-    write_text(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+    write_json(path, {"format": FORMAT, **tokenizer.to_dict()})
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
     """Read ``tokenizer.json``. Raises RunError where it is missing, damaged or not ours."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         if content.pop("format") != FORMAT:
             raise ValueError
         level = content.pop("level")
         tokenizer: Tokenizer = {"char": CharTokenizer, "byte": ByteTokenizer, "word": WordTokenizer}[level](**content)
         tokenizer.decode(range(tokenizer.vocabulary_size))
-    except FileNotFoundError as error:
-        raise RunError(f"{path}: there is no tokenizer; give a complete run directory") from error
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise RunError(f"{path}: not a tokenizer of textloom, or a damaged one; train the run again") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{path}: not a tokenizer of textloom; give the tokenizer.json of a run") from error
     return tokenizer

@@ -28,7 +28,10 @@ class WholeCheckpointIO(TorchCheckpointIO):
                 path.replace(path.with_name("previous.ckpt"))
 
         with written_whole(path, keep_the_one_before) as file:
-            torch.save(checkpoint, file)
+            try:
+                torch.save(checkpoint, file)
+            except RuntimeError as error:  # what torch makes of a write that the disk refused
+                raise OSError("the disk is full, or fails") from error
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None

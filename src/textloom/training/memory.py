@@ -8,7 +8,7 @@ import torch
 from textloom.config import TrainConfig, WindowsConfig
 from textloom.errors import TrainingError
 
-CPU_ALLOCATOR = "not enough memory"  # how torch's allocator for main memory begins its message
+CPU_ALLOCATOR = "DefaultCPUAllocator"  # what torch's allocator for main memory calls itself in its message
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from textloom.config import TrainConfig
 from textloom.data.module import TokenDataModule
 from textloom.errors import ConfigError, DivergenceError
 from textloom.evaluation.evaluate import evaluate_run
-from textloom.files import write_json, write_text
+from textloom.files import write_checked_text, write_json, write_text
 from textloom.generation.generate import default_prompt, window_of
 from textloom.hardware import choose_device, choose_precision
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
@@ -61,7 +61,7 @@ def train(config: TrainConfig, run: Run, overrides: list[str]) -> Trained:
     with StopRequest() as request, explained_shortage(config):
         device = choose_device(config.trainer.accelerator)
         precision, reason = choose_precision(config.trainer.precision, device)
-        write_text(
+        write_checked_text(
             run.config_file,
             yaml.safe_dump(config.model_dump(mode="json", exclude={"resume"}), sort_keys=False, allow_unicode=True),
         )
@@ -124,7 +124,9 @@ def _fit(fit: _Fit, rate: float) -> tuple[pl.Trainer, TrainingModule, RunLogger]
     )
     checkpoint = newest_checkpoint(fit.run)
     log.info("model: %s, %s parameters", config.model.cell, f"{parameter_count(model):,}")
-    if checkpoint is not None:
+    if checkpoint is None:
+        fit.run.forget_training()
+    else:
         log.info("going on from %s", checkpoint)
     logger = RunLogger(fit.run.directory, checkpoint)
     declare_hyperparameters(logger, config, fit.overrides)
