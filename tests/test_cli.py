@@ -87,6 +87,21 @@ def test_temperature_zero_is_greedy_and_the_same_every_time(command: Command, to
     assert len(texts) == 1
 
 
+def test_a_completed_run_says_so_and_does_nothing(command: Command, toy_run: Run) -> None:
+    before = {path: path.stat().st_mtime_ns for path in toy_run.directory.rglob("*") if path.name != "train.log"}
+    answer = command("train", f"resume={toy_run.directory}")
+    assert answer.status == 0
+    assert "the run is completed; nothing to go on with" in answer.err
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_resuming_what_is_no_run_is_refused(command: Command) -> None:
+    for name in ("nowhere", "latest"):
+        answer = command("train", f"resume={name}")
+        assert answer.status == 2
+        assert len(answer.err.strip().splitlines()) == 1
+
+
 def test_two_trainings_cannot_share_a_directory(command: Command, toy_run: Run) -> None:
     answer = command("train", *TINY, f"hydra.run.dir={toy_run.directory}")
     assert answer.status == 2

@@ -102,8 +102,9 @@ class TestTheCard:
         characters = sum(part.characters for part in load_splits(toy_run.tokens).values())
         for fact in (
             "| cell | lstm |", "| units | 32 |", f"| parameters | {results['parameters']:,} |", "| kind | toy |",
-            f"| characters | {characters:,} |", made["data_fingerprint"], f"| val/loss | {results['val/loss']:.6g} |",
-            "| test/bits_per_char |", "textloom generate run=FOLDER prompt=", "textloom evaluate run=FOLDER",
+            f"| characters in all | {characters:,} |", made["data_fingerprint"],
+            f"| val/loss | {results['val/loss']:.6g} |", "| test/bits_per_char |",
+            "textloom generate run=FOLDER prompt=", "textloom evaluate run=FOLDER",
             f"| torch | {torch.__version__} |", "MIT",
         ):  # fmt: skip
             assert fact in card
@@ -212,6 +213,10 @@ class TestRefusals:
             with pytest.raises(RunError, match=r"cannot be written \(Not a directory\); give another directory"):
                 export_run(toy_run, directory)
 
+    def test_the_training_part_is_not_there_to_be_asked_for(self, toy_export: Run) -> None:
+        with pytest.raises(RunError, match=r"tokens: the tokens of the train part are missing; give a complete"):
+            load_splits(toy_export.tokens)["train"]
+
     def test_an_export_of_an_export(self, toy_export: Run, tmp_path: Path) -> None:
         with pytest.raises(RunError, match="is an export already; copy the folder"):
             export_run(toy_export, tmp_path / "again")
@@ -298,8 +303,16 @@ class TestOnnx:
         assert not (tmp_path / "model.onnx").exists()
 
     def test_a_place_that_cannot_be_written(self, toy_run: Run, tmp_path: Path) -> None:
-        with pytest.raises(RunError, match=r"missing/model\.onnx: cannot be written"):
-            export_onnx(toy_run, tmp_path / "missing/model.onnx")
+        (tmp_path / "file").write_text("")
+        (tmp_path / "model.onnx").mkdir()
+        with pytest.raises(RunError, match=r"file: cannot be written \(File exists\); give another directory"):
+            export_onnx(toy_run, tmp_path / "file/model.onnx")
+        with pytest.raises(RunError, match=r"model\.onnx: cannot be written"):
+            export_onnx(toy_run, tmp_path / "model.onnx")
+
+    def test_folders_on_the_way_are_made(self, toy_run: Run, tmp_path: Path) -> None:
+        export_onnx(toy_run, tmp_path / "exports/toy/model.onnx")
+        onnx.checker.check_model(str(tmp_path / "exports/toy/model.onnx"))
 
 
 def test_the_config_is_plain_json(toy_export: Run) -> None:

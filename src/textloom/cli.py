@@ -1,4 +1,4 @@
-"""The commands: ``textloom train``, ``generate``, ``evaluate``, and the same as ``scripts/*.py``.
+"""The commands: ``textloom train``, ``generate``, ``evaluate``, ``export``, and the same as ``scripts/*.py``.
 
 Only Hydra and pydantic are imported here; what takes seconds to import, each command imports when it runs.
 """
@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from textloom.composition import check, config_directory, explain
-from textloom.config import EvaluateConfig, GenerateConfig, Section, TrainConfig
+from textloom.config import EvaluateConfig, ExportConfig, GenerateConfig, Section, TrainConfig
 from textloom.errors import Interrupted, RunError, TextloomError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ log = logging.getLogger("textloom")
 
 def main() -> None:
     """The ``textloom`` command."""
-    commands = {"train": train, "generate": generate, "evaluate": evaluate}
+    commands = {"train": train, "generate": generate, "evaluate": evaluate, "export": export}
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in commands:
         sys.argv[:2] = [f"textloom {name}"]
@@ -65,6 +65,12 @@ def evaluate() -> None:
     _run("evaluate", _evaluate, EvaluateConfig)
 
 
+def export() -> None:
+    """Hand a trained model on."""
+    _quote_text(("run", "outputs", "to"))
+    _run("export", _export, ExportConfig)
+
+
 # --- the tasks ------------------------------------------------------------------------------------------------------
 
 
@@ -79,10 +85,10 @@ def _train(config: DictConfig) -> float:
     if resume:
         from textloom.training.resume import resumed_config
 
-        if Run(directory).status().get("status") == "completed":
-            log.info("%s: the run is completed; nothing to go on with", directory)
-            return float(Run(directory).results()["val/loss"])
         checked = resumed_config(Run(directory), overrides)
+        if Run(directory).status().get("status") == "completed" and checked == Run(directory).config():
+            log.info("%s: the run is completed; nothing to go on with, unless you give it more epochs", directory)
+            return float(Run(directory).results()["val/loss"])
     else:
         try:
             checked = check(config, TrainConfig)
@@ -146,6 +152,28 @@ def _evaluate(config: DictConfig) -> None:
     log.info("run: %s", run.directory)
     for name, value in evaluate_run(run, checked.checkpoint).items():
         print(f"{name}: {value!r}")
+
+
+def _export(config: DictConfig) -> None:
+    checked = check(config, ExportConfig)
+
+    from textloom.runs import find_run
+
+    run = find_run(checked.run, Path(checked.outputs), checked.checkpoint)
+    log.info("run: %s", run.directory)
+    directory = run.directory.resolve()
+    default = Path("exports") / f"{directory.parent.name}_{directory.name}"
+    if checked.format == "onnx":
+        from textloom.onnx_export import export_onnx
+
+        target = Path(checked.to) if checked.to else default.with_name(f"{default.name}.onnx")
+        export_onnx(run, target, checked.checkpoint)
+    else:
+        from textloom.export import export_run
+
+        target = Path(checked.to) if checked.to else default
+        export_run(run, target, checked.checkpoint)
+    print(target)
 
 
 def _show(trained: "Trained", directory: Path) -> None:

@@ -407,3 +407,18 @@ class EvaluateConfig(Section):
     """Where latest and best look for runs."""
     checkpoint: Literal["best", "last"]
     """Which of the run's checkpoints."""
+
+
+class ExportConfig(Section):
+    """Which run to export, how and where to."""
+
+    run: str
+    """A run directory, or 'latest', or 'best'."""
+    outputs: str
+    """Where latest and best look for runs."""
+    checkpoint: Literal["best", "last"]
+    """Which of the run's checkpoints."""
+    format: Literal["folder", "onnx"]
+    """A portable folder, or the single-step model as one ONNX file."""
+    to: str | None
+    """Where to write; null for exports/NAME_TIME."""

@@ -36,7 +36,8 @@ def export_run(run: Run, directory: Path, checkpoint: CheckpointName = "best") -
     splits, made = load_splits(run.tokens), read_json(run.provenance_file)
     results = _results(run, checkpoint, model, tokenizer)
     export = Run(directory)
-    _make(export.tokens)
+    make_directory(directory)
+    make_directory(export.tokens)
     with written_whole(export.weights_file) as file:
         file.write(save({name: weight.contiguous() for name, weight in distinct_weights(model).items()}))
     _copy(run.tokenizer_file, export.tokenizer_file)
@@ -65,11 +66,12 @@ def _require_empty(directory: Path) -> None:
         raise _not_writable(directory, error) from error
 
 
-def _make(directory: Path) -> None:
+def make_directory(directory: Path) -> None:
+    """The directory and those above it, where they do not exist yet. Raises RunError where they cannot."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _not_writable(directory.parent, error) from error
+        raise _not_writable(directory, error) from error
 
 
 def _not_writable(directory: Path, error: OSError) -> RunError:
@@ -126,7 +128,8 @@ A recurrent language model, trained with textloom.
 ## Data
 
 {_table(_data_facts(config, splits, made))}
-The training part is not in this folder; the parts that the figures were taken on are.
+The parts that the figures were taken on are in this folder, as tokens; the training part is not, but for its
+vocabulary and the few words that samples go on from.
 
 ## Figures
 
@@ -174,7 +177,7 @@ def _data_facts(config: TrainConfig, splits: Splits, made: dict[str, Any]) -> di
         "kind": config.data.kind,
         **({"files": names} if names else {}),
         **{f"characters, {name}": f"{part.characters:,}" for name, part in splits.items()},
-        "characters": f"{sum(part.characters for part in splits.values()):,}",
+        "characters in all": f"{sum(part.characters for part in splits.values()):,}",
         "fingerprint": f"`{made['data_fingerprint']}`",
     }
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from textloom.checkpoints import load_model
 from textloom.errors import RunError, TextloomError
+from textloom.export import make_directory
 from textloom.files import written_whole
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.models.state import State
@@ -34,6 +35,7 @@ def export_onnx(run: Run, path: Path, checkpoint: CheckpointName = "best") -> No
     graph = _graph(step)
     if not _agrees(graph, step, runtime):
         raise RunError(f"{path}: onnxruntime computes other logits than torch; use another version of torch or onnx")
+    make_directory(path.parent)
     with written_whole(path) as file:
         file.write(graph)
 

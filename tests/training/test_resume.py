@@ -231,6 +231,17 @@ def test_more_epochs_may_be_asked_for(tmp_path: Path, signal_at: Callable[..., N
     assert_equal_runs(resumed, start(tmp_path / "whole", [*BASE, "trainer.max_epochs=4"]))
 
 
+def test_a_completed_run_goes_on_when_it_may_go_further(tmp_path: Path) -> None:
+    start(tmp_path / "run", [*BASE, "trainer.max_epochs=2"])
+    further = resume(tmp_path / "run", ["trainer.max_epochs=3"])
+    whole = start(tmp_path / "whole", BASE)
+    for name in ("best", "last"):
+        a, b = (read_checkpoint(run.checkpoint_file(name)) for run in (further, whole))
+        assert same(a["state_dict"], b["state_dict"])
+    assert further.results()["val/loss"] == whole.results()["val/loss"]
+    assert curves(further) == curves(whole)
+
+
 @pytest.mark.parametrize(
     "change",
     ["model.units=9", "optimizer.learning_rate=1", "seed=2", "batching.steps=3", "model=gru", "+trainer.extra.x=1"],

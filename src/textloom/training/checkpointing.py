@@ -64,14 +64,15 @@ class ResumePoints(Checkpoint):
         self.every = every
         self.request = request
         self.saved_step, self.saved_epoch, self.saved_time = 0, 0, time.monotonic()
-        self.ended = False
+        self.ended, self.at_limit = False, False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """A training that had ended before it was cut has nothing to go on with."""
+        """A training that had ended before it was cut has nothing to go on with, unless it may go further now."""
         self.request.training = True
         self.request.listen()
-        if self.ended:
+        if self.ended and not (self.at_limit and not _limit_reached(trainer)):
             trainer.should_stop = True
+        self.ended = self.at_limit = False
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -85,7 +86,7 @@ class ResumePoints(Checkpoint):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save, unless the gradients of half a step would be lost."""
         batch_idx = trainer.fit_loop.epoch_loop.batch_idx
-        self.ended = trainer.should_stop
+        self.ended, self.at_limit = trainer.should_stop, _limit_reached(trainer)
         if self.ended or _is_whole_step(trainer, batch_idx):
             self._save(trainer)
 
@@ -100,12 +101,17 @@ class ResumePoints(Checkpoint):
         self.request.training = False
 
     def state_dict(self) -> dict[str, Any]:
-        """Whether the training was over."""
-        return {"ended": self.ended, "saved_step": self.saved_step, "saved_epoch": self.saved_epoch}
+        """Whether the training was over, and because it had come to its last step."""
+        return {
+            "ended": self.ended,
+            "at_limit": self.at_limit,
+            "saved_step": self.saved_step,
+            "saved_epoch": self.saved_epoch,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
-        self.ended = state_dict["ended"]
+        self.ended, self.at_limit = state_dict["ended"], state_dict["at_limit"]
         self.saved_step, self.saved_epoch = state_dict["saved_step"], state_dict["saved_epoch"]
 
     def _due(self, trainer: pl.Trainer) -> bool:
@@ -134,9 +140,13 @@ class EndWithValidation(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Lightning validates when it is asked to stop, but not when it reaches its last step."""
-        last_epoch = trainer.max_epochs is not None and trainer.current_epoch == trainer.max_epochs - 1
-        if trainer.global_step == trainer.max_steps or (last_epoch and trainer.is_last_batch):
+        if _limit_reached(trainer):
             trainer.should_stop = True
+
+
+def _limit_reached(trainer: pl.Trainer) -> bool:
+    last_epoch = trainer.max_epochs is not None and trainer.current_epoch == trainer.max_epochs - 1
+    return trainer.global_step == trainer.max_steps or (last_epoch and trainer.is_last_batch)
 
 
 def _is_whole_step(trainer: pl.Trainer, batch_idx: int) -> bool:

@@ -1,0 +1,64 @@
+"""Real processes that are really signalled: the exit status, the words, and going on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from textloom.runs import Run
+
+ARGUMENTS = [
+    "model.units=8", "samples.length=5", "trainer.batch_size=4", "trainer.max_epochs=100000",
+    "trainer.max_steps=100000", "trainer.early_stopping_patience=null", "hydra.run.dir=outputs/run",
+]  # fmt: skip
+
+
+def textloom(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "textloom", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_sigterm_writes_a_checkpoint_and_resume_goes_on(tmp_path: Path) -> None:
+    with textloom("train", *ARGUMENTS, cwd=tmp_path) as training:
+        last = tmp_path / "outputs/run/checkpoints/last.ckpt"
+        deadline = time.monotonic() + 60
+        while not last.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        training.send_signal(signal.SIGTERM)
+        _, said = training.communicate(timeout=60)
+    run = Run(tmp_path / "outputs/run")
+    assert training.returncode == 75
+    assert "stopped by SIGTERM; go on with: python scripts/train.py resume=" in said
+    assert "Traceback" not in said
+    assert run.status()["status"] == "interrupted"
+
+    with textloom("train", "resume=latest", "trainer.max_steps=10", cwd=tmp_path) as resumed:
+        _, said = resumed.communicate(timeout=60)
+    assert resumed.returncode == 0, said
+    assert "going on from" in said
+    assert run.status()["status"] == "completed"
+
+
+def test_the_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
+    """Validation takes an hour here, and no checkpoint is written within it."""
+    slow = ["trainer.val_check_interval=1", "samples.length=100000000"]
+    with textloom("train", *ARGUMENTS, *slow, cwd=tmp_path) as training:
+        best = tmp_path / "outputs/run/tokenizer.json"
+        deadline = time.monotonic() + 60
+        while not best.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(3)
+        training.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert training.poll() is None
+        training.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        _, said = training.communicate(timeout=30)
+    assert time.monotonic() - began < 10
+    assert training.returncode not in (0, 2)
+    assert Run(tmp_path / "outputs/run").status()["status"] == "interrupted", said
