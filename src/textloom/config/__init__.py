@@ -1,0 +1,71 @@
+"""The schema of the configs: one frozen model per group, one docstring with the unit per key.
+
+YAML composes (see ``conf/``), this checks: no unknown key, every value in its bounds, and the groups fit each other.
+"""
+
+from textloom.config.commands import EvaluateConfig, ExportConfig, GenerateConfig
+from textloom.config.data import (
+    BatchingConfig,
+    ByteTokenizerConfig,
+    CharTokenizerConfig,
+    DataConfig,
+    DocumentsConfig,
+    Patents,
+    SplitKeys,
+    StreamConfig,
+    Table,
+    TextFiles,
+    TokenizerConfig,
+    ToyData,
+    WindowsConfig,
+    WordTokenizerConfig,
+)
+from textloom.config.model import (
+    AdamConfig,
+    ConstantSchedule,
+    CosineSchedule,
+    ModelConfig,
+    OptimizerConfig,
+    OptimizerKeys,
+    PlateauSchedule,
+    RMSpropConfig,
+    ScheduleConfig,
+    SGDConfig,
+)
+from textloom.config.section import Section
+from textloom.config.trainer import CheckpointEvery, SamplesConfig, TrainConfig, TrainerConfig
+
+__all__ = [
+    "AdamConfig",
+    "BatchingConfig",
+    "ByteTokenizerConfig",
+    "CharTokenizerConfig",
+    "CheckpointEvery",
+    "ConstantSchedule",
+    "CosineSchedule",
+    "DataConfig",
+    "DocumentsConfig",
+    "EvaluateConfig",
+    "ExportConfig",
+    "GenerateConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "OptimizerKeys",
+    "Patents",
+    "PlateauSchedule",
+    "RMSpropConfig",
+    "SGDConfig",
+    "SamplesConfig",
+    "ScheduleConfig",
+    "Section",
+    "SplitKeys",
+    "StreamConfig",
+    "Table",
+    "TextFiles",
+    "TokenizerConfig",
+    "ToyData",
+    "TrainConfig",
+    "TrainerConfig",
+    "WindowsConfig",
+    "WordTokenizerConfig",
+]

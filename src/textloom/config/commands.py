@@ -1,0 +1,56 @@
+"""What the commands beside train are told."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from textloom.config.section import Positive, Section
+
+
+class GenerateConfig(Section):
+    """What to generate, and with which run."""
+
+    run: str
+    """A run directory, or 'latest', or 'best': the lowest val/bits_per_char on the latest run's data."""
+    outputs: str
+    """Where latest and best look for runs."""
+    checkpoint: Literal["best", "last"]
+    """Which of the run's checkpoints."""
+    prompt: str | None
+    """The text to go on from; null for the one that the run's own samples start with."""
+    length: Positive
+    """Tokens to generate; the text ends earlier where the model ends the document."""
+    temperature: Annotated[float, Field(ge=0)]
+    """Divides the logits: below 1 bolder, above 1 wilder, 0 takes the likeliest token every time."""
+    top_k: Positive | None
+    """Draw from the k likeliest tokens only; null for all."""
+    top_p: Annotated[float, Field(gt=0, le=1)] | None
+    """Draw from the likeliest tokens that together have this probability; null for all."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None
+    """The same seed gives the same text; null for another one each time."""
+
+
+class EvaluateConfig(Section):
+    """Which run to evaluate."""
+
+    run: str
+    """A run directory, or 'latest', or 'best'."""
+    outputs: str
+    """Where latest and best look for runs."""
+    checkpoint: Literal["best", "last"]
+    """Which of the run's checkpoints."""
+
+
+class ExportConfig(Section):
+    """Which run to export, how and where to."""
+
+    run: str
+    """A run directory, or 'latest', or 'best'."""
+    outputs: str
+    """Where latest and best look for runs."""
+    checkpoint: Literal["best", "last"]
+    """Which of the run's checkpoints."""
+    format: Literal["folder", "onnx"]
+    """A portable folder, or the single-step model as one ONNX file."""
+    to: str | None
+    """Where to write; null for exports/NAME_TIME."""

@@ -1,0 +1,112 @@
+"""Which model, and how its weights move."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from textloom.config.section import Fraction, NonNegative, Positive, Section
+
+
+class ModelConfig(Section):
+    """A recurrent language model: input, recurrent layers, dense softmax."""
+
+    cell: Literal["lstm", "gru", "rnn"]
+    """Which recurrence."""
+    units: Positive
+    """Recurrent units in each layer."""
+    layers: Positive
+    """Recurrent layers, one on top of the other."""
+    embedding_dim: Positive | None
+    """Length of the vector that stands for a token; null for one-hot input."""
+    tied_weights: bool
+    """Use the embedding as the softmax's weights too; needs embedding_dim equal to units."""
+    input_dropout: Fraction
+    """Chance that an element of the embedding is dropped in training."""
+    layer_dropout: Fraction
+    """Chance that an element is dropped between two recurrent layers in training."""
+    output_dropout: Fraction
+    """Chance that an element is dropped before the softmax in training."""
+    forget_bias: float = 1.0
+    """Initial bias of the LSTM's forget gate; above 0 it remembers from the start."""
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.tied_weights and self.embedding_dim != self.units:
+            raise ValueError(
+                f"tied_weights needs embedding_dim equal to units={self.units}; "
+                f"set model.embedding_dim={self.units} or model.tied_weights=false"
+            )
+        if self.input_dropout and self.embedding_dim is None:
+            raise ValueError("input_dropout needs an embedding; set model.embedding_dim or model.input_dropout=0")
+        if self.layer_dropout and self.layers == 1:
+            raise ValueError("layer_dropout acts between layers; set model.layers=2 or model.layer_dropout=0")
+        return self
+
+
+class OptimizerKeys(Section):
+    """What all optimizers share."""
+
+    learning_rate: Annotated[float, Field(gt=0)]
+    """Step size at the schedule's peak."""
+    weight_decay: Annotated[float, Field(ge=0)]
+    """Pull of the weights towards zero."""
+
+
+class AdamConfig(OptimizerKeys):
+    """Adam and AdamW (decoupled weight decay)."""
+
+    kind: Literal["adam", "adamw"]
+    beta1: Fraction
+    """Decay of the running mean of the gradient."""
+    beta2: Fraction
+    """Decay of the running mean of its square."""
+
+
+class RMSpropConfig(OptimizerKeys):
+    """RMSprop."""
+
+    kind: Literal["rmsprop"]
+    smoothing: Fraction
+    """Decay of the running mean of the squared gradient."""
+    momentum: Fraction
+    """Share of the last step that the next one keeps."""
+
+
+class SGDConfig(OptimizerKeys):
+    """Stochastic gradient descent."""
+
+    kind: Literal["sgd"]
+    momentum: Fraction
+    """Share of the last step that the next one keeps."""
+
+
+OptimizerConfig = Annotated[AdamConfig | RMSpropConfig | SGDConfig, Field(discriminator="kind")]
+
+
+class ConstantSchedule(Section):
+    """The learning rate stays as it is."""
+
+    kind: Literal["constant"]
+
+
+class CosineSchedule(Section):
+    """Linear warm-up, then a cosine down to a share of the peak at the last step."""
+
+    kind: Literal["cosine"]
+    warmup_steps: NonNegative
+    """Optimizer steps until the peak."""
+    final_fraction: Fraction
+    """Share of the peak that is left at the last step."""
+
+
+class PlateauSchedule(Section):
+    """The learning rate falls when validation stops improving."""
+
+    kind: Literal["plateau"]
+    factor: Annotated[float, Field(gt=0, lt=1)]
+    """What the learning rate is multiplied by."""
+    patience: NonNegative
+    """Validations without improvement that are waited for first."""
+
+
+ScheduleConfig = Annotated[ConstantSchedule | CosineSchedule | PlateauSchedule, Field(discriminator="kind")]

@@ -1,0 +1,101 @@
+"""How a run is trained, and everything that makes a run."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from textloom.config.data import BatchingConfig, DataConfig, TokenizerConfig
+from textloom.config.model import ModelConfig, OptimizerConfig, ScheduleConfig
+from textloom.config.section import Positive, Section, as_tuple
+
+
+class CheckpointEvery(Section):
+    """How often ``last.ckpt`` is written beside after each validation; null for not."""
+
+    steps: Positive | None
+    """Optimizer steps."""
+    epochs: Positive | None
+    """Passes over the training part."""
+    minutes: Annotated[float, Field(gt=0)] | None
+    """Minutes."""
+
+
+EVALUATION_KEYS = ("limit_val_batches", "limit_test_batches", "overfit_batches", "fast_dev_run")
+
+
+class TrainerConfig(Section):
+    """How long, on what, and how often. Keys that Lightning's Trainer has too bear its names."""
+
+    batch_size: Positive
+    """Windows, documents or stream rows in a batch."""
+    max_epochs: Positive
+    """Passes over the training part at most."""
+    max_steps: Positive | None
+    """Optimizer steps at most; null for no limit."""
+    val_check_interval: Annotated[int, Field(gt=0)] | Annotated[float, Field(gt=0, le=1)]
+    """When to validate: a share of an epoch (1.0: at its end), or a whole number of batches; always at the end."""
+    early_stopping_patience: Positive | None
+    """Validations without improvement before training ends; null to go on to the end."""
+    gradient_clip_val: Annotated[float, Field(gt=0)] | None
+    """Largest norm of the gradient; null for no clipping."""
+    accumulate_grad_batches: Positive
+    """Batches that add up to one optimizer step."""
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
+    """What to compute on; auto takes a GPU where there is one."""
+    devices: Literal[1]
+    """Devices to train on."""
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+    """Number format in training; auto takes bf16 where the hardware multiplies it. Evaluation is always float32."""
+    deterministic: bool
+    """Allow only operations that give the same bits every time."""
+    checkpoint_every: CheckpointEvery
+    """How often to write a checkpoint to go on from."""
+    on_nan: Literal["stop", "rollback"]
+    """When the loss diverges: stop, or go back to the last checkpoint and go on with half the learning rate."""
+    max_rollbacks: Positive
+    """How often to go back before stopping all the same."""
+    log_every_n_steps: Positive
+    """Optimizer steps from one training point in TensorBoard to the next."""
+    progress_bar: bool
+    """Show a progress bar, where a person is watching the terminal."""
+    extra: dict[str, Any]
+    """Any other argument of Lightning's Trainer, passed on as it is."""
+
+    @model_validator(mode="after")
+    def _extra_is_extra(self) -> Self:
+        for key in self.extra:
+            if key in type(self).model_fields and key != "extra":
+                raise ValueError(f"extra.{key} is a key of its own; set trainer.{key}")
+            if key in EVALUATION_KEYS:
+                raise ValueError(f"extra.{key} would leave validation tokens unscored; leave it out")
+        return self
+
+
+class SamplesConfig(Section):
+    """The texts written at each validation."""
+
+    prompt: Annotated[str, Field(min_length=1)] | None
+    """What they go on from; null for the first words of the training text."""
+    length: Positive
+    """Tokens in each."""
+    temperatures: Annotated[tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(as_tuple), Field(min_length=1)]
+    """One text for each; 0 takes the likeliest token every time."""
+
+
+class TrainConfig(Section):
+    """Everything that makes a run."""
+
+    name: Annotated[str, Field(min_length=1)]
+    """Folder of the run below outputs/."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    """Initial weights, dropout and the order of the batches."""
+    resume: str | None = None
+    """A run directory, or 'latest': go on with that run where it was cut."""
+    data: DataConfig
+    tokenizer: TokenizerConfig
+    batching: BatchingConfig
+    model: ModelConfig
+    optimizer: OptimizerConfig
+    schedule: ScheduleConfig
+    trainer: TrainerConfig
+    samples: SamplesConfig
