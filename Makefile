@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-slow test-gpu lint types format lock clean
+.PHONY: help install train test test-slow test-gpu fuzz lint types format lock clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ test-slow: install  ## run the slow tests too
 
 test-gpu: install  ## run the tests that need a GPU
 	@$(BIN)/python -m pytest -q -m gpu
+
+fuzz: install  ## damage 3,000 files, and see each refused or read as it was
+	@$(BIN)/python -m pytest -q -s -m slow tests/faults
 
 lint: install  ## ruff: style and format
 	@$(BIN)/ruff check .

@@ -87,6 +87,19 @@ def test_temperature_zero_is_greedy_and_the_same_every_time(command: Command, to
     assert len(texts) == 1
 
 
+def test_an_export_serves_in_place_of_its_run(command: Command, toy_run: Run, tmp_path: Path) -> None:
+    exported = command("export", f"run={toy_run.directory}", "to=exports/mine")
+    assert exported.status == 0, exported.err
+    assert exported.out == "exports/mine\n"
+    assert (tmp_path / "exports/mine/model.safetensors").exists()
+    for name, arguments in {"evaluate": [], "generate": ["prompt=deep", "seed=3", "length=20"]}.items():
+        answers = [command(name, f"run={run}", *arguments).out for run in (toy_run.directory, "exports/mine")]
+        assert answers[0] == answers[1] != ""
+    refused = command("export", f"run={toy_run.directory}", "to=exports/mine")
+    assert refused.status == 2
+    assert len(refused.err.strip().splitlines()) == 2  # the run that was chosen, and why not
+
+
 def test_a_completed_run_says_so_and_does_nothing(command: Command, toy_run: Run) -> None:
     before = {path: path.stat().st_mtime_ns for path in toy_run.directory.rglob("*") if path.name != "train.log"}
     answer = command("train", f"resume={toy_run.directory}")

@@ -51,7 +51,7 @@ def test_the_readmes_commands_run(command: Callable[..., Answer], workplace: Pat
             shrunk = SHRUNK if script == "train" else []
             answer = command(script, *arguments, *shrunk)
             assert answer.status == 0, f"{line}\n{answer.err}"
-            assert answer.out
+            assert answer.out or "the run is completed" in answer.err
             ran += 1
     assert ran >= 5
 

@@ -32,7 +32,7 @@ def test_sigterm_writes_a_checkpoint_and_resume_goes_on(tmp_path: Path) -> None:
         training.send_signal(signal.SIGTERM)
         _, said = training.communicate(timeout=60)
     run = Run(tmp_path / "outputs/run")
-    assert training.returncode == 75
+    assert training.returncode == 75, said
     assert "stopped by SIGTERM; go on with: python scripts/train.py resume=" in said
     assert "Traceback" not in said
     assert run.status()["status"] == "interrupted"

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import compose_train, train_run
@@ -18,6 +18,7 @@ from textloom.config import TrainConfig
 from textloom.data.sources import read_documents
 from textloom.errors import ConfigError, DataError, TextloomError
 from textloom.evaluation.evaluate import evaluate_run
+from textloom.export import export_run
 from textloom.generation.generate import generate, window_of
 from textloom.generation.sampling import Sampling
 from textloom.runs import Run
@@ -48,6 +49,7 @@ def repeat(content: bytes, chance: random.Random) -> bytes:
     return content[:start] + content[start : start + 500] + content[start:]
 
 
+NOT_READ = ("events.", "train.log", ".lock")
 DAMAGES: dict[str, Damage] = {
     "bit flips": flip_bits,
     "truncation": truncate,
@@ -74,8 +76,9 @@ def damage_run(whole: Run, copy: Path, count: int) -> Counter[tuple[str, str]]:
     expected = use(whole)
     shutil.copytree(whole.directory, copy)
     run, ends, chance = Run(copy), Counter[tuple[str, str]](), random.Random(0)
-    skipped = ("events.", "train.log", ".lock")
-    files = sorted(path for path in copy.rglob("*") if path.is_file() and not path.name.startswith(skipped))
+    files = sorted(path for path in copy.rglob("*") if path.is_file() and not path.name.startswith(NOT_READ))
+    for path in files:
+        path.chmod(0o644)
     for i in range(count):
         path = files[i % len(files)]
         content = path.read_bytes()
@@ -106,6 +109,31 @@ def test_a_damaged_run_is_refused_or_gives_the_same_figures(whole: Run, tmp_path
     report(ends)
     assert sum(ends.values()) == 120
     assert sum(count for (_, end), count in ends.items() if end == "refused") > 40
+
+
+@settings(max_examples=100)
+@given(chance=st.randoms(use_true_random=False))
+@pytest.mark.parametrize("portable", [False, True], ids=["run", "export"])
+def test_no_damage_that_hypothesis_finds_gives_a_wrong_result(
+    whole: Run, portable: bool, chance: random.Random
+) -> None:
+    copy = whole.directory.parent / ("export" if portable else "copy")
+    if not copy.exists():
+        if portable:
+            export_run(whole, copy)
+        else:
+            shutil.copytree(whole.directory, copy)
+    expected = use(Run(copy))
+    path = chance.choice(sorted(p for p in copy.rglob("*") if p.is_file() and not p.name.startswith(NOT_READ)))
+    content = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(chance.choice([*DAMAGES.values()])(content, chance))
+    try:
+        assert use(Run(copy)) == expected
+    except TextloomError as error:
+        assert str(error)  # noqa: PT017
+    finally:
+        path.write_bytes(content)
 
 
 @pytest.mark.slow
@@ -161,6 +189,21 @@ def test_a_damaged_source_is_read_as_text_or_refused(kind: str, tmp_path: Path) 
     ends = damage_source(tmp_path, kind, 25)
     report(ends)
     assert sum(ends.values()) == 25
+
+
+@settings(max_examples=40, deadline=None)
+@given(chance=st.randoms(use_true_random=False))
+@pytest.mark.parametrize("kind", TABLES)
+def test_any_bytes_are_read_as_text_or_refused(
+    kind: str, tmp_path_factory: pytest.TempPathFactory, chance: random.Random
+) -> None:
+    directory = tmp_path_factory.mktemp("source")
+    path = write_source(directory, kind)
+    path.write_bytes(chance.choice([*DAMAGES.values()])(path.read_bytes(), chance))
+    group = "text_files" if kind == "txt" else "table"
+    with suppress(DataError):
+        documents = list(read_documents(compose_train(f"data={group}", f"data.path='{path}'").data))
+        assert all(isinstance(document, str) for document in documents)
 
 
 @pytest.mark.slow

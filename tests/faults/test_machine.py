@@ -59,7 +59,8 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(tmp_path: Pa
     assert_equal_runs(resume(tmp_path / "run"), start(tmp_path / "whole", overrides))
 
 
-def test_a_disk_too_full_for_the_tokens_is_told(tmp_path: Path) -> None:
+def test_a_disk_too_full_for_the_tokens_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEXTLOOM_CACHE", str(tmp_path / "cache"))
     message = run_in_a_child(tmp_path / "run", *TINY, largest_file=4_000)
     assert "cannot be written" in message
     assert not Run(tmp_path / "run").provenance_file.exists()

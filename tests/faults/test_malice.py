@@ -38,7 +38,10 @@ def marker(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(toy_run: Run, tmp_path: Path) -> Run:
-    return Run(Path(shutil.copytree(toy_run.directory, tmp_path / "run")))
+    copy = Path(shutil.copytree(toy_run.directory, tmp_path / "run"))
+    for path in copy.rglob("*.*"):
+        path.chmod(0o644)  # tokens are read-only: runs share them
+    return Run(copy)
 
 
 def test_the_malice_of_these_tests_is_real(marker: Path) -> None:

@@ -15,6 +15,7 @@ from textloom.checkpoints import read_checkpoint
 from textloom.errors import ConfigError, Interrupted, RunError
 from textloom.runs import Run, claimed_run
 from textloom.training.module import TrainingModule
+from textloom.training.progress import TrainingProgressBar
 from textloom.training.resume import newest_checkpoint, resumed_config
 from textloom.training.train import train
 
@@ -104,6 +105,7 @@ KINDS = {
         "batching=stream", "batching.steps=32", "trainer.accumulate_grad_batches=3", "trainer.val_check_interval=0.25",
         "schedule=cosine",
     ],
+    "stream, averaged weights": ["batching=stream", "batching.steps=32", "trainer.weight_averaging=0.9"],
     "windows": ["batching=windows", "batching.context=8", "batching.stride=20", "schedule=cosine"],
     "documents": [
         "data=text_files", "data.path=text.txt", "data.documents=blank_line", "batching=documents", "batching.steps=16",
@@ -152,6 +154,31 @@ def test_each_signal_is_named(number: signal.Signals, tmp_path: Path, signal_at:
     assert (tmp_path / "cut/checkpoints/last.ckpt").exists()
 
 
+def test_the_progress_bar_of_a_resumed_epoch_knows_its_total(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signal_at: Callable[..., None]
+) -> None:
+    from textloom.training import train as module
+
+    monkeypatch.setattr(module, "someone_is_watching", lambda: True)
+    overrides = [*BASE, "trainer.progress_bar=true"]
+    signal_at(20)
+    with pytest.raises(Interrupted):
+        start(tmp_path / "cut", overrides)
+    drawn: list[tuple[int, int]] = []
+    original = TrainingProgressBar.on_train_batch_end
+
+    def note(self: TrainingProgressBar, *arguments: Any) -> None:
+        self._drawn = 0.0
+        original(self, *arguments)
+        drawn.append((self.train_progress_bar.n, self.train_progress_bar.total))
+
+    monkeypatch.setattr(TrainingProgressBar, "on_train_batch_end", note)
+    resume(tmp_path / "cut")
+    batches = -(-6959 // 8 // 64)
+    assert drawn[0] == (20 % batches + 2, batches)
+    assert {total for _, total in drawn} == {batches}
+
+
 def test_checkpoints_come_every_so_many_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved: list[int] = []
     original = TrainingModule.on_save_checkpoint
@@ -191,7 +218,7 @@ def test_a_run_cut_before_its_first_checkpoint_starts_again(tmp_path: Path, monk
         raise Interrupted("while the text is encoded")
 
     with monkeypatch.context() as patch:
-        patch.setattr(preparation, "encode_corpus", die)
+        patch.setattr(preparation, "tokenized", die)
         with pytest.raises(Interrupted):
             start(tmp_path / "cut", BASE)
     assert_equal_runs(resume(tmp_path / "cut"), whole)

@@ -36,6 +36,8 @@ class TrainerConfig(Section):
     """When to validate: a share of an epoch (1.0: at its end), or a whole number of batches; always at the end."""
     early_stopping_patience: Positive | None
     """Validations without improvement before training ends; null to go on to the end."""
+    weight_averaging: Annotated[float, Field(gt=0, lt=1)] | None
+    """Decay of the running mean of the weights that validates, and is kept as the model; null for the last weights."""
     gradient_clip_val: Annotated[float, Field(gt=0)] | None
     """Largest norm of the gradient; null for no clipping."""
     accumulate_grad_batches: Positive

@@ -4,13 +4,14 @@ import logging
 from dataclasses import dataclass
 
 from textloom.config import TrainConfig
-from textloom.data.corpus import Corpus, SplitName, load_corpus
-from textloom.data.encoding import TokenSplit, encode_corpus, load_splits
+from textloom.data.cache import tokenized
+from textloom.data.corpus import Corpus, load_corpus
+from textloom.data.encoding import Splits, load_splits
 from textloom.errors import DataError, RunError
 from textloom.files import read_json, write_json
 from textloom.provenance import provenance
 from textloom.runs import Run
-from textloom.tokenizers import Tokenizer, fit_tokenizer, load_tokenizer, save_tokenizer
+from textloom.tokenizers import Tokenizer, fit_tokenizer, load_tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ class Prepared:
     """Text, ready to be trained on."""
 
     tokenizer: Tokenizer
-    splits: dict[SplitName, TokenSplit]
+    splits: Splits
 
 
 def prepare(config: TrainConfig, run: Run, device: str, precision: str) -> Prepared:
@@ -33,9 +34,7 @@ def prepare(config: TrainConfig, run: Run, device: str, precision: str) -> Prepa
         prepared = Prepared(load_tokenizer(run.tokenizer_file), load_splits(run.tokens))
     else:
         corpus = load_corpus(config.data)
-        tokenizer = fit_tokenizer(config.tokenizer, corpus.splits["train"])
-        save_tokenizer(tokenizer, run.tokenizer_file)
-        prepared = Prepared(tokenizer, encode_corpus(corpus, tokenizer, run.tokens))
+        prepared = Prepared(*tokenized(corpus, config.tokenizer, run.tokenizer_file, run.tokens))
         write_json(run.provenance_file, provenance(corpus.fingerprint(), device, precision))
         _say_source(corpus)
     _say_parts(prepared)

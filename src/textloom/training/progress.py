@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
-from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
+from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm, convert_inf
 
 from textloom.training.meter import Meter
 
@@ -20,6 +20,11 @@ class TrainingProgressBar(TQDMProgressBar):
         super().__init__(leave=False)
         self.meter = meter
         self._drawn = 0.0
+
+    def on_train_start(self, *arguments: Any) -> None:
+        """An epoch that is gone on with has no start of its own that would set its total."""
+        super().on_train_start(*arguments)
+        self.train_progress_bar.reset(convert_inf(self.total_train_batches))
 
     def init_validation_tqdm(self) -> Tqdm:
         """No bar of its own for validation."""

@@ -10,7 +10,7 @@ from math import log as natural_log
 import pytorch_lightning as pl
 import torch
 import yaml
-from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAveraging
 
 from textloom.checkpoints import load_model
 from textloom.composition import nearest
@@ -155,6 +155,8 @@ def _trainer(fit: _Fit, meter: Meter, logger: RunLogger) -> pl.Trainer:
     if config.early_stopping_patience is not None:
         patience = config.early_stopping_patience
         callbacks.append(EarlyStopping("val/loss", patience=patience, check_on_train_epoch_end=False))
+    if config.weight_averaging is not None:
+        callbacks.append(EMAWeightAveraging(decay=config.weight_averaging))
     if bar:
         callbacks.append(TrainingProgressBar(meter))
     # what is saved must have seen the validation first: checkpoints come last
