@@ -17,6 +17,7 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -99,7 +100,8 @@ def _train(config: DictConfig) -> float:
         try:
             from textloom.training.train import train
 
-            trained = train(checked, run, overrides)
+            sweeps = hydra_config.mode is RunMode.MULTIRUN
+            trained = train(checked, run, overrides, _varying(overrides) if sweeps else overrides)
         except BaseException as error:
             interrupted = isinstance(error, Interrupted | KeyboardInterrupt | SystemExit)
             run.mark("interrupted" if interrupted else "failed", f"{type(error).__name__}: {error}")
@@ -195,40 +197,43 @@ def _run(name: str, task: Callable[[DictConfig], object], schema: type[Section])
 
     In a sweep the task runs once for each job; the jobs after one that failed go on, and all failures are told.
     """
-    wants_traces = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     OmegaConf.register_new_resolver("trial_name", _trial_name, replace=True)
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    if before == "1":  # the user asks for stack traces
+        hydra.main(config_path=str(config_directory()), config_name=name, version_base="1.3")(task)()
+        return
     failures: list[str] = []
-    status = USER_ERROR
 
     def job(config: DictConfig) -> object:
         try:
             return task(config)
+        except Interrupted as error:
+            _fail(str(error), INTERRUPTED)  # ends a sweep too
         except TextloomError as error:
-            if wants_traces:
-                raise
             failures.append(str(error))
-            nonlocal status
-            status = INTERRUPTED if isinstance(error, Interrupted) else USER_ERROR
             return None
 
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     try:
         hydra.main(config_path=str(config_directory()), config_name=name, version_base="1.3")(job)()
     except (HydraException, OmegaConfBaseException) as error:
-        if wants_traces:
-            raise
         failures.append(explain(error, schema))
     except (OSError, yaml.YAMLError) as error:
-        if wants_traces:
-            raise
         failures.append(" ".join(str(error).split()))
+    finally:
+        os.environ["HYDRA_FULL_ERROR"] = before or ""
     if failures:
-        _fail("\n".join(failures), status)
+        _fail("\n".join(failures))
 
 
-def _trial_name(number: int, overrides: str) -> str:
-    """A folder for each job of a sweep, named after its overrides as far as file systems allow."""
-    return f"{number}_{overrides.replace('/', '_')[:120]}"
+def _trial_name(number: int, overrides: list[str]) -> str:
+    """A folder for each job of a sweep, named after what varies in it as far as file systems allow."""
+    return f"{number}_{','.join(_varying(overrides)).replace('/', '_')[:120]}"
+
+
+def _varying(overrides: list[str]) -> list[str]:
+    """Of a job's overrides those that the sweep chose; the others were typed as they are."""
+    return [override for override in overrides if override not in sys.argv]
 
 
 def _go_on_in_the_resumed_directory() -> None:

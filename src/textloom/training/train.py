@@ -51,8 +51,10 @@ class Trained:
     """A text of the best checkpoint, at the first of the temperatures."""
 
 
-def train(config: TrainConfig, run: Run, overrides: list[str]) -> Trained:
+def train(config: TrainConfig, run: Run, overrides: list[str], compared: list[str] | None = None) -> Trained:
     """Train, or go on with what the run directory holds, and write everything that it should hold.
+
+    ``overrides`` are what the user typed; TensorBoard compares the run by those in ``compared`` (None: by all).
 
     Raises DataError where the text cannot be used, TrainingError where the loss is no longer a number, Interrupted
     where the process was asked to stop.
@@ -73,7 +75,9 @@ def train(config: TrainConfig, run: Run, overrides: list[str]) -> Trained:
         if unknown:
             log.warning("samples.prompt: not in the vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
         sampler = Sampler(config.samples, prepared.tokenizer, prompt, window_of(config.batching), run.samples_file)
-        fit = _Fit(config, run, prepared, sampler, request, device, precision, overrides)
+        fit = _Fit(
+            config, run, prepared, sampler, request, device, precision, overrides if compared is None else compared
+        )
         trainer, module, logger = _fit_with_rollbacks(fit)
         return _close(run, config, trainer, module, logger, sampler, prepared, began)
 
@@ -89,7 +93,7 @@ class _Fit:
     request: StopRequest
     device: torch.device
     precision: str
-    overrides: list[str]
+    compared: list[str]
 
 
 def _fit_with_rollbacks(fit: _Fit) -> tuple[pl.Trainer, TrainingModule, RunLogger]:
@@ -129,7 +133,7 @@ def _fit(fit: _Fit, rate: float) -> tuple[pl.Trainer, TrainingModule, RunLogger]
     else:
         log.info("going on from %s", checkpoint)
     logger = RunLogger(fit.run.directory, checkpoint)
-    declare_hyperparameters(logger, config, fit.overrides)
+    declare_hyperparameters(logger, config, fit.compared)
     trainer = _trainer(fit, meter, logger)
     try:
         trainer.fit(module, data, ckpt_path=checkpoint)
