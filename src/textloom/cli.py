@@ -101,7 +101,7 @@ def _train(config: DictConfig) -> float:
             from textloom.training.train import train
 
             sweeps = hydra_config.mode is RunMode.MULTIRUN
-            trained = train(checked, run, overrides, _varying(overrides) if sweeps else overrides)
+            trained = train(checked, run, overrides, _varying(overrides) if sweeps else None)
         except BaseException as error:
             interrupted = isinstance(error, Interrupted | KeyboardInterrupt | SystemExit)
             run.mark("interrupted" if interrupted else "failed", f"{type(error).__name__}: {error}")

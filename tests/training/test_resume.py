@@ -135,7 +135,9 @@ def test_resume_equals_never_stopped(
     for _ in cuts[1:]:
         with pytest.raises(Interrupted):
             resume(tmp_path / "cut")
-    assert_equal_runs(resume(tmp_path / "cut"), whole)
+    resumed = resume(tmp_path / "cut", ["resume=latest"])
+    assert_equal_runs(resumed, whole)
+    assert resumed.overrides_file.read_text() == whole.overrides_file.read_text()
 
 
 def test_a_signal_in_the_last_epoch_is_heeded_too(tmp_path: Path, signal_at: Callable[..., None]) -> None:
@@ -157,7 +159,7 @@ def test_each_signal_is_named(number: signal.Signals, tmp_path: Path, signal_at:
 def test_the_progress_bar_of_a_resumed_epoch_knows_its_total(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signal_at: Callable[..., None]
 ) -> None:
-    from textloom.training import train as module
+    from textloom.training import trainer as module
 
     monkeypatch.setattr(module, "someone_is_watching", lambda: True)
     overrides = [*BASE, "trainer.progress_bar=true"]

@@ -1,40 +1,33 @@
 """The composition root of training: from a checked config and a claimed run directory to results."""
 
-import inspect
 import logging
 import time
-import warnings
 from dataclasses import dataclass
 from math import log as natural_log
 
 import pytorch_lightning as pl
 import torch
 import yaml
-from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAveraging
 
 from textloom.checkpoints import load_model
-from textloom.composition import nearest
 from textloom.config import TrainConfig
 from textloom.data.module import TokenDataModule
-from textloom.errors import ConfigError, DivergenceError
+from textloom.errors import DivergenceError
 from textloom.evaluation.evaluate import evaluate_run
 from textloom.files import write_checked_text, write_json, write_text
 from textloom.generation.generate import default_prompt, window_of
 from textloom.hardware import choose_device, choose_precision
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
 from textloom.runs import Run
-from textloom.training.checkpointing import EndWithValidation, ResumePoints, WholeCheckpointIO, best_checkpoint
-from textloom.training.curves import Curves
 from textloom.training.memory import explained_shortage
 from textloom.training.meter import Meter
 from textloom.training.module import TrainingModule
 from textloom.training.preparation import Prepared, prepare
-from textloom.training.progress import TrainingProgressBar, someone_is_watching
-from textloom.training.random_state import RandomState
 from textloom.training.resume import newest_checkpoint
-from textloom.training.samples import SampleCallback, Sampler
+from textloom.training.samples import Sampler
 from textloom.training.signals import StopRequest
 from textloom.training.tensorboard import RunLogger, declare_hyperparameters
+from textloom.training.trainer import build_trainer
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +60,8 @@ def train(config: TrainConfig, run: Run, overrides: list[str], compared: list[st
             run.config_file,
             yaml.safe_dump(config.model_dump(mode="json", exclude={"resume"}), sort_keys=False, allow_unicode=True),
         )
-        write_text(run.overrides_file, yaml.safe_dump(overrides, allow_unicode=True))
+        if not run.overrides_file.exists():  # a resumed run keeps what it was made by
+            write_text(run.overrides_file, yaml.safe_dump(overrides, allow_unicode=True))
         prepared = prepare(config, run, device.type, precision)
         log.info("device: %s, precision: %s (%s)", device.type, precision, reason)
         prompt = config.samples.prompt or default_prompt(prepared.tokenizer, prepared.splits["train"].tokens)
@@ -75,9 +69,8 @@ def train(config: TrainConfig, run: Run, overrides: list[str], compared: list[st
         if unknown:
             log.warning("samples.prompt: not in the vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
         sampler = Sampler(config.samples, prepared.tokenizer, prompt, window_of(config.batching), run.samples_file)
-        fit = _Fit(
-            config, run, prepared, sampler, request, device, precision, overrides if compared is None else compared
-        )
+        shown = yaml.safe_load(run.overrides_file.read_text("utf-8")) if compared is None else compared
+        fit = _Fit(config, run, prepared, sampler, request, device, precision, shown)
         trainer, module, logger = _fit_with_rollbacks(fit)
         return _close(run, config, trainer, module, logger, sampler, prepared, began)
 
@@ -133,72 +126,15 @@ def _fit(fit: _Fit, rate: float) -> tuple[pl.Trainer, TrainingModule, RunLogger]
     else:
         log.info("going on from %s", checkpoint)
     logger = RunLogger(fit.run.directory, checkpoint)
-    declare_hyperparameters(logger, config, fit.compared)
-    trainer = _trainer(fit, meter, logger)
+    if checkpoint is None:
+        declare_hyperparameters(logger, config, fit.compared)
+    trainer = build_trainer(config.trainer, fit.run, fit.device, fit.precision, meter, fit.sampler, logger, fit.request)
     try:
         trainer.fit(module, data, ckpt_path=checkpoint)
     except BaseException:
         logger.close()
         raise
     return trainer, module, logger
-
-
-def _trainer(fit: _Fit, meter: Meter, logger: RunLogger) -> pl.Trainer:
-    # Lightning's advice for other kinds of data, and its notes on what is set on purpose
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
-    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    config = fit.config.trainer
-    bar = config.progress_bar and someone_is_watching()
-    callbacks: list[Callback] = [
-        RandomState(),
-        EndWithValidation(),
-        Curves(meter, config.log_every_n_steps),
-        SampleCallback(fit.sampler),
-    ]
-    if config.early_stopping_patience is not None:
-        patience = config.early_stopping_patience
-        callbacks.append(EarlyStopping("val/loss", patience=patience, check_on_train_epoch_end=False))
-    if config.weight_averaging is not None:
-        callbacks.append(EMAWeightAveraging(decay=config.weight_averaging))
-    if bar:
-        callbacks.append(TrainingProgressBar(meter))
-    # what is saved must have seen the validation first: checkpoints come last
-    callbacks += [best_checkpoint(fit.run), ResumePoints(fit.run, config.checkpoint_every, fit.request)]
-    _check_extra(config.extra)
-    return pl.Trainer(
-        accelerator=fit.device.type,
-        devices=config.devices,
-        precision=fit.precision,  # type: ignore[arg-type]
-        max_epochs=config.max_epochs,
-        max_steps=config.max_steps or -1,
-        val_check_interval=config.val_check_interval,
-        check_val_every_n_epoch=None if isinstance(config.val_check_interval, int) else 1,
-        gradient_clip_val=config.gradient_clip_val,
-        accumulate_grad_batches=config.accumulate_grad_batches,
-        deterministic=config.deterministic,
-        logger=logger,
-        callbacks=callbacks,
-        plugins=[WholeCheckpointIO()],
-        enable_progress_bar=bar,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        reload_dataloaders_every_n_epochs=1,
-        **config.extra,
-    )
-
-
-OWN_ARGUMENTS = ("callbacks", "plugins", "logger", "enable_checkpointing", "strategy", "num_nodes", "inference_mode")
-
-
-def _check_extra(extra: dict[str, object]) -> None:
-    known = [name for name in inspect.signature(pl.Trainer).parameters if name not in OWN_ARGUMENTS]
-    for key in extra:
-        if key not in known:
-            raise ConfigError(
-                f"trainer.extra.{key}: not an argument of Lightning's Trainer that can be set here"
-                f"{nearest(key, known)}; leave it out"
-            )
 
 
 def _total_steps(config: TrainConfig, batches_per_epoch: int) -> int:

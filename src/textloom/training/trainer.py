@@ -1,0 +1,88 @@
+"""Lightning's Trainer, with the callbacks of a run in the order that they need."""
+
+import inspect
+import logging
+import warnings
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAveraging
+
+from textloom.composition import nearest
+from textloom.config import TrainerConfig
+from textloom.errors import ConfigError
+from textloom.runs import Run
+from textloom.training.checkpointing import EndWithValidation, ResumePoints, WholeCheckpointIO, best_checkpoint
+from textloom.training.curves import Curves
+from textloom.training.meter import Meter
+from textloom.training.progress import TrainingProgressBar, someone_is_watching
+from textloom.training.random_state import RandomState
+from textloom.training.samples import SampleCallback, Sampler
+from textloom.training.signals import StopRequest
+from textloom.training.tensorboard import RunLogger
+
+OWN_ARGUMENTS = ("callbacks", "plugins", "logger", "enable_checkpointing", "strategy", "num_nodes", "inference_mode")
+
+
+def build_trainer(
+    config: TrainerConfig,
+    run: Run,
+    device: torch.device,
+    precision: str,
+    meter: Meter,
+    sampler: Sampler,
+    logger: RunLogger,
+    request: StopRequest,
+) -> pl.Trainer:
+    """A Trainer whose callbacks write curves, samples and checkpoints. Raises ConfigError for a foreign extra."""
+    _check_extra(config.extra)
+    # Lightning's advice for other kinds of data, and its notes on what is set on purpose
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    bar = config.progress_bar and someone_is_watching()
+    callbacks: list[Callback] = [
+        RandomState(),
+        EndWithValidation(),
+        Curves(meter, config.log_every_n_steps),
+        SampleCallback(sampler),
+    ]
+    if config.early_stopping_patience is not None:
+        patience = config.early_stopping_patience
+        callbacks.append(EarlyStopping("val/loss", patience=patience, check_on_train_epoch_end=False))
+    if config.weight_averaging is not None:
+        callbacks.append(EMAWeightAveraging(decay=config.weight_averaging))
+    if bar:
+        callbacks.append(TrainingProgressBar(meter))
+    # what is saved must have seen the validation first: checkpoints come last
+    callbacks += [best_checkpoint(run), ResumePoints(run, config.checkpoint_every, request)]
+    return pl.Trainer(
+        accelerator=device.type,
+        devices=config.devices,
+        precision=precision,  # type: ignore[arg-type]
+        max_epochs=config.max_epochs,
+        max_steps=config.max_steps or -1,
+        val_check_interval=config.val_check_interval,
+        check_val_every_n_epoch=None if isinstance(config.val_check_interval, int) else 1,
+        gradient_clip_val=config.gradient_clip_val,
+        accumulate_grad_batches=config.accumulate_grad_batches,
+        deterministic=config.deterministic,
+        logger=logger,
+        callbacks=callbacks,
+        plugins=[WholeCheckpointIO()],
+        enable_progress_bar=bar,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=1,
+        **config.extra,
+    )
+
+
+def _check_extra(extra: dict[str, object]) -> None:
+    known = [name for name in inspect.signature(pl.Trainer).parameters if name not in OWN_ARGUMENTS]
+    for key in extra:
+        if key not in known:
+            raise ConfigError(
+                f"trainer.extra.{key}: not an argument of Lightning's Trainer that can be set here"
+                f"{nearest(key, known)}; leave it out"
+            )
