@@ -64,14 +64,14 @@ def read_checked_text(path: Path) -> str:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """A JSON object with the checksum of its content, whole or not at all."""
-    write_text(path, json.dumps({**content, CHECKSUM: _checksum(content)}, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps({**content, CHECKSUM: _checksum(path, content)}, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object that ``write_json`` wrote. Raises RunError where it is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content.pop(CHECKSUM) == _checksum(content):
+        if content.pop(CHECKSUM) == _checksum(path, content):
             return dict(content)
     except FileNotFoundError as error:
         raise RunError(f"{path}: there is no such file; give a complete run directory") from error
@@ -86,8 +86,9 @@ def file_checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _checksum(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def _checksum(path: Path, content: dict[str, Any]) -> str:
+    """Of the file's name too, so that one file in the place of another does not pass for it."""
+    return hashlib.sha256(json.dumps([path.name, content], sort_keys=True).encode()).hexdigest()
 
 
 def _sync_directory(directory: Path) -> None:
