@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from textloom.checkpoints import read_checkpoint
 from textloom.runs import Run
 
 ARGUMENTS = [
@@ -37,7 +38,8 @@ def test_sigterm_writes_a_checkpoint_and_resume_goes_on(tmp_path: Path) -> None:
     assert "Traceback" not in said
     assert run.status()["status"] == "interrupted"
 
-    with textloom("train", "resume=latest", "trainer.max_steps=10", cwd=tmp_path) as resumed:
+    more = read_checkpoint(last)["global_step"] + 20
+    with textloom("train", "resume=latest", f"trainer.max_steps={more}", cwd=tmp_path) as resumed:
         _, said = resumed.communicate(timeout=60)
     assert resumed.returncode == 0, said
     assert "going on from" in said

@@ -50,6 +50,7 @@ def main() -> None:
 
 def train() -> None:
     """Train a model."""
+    sys.argv = [f"++{part}" if part.startswith("trainer.extra.") else part for part in sys.argv]  # any key is new there
     _go_on_in_the_resumed_directory()
     _run("train", _train, TrainConfig)
 
@@ -86,6 +87,7 @@ def _train(config: DictConfig) -> float:
     if resume:
         from textloom.training.resume import resumed_config
 
+        log.info("run: %s", directory)
         checked = resumed_config(Run(directory), overrides)
         if Run(directory).status().get("status") == "completed" and checked == Run(directory).config():
             log.info("%s: the run is completed; nothing to go on with, unless you give it more epochs", directory)
@@ -166,10 +168,12 @@ def _export(config: DictConfig) -> None:
     directory = run.directory.resolve()
     default = Path("exports") / f"{directory.parent.name}_{directory.name}"
     if checked.format == "onnx":
+        from textloom.files import write_bytes
         from textloom.onnx_export import export_onnx
 
         target = Path(checked.to) if checked.to else default.with_name(f"{default.name}.onnx")
         export_onnx(run, target, checked.checkpoint)
+        write_bytes(target.with_suffix(".tokenizer.json"), run.tokenizer_file.read_bytes())
     else:
         from textloom.export import export_run
 
@@ -220,6 +224,8 @@ def _run(name: str, task: Callable[[DictConfig], object], schema: type[Section])
         failures.append(explain(error, schema))
     except (OSError, yaml.YAMLError) as error:
         failures.append(" ".join(str(error).split()))
+    except KeyboardInterrupt:
+        _fail("stopped", 130)
     finally:
         os.environ["HYDRA_FULL_ERROR"] = before or ""
     if failures:
@@ -239,13 +245,15 @@ def _varying(overrides: list[str]) -> list[str]:
 def _go_on_in_the_resumed_directory() -> None:
     """``resume=DIR`` makes that run's directory Hydra's, so that all that is written goes on there."""
     _quote_text(("resume",))
+    if any(argument.startswith("resume=") for argument in sys.argv) and {"-m", "--multirun"} & set(sys.argv):
+        _fail("resume: goes on with one run, and -m trains many; leave one of them out")
     for argument in sys.argv[1:]:
         if argument.startswith("resume=") and argument != "resume='null'":
-            from textloom.runs import Run, find_run
+            from textloom.runs import Run, latest_to_resume
 
             name = argument.partition("=")[2][1:-1]
             try:
-                run = find_run(name, Path("outputs"), None) if name == "latest" else Run(Path(name).expanduser())
+                run = latest_to_resume(Path("outputs")) if name == "latest" else Run(Path(name).expanduser())
                 if not run.status_file.exists():
                     raise RunError(f"resume={name}: not a run directory; give one that is, or latest")
             except TextloomError as error:

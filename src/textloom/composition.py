@@ -54,7 +54,8 @@ def check(config: DictConfig | dict[str, Any], schema: type[ConfigType]) -> Conf
 def explain(error: HydraException | OmegaConfBaseException, schema: type[Section]) -> str:
     """What Hydra could not compose, in one line that names the key and the nearest right one."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, name = error.missing_cfg_file.rpartition("/")
+        file = error.missing_cfg_file
+        group, _, name = file.rpartition("/") if file.startswith("hydra/") else file.partition("/")
         options = sorted(option for option in error.options or ())
         label = f"{group}={name}" if group else f"config {name}"
         return f"{label}: there is no such config{nearest(name, options)}; choose one of {', '.join(options)}"
@@ -93,6 +94,11 @@ def _describe(details: ErrorDetails, schema: type[Section], values: Any) -> str:
 def _missing(key: str, values: Any) -> str:
     if key == "data.path" and values["data"]["kind"] == "patents":
         return PATENTS_FILE_HINT
+    group = key.partition(".")[0]
+    section = values.get(group) if hasattr(values, "get") else None
+    choice = next((section[label] for label in ("kind", "level") if label in section), None) if section else None
+    if choice is not None and key != "data.path":
+        return f"{key} is missing; choose the whole group as {group}={choice}"
     return f"{key} is missing; give it as {key}=VALUE"
 
 
@@ -120,10 +126,10 @@ def _key_of_another_choice(key: str) -> str:
     """A key that exists, but not in what was chosen for its group."""
     group, _, name = key.partition(".")
     files = sorted((config_directory() / group).glob("*.yaml"))
-    choices = [f"{group}={path.stem}" for path in files if name.split(".")[0] in OmegaConf.load(path)]
+    choices = [f"{group}={path.stem}" for path in files if name.split(".")[0] in list(OmegaConf.load(path))]
     if not choices:
         return f"{key}: cannot be changed like this; write {key}=VALUE"
-    return f"{key}: the chosen {group} has no such key; it belongs to {' and '.join(choices)}"
+    return f"{key}: the chosen {group} has no such key; it belongs to {', '.join(choices)}"
 
 
 def nearest(name: str, options: list[str]) -> str:

@@ -38,10 +38,15 @@ def written_whole(path: Path, before_replacing: Callable[[], None] | None = None
         temporary.unlink(missing_ok=True)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """A file, whole or not at all."""
+    with written_whole(path) as file:
+        file.write(content)
+
+
 def write_text(path: Path, text: str) -> None:
     """A text file, whole or not at all."""
-    with written_whole(path) as file:
-        file.write(text.encode("utf-8"))
+    write_bytes(path, text.encode("utf-8"))
 
 
 def write_checked_text(path: Path, text: str) -> None:

@@ -190,6 +190,15 @@ def find_run(name: str, outputs: Path, checkpoint: CheckpointName | None = "best
     return min(scored, key=lambda run: float(run.results()["val/bits_per_char"]))
 
 
+def latest_to_resume(outputs: Path) -> Run:
+    """The newest run that was cut and has a checkpoint; where none was cut, the newest. Raises RunError without any."""
+    runs = sorted(_runs_below(outputs, None), key=lambda run: str(run.status().get("started", "")))
+    if not runs:
+        raise RunError(f"{outputs}: there is no run here; give resume=DIR")
+    cut = [run for run in runs if run.status().get("status") != "completed" and run.checkpoint_file("last").exists()]
+    return (cut or runs)[-1]
+
+
 def _run_at(directory: Path, checkpoint: CheckpointName | None) -> Run:
     run = Run(directory)
     if not directory.is_dir():

@@ -85,7 +85,7 @@ def assert_equal_runs(ours: Run, theirs: Run) -> None:
         a, b = (read_checkpoint(run.checkpoint_file(name)) for run in (ours, theirs))
         for key in ("state_dict", "optimizer_states", "lr_schedulers", "recurrent_state", "plateau", "global_step"):
             assert same(a[key], b[key]), (name, key)
-        for callback in ("RandomState", "EarlyStopping"):
+        for callback in ("RandomState", "StopEarly"):
             (x,), (y,) = ([v for k, v in c["callbacks"].items() if k.startswith(callback)] for c in (a, b))
             assert same(x, y), (name, callback)
     times = {"duration_seconds", "train/targets_per_second"}
@@ -258,6 +258,21 @@ def test_more_epochs_may_be_asked_for(tmp_path: Path, signal_at: Callable[..., N
         start(tmp_path / "cut", BASE)
     resumed = resume(tmp_path / "cut", ["resume=x", "trainer.max_epochs=4"])
     assert_equal_runs(resumed, start(tmp_path / "whole", [*BASE, "trainer.max_epochs=4"]))
+
+
+def test_an_early_stopped_run_goes_on_with_more_patience(tmp_path: Path) -> None:
+    overrides = [*BASE, "trainer.max_epochs=6", "optimizer.learning_rate=1e-12"]
+    start(tmp_path / "run", [*overrides, "trainer.early_stopping_patience=2"])
+    further = resume(tmp_path / "run", ["trainer.early_stopping_patience=4"])
+    whole = start(tmp_path / "whole", [*overrides, "trainer.early_stopping_patience=4"])
+    assert further.results()["steps"] == whole.results()["steps"]
+    assert curves(further) == curves(whole)
+
+
+def test_going_back_is_refused_and_leaves_the_run_as_it_was(tmp_path: Path, toy_run: Run) -> None:
+    for change in ("trainer.max_epochs=2", "trainer.max_steps=1"):
+        with pytest.raises(ConfigError, match="already; give more"):
+            resumed_config(toy_run, [change])
 
 
 def test_a_completed_run_goes_on_when_it_may_go_further(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Writing checkpoints: the best by validation loss, and the last, from which a training goes on exactly."""
 
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,15 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
-from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
 
 from textloom.checkpoints import read_checkpoint
 from textloom.config import CheckpointEvery
 from textloom.files import written_whole
 from textloom.runs import Run
 from textloom.training.signals import StopRequest
+
+log = logging.getLogger(__name__)
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
@@ -64,15 +67,16 @@ class ResumePoints(Checkpoint):
         self.every = every
         self.request = request
         self.saved_step, self.saved_epoch, self.saved_time = 0, 0, time.monotonic()
-        self.ended, self.at_limit = False, False
+        self.ended = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """A training that had ended before it was cut has nothing to go on with, unless it may go further now."""
         self.request.training = True
         self.request.listen()
-        if self.ended and not (self.at_limit and not _limit_reached(trainer)):
+        if self.ended and (_limit_reached(trainer) or _patience_is_over(trainer)):
+            log.info("the training had ended; raise trainer.max_epochs or its patience to go further")
             trainer.should_stop = True
-        self.ended = self.at_limit = False
+        self.ended = False
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -86,7 +90,7 @@ class ResumePoints(Checkpoint):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save, unless the gradients of half a step would be lost."""
         batch_idx = trainer.fit_loop.epoch_loop.batch_idx
-        self.ended, self.at_limit = trainer.should_stop, _limit_reached(trainer)
+        self.ended = trainer.should_stop
         if self.ended or _is_whole_step(trainer, batch_idx):
             self._save(trainer)
 
@@ -101,17 +105,16 @@ class ResumePoints(Checkpoint):
         self.request.training = False
 
     def state_dict(self) -> dict[str, Any]:
-        """Whether the training was over, and because it had come to its last step."""
+        """Whether the training was over."""
         return {
             "ended": self.ended,
-            "at_limit": self.at_limit,
             "saved_step": self.saved_step,
             "saved_epoch": self.saved_epoch,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
-        self.ended, self.at_limit = state_dict["ended"], state_dict["at_limit"]
+        self.ended = state_dict["ended"]
         self.saved_step, self.saved_epoch = state_dict["saved_step"], state_dict["saved_epoch"]
 
     def _due(self, trainer: pl.Trainer) -> bool:
@@ -133,6 +136,23 @@ class ResumePoints(Checkpoint):
             raise self.request.interrupted()
 
 
+class StopEarly(EarlyStopping):
+    """Ends the training after some validations without a better loss; the patience may change in a resumed run."""
+
+    def __init__(self, patience: int):
+        super().__init__("val/loss", patience=patience, check_on_train_epoch_end=False)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say why, when it is over."""
+        super().on_validation_end(trainer, pl_module)
+        if self.wait_count >= self.patience:
+            log.info("stopping early: no better val/loss in %d validations", self.wait_count)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The count and the best score are the run's, the patience is the config's."""
+        super().load_state_dict({**state_dict, "patience": self.patience})
+
+
 class EndWithValidation(pl.Callback):
     """Lets Lightning validate once more after the last step, wherever in an epoch that is."""
 
@@ -147,6 +167,11 @@ class EndWithValidation(pl.Callback):
 def _limit_reached(trainer: pl.Trainer) -> bool:
     last_epoch = trainer.max_epochs is not None and trainer.current_epoch == trainer.max_epochs - 1
     return trainer.global_step == trainer.max_steps or (last_epoch and trainer.is_last_batch)
+
+
+def _patience_is_over(trainer: pl.Trainer) -> bool:
+    stopping = trainer.early_stopping_callback
+    return stopping is not None and stopping.wait_count >= stopping.patience
 
 
 def _is_whole_step(trainer: pl.Trainer, batch_idx: int) -> bool:

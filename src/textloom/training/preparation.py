@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 
-from textloom.config import TrainConfig
+from textloom.config import DataConfig, TrainConfig
 from textloom.data.cache import tokenized
 from textloom.data.corpus import Corpus, load_corpus
 from textloom.data.encoding import Splits, load_splits
@@ -37,7 +37,7 @@ def prepare(config: TrainConfig, run: Run, device: str, precision: str) -> Prepa
         prepared = Prepared(*tokenized(corpus, config.tokenizer, run.tokenizer_file, run.tokens))
         write_json(run.provenance_file, provenance(corpus.fingerprint(), device, precision))
         _say_source(corpus)
-    _say_parts(prepared)
+    _say_parts(prepared, config.data)
     return prepared
 
 
@@ -69,7 +69,9 @@ def _say_source(corpus: Corpus) -> None:
         log.info("data: %d documents, %d duplicates folded", documents, corpus.duplicates_folded)
 
 
-def _say_parts(prepared: Prepared) -> None:
+def _say_parts(prepared: Prepared, config: DataConfig) -> None:
+    characters = sum(part.characters for part in prepared.splits.values())
+    wanted = {"val": config.validation_fraction, "test": config.test_fraction}
     for name, part in prepared.splits.items():
         log.info(
             "  %-5s %9s documents %12s characters %12s targets %8.2f %% unknown",
@@ -79,5 +81,14 @@ def _say_parts(prepared: Prepared) -> None:
             f"{part.targets:,}",
             100 * part.unknown / part.targets,
         )
+        share, asked = part.characters / characters, wanted.get(name, 0.0)
+        if asked and share > 2 * asked:
+            log.warning(
+                "  the %s part has %.0f %% of the text, where %.0f %% were asked for: there are few documents "
+                "(data.documents=blank_line makes more of text files)",
+                name,
+                100 * share,
+                100 * asked,
+            )
     size = f"{prepared.tokenizer.vocabulary_size:,}"
     log.info("tokenizer: %s entries in the vocabulary, fitted on the training part", size)

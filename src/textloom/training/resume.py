@@ -1,6 +1,7 @@
 """Going on with a run: with which config, and from which checkpoint."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -48,7 +49,9 @@ def resumed_config(run: Run, overrides: list[str]) -> TrainConfig:
                 "and going on with another would make it neither run; train a new one, or leave the key out"
             )
         section[name] = after
-    return check(values, TrainConfig)
+    resumed = check(values, TrainConfig)
+    _refuse_going_back(run, resumed)
+    return resumed
 
 
 def newest_checkpoint(run: Run) -> str | None:
@@ -70,6 +73,22 @@ def newest_checkpoint(run: Run) -> str | None:
     if damaged:
         raise RunError(f"{run.directory}: every checkpoint is damaged ({', '.join(damaged)}); train the run again")
     return None
+
+
+def _refuse_going_back(run: Run, config: TrainConfig) -> None:
+    checkpoint = newest_checkpoint(run)
+    if checkpoint is None:
+        return
+    done = read_checkpoint(Path(checkpoint))
+    trainer = config.trainer
+    if trainer.max_epochs < done["epoch"] + 1:
+        raise ConfigError(
+            f"trainer.max_epochs={trainer.max_epochs}: the run has come to epoch {done['epoch'] + 1} already; give more"
+        )
+    if trainer.max_steps is not None and trainer.max_steps < done["global_step"]:
+        raise ConfigError(
+            f"trainer.max_steps={trainer.max_steps}: the run has done {done['global_step']} steps already; give more"
+        )
 
 
 def _find(values: dict[str, Any], key: str) -> tuple[dict[str, Any], str, Any]:

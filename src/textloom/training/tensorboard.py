@@ -66,4 +66,6 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _plain(value: Any) -> str | int | float | bool:
     """TensorBoard takes numbers, text and booleans."""
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
     return value if isinstance(value, str | int | float | bool) else "none" if value is None else str(value)

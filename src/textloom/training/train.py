@@ -27,7 +27,7 @@ from textloom.training.resume import newest_checkpoint
 from textloom.training.samples import Sampler
 from textloom.training.signals import StopRequest
 from textloom.training.tensorboard import RunLogger, declare_hyperparameters
-from textloom.training.trainer import build_trainer
+from textloom.training.trainer import build_trainer, check_extra
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ def train(config: TrainConfig, run: Run, overrides: list[str], compared: list[st
     """
     began = time.perf_counter()
     with StopRequest() as request, explained_shortage(config):
+        check_extra(config.trainer.extra)
         device = choose_device(config.trainer.accelerator)
         precision, reason = choose_precision(config.trainer.precision, device)
         write_checked_text(
@@ -155,6 +156,7 @@ def _close(
     began: float,
 ) -> Trained:
     """Evaluate the best checkpoint, and write the results."""
+    log.info("scoring the best checkpoint on every token of the validation and test parts")
     figures = evaluate_run(run)
     texts = sampler.write(load_model(run, "best")[2], "best checkpoint")
     # the last point of each curve is the result: the evaluation of the best checkpoint

@@ -6,13 +6,19 @@ import warnings
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAveraging
+from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
 
 from textloom.composition import nearest
 from textloom.config import TrainerConfig
 from textloom.errors import ConfigError
 from textloom.runs import Run
-from textloom.training.checkpointing import EndWithValidation, ResumePoints, WholeCheckpointIO, best_checkpoint
+from textloom.training.checkpointing import (
+    EndWithValidation,
+    ResumePoints,
+    StopEarly,
+    WholeCheckpointIO,
+    best_checkpoint,
+)
 from textloom.training.curves import Curves
 from textloom.training.meter import Meter
 from textloom.training.progress import TrainingProgressBar, someone_is_watching
@@ -34,8 +40,7 @@ def build_trainer(
     logger: RunLogger,
     request: StopRequest,
 ) -> pl.Trainer:
-    """A Trainer whose callbacks write curves, samples and checkpoints. Raises ConfigError for a foreign extra."""
-    _check_extra(config.extra)
+    """A Trainer whose callbacks write curves, samples and checkpoints."""
     # Lightning's advice for other kinds of data, and its notes on what is set on purpose
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
@@ -48,8 +53,7 @@ def build_trainer(
         SampleCallback(sampler),
     ]
     if config.early_stopping_patience is not None:
-        patience = config.early_stopping_patience
-        callbacks.append(EarlyStopping("val/loss", patience=patience, check_on_train_epoch_end=False))
+        callbacks.append(StopEarly(config.early_stopping_patience))
     if config.weight_averaging is not None:
         callbacks.append(EMAWeightAveraging(decay=config.weight_averaging))
     if bar:
@@ -78,7 +82,8 @@ def build_trainer(
     )
 
 
-def _check_extra(extra: dict[str, object]) -> None:
+def check_extra(extra: dict[str, object]) -> None:
+    """Raises ConfigError for a ``trainer.extra`` that Lightning's Trainer does not take, or that is ours to set."""
     known = [name for name in inspect.signature(pl.Trainer).parameters if name not in OWN_ARGUMENTS]
     for key in extra:
         if key not in known:
