@@ -67,7 +67,8 @@ class Tally:
                 torch.split(hidden, SCORED_AT_ONCE), torch.split(batch.targets, SCORED_AT_ONCE), strict=True
             ):
                 logits = model.logits(some)  # (targets, vocabulary)
-                self.nats += F.cross_entropy(logits, targets, reduction="none").double().sum()
+                nats = F.cross_entropy(logits, targets, reduction="none")
+                self.nats += (nats.cpu() if nats.device.type == "mps" else nats).double().sum()  # MPS has no float64
                 self.correct += (logits.argmax(dim=1) == targets).sum()
         self.targets += len(batch.targets)
 

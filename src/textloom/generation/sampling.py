@@ -22,7 +22,7 @@ def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator | 
     if sampling.temperature == 0:
         return logits.argmax(dim=1)
     # subtracting the largest first keeps a tiny temperature from overflowing
-    logits = logits.double()
+    logits = logits.float() if logits.device.type == "mps" else logits.double()  # MPS has no float64
     scaled = (logits - logits.amax(dim=1, keepdim=True)) / sampling.temperature
     if sampling.top_k is not None:
         weakest = scaled.topk(min(sampling.top_k, scaled.shape[1])).values[:, -1:]
