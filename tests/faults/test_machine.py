@@ -7,12 +7,13 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from conftest import TINY, compose_train, train_run
+from conftest import TINY, Answer, compose_train, train_run
 from textloom.errors import RunError, TrainingError
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.runs import Run, claimed_run
@@ -132,9 +133,15 @@ def test_too_little_gpu_memory_names_what_to_lower(
         train_run(tmp_path / "run", f"batching={batching}")
 
 
-def test_too_little_main_memory_names_what_to_lower(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"out of memory with trainer\.batch_size=32.*model\.units=20000000"):
-        train_run(tmp_path / "run", "model.units=20000000")
+def test_too_little_main_memory_names_what_to_lower(tmp_path: Path, command: Callable[..., Answer]) -> None:
+    """Through the command: the run is marked failed, with the reason in it."""
+    answer = command("train", *TINY, "model.units=20000000", "hydra.run.dir=run")
+    assert answer.status == 2
+    assert "out of memory with trainer.batch_size=32, batching.steps=64, model.units=20000000" in answer.err
+    assert "a vocabulary of 35; halve trainer.batch_size first" in answer.err
+    status = Run(tmp_path / "run").status()
+    assert status["status"] == "failed"
+    assert "out of memory" in status["error"]
 
 
 def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ import torch
 
 from textloom.config import TrainConfig, WindowsConfig
 from textloom.errors import TrainingError
+from textloom.runs import Run
+from textloom.tokenizers import load_tokenizer
 
 CPU_ALLOCATOR = "DefaultCPUAllocator"  # what torch's allocator for main memory calls itself in its message
 
 
 @contextmanager
-def explained_shortage(config: TrainConfig) -> Iterator[None]:
+def explained_shortage(config: TrainConfig, run: Run) -> Iterator[None]:
     """Turns a shortage of GPU or main memory into a TrainingError that says what to lower."""
     try:
         yield
@@ -21,8 +23,9 @@ def explained_shortage(config: TrainConfig) -> Iterator[None]:
             raise
         batching = config.batching
         time = f"context={batching.context}" if isinstance(batching, WindowsConfig) else f"steps={batching.steps}"
+        size = load_tokenizer(run.tokenizer_file).vocabulary_size if run.tokenizer_file.exists() else 0
         raise TrainingError(
             f"out of memory with trainer.batch_size={config.trainer.batch_size}, batching.{time}, model.units="
-            f"{config.model.units} and this vocabulary; halve trainer.batch_size first, then batching."
+            f"{config.model.units} and a vocabulary of {size:,}; halve trainer.batch_size first, then batching."
             f"{time.partition('=')[0]}; a large vocabulary shrinks with tokenizer.maximum_size"
         ) from error

@@ -53,7 +53,7 @@ def train(config: TrainConfig, run: Run, overrides: list[str], compared: list[st
     where the process was asked to stop.
     """
     began = time.perf_counter()
-    with StopRequest() as request, explained_shortage(config):
+    with StopRequest() as request, explained_shortage(config, run):
         check_extra(config.trainer.extra)
         device = choose_device(config.trainer.accelerator)
         precision, reason = choose_precision(config.trainer.precision, device)
