@@ -25,6 +25,7 @@ Command = Callable[..., Answer]
         (["train", "model=grru"], "model=grru: there is no such config, did you mean gru?"),
         (["train", "data.path=a.txt"], "the chosen data has no such key; it belongs to data=patents, data=table, data"),
         (["train", "data=/tmp/a.txt"], "data=/tmp/a.txt: there is no such config; choose one of patents, table"),
+        (["train", "--epochs", "3"], "--epochs: there is no such option; keys are written as key=value, did you mean"),
         (["train", "-m", "resume=latest"], "resume: goes on with one run, and -m trains many"),
         (["train", "trainer.extra.limit_trian_batches=2"], "did you mean limit_train_batches?; leave it out"),
         (["train", "model.units"], "model.units: cannot be read; write it as key=value"),

@@ -21,7 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from textloom.composition import check, config_directory, explain
+from textloom.composition import check, config_directory, explain, known_keys, nearest
 from textloom.config import EvaluateConfig, ExportConfig, GenerateConfig, Section, TrainConfig
 from textloom.errors import Interrupted, RunError, TextloomError
 
@@ -30,6 +30,25 @@ if TYPE_CHECKING:
 
 USER_ERROR = 2
 INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: stopped on request, and can be gone on with
+
+HYDRA_OPTIONS = frozenset(
+    [
+        "--help",
+        "--hydra-help",
+        "--version",
+        "--cfg",
+        "--resolve",
+        "--package",
+        "--run",
+        "--multirun",
+        "--shell-completion",
+        "--config-path",
+        "--config-name",
+        "--config-dir",
+        "--experimental-rerun",
+        "--info",
+    ]
+)
 
 log = logging.getLogger("textloom")
 
@@ -201,6 +220,7 @@ def _run(name: str, task: Callable[[DictConfig], object], schema: type[Section])
 
     In a sweep the task runs once for each job; the jobs after one that failed go on, and all failures are told.
     """
+    _refuse_unknown_options(schema)
     OmegaConf.register_new_resolver("trial_name", _trial_name, replace=True)
     before = os.environ.get("HYDRA_FULL_ERROR")
     if before == "1":  # the user asks for stack traces
@@ -230,6 +250,17 @@ def _run(name: str, task: Callable[[DictConfig], object], schema: type[Section])
         os.environ["HYDRA_FULL_ERROR"] = before or ""
     if failures:
         _fail("\n".join(failures))
+
+
+def _refuse_unknown_options(schema: type[Section]) -> None:
+    """In one line, where Hydra would print its usage."""
+    for argument in sys.argv[1:]:
+        name = argument.partition("=")[0]
+        if name.startswith("--") and name not in HYDRA_OPTIONS:
+            key = name[2:].replace("-", "_")
+            _fail(
+                f"{argument}: there is no such option; keys are written as key=value{nearest(key, known_keys(schema))}"
+            )
 
 
 def _trial_name(number: int, overrides: list[str]) -> str:

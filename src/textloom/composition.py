@@ -116,7 +116,7 @@ def _key_of(location: tuple[int | str, ...], values: Any) -> str:
 
 
 def _unknown_key(key: str, schema: type[Section]) -> str:
-    known = sorted({path for path, _ in _keys(schema)})
+    known = known_keys(schema)
     if key in known:
         return _key_of_another_choice(key)
     return f"{key}: there is no such key{nearest(key, known)}; see the keys with --cfg job"
@@ -140,6 +140,11 @@ def nearest(name: str, options: list[str]) -> str:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
+
+
+def known_keys(schema: type[Section]) -> list[str]:
+    """Every dotted key that some config of this schema may have."""
+    return sorted({path for path, _ in _keys(schema)})
 
 
 # --- walking the schema ---------------------------------------------------------------------------------------------
