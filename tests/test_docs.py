@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from textloom.cli import INTERRUPTED
+from textloom.command_line import INTERRUPTED
 from textloom.training.resume import MAY_CHANGE
 from textloom.training.train import EXPLOSION
 
