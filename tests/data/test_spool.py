@@ -8,19 +8,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import compose_train, documents_of, encoded, split
+from textloom.config import TextFiles
 from textloom.data import duplicates, sources, spool
 from textloom.data.corpus import Corpus
 from textloom.data.encoding import Splits
 from textloom.tokenizers import Tokenizer, fit_tokenizer
 from textloom.tokenizers.word import WordTokenizer
 
+CONFIG = TextFiles(
+    kind="text_files",
+    path=("?",),
+    documents="file",
+    validation_fraction=0.1,
+    test_fraction=0.1,
+    split_seed=0,
+    fold_duplicates=True,
+)
 TEXT = st.text(alphabet=st.sampled_from("abΣσé1.,'-( 漢\n\r\t\u2028"), min_size=30, max_size=200)
 
 
 @pytest.mark.parametrize(
     "overrides", [["tokenizer=char", "tokenizer.lowercase=true"], ["tokenizer=byte"], ["tokenizer=word"]]
 )
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=20)
 @given(documents=st.lists(TEXT, min_size=1, max_size=4))
 def test_pieces_have_the_tokens_of_the_whole(
     overrides: list[str], documents: list[str], tmp_path_factory: pytest.TempPathFactory
@@ -68,14 +78,14 @@ def test_blank_lines_part_documents_wherever_the_file_is_read_in_two(text: str) 
         assert documents_of(sources.blank_line_documents(iter([text[:9], text[9:]]))) == expected
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(text=TEXT)
 def test_a_file_is_read_in_blocks_as_it_is_read_whole(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     path: Path = tmp_path_factory.mktemp("file") / "text.txt"
     path.write_bytes(b"\xef\xbb\xbf" + text.encode())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sources, "BLOCK", 3)
-        config = compose_train("data=text_files", f"data.path='{path}'").data
+        config = CONFIG.model_copy(update={"path": (str(path),)})
         if text.strip():
             assert documents_of(sources.read_pieces(config)) == [text.replace("\r\n", "\n")]
 

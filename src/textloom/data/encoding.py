@@ -7,6 +7,7 @@ were cut from one document have no ``<eos>`` at their end: no document ends ther
 """
 
 import hashlib
+from array import array
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, NoReturn
@@ -105,10 +106,8 @@ def _write(
         written_whole(directory / f"{name}.tokens") as tokens_file,
         written_whole(directory / f"{name}.boundaries") as boundaries_file,
     ):
-        tokens, boundaries = _Output(tokens_file, dtype), _Output(boundaries_file, np.dtype(np.int64))
+        tokens, boundaries, inside = _Output(tokens_file, dtype), array("q", [0]), False
         tokens.add(end)
-        boundaries.add(np.zeros(1))
-        inside = False
         for text, ends in part.pieces():
             characters += len(text)
             text = text.removeprefix(" ") if inside and words else text
@@ -123,9 +122,10 @@ def _write(
                 if ends_are_targets:
                     tokens.add(end)
                     position += 1
-                boundaries.add(np.array([position]))
+                boundaries.append(position)
             inside = not ends
-        checksums = [tokens.finish(), boundaries.finish()]
+        boundaries_file.write(boundaries)
+        checksums = [tokens.finish(), hashlib.sha256(boundaries).hexdigest()]
     header = _Header(str(dtype), position + 1, len(part), characters, unknown, spelling_nats, *checksums)
     write_json(directory / f"{name}.json", asdict(header))
 
@@ -142,7 +142,7 @@ class _Output:
     def add(self, values: np.ndarray) -> None:
         self.waiting.append(values)
         self.size += len(values)
-        if self.size > WRITTEN_AT_ONCE or len(self.waiting) > WRITTEN_AT_ONCE:
+        if self.size > WRITTEN_AT_ONCE:
             self._flush()
 
     def finish(self) -> str:
