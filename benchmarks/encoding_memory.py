@@ -1,8 +1,8 @@
-"""How fast text becomes tokens, and in how much memory: python benchmarks/encoding_memory.py text=500 text=2000 rows=10.
+"""How fast text becomes tokens, and in how much memory: python benchmarks/encoding_memory.py text=2000 rows=10.
 
 ``text=N`` makes one file of N million characters, ``rows=N`` a CSV of N million rows of about a hundred characters,
-``parquet=N`` the same in Parquet. Each goes through the store in a fresh process with one thread and an empty cache, and
-then once more with the cache filled. Other arguments are overrides of the config, such as tokenizer=word.
+``parquet=N`` the same in Parquet. Each goes through the store in a fresh process with one thread and an empty cache,
+and then once more with the cache filled. Other arguments are overrides of the config, such as tokenizer=word.
 """
 
 import json
@@ -12,7 +12,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 WORDS = re.findall(r"\w+", Path(__file__).parents[1].joinpath("src/textloom/data/toy.txt").read_text("utf-8"))
