@@ -1,4 +1,4 @@
-"""The commands: ``textloom train``, ``generate``, ``evaluate``, ``export``, and the same as ``scripts/*.py``.
+"""The commands: ``textloom prepare``, ``train``, ``generate``, ``evaluate``, ``export``; also as ``scripts/*.py``.
 
 Only Hydra and pydantic are imported here; what takes seconds to import, each command imports when it runs.
 """
@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from textloom.command_line import fail, go_on_in_the_resumed_directory, quote_text, run_command, varying
 from textloom.composition import check
-from textloom.config import EvaluateConfig, ExportConfig, GenerateConfig, TrainConfig
+from textloom.config import EvaluateConfig, ExportConfig, GenerateConfig, Patents, PrepareConfig, TrainConfig
 from textloom.errors import Interrupted, TextloomError
 
 if TYPE_CHECKING:
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("textloom")
 
+PATENT_TEXT = ("data.query", "data.regex")  # free text, whatever is in it
+
 
 def main() -> None:
     """The ``textloom`` command."""
-    commands = {"train": train, "generate": generate, "evaluate": evaluate, "export": export}
+    commands = {"prepare": prepare, "train": train, "generate": generate, "evaluate": evaluate, "export": export}
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in commands:
         sys.argv[:2] = [f"textloom {name}"]
@@ -39,8 +41,15 @@ def main() -> None:
         fail(f"textloom {name}: there is no such command; use one of {', '.join(commands)}")
 
 
+def prepare() -> None:
+    """Make data ready for training."""
+    quote_text(PATENT_TEXT)
+    run_command("prepare", _prepare, PrepareConfig)
+
+
 def train() -> None:
     """Train a model."""
+    quote_text(PATENT_TEXT)
     sys.argv = [f"++{part}" if part.startswith("trainer.extra.") else part for part in sys.argv]  # any key is new there
     go_on_in_the_resumed_directory()
     run_command("train", _train, TrainConfig)
@@ -65,6 +74,20 @@ def export() -> None:
 
 
 # --- the tasks ------------------------------------------------------------------------------------------------------
+
+
+def _prepare(config: DictConfig) -> None:
+    checked = check(config, PrepareConfig)
+    if isinstance(checked.data, Patents) and checked.data.source == "odp":
+        from textloom.patentsview.fetch import fetch
+
+        print(fetch(checked.data))
+
+    from textloom.data.cache import load_corpus, prepared
+    from textloom.data.report import readable, write_report
+
+    corpus = load_corpus(checked.data)
+    print(readable(write_report(checked, corpus, *prepared(corpus, checked.tokenizer))))
 
 
 def _train(config: DictConfig) -> float:

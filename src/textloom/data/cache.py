@@ -6,10 +6,12 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock
 
@@ -22,6 +24,10 @@ from textloom.files import read_json, write_json
 from textloom.tokenizers import Tokenizer, fit_tokenizer, load_tokenizer, save_tokenizer
 
 log = logging.getLogger(__name__)
+
+TOKENIZER, REPORT = "tokenizer.json", "report.json"
+
+Used = TypeVar("Used")
 
 
 def cache_directory() -> Path:
@@ -55,26 +61,28 @@ def tokenized(corpus: Corpus, config: TokenizerConfig, tokenizer_file: Path, tok
     """
     entry = entry_of(corpus, config)
     try:
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(entry.with_suffix(".lock")):
-            if entry.exists():
-                try:
-                    return _take(entry, tokenizer_file, tokens)
-                except RunError as error:
-                    log.warning("%s; encoding it anew", error)
-                    shutil.rmtree(entry)
-            _complete(entry, corpus, config)
-            return _take(entry, tokenizer_file, tokens)
+        return _whole(entry, corpus, config, lambda: _take(entry, tokenizer_file, tokens))
     except (OSError, RunError) as error:
         log.warning("%s: no cache (%s); encoding into the run directory", entry.parent, error)
         _encode(corpus, config, tokenizer_file, tokens)
     return load_tokenizer(tokenizer_file), load_splits(tokens)
 
 
+def prepared(corpus: Corpus, config: TokenizerConfig) -> tuple[Tokenizer, Splits]:
+    """The corpus's tokenizer and tokens where all runs find them. Raises RunError where there is no place for them."""
+    entry = entry_of(corpus, config)
+    try:
+        return _whole(entry, corpus, config, lambda: (load_tokenizer(entry / TOKENIZER), load_splits(entry)))
+    except OSError as error:
+        raise RunError(
+            f"{entry}: cannot be written ({error.strerror}); make room, or set TEXTLOOM_CACHE to another folder"
+        ) from error
+
+
 def fitted(corpus: Corpus, config: TokenizerConfig) -> Tokenizer:
     """The tokenizer of a corpus, from the cache where it is there."""
     with suppress(RunError):
-        return load_tokenizer(entry_of(corpus, config) / "tokenizer.json")
+        return load_tokenizer(entry_of(corpus, config) / TOKENIZER)
     return fit_tokenizer(config, corpus.splits["train"].texts(words=config.level == "word"))
 
 
@@ -94,7 +102,7 @@ def _code_version() -> str:
     package, digest = Path(__file__).parents[1], hashlib.sha256()
     for path in sorted([*package.glob("data/*.py"), *package.glob("tokenizers/*.py")]):
         digest.update(path.read_bytes())
-    for library in ("datasets", "tokenizers"):
+    for library in ("datasets", "datasketch", "tokenizers"):
         digest.update(importlib.metadata.version(library).encode())
     return digest.hexdigest()
 
@@ -103,12 +111,26 @@ def _read(config: DataConfig) -> Corpus:
     return build_corpus(read_pieces(config), config, cache_directory())
 
 
+def _whole(entry: Path, corpus: Corpus, config: TokenizerConfig, use: Callable[[], Used]) -> Used:
+    """What is made of an entry that is there and whole, encoded where it is not."""
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(entry.with_suffix(".lock")):
+        if entry.exists():
+            try:
+                return use()
+            except RunError as error:
+                log.warning("%s; encoding it anew", error)
+                shutil.rmtree(entry)
+        _complete(entry, corpus, config)
+        return use()
+
+
 def _complete(entry: Path, corpus: Corpus, config: TokenizerConfig) -> None:
     """Encode the entry."""
     unfinished = entry.with_suffix(".unfinished")  # left by a process that died in the middle, or ours
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
-    _encode(corpus, config, unfinished / "tokenizer.json", unfinished)
+    _encode(corpus, config, unfinished / TOKENIZER, unfinished)
     unfinished.rename(entry)
 
 
@@ -126,7 +148,9 @@ def _take(entry: Path, tokenizer_file: Path, tokens: Path) -> tuple[Tokenizer, S
     """
     tokens.mkdir(parents=True, exist_ok=True)
     for source in entry.iterdir():
-        target = tokenizer_file if source.name == "tokenizer.json" else tokens / source.name
+        if source.name == REPORT:
+            continue
+        target = tokenizer_file if source.name == TOKENIZER else tokens / source.name
         target.unlink(missing_ok=True)
         try:
             source.chmod(0o444)  # shared by all runs of this text: nobody writes to it

@@ -13,6 +13,7 @@ import numpy as np
 
 from textloom.config import SplitKeys
 from textloom.data.duplicates import Keys
+from textloom.data.near_duplicates import near_duplicate_groups
 from textloom.data.spool import Part, Piece, Spool
 from textloom.errors import DataError
 
@@ -32,6 +33,8 @@ class Facts:
     """How many are left."""
     duplicates_folded: int
     """How many were dropped because they repeat another."""
+    near_duplicates: int = 0
+    """How many of the rest nearly repeat an earlier one, and are on the same side of the split."""
 
 
 class Corpus:
@@ -64,8 +67,10 @@ def build_corpus(pieces: Iterable[Piece], keys: SplitKeys, directory: Path | Non
 
 def split(documents: Part, keys: SplitKeys, duplicates_folded: int = 0) -> Corpus:
     """By document; a single document is cut, its end is validation and test. No text is in two parts."""
-    contiguous = len(documents) == 1
-    parts = _cut(documents, keys) if contiguous else _deal(documents, keys)
+    contiguous, groups = len(documents) == 1, None
+    if keys.near_duplicates is not None and len(documents) > 1:
+        groups = near_duplicate_groups(documents, keys.near_duplicates)
+    parts = _cut(documents, keys) if contiguous else _deal(documents, keys, groups)
     if not keys.test_fraction:
         del parts["test"]
     for name, part in parts.items():
@@ -74,7 +79,8 @@ def split(documents: Part, keys: SplitKeys, duplicates_folded: int = 0) -> Corpu
                 f"data: no document is left for the {name} part, with {len(documents)} in all; give more text, "
                 "raise its fraction, set data.test_fraction=0, or make documents smaller (data.documents=blank_line)"
             )
-    facts = Facts(_fingerprint(parts), contiguous, len(documents), duplicates_folded)
+    near_duplicates = 0 if groups is None else len(documents) - len(np.unique(groups))
+    facts = Facts(_fingerprint(parts), contiguous, len(documents), duplicates_folded, near_duplicates)
     return Corpus(facts, lambda: parts)
 
 
@@ -89,13 +95,27 @@ def _fingerprint(parts: dict[SplitName, Part]) -> str:
     return digest.hexdigest()
 
 
-def _deal(documents: Part, keys: SplitKeys) -> dict[SplitName, Part]:
+def _deal(documents: Part, keys: SplitKeys, groups: np.ndarray | None) -> dict[SplitName, Part]:
+    """Documents in random order, the first of them for validation, the next for test; groups stay together."""
     order = array("i", range(len(documents)))
     random.Random(keys.split_seed).shuffle(order)
     shuffled = np.frombuffer(order, dtype=np.int32)
     validation, test = (_share(fraction, len(order)) for fraction in (keys.validation_fraction, keys.test_fraction))
+    if groups is not None:
+        shuffled = _together(shuffled, groups)
+        ends = np.append(np.flatnonzero(np.diff(groups[shuffled])) + 1, len(shuffled))  # of groups
+        validation = int(ends[np.searchsorted(ends, validation)])
+        test = int(ends[np.searchsorted(ends, min(validation + test, len(shuffled)))]) - validation if test else 0
     borders = {"val": (0, validation), "test": (validation, validation + test), "train": (validation + test, None)}
     return {name: documents.take(np.sort(shuffled[slice(*borders[name])])) for name in SPLITS}
+
+
+def _together(order: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """The same order, but each group as a whole where its first document stood."""
+    places = np.full(groups.max() + 1, len(order))
+    np.minimum.at(places, groups[order], np.arange(len(order)))
+    together: np.ndarray = order[np.argsort(places[groups[order]], kind="stable")]
+    return together
 
 
 def _share(fraction: float, count: int) -> int:

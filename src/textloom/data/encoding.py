@@ -50,6 +50,15 @@ class TokenSplit:
         """How many documents there are."""
         return len(self.boundaries) - 1
 
+    def read(self, begin: int, end: int) -> np.ndarray:
+        """Some of the tokens, read from the file: what is read through a memory map stays in this process's memory."""
+        if not isinstance(self.tokens, np.memmap) or self.tokens.filename is None:
+            return self.tokens[begin:end]
+        size = self.tokens.itemsize
+        return np.fromfile(
+            self.tokens.filename, self.tokens.dtype, min(end, len(self.tokens)) - begin, offset=begin * size
+        )
+
 
 @dataclass(frozen=True)
 class _Header:

@@ -28,7 +28,7 @@ def read_pieces(config: DataConfig) -> Iterator[Piece]:
     if isinstance(config, Table):
         return _table_documents(config.path, config.text_column)
     if isinstance(config, Patents):
-        return _table_documents(config.path, PATENT_ABSTRACT_COLUMN)
+        return _table_documents(_patent_files(config), PATENT_ABSTRACT_COLUMN)
     return iter([(toy_text(), True)])
 
 
@@ -37,9 +37,19 @@ def source_checksum(config: DataConfig) -> str:
     if isinstance(config, ToyData):
         contents = [hashlib.sha256(toy_text().encode()).hexdigest()]
     else:
-        contents = [path.suffix + _checksum(path) for path in find_files(config.path)]
+        patterns = _patent_files(config) if isinstance(config, Patents) else config.path
+        contents = [path.suffix + _checksum(path) for path in find_files(patterns)]
     settings = config.model_dump_json(exclude={"path"})
     return hashlib.sha256("\n".join([settings, *contents]).encode()).hexdigest()
+
+
+def _patent_files(config: Patents) -> tuple[str, ...]:
+    if config.source == "file":
+        assert config.path is not None  # the schema has seen to it
+        return config.path
+    from textloom.patentsview.prepared import find_prepared
+
+    return (str(find_prepared(config)),)
 
 
 def toy_text() -> str:

@@ -26,11 +26,13 @@ class Spool:
     """Documents one after the other in a file without a name: it is gone with the process, however that ends."""
 
     def __init__(self, directory: Path | None = None):
+        self.directory = directory
         try:
             if directory is not None:
                 directory.mkdir(parents=True, exist_ok=True)
             self.file = tempfile.TemporaryFile(dir=directory, buffering=BLOCK)  # noqa: SIM115
         except OSError:  # no place of ours: the system's
+            self.directory = None
             self.file = tempfile.TemporaryFile(buffering=BLOCK)  # noqa: SIM115
         self._lengths = array("q")  # bytes of each document
 
