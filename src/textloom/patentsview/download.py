@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 
 LICENCE = "CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/)"
 ATTRIBUTION = "Patent abstracts: PatentsView (www.patentsview.org, now USPTO Open Data Portal), CC BY 4.0."
-CHUNK = 1 << 20
 MOST_REQUESTS = 5  # for one file in one call, since each counts towards the year's 20
 
 
@@ -199,7 +198,7 @@ def _append(transfer: _Transfer, answer: httpx2.Response, have: int) -> None:
         transfer.bar.reset()
     try:
         with transfer.part.open("wb" if whole else "ab") as target:
-            for chunk in answer.iter_raw(CHUNK):
+            for chunk in answer.iter_raw():  # as they come: a cut loses none
                 target.write(chunk)
                 transfer.bar.update(len(chunk))
     except OSError as error:

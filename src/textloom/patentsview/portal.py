@@ -157,5 +157,5 @@ class Portal:
                 if failures > len(DELAYS):
                     raise
                 wait = max(DELAYS[failures - 1], error.wait)
-                log.warning("%s; trying again in %.0f seconds", error, wait)
+                log.warning("%s; trying again in %.0f seconds", str(error).partition(";")[0], wait)
                 self.pause(wait)
