@@ -200,6 +200,10 @@ def _show(trained: "Trained", directory: Path) -> None:
     print(f"\n{trained.sample}\n")
     for name in ("val/loss", "val/perplexity", "val/bits_per_char", "val/accuracy", "train/targets_per_second"):
         print(f"{name}: {trained.results[name]:,.4f}")
+    if trained.results.get("leaky"):
+        from textloom.data.article import LEAKY
+
+        print(f"{LEAKY}; compare these figures with the article's alone")
     relative = os.path.relpath(directory)
     inside = not relative.startswith("..") and len(Path(relative).parts) > 1
     logdir = Path(relative).parts[0] if inside else str(directory.parent)

@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from textloom.config import DataConfig
+
 PACKAGES = ("textloom", "torch", "pytorch-lightning", "hydra-core", "datasets", "tensorboard", "numpy")
 
 
@@ -22,6 +24,12 @@ def provenance(data_fingerprint: str, device: str, precision: str) -> dict[str, 
         "precision": precision,
         "data_fingerprint": data_fingerprint,
     }
+
+
+def source_provenance(data: DataConfig) -> dict[str, Any]:
+    """How the text was split, where that is a named protocol, and whether that leaks, in plain JSON types."""
+    protocol = getattr(data, "protocol", None)
+    return {} if protocol is None else {"protocol": protocol, "leaky": data.leaky}
 
 
 def _git(*arguments: str) -> str | None:

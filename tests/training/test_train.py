@@ -149,9 +149,12 @@ def test_every_optimizer_trains_under_every_schedule(optimizer: str, schedule: s
 def test_every_shipped_experiment_trains_shrunk(experiment: str, tmp_path: Path) -> None:
     (tmp_path / "patents.csv").write_text(
         "patent_abstract,patent_date,patent_number,patent_title\n"
-        + "".join(f'"A neural network, number {i}, learns.",2018-05-29,{i},Net\n' for i in range(30))
+        + "".join(
+            f'"A neural network, number {i}, learns{" and learns" * 10}.",2018-05-29,{i},Net\n' for i in range(30)
+        )
     )
     path = ["data.path=patents.csv"] if "patents" in experiment else []
+    path += ["data.article_window=4"] if experiment == "article_patents" else []
     run = train_run(tmp_path / "run", f"experiment={experiment}", *path, "trainer.batch_size=8")
     assert run.results()["val/loss"] > 0
 

@@ -5,6 +5,7 @@ YAML composes (see ``conf/``), this checks: no unknown key, every value in its b
 
 from textloom.config.commands import EvaluateConfig, ExportConfig, GenerateConfig, PrepareConfig
 from textloom.config.data import (
+    ArticleTokenizerConfig,
     BatchingConfig,
     ByteTokenizerConfig,
     CharTokenizerConfig,
@@ -37,6 +38,7 @@ from textloom.config.trainer import CheckpointEvery, SamplesConfig, TrainConfig,
 
 __all__ = [
     "AdamConfig",
+    "ArticleTokenizerConfig",
     "BatchingConfig",
     "ByteTokenizerConfig",
     "CharTokenizerConfig",

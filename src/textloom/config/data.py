@@ -22,6 +22,16 @@ class SplitKeys(Section):
     near_duplicates: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Similarity (Jaccard, of word 5-grams) from which on documents stay on one side of the split; null: not sought."""
 
+    @property
+    def has_test_part(self) -> bool:
+        """Whether there is a part that is tested on at the end."""
+        return self.test_fraction > 0
+
+    @property
+    def leaky(self) -> bool:
+        """Whether what validates was trained on too."""
+        return False
+
     @model_validator(mode="after")
     def _leaves_something_to_train_on(self) -> Self:
         if not self.validation_fraction > 0:
@@ -61,6 +71,20 @@ class Patents(PatentSelection, SplitKeys):
     """Patent abstracts: the article's CSV, PatentsView's g_patent_abstract.tsv, or a selection from the portal."""
 
     kind: Literal["patents"]
+    protocol: Literal["article"] | None = None
+    """article: the data of "Recurrent Neural Networks by Example in Python" as published, leaky; null: clean."""
+    article_window: Positive = 50
+    """With protocol=article: tokens of context in a window, which batching.context must equal."""
+
+    @property
+    def has_test_part(self) -> bool:
+        """The article has none."""
+        return self.protocol is None and super().has_test_part
+
+    @property
+    def leaky(self) -> bool:
+        """The article's windows overlap those that validate."""
+        return self.protocol == "article"
 
 
 DataConfig = Annotated[ToyData | TextFiles | Table | Patents, Field(discriminator="kind")]
@@ -92,8 +116,19 @@ class WordTokenizerConfig(Section):
     """Most entries that the vocabulary may have, the special ones included; null for no limit."""
 
 
+class ArticleTokenizerConfig(Section):
+    """Keras's words, as in "Recurrent Neural Networks by Example in Python"; for data.protocol=article alone."""
+
+    level: Literal["article"]
+    lowercase: bool
+    """Fold the text to lower case first."""
+    filters: str
+    """Characters that count as spaces."""
+
+
 TokenizerConfig = Annotated[
-    CharTokenizerConfig | ByteTokenizerConfig | WordTokenizerConfig, Field(discriminator="level")
+    CharTokenizerConfig | ByteTokenizerConfig | WordTokenizerConfig | ArticleTokenizerConfig,
+    Field(discriminator="level"),
 ]
 
 
@@ -136,3 +171,19 @@ class StreamConfig(Section):
 
 
 BatchingConfig = Annotated[WindowsConfig | DocumentsConfig | StreamConfig, Field(discriminator="kind")]
+
+
+def check_protocol(data: DataConfig, tokenizer: TokenizerConfig, batching: BatchingConfig | None = None) -> None:
+    """The article's data is windows of the article's words. Raises ValueError for anything else."""
+    if not data.leaky:
+        if tokenizer.level == "article":
+            raise ValueError("tokenizer=article goes with data.protocol=article alone; choose tokenizer=word")
+        return
+    window = getattr(data, "article_window", None)
+    if tokenizer.level != "article":
+        raise ValueError(f"data.protocol=article needs tokenizer=article, not {tokenizer.level}")
+    if batching is not None and (not isinstance(batching, WindowsConfig) or batching.context != window):
+        raise ValueError(
+            f"data.protocol=article deals out windows of {window} tokens; set batching=windows "
+            f"batching.context={window}, or another data.article_window"
+        )

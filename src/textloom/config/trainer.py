@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from textloom.config.data import BatchingConfig, DataConfig, TokenizerConfig
+from textloom.config.data import BatchingConfig, DataConfig, TokenizerConfig, check_protocol
 from textloom.config.model import ModelConfig, OptimizerConfig, ScheduleConfig
 from textloom.config.section import Positive, Section, as_tuple
 
@@ -101,3 +101,8 @@ class TrainConfig(Section):
     schedule: ScheduleConfig
     trainer: TrainerConfig
     samples: SamplesConfig
+
+    @model_validator(mode="after")
+    def _groups_fit(self) -> Self:
+        check_protocol(self.data, self.tokenizer, self.batching)
+        return self

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from textloom.config import SplitKeys
+from textloom.config import Patents, SplitKeys
 from textloom.data.duplicates import Keys
 from textloom.data.near_duplicates import near_duplicate_groups
 from textloom.data.spool import Part, Piece, Spool
@@ -35,6 +35,8 @@ class Facts:
     """How many were dropped because they repeat another."""
     near_duplicates: int = 0
     """How many of the rest nearly repeat an earlier one, and are on the same side of the split."""
+    article_window: int | None = None
+    """Tokens in the windows that the article's protocol deals out of all documents; None for a clean split."""
 
 
 class Corpus:
@@ -54,13 +56,16 @@ def build_corpus(pieces: Iterable[Piece], keys: SplitKeys, directory: Path | Non
     """Write documents to a temporary file, fold and split. Raises DataError where a part is left empty."""
     spool, duplicates = Spool(directory), Keys()
     written = spool.fill(pieces)
-    if keys.fold_duplicates:
+    folding = keys.fold_duplicates and not keys.leaky
+    if folding:
         duplicates.add(written)
     else:
         for _ in written:
             pass
     documents = spool.whole()
-    if keys.fold_duplicates:
+    if isinstance(keys, Patents) and keys.protocol == "article":
+        return _all_in_both(documents, keys.article_window)
+    if folding:
         documents = documents.take(duplicates.firsts())
     return split(documents, keys, duplicates_folded=len(spool.whole()) - len(documents))
 
@@ -82,6 +87,12 @@ def split(documents: Part, keys: SplitKeys, duplicates_folded: int = 0) -> Corpu
     near_duplicates = 0 if groups is None else len(documents) - len(np.unique(groups))
     facts = Facts(_fingerprint(parts), contiguous, len(documents), duplicates_folded, near_duplicates)
     return Corpus(facts, lambda: parts)
+
+
+def _all_in_both(documents: Part, window: int) -> Corpus:
+    parts: dict[SplitName, Part] = {"train": documents, "val": documents}
+    fingerprint = hashlib.sha256(f"article {window} {_fingerprint(parts)}".encode()).hexdigest()
+    return Corpus(Facts(fingerprint, False, len(documents), 0, article_window=window), lambda: parts)
 
 
 def _fingerprint(parts: dict[SplitName, Part]) -> str:

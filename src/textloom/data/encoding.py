@@ -14,10 +14,11 @@ from typing import BinaryIO, NoReturn
 
 import numpy as np
 
+from textloom.data.article import deal_windows
 from textloom.data.corpus import SPLITS, Corpus, SplitName
 from textloom.data.spelling import Spelling
 from textloom.data.spool import Part
-from textloom.errors import RunError
+from textloom.errors import DataError, RunError
 from textloom.files import file_checksum, read_json, write_json, written_whole
 from textloom.tokenizers import Tokenizer
 from textloom.tokenizers.word import WordTokenizer
@@ -39,11 +40,13 @@ class TokenSplit:
     """Tokens that are ``<unk>``."""
     spelling_nats: float
     """What it costs to spell the texts that those stand for."""
+    windows: np.ndarray | None = None
+    """(windows,) int64, rising: the positions of the targets, where the article's protocol dealt out windows."""
 
     @property
     def targets(self) -> int:
-        """How many tokens are to be predicted: all of them."""
-        return len(self.tokens) - 1
+        """How many tokens are to be predicted: all of them, unless windows were dealt out."""
+        return len(self.tokens) - 1 if self.windows is None else len(self.windows)
 
     @property
     def documents(self) -> int:
@@ -72,6 +75,7 @@ class _Header:
     spelling_nats: float
     tokens_sha256: str
     boundaries_sha256: str
+    windows_sha256: str | None = None
 
 
 def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, directory: Path) -> None:
@@ -80,6 +84,8 @@ def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, directory: Path) -> None
     spelling = Spelling(corpus.splits["train"].texts() if tokenizer.unknown_id is not None else ())
     for name, part in corpus.splits.items():
         _write(part, tokenizer, spelling, directory, name, ends_are_targets=not corpus.facts.contiguous)
+        if corpus.facts.article_window is not None:
+            _write_windows(directory, name, corpus.facts.article_window, tokenizer)
 
 
 class Splits(dict[SplitName, TokenSplit]):
@@ -139,6 +145,21 @@ def _write(
     write_json(directory / f"{name}.json", asdict(header))
 
 
+def _write_windows(directory: Path, name: SplitName, window: int, tokenizer: Tokenizer) -> None:
+    """The windows of a part, and in its header the characters of their targets, each with a space."""
+    part = _open(directory, name)
+    windows = deal_windows(part.boundaries, window)[name]
+    if not len(windows):
+        raise DataError(f"data: no document has more than the {window} tokens of a window; lower data.article_window")
+    lengths = np.array([len(tokenizer.decode([i])) + 1 for i in range(tokenizer.vocabulary_size)])
+    header = read_json(directory / f"{name}.json")
+    with written_whole(directory / f"{name}.windows") as file:
+        file.write(windows.tobytes())
+    header["windows_sha256"] = hashlib.sha256(windows.tobytes()).hexdigest()
+    header["characters"] = int(lengths[part.tokens[windows]].sum())
+    write_json(directory / f"{name}.json", header)
+
+
 class _Output:
     """An array on its way to a file: many small ones are written as one, and what is written is hashed."""
 
@@ -176,6 +197,11 @@ def _open(directory: Path, name: SplitName) -> TokenSplit:
             raise RunError(f"{path}: damaged: not what was written; train the run again")
         tokens = np.memmap(path, dtype=header.dtype, mode="r")
         boundaries = np.fromfile(directory / f"{name}.boundaries", dtype=np.int64)
+        windows = None
+        if header.windows_sha256 is not None:
+            windows = np.fromfile(directory / f"{name}.windows", dtype=np.int64)
+            if hashlib.sha256(windows.tobytes()).hexdigest() != header.windows_sha256:
+                raise RunError(f"{path}: the windows are damaged: not what was written; train the run again")
     except (OSError, ValueError, TypeError) as error:
         raise RunError(f"{path}: the tokens cannot be read ({error}); train the run again") from error
-    return TokenSplit(tokens, boundaries, header.characters, header.unknown, header.spelling_nats)
+    return TokenSplit(tokens, boundaries, header.characters, header.unknown, header.spelling_nats, windows)

@@ -22,7 +22,7 @@ def evaluate_run(run: Run, checkpoint: CheckpointName = "best") -> dict[str, flo
     """Loss, perplexity, bits per character and accuracy of the validation and, where there is one, the test part."""
     config, _, model = load_model(run, checkpoint)
     splits = load_splits(run.tokens)
-    if config.data.test_fraction and "test" not in splits:
+    if config.data.has_test_part and "test" not in splits:
         raise RunError(f"{run.tokens}: the tokens of the test part are missing; give a complete run directory")
     try:
         device = choose_device(config.trainer.accelerator)

@@ -2,18 +2,25 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from textloom.config import ByteTokenizerConfig, CharTokenizerConfig, TokenizerConfig
+from textloom.config import ArticleTokenizerConfig, ByteTokenizerConfig, CharTokenizerConfig, TokenizerConfig
 from textloom.errors import RunError
 from textloom.files import read_json, write_json
+from textloom.tokenizers.article import ArticleTokenizer
 from textloom.tokenizers.byte import ByteTokenizer
 from textloom.tokenizers.char import CharTokenizer
 from textloom.tokenizers.word import WordTokenizer
 
 FORMAT = "textloom tokenizer 1"
+LEVELS: dict[str, Any] = {
+    "char": CharTokenizer,
+    "byte": ByteTokenizer,
+    "word": WordTokenizer,
+    "article": ArticleTokenizer,
+}
 
 
 class Tokenizer(Protocol):
@@ -50,6 +57,8 @@ def fit_tokenizer(config: TokenizerConfig, documents: Iterable[str]) -> Tokenize
         return CharTokenizer.fit(documents, config.lowercase)
     if isinstance(config, ByteTokenizerConfig):
         return ByteTokenizer()
+    if isinstance(config, ArticleTokenizerConfig):
+        return ArticleTokenizer.fit(documents, config.lowercase, config.filters)
     return WordTokenizer.fit(documents, config.lowercase, config.minimum_frequency, config.maximum_size)
 
 
@@ -65,7 +74,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
         if content.pop("format") != FORMAT:
             raise ValueError
         level = content.pop("level")
-        tokenizer: Tokenizer = {"char": CharTokenizer, "byte": ByteTokenizer, "word": WordTokenizer}[level](**content)
+        tokenizer: Tokenizer = LEVELS[level](**content)
         tokenizer.decode(range(tokenizer.vocabulary_size))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path}: not a tokenizer of textloom; give the tokenizer.json of a run") from error
