@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("textloom")
 
-PATENT_TEXT = ("data.query", "data.regex")  # free text, whatever is in it
+FREE_TEXT = ("data.query", "data.regex", "data.template")  # whatever is in it
 
 
 def main() -> None:
@@ -43,13 +43,13 @@ def main() -> None:
 
 def prepare() -> None:
     """Make data ready for training."""
-    quote_text(PATENT_TEXT)
+    quote_text(FREE_TEXT)
     run_command("prepare", _prepare, PrepareConfig)
 
 
 def train() -> None:
     """Train a model."""
-    quote_text(PATENT_TEXT)
+    quote_text(FREE_TEXT)
     sys.argv = [f"++{part}" if part.startswith("trainer.extra.") else part for part in sys.argv]  # any key is new there
     go_on_in_the_resumed_directory()
     run_command("train", _train, TrainConfig)

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from textloom.config import DataConfig
+from textloom.config import DataConfig, Hub
 
 PACKAGES = ("textloom", "torch", "pytorch-lightning", "hydra-core", "datasets", "tensorboard", "numpy")
 
@@ -27,9 +27,16 @@ def provenance(data_fingerprint: str, device: str, precision: str) -> dict[str, 
 
 
 def source_provenance(data: DataConfig) -> dict[str, Any]:
-    """How the text was split, where that is a named protocol, and whether that leaks, in plain JSON types."""
+    """Of which revision the text is, and of which named protocol its split, in plain JSON types."""
+    facts: dict[str, Any] = {}
     protocol = getattr(data, "protocol", None)
-    return {} if protocol is None else {"protocol": protocol, "leaky": data.leaky}
+    if protocol is not None:
+        facts |= {"protocol": protocol, "leaky": data.leaky}
+    if isinstance(data, Hub):
+        from textloom.data.hub import revision
+
+        facts |= {"data_revision": revision(data)}
+    return facts
 
 
 def _git(*arguments: str) -> str | None:

@@ -11,8 +11,8 @@ from textloom.config.data import (
     CharTokenizerConfig,
     DataConfig,
     DocumentsConfig,
+    Hub,
     Patents,
-    SplitKeys,
     StreamConfig,
     Table,
     TextFiles,
@@ -33,6 +33,7 @@ from textloom.config.model import (
     ScheduleConfig,
     SGDConfig,
 )
+from textloom.config.parts import Bounds, RowKeys, SplitKeys
 from textloom.config.section import Section
 from textloom.config.trainer import CheckpointEvery, SamplesConfig, TrainConfig, TrainerConfig
 
@@ -40,6 +41,7 @@ __all__ = [
     "AdamConfig",
     "ArticleTokenizerConfig",
     "BatchingConfig",
+    "Bounds",
     "ByteTokenizerConfig",
     "CharTokenizerConfig",
     "CheckpointEvery",
@@ -50,6 +52,7 @@ __all__ = [
     "EvaluateConfig",
     "ExportConfig",
     "GenerateConfig",
+    "Hub",
     "ModelConfig",
     "OptimizerConfig",
     "OptimizerKeys",
@@ -57,6 +60,7 @@ __all__ = [
     "PlateauSchedule",
     "PrepareConfig",
     "RMSpropConfig",
+    "RowKeys",
     "SGDConfig",
     "SamplesConfig",
     "ScheduleConfig",

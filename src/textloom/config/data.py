@@ -4,41 +4,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from textloom.config.parts import GivenFiles, RowKeys, SplitKeys
 from textloom.config.patents import PatentSelection
-from textloom.config.section import Fraction, Paths, Positive, Section
-
-
-class SplitKeys(Section):
-    """How documents become a training, a validation and a test part."""
-
-    validation_fraction: Fraction
-    """Share of the documents (of the characters, where there is one document) that validates."""
-    test_fraction: Fraction
-    """Share that is tested on, once, at the end; 0 for no test part."""
-    split_seed: int
-    """Which documents fall into which part; runs with the same data and split_seed are comparable."""
-    fold_duplicates: bool
-    """Keep one of the documents that differ only in case, punctuation or white space."""
-    near_duplicates: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Similarity (Jaccard, of word 5-grams) from which on documents stay on one side of the split; null: not sought."""
-
-    @property
-    def has_test_part(self) -> bool:
-        """Whether there is a part that is tested on at the end."""
-        return self.test_fraction > 0
-
-    @property
-    def leaky(self) -> bool:
-        """Whether what validates was trained on too."""
-        return False
-
-    @model_validator(mode="after")
-    def _leaves_something_to_train_on(self) -> Self:
-        if not self.validation_fraction > 0:
-            raise ValueError("validation_fraction=0 leaves nothing to validate on; give it a share such as 0.1")
-        if self.validation_fraction + self.test_fraction >= 1:
-            raise ValueError("validation_fraction and test_fraction leave nothing to train on; lower one of them")
-        return self
+from textloom.config.section import Positive, Section
 
 
 class ToyData(SplitKeys):
@@ -47,24 +15,64 @@ class ToyData(SplitKeys):
     kind: Literal["toy"]
 
 
-class TextFiles(SplitKeys):
+class TextFiles(GivenFiles):
     """Plain UTF-8 text files."""
 
     kind: Literal["text_files"]
-    path: Paths
-    """A file or a glob such as 'books/*.txt', or a list of them."""
     documents: Literal["file", "blank_line"]
     """What one document is: a whole file, or a block between blank lines."""
+    protocol: Literal["nanogpt", "char_rnn", "torch_rnn"] | None = None
+    """A well-known split of one file: its last tenth validates; the tails of 50 rows do; 80/10/10. Null for shares."""
+
+    @property
+    def has_test_part(self) -> bool:
+        """As the protocol has it."""
+        return super().has_test_part if self.protocol is None else self.protocol == "torch_rnn"
+
+    @property
+    def by_share(self) -> bool:
+        """A protocol has its own shares."""
+        return self.protocol is None and super().by_share
+
+    @model_validator(mode="after")
+    def _protocol_stands_alone(self) -> Self:
+        if self.protocol is not None and (any(self.given) or self.documents != "file"):
+            raise ValueError(
+                f"protocol={self.protocol} cuts one file; leave out validation_path and test_path, "
+                "and set data.documents=file"
+            )
+        return self
 
 
-class Table(SplitKeys):
-    """CSV, TSV, JSON lines or Parquet with one document a row."""
+class Table(GivenFiles, RowKeys):
+    """CSV, TSV, JSON lines or Parquet, plain or as gz, zip or zst, with one document a row."""
 
     kind: Literal["table"]
-    path: Paths
-    """A file or a glob such as 'parts/*.parquet', or a list of them."""
-    text_column: str
-    """The column that holds the text."""
+
+
+class Hub(RowKeys):
+    """A data set of the Hugging Face Hub, or a local folder in its layout."""
+
+    kind: Literal["hub"]
+    path: str
+    """Its id, such as ccdv/patent-classification, or a folder."""
+    name: str | None = None
+    """Which of its configurations; null where there is one."""
+    split: str = "train"
+    """Its split that trains, or that is split."""
+    validation_split: str | None = None
+    """Its split that validates, as it is; null for a share of split."""
+    test_split: str | None = None
+    """Its split that is tested on, as it is; null for a share of split, or none where validation_split is given."""
+    revision: str | None = None
+    """A commit, tag or branch; null for the newest, whose commit is written into provenance.json."""
+    streaming: bool = False
+    """Read from the network while it is encoded, where it does not fit on the disk; else the Hub's cache keeps it."""
+
+    @property
+    def given(self) -> tuple[bool, bool]:
+        """Whether there are splits for it."""
+        return self.validation_split is not None, self.test_split is not None
 
 
 class Patents(PatentSelection, SplitKeys):
@@ -87,7 +95,7 @@ class Patents(PatentSelection, SplitKeys):
         return self.protocol == "article"
 
 
-DataConfig = Annotated[ToyData | TextFiles | Table | Patents, Field(discriminator="kind")]
+DataConfig = Annotated[ToyData | TextFiles | Table | Patents | Hub, Field(discriminator="kind")]
 
 
 class CharTokenizerConfig(Section):

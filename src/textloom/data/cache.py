@@ -18,7 +18,7 @@ from filelock import FileLock
 from textloom.config import DataConfig, TokenizerConfig
 from textloom.data.corpus import Corpus, Facts, build_corpus
 from textloom.data.encoding import Splits, encode_corpus, load_splits
-from textloom.data.sources import read_pieces, source_checksum
+from textloom.data.sources import read_source, source_checksum
 from textloom.errors import RunError
 from textloom.files import read_json, write_json
 from textloom.tokenizers import Tokenizer, fit_tokenizer, load_tokenizer, save_tokenizer
@@ -108,7 +108,7 @@ def _code_version() -> str:
 
 
 def _read(config: DataConfig) -> Corpus:
-    return build_corpus(read_pieces(config), config, cache_directory())
+    return build_corpus(read_source(config), config, cache_directory())
 
 
 def _whole(entry: Path, corpus: Corpus, config: TokenizerConfig, use: Callable[[], Used]) -> Used:

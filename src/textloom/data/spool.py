@@ -10,10 +10,13 @@ from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from textloom.errors import DataError
+
+SplitName = Literal["train", "val", "test"]
 
 Piece = tuple[str, bool]
 """A text, and whether its document ends there: most documents are one piece, long ones are several."""

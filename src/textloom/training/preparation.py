@@ -74,8 +74,7 @@ def _say_source(facts: Facts) -> None:
 
 def _say_parts(prepared: Prepared, config: DataConfig) -> None:
     characters = sum(part.characters for part in prepared.splits.values())
-    by_share = not config.leaky
-    wanted = {"val": config.validation_fraction, "test": config.test_fraction} if by_share else {}
+    wanted = {"val": config.validation_fraction, "test": config.test_fraction} if config.by_share else {}
     for name, part in prepared.splits.items():
         log.info(
             "  %-5s %9s documents %12s characters %12s targets %8.2f %% unknown",
