@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from conftest import Answer, documents_of, source_of, split
 from textloom.config import SplitKeys
 from textloom.data import cache, leak
-from textloom.data.corpus import SPLITS, build_corpus
+from textloom.data.corpus import build_corpus
 from textloom.data.encoding import TokenSplit
+from textloom.data.spool import SPLITS
 from textloom.files import read_json
 
 KEYS = SplitKeys(validation_fraction=0.2, test_fraction=0.2, split_seed=0, fold_duplicates=True, near_duplicates=0.8)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from conftest import compose_train, documents_of, encoded, split
 from textloom.config import TextFiles
-from textloom.data import duplicates, sources, spool
+from textloom.data import duplicates, sources, spool, text_files
 from textloom.data.corpus import Corpus
 from textloom.data.encoding import Splits
 from textloom.tokenizers import Tokenizer, fit_tokenizer
@@ -71,11 +71,11 @@ def test_a_long_document_is_cut_where_no_tokenizer_looks_across() -> None:
 @settings(deadline=None)
 @given(text=TEXT)
 def test_blank_lines_part_documents_wherever_the_file_is_read_in_two(text: str) -> None:
-    expected = documents_of(sources.blank_line_documents(iter([text])))
+    expected = documents_of(text_files.blank_line_documents(iter([text])))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sources, "BLOCK", 5)
-        assert documents_of(sources.blank_line_documents(iter(text))) == expected
-        assert documents_of(sources.blank_line_documents(iter([text[:9], text[9:]]))) == expected
+        patch.setattr(text_files, "BLOCK", 5)
+        assert documents_of(text_files.blank_line_documents(iter(text))) == expected
+        assert documents_of(text_files.blank_line_documents(iter([text[:9], text[9:]]))) == expected
 
 
 @settings(deadline=None, max_examples=50)
@@ -84,7 +84,7 @@ def test_a_file_is_read_in_blocks_as_it_is_read_whole(text: str, tmp_path_factor
     path: Path = tmp_path_factory.mktemp("file") / "text.txt"
     path.write_bytes(b"\xef\xbb\xbf" + text.encode())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sources, "BLOCK", 3)
+        patch.setattr(text_files, "BLOCK", 3)
         config = CONFIG.model_copy(update={"path": (str(path),)})
         if text.strip():
             assert documents_of(sources.read_pieces(config)) == [text.replace("\r\n", "\n")]

@@ -16,10 +16,8 @@ from textloom.data.near_duplicates import near_duplicate_groups
 from textloom.data.protocols import Protocol, Ranges, character_ranges
 from textloom.data.rows import SplitColumn
 from textloom.data.sources import Source
-from textloom.data.spool import Part, Piece, SplitName, Spool
+from textloom.data.spool import SPLITS, Part, Piece, SplitName, Spool
 from textloom.errors import DataError
-
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
 @dataclass(frozen=True)

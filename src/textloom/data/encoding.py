@@ -15,9 +15,9 @@ from typing import BinaryIO, NoReturn
 import numpy as np
 
 from textloom.data.article import deal_windows
-from textloom.data.corpus import SPLITS, Corpus, SplitName
+from textloom.data.corpus import Corpus
 from textloom.data.spelling import Spelling
-from textloom.data.spool import Part
+from textloom.data.spool import SPLITS, Part, SplitName
 from textloom.errors import DataError, RunError
 from textloom.files import file_checksum, read_json, write_json, written_whole
 from textloom.tokenizers import Tokenizer

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textloom.config import Hub
-from textloom.data.spool import SplitName
+from textloom.data.spool import SPLITS, SplitName
 from textloom.data.tables import ROWS
 from textloom.errors import DataError
 from textloom.files import file_checksum
@@ -20,14 +20,10 @@ if TYPE_CHECKING:
 
 def read_hub(config: Hub) -> list[tuple[SplitName, str, Iterator["pyarrow.Table"]]]:
     """For each part its name, what to call it in messages, and its rows. Raises DataError where it cannot be had."""
-    parts: dict[SplitName, str | None] = {
-        "train": config.split,
-        "val": config.validation_split,
-        "test": config.test_split,
-    }
+    splits = (config.split, config.validation_split, config.test_split)
     return [
         (name, f"data.path={config.path}, split {split}", _rows(config, split))
-        for name, split in parts.items()
+        for name, split in zip(SPLITS, splits, strict=True)
         if split is not None
     ]
 

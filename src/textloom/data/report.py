@@ -51,7 +51,8 @@ def readable(report: Report) -> str:
     """The report as lines of text."""
     lines = [LEAKY] if report["article_window"] is not None else []
     lines += [f"documents         {report['documents']:>14,}  {_duplicates(report)}"]
-    lines.append(f"vocabulary        {report['vocabulary']:>14,}  fitted on the training part")
+    fitted_on = "the training part" if report["article_window"] is None else "all documents"
+    lines.append(f"vocabulary        {report['vocabulary']:>14,}  fitted on {fitted_on}")
     for name, part in report["parts"].items():
         share = part["unknown"] / part["tokens"]
         lines.append(

@@ -1,4 +1,4 @@
-"""From the rows of tables to documents: which columns make the text, which rows are left out, what they are split by."""
+"""From the rows of tables to documents: which columns make the text, which rows stay, what they are split by."""
 
 import datetime
 import string
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from textloom.config import Bounds, RowKeys
-from textloom.data.spool import Piece, SplitName
+from textloom.data.spool import SPLITS, Piece, SplitName
 from textloom.errors import DataError
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ LABELS: dict[str, SplitName] = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test",
 }  # fmt: skip
-PARTS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
 @dataclass
@@ -40,7 +39,7 @@ class SplitColumn:
     def add(self, value: Any, label: str) -> None:
         """Take in the value of a row. Raises DataError where it is neither a part, a date nor a number."""
         part = LABELS.get(str(value).strip().lower())
-        place = PARTS.index(part) if part else _number_of(value)
+        place = SPLITS.index(part) if part else _number_of(value)
         if place is None or self.labels not in (None, part is not None):
             kinds = "the name of a part (train, validation, test)" if self.labels else "a date (YYYY-MM-DD) or a number"
             raise DataError(f"{label}: data.split_by={self.name}: {value!r} is not {kinds}; name another column")
@@ -72,7 +71,7 @@ class Rows:
     def documents(
         self, tables: Iterator["pyarrow.Table"], label: str, split_column: SplitColumn | None = None
     ) -> Iterator[Piece]:
-        """The rows that pass the filters and hold text. Raises DataError where a column is missing, or none holds text."""
+        """The rows that pass the filters and hold text. Raises DataError where a column is missing, or none does."""
         split_by = [split_column.name] if split_column else []
         filled = known = False
         for table in tables:
@@ -124,10 +123,9 @@ def _passes(value: Any, wanted: Any) -> bool:
     if value is None:
         return False
     if isinstance(wanted, Bounds):
-        return all(
-            _compared(value, bound, below)
-            for bound, below in ((wanted.min, False), (wanted.max, True))
-            if bound is not None
+        least, greatest = wanted.min, wanted.max
+        return (least is None or _compared(value, least, False)) and (
+            greatest is None or _compared(value, greatest, True)
         )
     choices = wanted if isinstance(wanted, tuple) else (wanted,)
     return any(_equal(value, choice) for choice in choices)
@@ -137,7 +135,7 @@ def _equal(value: Any, choice: Any) -> bool:
     if isinstance(choice, bool):
         return str(value).strip().lower() == str(choice).lower()
     if isinstance(choice, int | float):
-        return _number(value) == choice
+        return bool(_number(value) == choice)
     return str(value) == choice
 
 
@@ -145,7 +143,7 @@ def _compared(value: Any, bound: Any, below: bool) -> bool:
     if isinstance(bound, str):
         return str(value) <= bound if below else str(value) >= bound
     number = _number(value)
-    return number is not None and (number <= bound if below else number >= bound)
+    return number is not None and bool(number <= bound if below else number >= bound)
 
 
 def _number(value: Any) -> float | None:

@@ -26,7 +26,7 @@ class Source:
     """Documents on their way in."""
 
     parts: dict[SplitName, Iterator[Piece]]
-    """The documents of each part that the source keeps apart; ``train`` alone is yet to be split. To be read in order."""
+    """The documents of each part that the source keeps apart, to be read in order; ``train`` alone is to be split."""
     split_column: SplitColumn | None = field(default=None)
     """What the rows of ``train`` are split by, filled while they are read."""
 

@@ -17,6 +17,7 @@ import numpy as np
 from textloom.errors import DataError
 
 SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 Piece = tuple[str, bool]
 """A text, and whether its document ends there: most documents are one piece, long ones are several."""

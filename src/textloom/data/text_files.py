@@ -16,7 +16,7 @@ BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
 
 
 def text_documents(paths: list[Path], documents: Literal["file", "blank_line"]) -> Iterator[Piece]:
-    """The files, or the blocks between their blank lines. Raises DataError where one cannot be read, or all are empty."""
+    """The files, or the blocks between their blank lines. Raises DataError for one that cannot be read."""
     empty = [path for path in paths if _is_empty(path)]
     if len(empty) == len(paths):
         raise DataError(f"{paths[0]}: the file is empty; give one that holds text")

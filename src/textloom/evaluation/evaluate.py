@@ -5,8 +5,8 @@ import logging
 from textloom.checkpoints import load_model
 from textloom.config import BatchingConfig
 from textloom.data.batching import evaluation_batches
-from textloom.data.corpus import SplitName
 from textloom.data.encoding import TokenSplit, load_splits
+from textloom.data.spool import SplitName
 from textloom.errors import ConfigError, RunError
 from textloom.evaluation.scoring import Score, Tally
 from textloom.hardware import choose_device

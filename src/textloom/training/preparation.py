@@ -94,4 +94,5 @@ def _say_parts(prepared: Prepared, config: DataConfig) -> None:
                 100 * asked,
             )
     size = f"{prepared.tokenizer.vocabulary_size:,}"
-    log.info("tokenizer: %s entries in the vocabulary, fitted on the training part", size)
+    fitted_on = "all documents" if config.leaky else "the training part"
+    log.info("tokenizer: %s entries in the vocabulary, fitted on %s", size, fitted_on)
