@@ -83,12 +83,11 @@ def _prepare(config: DictConfig) -> None:
 
         print(fetch(checked.data))
 
-    from textloom.data.corpus import load_corpus
+    from textloom.data.cache import load_corpus, prepared
+    from textloom.data.report import readable, write_report
 
     corpus = load_corpus(checked.data)
-    for name, documents in corpus.splits.items():
-        print(f"{name}: {len(documents):,} documents, {sum(map(len, documents)):,} characters")
-    print(f"duplicates folded: {corpus.duplicates_folded:,}")
+    print(readable(write_report(checked, corpus, *prepared(corpus, checked.tokenizer))))
 
 
 def _train(config: DictConfig) -> float:
