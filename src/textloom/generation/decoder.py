@@ -1,8 +1,8 @@
 """One token in, the scores of the next one out, as fast as that goes: the model's equations, with prepared weights.
 
-At 128 units a step is 80,000 multiplications, which take less time than calling ``nn.LSTM``. So the weights are laid out
-once as the products want them, the input product of a small vocabulary becomes a table with a row for each token, and
-every buffer stays where it is, so that a GPU can record a whole step and replay it.
+At 128 units a step is 80,000 multiplications, which take less time than calling ``nn.LSTM``. So the weights are laid
+out once as the products want them, the input product of a small vocabulary becomes a table with a row for each token,
+and every buffer stays where it is, so that a GPU can record a whole step and replay it.
 """
 
 import torch
@@ -16,14 +16,12 @@ TABLE_ROWS = 1024  # the table of a vocabulary up to this size costs a few milli
 class Decoder:
     """Reads one token of each text at a time.
 
-    With a ``window`` the scores are those of reading the last ``window`` tokens anew for every token. That is ``window``
-    recurrences, each begun one token after the other: here they go on side by side, as rows of one product. All of them
-    read each token; the one that began ``window`` tokens ago gives the scores, then begins anew.
+    With a ``window`` the scores are those of reading the last ``window`` tokens anew for every token. That is
+    ``window`` recurrences, each begun one token after the other: here they go on side by side, as rows of one product.
+    All of them read each token; the one that began ``window`` tokens ago gives the scores, then begins anew.
     """
 
-    def __init__(
-        self, model: RecurrentLanguageModel, texts: int, window: int | None = None, never: int | None = None
-    ):
+    def __init__(self, model: RecurrentLanguageModel, texts: int, window: int | None = None, never: int | None = None):
         """``never`` is a token that is not to be drawn: its score is minus infinity."""
         self.device = model.softmax.weight.device
         self._window = window
@@ -93,7 +91,7 @@ class _Layer:
 
         def prepared(name: str) -> torch.Tensor:
             """One of torch's parameters with the gates in the order wanted, and along the last dimension."""
-            parts = getattr(recurrence, f"{name}_l{number}").detach().split(units)
+            parts = getattr(recurrence, f"{name}_l{number}").detach().chunk(len(self.gate_order))
             return torch.cat([parts[gate] for gate in self.gate_order]).t().contiguous()
 
         self.weight_ih, self.weight_hh = prepared("weight_ih"), prepared("weight_hh")  # (inputs, gates), (units, gates)
@@ -121,7 +119,7 @@ class _LSTMLayer(_Layer):
         self.cell = torch.zeros_like(self.hidden)
         self.states.append(self.cell)
         units = self.hidden.shape[1]
-        self.enter, self.forget, self.leave, self.candidate = self.gates.split(units, dim=1)
+        self.enter, self.forget, self.leave, self.candidate = self.gates.chunk(len(self.gate_order), dim=1)
         self.sigmoids = self.gates[:, : 3 * units]
 
     def step(self) -> None:
@@ -140,7 +138,7 @@ class _GRULayer(_Layer):
         super().__init__(recurrence, number, rows)
         units = self.hidden.shape[1]
         self.recurrent = torch.empty_like(self.gates)
-        self.reset, self.update, self.new = self.gates.split(units, dim=1)
+        self.reset, self.update, self.new = self.gates.chunk(len(self.gate_order), dim=1)
         self.sigmoids, self.recurrent_sigmoids = self.gates[:, : 2 * units], self.recurrent[:, : 2 * units]
         self.recurrent_new = self.recurrent[:, 2 * units :]
 

@@ -20,6 +20,9 @@ TOKENS_BETWEEN_LOOKS = 32  # to see whether all texts have ended; each look wait
 RECORDING_PAYS = 200  # tokens; recording a step for a GPU costs some 0.1 s
 THREADS_PAY = 1 << 21  # multiplications in a step; below it threads take longer to wake than to work
 
+Step = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Tokens to read, (texts,), and random numbers, (texts, 1) -> the tokens drawn, (texts,)."""
+
 
 def window_of(batching: BatchingConfig) -> int | None:
     """The context that a model was trained with: a number of tokens, or None where it carried its state."""
@@ -87,17 +90,18 @@ def _drawn(
 ) -> list[list[int]]:
     """What follows the ids in each text, up to its end."""
 
-    def step(tokens: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    def read_and_draw(tokens: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
         decoder.read(tokens)
         return sampler.draw(decoder.score(), uniform)
 
+    step: Step = read_and_draw
     length, texts, _ = uniforms.shape
     prompt = torch.tensor(ids, device=decoder.device)[:, None].repeat(1, texts)
     for tokens in prompt[:-1].unbind():
         decoder.read(tokens)
     tokens, drawn = prompt[-1], [prompt[:0]]
     ended = torch.zeros(texts, dtype=torch.bool, device=decoder.device)
-    for some in uniforms.split(TOKENS_BETWEEN_LOOKS):
+    for some in torch.split(uniforms, TOKENS_BETWEEN_LOOKS):
         drawn.append(torch.stack([tokens := step(tokens, uniform) for uniform in some.unbind()]))
         ended |= (drawn[-1] == end).any(dim=0)
         if ended.all():
@@ -111,9 +115,7 @@ def _until(end: int, tokens: list[int]) -> list[int]:
     return tokens[: tokens.index(end)] if end in tokens else tokens
 
 
-def _recorded(
-    step: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], tokens: torch.Tensor, uniform: torch.Tensor
-) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+def _recorded(step: Step, tokens: torch.Tensor, uniform: torch.Tensor) -> Step:
     """The same step as one launch on the GPU. It must have run before, so that libraries are initialised."""
     read, number = tokens.clone(), uniform.clone()
     graph = torch.cuda.CUDAGraph()

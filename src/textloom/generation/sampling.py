@@ -41,8 +41,8 @@ class TokenSampler:
 
     def uniforms(self, seed: int | None, length: int) -> torch.Tensor:
         """Random numbers in [0, 1) for so many draws, (length, rows, 1); row k depends on the seed and k alone."""
-        entropy = np.random.SeedSequence().entropy if seed is None else seed
-        rows = [np.random.default_rng([entropy, row]).random(length) for row in range(len(self.greedy))]  # type: ignore[list-item]
+        seeds = np.random.SeedSequence(seed).spawn(len(self.greedy))
+        rows = [np.random.default_rng(one).random(length) for one in seeds]
         drawn = np.stack(rows, axis=1)[:, :, None]
         drawn[:, self.greedy] = 0.0  # of tokens that are equally likely the first, as argmax does
         limit = 1 - torch.finfo(self.dtype).eps  # in float32 the largest numbers would round to 1

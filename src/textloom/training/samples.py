@@ -33,9 +33,7 @@ class Sampler:
         # random numbers of its own: those of training are not disturbed
         temperatures = self.config.temperatures
         samplings = [Sampling(temperature) for temperature in temperatures]
-        written = generate_texts(
-            model, self.tokenizer, self.prompt, self.config.length, samplings, self.window, seed=0
-        )
+        written = generate_texts(model, self.tokenizer, self.prompt, self.config.length, samplings, self.window, seed=0)
         texts = dict(zip(temperatures, written, strict=True))
         with self.file.open("a", encoding="utf-8") as file:
             for temperature, text in texts.items():
