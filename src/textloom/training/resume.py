@@ -37,7 +37,7 @@ def resumed_config(run: Run, overrides: list[str]) -> TrainConfig:
     """
     config = run.config()
     values: dict[str, Any] = config.model_dump(mode="json")
-    made_by = yaml.safe_load(run.overrides_file.read_text("utf-8")) if run.overrides_file.exists() else []
+    made_by = _made_by(run)
     for override in OverridesParser.create().parse_overrides(overrides):
         key = override.get_key_element().lstrip("+~")
         if key == "resume" or key.startswith("hydra."):
@@ -55,6 +55,15 @@ def resumed_config(run: Run, overrides: list[str]) -> TrainConfig:
     resumed = check(values, TrainConfig)
     _refuse_going_back(run, resumed)
     return resumed
+
+
+def _made_by(run: Run) -> list[str]:
+    """What was typed when the run was made; nothing where that can no longer be read."""
+    try:
+        typed = yaml.safe_load(run.overrides_file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return []
+    return typed if isinstance(typed, list) else []
 
 
 def newest_checkpoint(run: Run) -> str | None:
