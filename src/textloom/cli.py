@@ -143,10 +143,12 @@ def _generate(config: DictConfig) -> None:
 
     from textloom.checkpoints import load_model
     from textloom.data.encoding import load_splits
-    from textloom.generation.generate import default_prompt, generate, window_of
+    from textloom.generation.generate import default_prompt, generate_texts, window_of
     from textloom.generation.sampling import Sampling
+    from textloom.hardware import choose_device
     from textloom.runs import find_run
 
+    device = choose_device(checked.accelerator, "accelerator")
     run = find_run(checked.run, Path(checked.outputs), checked.checkpoint)
     trained, tokenizer, model = load_model(run, checked.checkpoint)
     log.info("run: %s", run.directory)
@@ -156,8 +158,11 @@ def _generate(config: DictConfig) -> None:
     unknown = dict.fromkeys(tokenizer.unknown(prompt.rstrip()))
     if unknown:
         log.warning("not in the run's vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
-    sampling = Sampling(checked.temperature, checked.top_k, checked.top_p)
-    print(generate(model, tokenizer, prompt, checked.length, sampling, window_of(trained.batching), checked.seed))
+    samplings = [Sampling(checked.temperature, checked.top_k, checked.top_p)] * checked.count
+    window = window_of(trained.batching)
+    texts = generate_texts(model.to(device), tokenizer, prompt, checked.length, samplings, window, checked.seed)
+    for number, text in enumerate(texts, start=1):
+        print(text if len(texts) == 1 else f"--- text {number} of {len(texts)} ---\n{text}\n")
 
 
 def _evaluate(config: DictConfig) -> None:

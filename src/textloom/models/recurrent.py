@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from textloom.config import ModelConfig
 from textloom.models.one_hot import index_forward
+from textloom.models.size import sized
 from textloom.models.state import State
 
 CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
@@ -22,6 +23,8 @@ class RecurrentLanguageModel(nn.Module):
 
     def __init__(self, config: ModelConfig, vocabulary_size: int):
         super().__init__()
+        config = sized(config, vocabulary_size)
+        assert config.units != "auto"
         self.vocabulary_size = vocabulary_size
         self.embedding = nn.Embedding(vocabulary_size, config.embedding_dim) if config.embedding_dim else None
         self.recurrence = CELLS[config.cell](

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from textloom.config import SamplesConfig
-from textloom.generation.generate import generate
+from textloom.generation.generate import generate_texts
 from textloom.generation.sampling import Sampling
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.tokenizers import Tokenizer
@@ -31,12 +31,10 @@ class Sampler:
     def write(self, model: RecurrentLanguageModel, label: str) -> dict[float, str]:
         """Append a text for each temperature to the file, and give them back."""
         # random numbers of its own: those of training are not disturbed
-        texts = {
-            temperature: generate(
-                model, self.tokenizer, self.prompt, self.config.length, Sampling(temperature), self.window, seed=0
-            )
-            for temperature in self.config.temperatures
-        }
+        temperatures = self.config.temperatures
+        samplings = [Sampling(temperature) for temperature in temperatures]
+        written = generate_texts(model, self.tokenizer, self.prompt, self.config.length, samplings, self.window, seed=0)
+        texts = dict(zip(temperatures, written, strict=True))
         with self.file.open("a", encoding="utf-8") as file:
             for temperature, text in texts.items():
                 file.write(f"--- {label}, temperature {temperature} ---\n{text}\n\n")

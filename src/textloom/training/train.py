@@ -18,6 +18,7 @@ from textloom.files import write_checked_text, write_json, write_text
 from textloom.generation.generate import default_prompt, window_of
 from textloom.hardware import choose_device, choose_precision
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
+from textloom.models.size import sized
 from textloom.runs import Run
 from textloom.training.memory import explained_shortage
 from textloom.training.meter import Meter
@@ -57,13 +58,15 @@ def train(config: TrainConfig, run: Run, overrides: list[str], compared: list[st
         check_extra(config.trainer.extra)
         device = choose_device(config.trainer.accelerator)
         precision, reason = choose_precision(config.trainer.precision, device)
-        write_checked_text(
-            run.config_file,
-            yaml.safe_dump(config.model_dump(mode="json", exclude={"resume"}), sort_keys=False, allow_unicode=True),
-        )
+        _write_config(config, run)
         if not run.overrides_file.exists():  # a resumed run keeps what it was made by
             write_text(run.overrides_file, yaml.safe_dump(overrides, allow_unicode=True))
         prepared = prepare(config, run, device.type, precision)
+        model = sized(config.model, prepared.tokenizer.vocabulary_size)
+        if model != config.model:  # from here on the run knows its size
+            log.info("model.units=auto: %s units for %s parameters", model.units, f"{model.parameters:,}")
+            config = config.model_copy(update={"model": model})
+            _write_config(config, run)
         log.info("device: %s, precision: %s (%s)", device.type, precision, reason)
         prompt = config.samples.prompt or default_prompt(prepared.tokenizer, prepared.splits["train"].tokens)
         unknown = dict.fromkeys(prepared.tokenizer.unknown(prompt))
@@ -74,6 +77,11 @@ def train(config: TrainConfig, run: Run, overrides: list[str], compared: list[st
         fit = _Fit(config, run, prepared, sampler, request, device, precision, shown)
         trainer, module, logger = _fit_with_rollbacks(fit)
         return _close(run, config, trainer, module, logger, sampler, prepared, began)
+
+
+def _write_config(config: TrainConfig, run: Run) -> None:
+    values = config.model_dump(mode="json", exclude={"resume"})
+    write_checked_text(run.config_file, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
 @dataclass(frozen=True)
