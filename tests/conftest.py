@@ -59,6 +59,17 @@ def train_run(directory: Path, *overrides: str) -> Run:
     return run
 
 
+def count_run(directory: Path, *overrides: str) -> Run:
+    """A finished run of the counting baseline."""
+    from textloom.training.train import train
+
+    given = ["experiment=ngram", "samples.length=5", *overrides]
+    with claimed_run(directory) as run:
+        train(compose_train(*given), run, given)
+        run.mark("completed")
+    return run
+
+
 @pytest.fixture(scope="session")
 def toy_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run on the toy text that tests only read."""

@@ -118,14 +118,14 @@ def _remove_if_empty(directory: Path) -> None:
 def _generate(config: DictConfig) -> None:
     checked = check(config, GenerateConfig)
 
-    from textloom.checkpoints import load_model
+    from textloom.checkpoints import load_language_model
     from textloom.data.encoding import load_splits
     from textloom.generation.generate import default_prompt, generate, window_of
     from textloom.generation.sampling import Sampling
     from textloom.runs import find_run
 
     run = find_run(checked.run, Path(checked.outputs), checked.checkpoint)
-    trained, tokenizer, model = load_model(run, checked.checkpoint)
+    trained, tokenizer, model = load_language_model(run, checked.checkpoint)
     log.info("run: %s", run.directory)
     prompt = checked.prompt if checked.prompt is not None else trained.samples.prompt
     if prompt is None:

@@ -32,6 +32,7 @@ from textloom.config.model import (
     ScheduleConfig,
     SGDConfig,
 )
+from textloom.config.ngram import NgramConfig
 from textloom.config.section import Section
 from textloom.config.trainer import CheckpointEvery, SamplesConfig, TrainConfig, TrainerConfig
 
@@ -49,6 +50,7 @@ __all__ = [
     "ExportConfig",
     "GenerateConfig",
     "ModelConfig",
+    "NgramConfig",
     "OptimizerConfig",
     "OptimizerKeys",
     "Patents",

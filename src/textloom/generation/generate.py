@@ -6,7 +6,7 @@ import torch
 from textloom.config import BatchingConfig, WindowsConfig
 from textloom.errors import GenerationError
 from textloom.generation.sampling import Sampling, draw
-from textloom.models.recurrent import RecurrentLanguageModel
+from textloom.models.language_model import LanguageModel
 from textloom.tokenizers import Tokenizer
 from textloom.tokenizers.word import WordTokenizer
 
@@ -32,7 +32,7 @@ def default_prompt(tokenizer: Tokenizer, tokens: np.ndarray) -> str:
 
 
 def generate(
-    model: RecurrentLanguageModel,
+    model: LanguageModel,
     tokenizer: Tokenizer,
     prompt: str,
     length: int,
@@ -49,7 +49,7 @@ def generate(
         prompt = prompt.rstrip()  # the space before the next word is the model's to write
     if not prompt:
         raise GenerationError('the prompt is empty; give the text to go on from, such as prompt="deep learn"')
-    generator = torch.Generator(device=model.softmax.weight.device)
+    generator = torch.Generator(device=model.device)
     generator.seed() if seed is None else generator.manual_seed(seed)
     prompt_ids = tokenizer.encode(prompt).tolist()
     ids = [tokenizer.end_id, *prompt_ids]
@@ -64,7 +64,7 @@ def generate(
 
 @torch.inference_mode()
 def _continue(
-    model: RecurrentLanguageModel,
+    model: LanguageModel,
     ids: list[int],
     length: int,
     sampling: Sampling,
@@ -72,7 +72,7 @@ def _continue(
     window: int | None,
     generator: torch.Generator,
 ) -> list[int]:
-    device = model.softmax.weight.device
+    device = model.device
     drawn: list[int] = []
     unread, state = ids, None
     for _ in range(length):
