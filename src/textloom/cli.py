@@ -1,4 +1,4 @@
-"""The commands: ``textloom train``, ``generate``, ``evaluate``, ``export``, and the same as ``scripts/*.py``.
+"""The commands: ``textloom train``, ``generate``, ``evaluate``, ``compare``, ``export``; the same as ``scripts/*.py``.
 
 Only Hydra and pydantic are imported here; what takes seconds to import, each command imports when it runs.
 """
@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from textloom.command_line import fail, go_on_in_the_resumed_directory, quote_text, run_command, varying
 from textloom.composition import check
-from textloom.config import EvaluateConfig, ExportConfig, GenerateConfig, TrainConfig
+from textloom.config import CompareConfig, EvaluateConfig, ExportConfig, GenerateConfig, TrainConfig
 from textloom.errors import Interrupted, TextloomError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ log = logging.getLogger("textloom")
 
 def main() -> None:
     """The ``textloom`` command."""
-    commands = {"train": train, "generate": generate, "evaluate": evaluate, "export": export}
+    commands = {"train": train, "generate": generate, "evaluate": evaluate, "export": export, "compare": compare}
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in commands:
         sys.argv[:2] = [f"textloom {name}"]
@@ -62,6 +62,13 @@ def export() -> None:
     """Hand a trained model on."""
     quote_text(("run", "outputs", "to"))
     run_command("export", _export, ExportConfig)
+
+
+def compare() -> None:
+    """Say which runs are best."""
+    if not any(argument.startswith("runs=[") for argument in sys.argv):
+        quote_text(("runs",))
+    run_command("compare", _compare, CompareConfig)
 
 
 # --- the tasks ------------------------------------------------------------------------------------------------------
@@ -171,6 +178,16 @@ def _export(config: DictConfig) -> None:
         target = Path(checked.to) if checked.to else default
         export_run(run, target, checked.checkpoint)
     print(target)
+
+
+def _compare(config: DictConfig) -> None:
+    checked = check(config, CompareConfig)
+
+    from textloom.reports.collect import find_directories
+    from textloom.reports.comparison import compare_runs
+    from textloom.reports.render import render
+
+    print(render(compare_runs(find_directories(checked.runs), checked.metric), checked.format))
 
 
 def _show(trained: "Trained", directory: Path) -> None:

@@ -3,7 +3,7 @@
 YAML composes (see ``conf/``), this checks: no unknown key, every value in its bounds, and the groups fit each other.
 """
 
-from textloom.config.commands import EvaluateConfig, ExportConfig, GenerateConfig
+from textloom.config.commands import CompareConfig, EvaluateConfig, ExportConfig, GenerateConfig
 from textloom.config.data import (
     BatchingConfig,
     ByteTokenizerConfig,
@@ -42,6 +42,7 @@ __all__ = [
     "ByteTokenizerConfig",
     "CharTokenizerConfig",
     "CheckpointEvery",
+    "CompareConfig",
     "ConstantSchedule",
     "CosineSchedule",
     "DataConfig",

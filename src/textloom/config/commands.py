@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from textloom.config.section import Positive, Section
+from textloom.config.section import Paths, Positive, Section
 
 
 class GenerateConfig(Section):
@@ -54,3 +54,14 @@ class ExportConfig(Section):
     """A portable folder, or the single-step model as one ONNX file."""
     to: str | None
     """Where to write; null for exports/NAME_TIME."""
+
+
+class CompareConfig(Section):
+    """Which runs to compare, and how to show it."""
+
+    runs: Paths
+    """Run directories, folders of them or globs such as 'outputs/**', or a list of these."""
+    metric: str
+    """What to rank by: a name in results.json."""
+    format: Literal["text", "csv", "md", "json", "html"]
+    """What goes to stdout: a table for the terminal, for other programs, or a page that stands alone."""

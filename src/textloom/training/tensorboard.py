@@ -8,6 +8,7 @@ from torch.utils.tensorboard.summary import custom_scalars, hparams
 
 from textloom.checkpoints import read_checkpoint
 from textloom.config import TrainConfig
+from textloom.config.section import flatten
 
 RESULT_METRICS = ("val/loss", "val/bits_per_char")  # the same in every run: TensorBoard takes its columns from one run
 LAYOUT = {
@@ -67,17 +68,6 @@ def hyperparameters(config: TrainConfig, overrides: list[str]) -> dict[str, str 
     shown = {key: flat.get(key, choice) for key, choice in given.items() if key not in NEVER_COMPARED}
     shown = shown or {key: flat[key] for key in SHOWN_OF_A_PLAIN_RUN if key in flat}
     return {key: _plain(value) for key, value in shown.items()}
-
-
-def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"model": {"units": 128}} -> {"model.units": 128}."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
 
 
 def _plain(value: Any) -> str | int | float | bool:
