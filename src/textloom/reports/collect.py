@@ -71,6 +71,7 @@ def find_directories(patterns: Iterable[str]) -> list[Path]:
     for pattern in patterns:
         path = Path(pattern).expanduser()
         matches = [path] if path.exists() else [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
+        matches = [match for match in matches if match.exists()]  # of DIR/** glob names DIR, there or not
         if not matches:
             raise RunError(f"runs={pattern}: matches no file; give a run directory, or a glob such as 'outputs/**'")
         folders = [match for match in matches if match.is_dir()]

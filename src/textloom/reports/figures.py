@@ -48,11 +48,14 @@ def _curves(tag: str, group: Group, drawn: list[tuple[Row, str, Curve]]) -> go.F
     for row, name, curve in drawn:
         colour = COLOURS[trained.index(row) % len(COLOURS)]
         # plotly reads names as its own kind of HTML
-        figure.add_scatter(x=curve.steps, y=curve.values, name=escape(name), mode="lines+markers", line_color=colour)
+        figure.add_scatter(
+            x=_along(curve, "steps"), y=curve.values, name=escape(name), mode="lines+markers", line_color=colour
+        )
     counted = next((row for row in group.rows if row.counts and tag in row.figures), None)
     if counted is not None:
         name = escape(str(counted.setting["model.cell"]))
         figure.add_hline(counted.figures[tag].mean, line_dash="dash", annotation_text=name)
+    menu = {"type": "buttons", "direction": "right", "x": 1, "y": 1, "yanchor": "bottom"}
     buttons = [
         {
             "label": f"against {axis}",
@@ -68,9 +71,7 @@ def _curves(tag: str, group: Group, drawn: list[tuple[Row, str, Curve]]) -> go.F
         showlegend=True,
         height=450 + 20 * len(drawn),  # the legend stands below, a line for each run
         legend={"orientation": "h", "yanchor": "bottom", "yref": "container", "y": 0},
-        updatemenus=[
-            {"buttons": buttons, "type": "buttons", "direction": "right", "x": 1, "y": 1, "yanchor": "bottom"}
-        ],
+        updatemenus=[{"buttons": buttons, **menu}],
     )
     return figure
 

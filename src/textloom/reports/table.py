@@ -8,7 +8,7 @@ from textloom.reports.metrics import BITS_PER_CHAR
 from textloom.reports.statistics import Spread
 
 SPEED, SECONDS = "train/targets_per_second", "duration_seconds"
-LESS_IMPORTANT = ("seconds", "targets/s", "parameters")  # left out first where a terminal is narrow
+LESS_IMPORTANT = ("seconds", "targets/s", "parameters", BITS_PER_CHAR)  # left out first where a terminal is narrow
 
 
 @dataclass(frozen=True)

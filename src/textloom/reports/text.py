@@ -8,7 +8,7 @@ from textloom.reports.table import LESS_IMPORTANT, Table, directory_of, table_of
 
 GAP = "  "
 READABLE = 22  # characters of a text that costs are left out for
-NARROWEST = 10  # characters that a shortened text keeps in any case
+NARROWEST = 8  # characters that a shortened text keeps in any case
 
 
 def render_text(comparison: Comparison, width: int | None = None) -> str:
@@ -17,7 +17,7 @@ def render_text(comparison: Comparison, width: int | None = None) -> str:
     if len(comparison.groups) > 1:
         parts.append(f"{len(comparison.groups)} groups: figures of different groups do not compare.")
     for group in comparison.groups:
-        lines, left_out = _fitted(table_of(group, comparison.metric), width)
+        lines, left_out = _fitted(table_of(group, comparison.metric), width, comparison.metric)
         notes = list(group.notes)
         if left_out:
             notes.append(f"left out for lack of width: {', '.join(left_out)}; format=csv has all")
@@ -38,7 +38,7 @@ def _wrapped(text: str, width: int | None) -> str:
     return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
 
 
-def _fitted(table: Table, width: int | None) -> tuple[list[str], list[str]]:
+def _fitted(table: Table, width: int | None, metric: str = "") -> tuple[list[str], list[str]]:
     """The lines of a table, and the columns that found no room.
 
     Where it is too wide, titles are broken first, then the costs are left out, then text is shortened; figures never.
@@ -47,7 +47,7 @@ def _fitted(table: Table, width: int | None) -> tuple[list[str], list[str]]:
     broken = width is not None and _total(_widths(table, broken=False)) > width
     if width is not None:
         for column in LESS_IMPORTANT:
-            if column in table.columns and _total(_shrunk(table, broken, width, READABLE)) > width:
+            if column in table.columns and column != metric and _total(_shrunk(table, broken, width, READABLE)) > width:
                 table = table.without(column)
                 left_out.append(column)
     widths = _widths(table, broken) if width is None else _shrunk(table, broken, width, NARROWEST)
