@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import Answer, compose_train, count_run
+from conftest import Answer, compose_train, train_run
 from textloom.evaluation.counting import score_ngrams
 from textloom.evaluation.evaluate import evaluate_run
 from textloom.models.language_model import NgramLanguageModel
@@ -138,7 +138,7 @@ def test_the_torch_module_sees_the_same_probabilities_token_by_token() -> None:
 
 
 def test_an_ngram_run_is_evaluated_and_generates_like_any_other(tmp_path: Path, command: Callable[..., Answer]) -> None:
-    run = count_run(tmp_path / "outputs/ngram/1")
+    run = train_run(tmp_path / "outputs/ngram/1", "experiment=ngram")
     results = run.results()
     assert results["steps"] == 1
     assert results["val/loss"] < np.log(results["vocabulary_size"]) / 2

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from made import make_run
 
-from conftest import Answer, count_run, train_run
+from conftest import Answer, train_run
 from textloom.reports.collect import find_directories
 from textloom.reports.comparison import Comparison, Group, compare_runs
 from textloom.reports.formats import render_csv, render_json, render_markdown
@@ -80,7 +80,7 @@ def test_counting_models_stand_in_every_comparison(comparison: Comparison) -> No
 
 def test_a_network_that_does_not_beat_counting_says_so(tmp_path: Path) -> None:
     train_run(tmp_path / "lstm", "trainer=debug")
-    counting = count_run(tmp_path / "ngram")
+    counting = train_run(tmp_path / "ngram", "experiment=ngram")
     group = only(compare_runs([tmp_path / "lstm", tmp_path / "ngram"]))
     trained = next(row for row in group.rows if not row.counts)
     name = f"{counting.results()['order']}-gram"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from conftest import compose_train, count_run, train_run
+from conftest import compose_train, train_run
 from textloom.data.encoding import load_splits
 from textloom.reports.events import read_curves
 from textloom.runs import Run
@@ -124,7 +124,7 @@ def test_targets_are_counted_along_the_steps(runs: list[Run]) -> None:
 
 
 def test_a_counting_run_is_shown_like_any_other(tmp_path: Path) -> None:
-    run = count_run(tmp_path / "ngram")
+    run = train_run(tmp_path / "ngram", "experiment=ngram")
     curves = read_curves(run, ("val/loss",))
     assert curves["val/loss"].values == pytest.approx([run.results()["val/loss"]])
 
