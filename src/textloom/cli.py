@@ -1,4 +1,4 @@
-"""The commands: ``textloom prepare``, ``train``, ``generate``, ``evaluate``, ``export``; also as ``scripts/*.py``.
+"""The commands: ``textloom train``, ``generate``, ``evaluate``, ``compare`` and so on; also as ``scripts/*.py``.
 
 Only Hydra and pydantic are imported here; what takes seconds to import, each command imports when it runs.
 """
@@ -16,7 +16,15 @@ from omegaconf import DictConfig
 
 from textloom.command_line import fail, go_on_in_the_resumed_directory, quote_text, run_command, varying
 from textloom.composition import check
-from textloom.config import EvaluateConfig, ExportConfig, GenerateConfig, Patents, PrepareConfig, TrainConfig
+from textloom.config import (
+    CompareConfig,
+    EvaluateConfig,
+    ExportConfig,
+    GenerateConfig,
+    Patents,
+    PrepareConfig,
+    TrainConfig,
+)
 from textloom.errors import Interrupted, TextloomError
 
 if TYPE_CHECKING:
@@ -29,7 +37,14 @@ PATENT_TEXT = ("data.query", "data.regex")  # free text, whatever is in it
 
 def main() -> None:
     """The ``textloom`` command."""
-    commands = {"prepare": prepare, "train": train, "generate": generate, "evaluate": evaluate, "export": export}
+    commands = {
+        "prepare": prepare,
+        "train": train,
+        "generate": generate,
+        "evaluate": evaluate,
+        "compare": compare,
+        "export": export,
+    }
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in commands:
         sys.argv[:2] = [f"textloom {name}"]
@@ -71,6 +86,13 @@ def export() -> None:
     """Hand a trained model on."""
     quote_text(("run", "outputs", "to"))
     run_command("export", _export, ExportConfig)
+
+
+def compare() -> None:
+    """Say which runs are best."""
+    if not any(argument.startswith("runs=[") for argument in sys.argv):
+        quote_text(("runs",))
+    run_command("compare", _compare, CompareConfig)
 
 
 # --- the tasks ------------------------------------------------------------------------------------------------------
@@ -141,7 +163,7 @@ def _remove_if_empty(directory: Path) -> None:
 def _generate(config: DictConfig) -> None:
     checked = check(config, GenerateConfig)
 
-    from textloom.checkpoints import load_model
+    from textloom.checkpoints import load_language_model
     from textloom.data.encoding import load_splits
     from textloom.generation.generate import default_prompt, generate_texts, window_of
     from textloom.generation.sampling import Sampling
@@ -150,7 +172,7 @@ def _generate(config: DictConfig) -> None:
 
     device = choose_device(checked.accelerator, "accelerator")
     run = find_run(checked.run, Path(checked.outputs), checked.checkpoint)
-    trained, tokenizer, model = load_model(run, checked.checkpoint)
+    trained, tokenizer, model = load_language_model(run, checked.checkpoint)
     log.info("run: %s", run.directory)
     prompt = checked.prompt if checked.prompt is not None else trained.samples.prompt
     if prompt is None:
@@ -199,6 +221,16 @@ def _export(config: DictConfig) -> None:
         target = Path(checked.to) if checked.to else default
         export_run(run, target, checked.checkpoint)
     print(target)
+
+
+def _compare(config: DictConfig) -> None:
+    checked = check(config, CompareConfig)
+
+    from textloom.reports.collect import find_directories
+    from textloom.reports.comparison import compare_runs
+    from textloom.reports.render import render
+
+    print(render(compare_runs(find_directories(checked.runs), checked.metric), checked.format))
 
 
 def _show(trained: "Trained", directory: Path) -> None:

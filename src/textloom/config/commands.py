@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from textloom.config.data import DataConfig, TokenizerConfig
-from textloom.config.section import Positive, Section
+from textloom.config.section import Paths, Positive, Section
 
 
 class GenerateConfig(Section):
@@ -66,3 +66,14 @@ class PrepareConfig(Section):
 
     data: DataConfig
     tokenizer: TokenizerConfig
+
+
+class CompareConfig(Section):
+    """Which runs to compare, and how to show it."""
+
+    runs: Paths
+    """Run directories, folders of them or globs such as 'outputs/**', or a list of these."""
+    metric: str
+    """What to rank by: a name in results.json."""
+    format: Literal["text", "csv", "md", "json", "html"]
+    """What goes to stdout: a table for the terminal, for other programs, or a page that stands alone."""

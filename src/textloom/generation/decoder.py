@@ -8,6 +8,7 @@ and every buffer stays where it is, so that a GPU can record a whole step and re
 import torch
 from torch import nn
 
+from textloom.models.language_model import NgramLanguageModel
 from textloom.models.recurrent import RecurrentLanguageModel
 
 TABLE_ROWS = 1024  # the table of a vocabulary up to this size costs a few milliseconds
@@ -78,6 +79,29 @@ class Decoder:
         assert self._embedding is not None
         first = self._layers[0]
         return torch.addmm(first.bias_ih, self._embedding[tokens], first.weight_ih, out=out)
+
+
+class NgramDecoder:
+    """The same for counted n-grams, whose state is the last tokens of each text."""
+
+    multiplications = 0
+
+    def __init__(self, model: NgramLanguageModel, texts: int, never: int | None = None):
+        self.device = model.device
+        self._model, self._never = model, never
+        self._state = model.initial_state(texts)
+        self._hidden = self._state[0]
+
+    def read(self, tokens: torch.Tensor) -> None:
+        """Every text's token, (texts,), is the last one to look back on."""
+        self._hidden, self._state = self._model(tokens[:, None], self._state)
+
+    def score(self) -> torch.Tensor:
+        """The logarithms of every text's probabilities, (texts, vocabulary)."""
+        scores = self._model.logits(self._hidden[:, -1])
+        if self._never is not None:
+            scores[:, self._never] = float("-inf")
+        return scores
 
 
 class _Layer:

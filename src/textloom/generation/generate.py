@@ -8,9 +8,9 @@ import torch
 
 from textloom.config import BatchingConfig, WindowsConfig
 from textloom.errors import GenerationError
-from textloom.generation.decoder import Decoder
+from textloom.generation.decoder import Decoder, NgramDecoder
 from textloom.generation.sampling import Sampling, TokenSampler
-from textloom.models.recurrent import RecurrentLanguageModel
+from textloom.models.language_model import LanguageModel, NgramLanguageModel
 from textloom.tokenizers import Tokenizer
 from textloom.tokenizers.word import WordTokenizer
 
@@ -42,7 +42,7 @@ def default_prompt(tokenizer: Tokenizer, tokens: np.ndarray) -> str:
 
 
 def generate(
-    model: RecurrentLanguageModel,
+    model: LanguageModel,
     tokenizer: Tokenizer,
     prompt: str,
     length: int,
@@ -55,7 +55,7 @@ def generate(
 
 
 def generate_texts(
-    model: RecurrentLanguageModel,
+    model: LanguageModel,
     tokenizer: Tokenizer,
     prompt: str,
     length: int,
@@ -76,7 +76,7 @@ def generate_texts(
         raise GenerationError('the prompt is empty; give the text to go on from, such as prompt="deep learn"')
     prompt_ids = tokenizer.encode(prompt).tolist()
     ids = [tokenizer.end_id, *prompt_ids]
-    decoder = Decoder(model, len(samplings), window, never=tokenizer.unknown_id)
+    decoder = _decoder(model, len(samplings), window, never=tokenizer.unknown_id)
     sampler = TokenSampler(samplings, tokenizer.vocabulary_size, decoder.device)
     uniforms = sampler.uniforms(seed, length)
     with torch.inference_mode(), _suited_to(decoder):
@@ -85,8 +85,15 @@ def generate_texts(
     return [prompt + tokenizer.decode([*ids, *row])[spoken:] for row in drawn]
 
 
+def _decoder(model: LanguageModel, texts: int, window: int | None, never: int | None) -> Decoder | NgramDecoder:
+    """Counts look back on as many tokens as they have counted, whatever the window."""
+    if isinstance(model, NgramLanguageModel):
+        return NgramDecoder(model, texts, never)
+    return Decoder(model, texts, window, never)
+
+
 def _drawn(
-    decoder: Decoder, sampler: TokenSampler, ids: list[int], uniforms: torch.Tensor, end: int
+    decoder: Decoder | NgramDecoder, sampler: TokenSampler, ids: list[int], uniforms: torch.Tensor, end: int
 ) -> list[list[int]]:
     """What follows the ids in each text, up to its end."""
 
@@ -132,7 +139,7 @@ def _recorded(step: Step, tokens: torch.Tensor, uniform: torch.Tensor) -> Step:
 
 
 @contextmanager
-def _suited_to(decoder: Decoder) -> Iterator[None]:
+def _suited_to(decoder: Decoder | NgramDecoder) -> Iterator[None]:
     """As many threads as a step keeps busy; and a GPU may add up probabilities in any order, even where told not to."""
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     few = decoder.multiplications < THREADS_PAY and decoder.device.type == "cpu"

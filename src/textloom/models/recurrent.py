@@ -63,6 +63,11 @@ class RecurrentLanguageModel(nn.Module):
         hidden, after = self.recurrence(vectors, state if is_lstm else state[0])
         return self.output_dropout(hidden), after if is_lstm else (after,)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.softmax.weight.device
+
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Scores of every token: (..., units) -> (..., vocabulary_size)."""
         scores: torch.Tensor = self.softmax(hidden)
