@@ -151,6 +151,7 @@ def test_a_regular_expression_years_and_classes_each_narrow_the_selection(folder
 def test_small_blocks_and_many_passes_give_the_same_rows(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = selected(folder, query="neural network*")
     monkeypatch.setattr(module, "TITLES_AT_ONCE", 5)
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", 2)
     target = folder / "small.parquet"
     select(PatentSelection(source="odp", query="neural network*"), folder, target, block=600)
     assert parquet.read_table(target).to_pylist() == whole
