@@ -19,6 +19,8 @@ class SplitKeys(Section):
     """Which documents fall into which part; runs with the same data and split_seed are comparable."""
     fold_duplicates: bool
     """Keep one of the documents that differ only in case, punctuation or white space."""
+    near_duplicates: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Similarity (Jaccard, of word 5-grams) from which on documents stay on one side of the split; null: not sought."""
 
     @model_validator(mode="after")
     def _leaves_something_to_train_on(self) -> Self:
