@@ -10,8 +10,9 @@ import pyarrow.parquet as parquet
 import pytest
 from fake_portal import ABSTRACT, tables, zipped
 
+from conftest import compose_train, documents_of
 from textloom.config.patents import PatentSelection
-from textloom.data.sources import read_documents
+from textloom.data.sources import read_pieces
 from textloom.data.tables import column_names
 from textloom.errors import ConfigError, DataError
 from textloom.patentsview import selection as module
@@ -68,27 +69,23 @@ def test_fields_come_out_of_a_zipped_table_as_they_went_in(tmp_path: Path, block
 
 
 def test_the_unzipped_table_is_recognised_as_data_of_ones_own(tmp_path: Path) -> None:
-    from conftest import compose_train
-
     path = tmp_path / "g_patent_abstract.tsv.zip"
     path.write_bytes(
         zipped(path.name, ["patent_id", "patent_abstract"], [(str(i), text) for i, text in enumerate(HARD)])
     )
     zipfile.ZipFile(path).extractall(tmp_path)
     assert column_names(tmp_path / "g_patent_abstract.tsv") == ["patent_id", "patent_abstract"]
-    documents = list(read_documents(compose_train("data=patents", "data.path=g_patent_abstract.tsv").data))
+    documents = documents_of(read_pieces(compose_train("data=patents", "data.path=g_patent_abstract.tsv").data))
     assert documents == [text for text in HARD if text]
 
 
 def test_the_articles_quoting_is_recognised(real_data: Path) -> None:
-    from conftest import compose_train
-
     path = real_data / "patents/neural_network_patent_query.csv"
     assert column_names(path) == ["patent_abstract", "patent_date", "patent_number", "patent_title"]
     with path.open(encoding="utf-8", newline="") as file:
         expected = [row["patent_abstract"] for row in csv.DictReader(file)]
     assert any('"' in text for text in expected)
-    assert list(read_documents(compose_train("data=patents", f"data.path={path}").data)) == expected
+    assert documents_of(read_pieces(compose_train("data=patents", f"data.path={path}").data)) == expected
 
 
 def test_rows_of_another_length_are_left_out_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
