@@ -77,7 +77,7 @@ def test_a_file_comes_whole_with_its_provenance_and_the_key_stays_at_the_portal(
         "size": len(CONTENT),
         "sha256": sha256(CONTENT).hexdigest(),
         "downloaded": "",
-        "source": "https://api.uspto.gov",
+        "source": fake.url,
         "licence": "CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/)",
         "attribution": "Patent abstracts: PatentsView (www.patentsview.org, now USPTO Open Data Portal), CC BY 4.0.",
     }

@@ -106,6 +106,7 @@ def _selected(selection: PatentSelection, folder: Path, tables: tuple[Downloaded
     if known is not None and {name: known.get(name) for name in made_from} == made_from:
         log.info("%s: here already", path.name)
         return Prepared(path, int(known["rows"]), tables)
+    log.info("selecting from %.1f GB of zipped tables", sum(table.size for table in tables) / 1e9)
     try:
         rows = select(selection, folder, path)
     except OSError as error:
