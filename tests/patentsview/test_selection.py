@@ -10,6 +10,7 @@ import pyarrow.parquet as parquet
 import pytest
 from fake_portal import ABSTRACT, tables, zipped
 
+from conftest import compose_train, documents_of
 from textloom.config.patents import PatentSelection
 from textloom.data.sources import read_pieces
 from textloom.data.tables import column_names
@@ -68,8 +69,6 @@ def test_fields_come_out_of_a_zipped_table_as_they_went_in(tmp_path: Path, block
 
 
 def test_the_unzipped_table_is_recognised_as_data_of_ones_own(tmp_path: Path) -> None:
-    from conftest import compose_train, documents_of
-
     path = tmp_path / "g_patent_abstract.tsv.zip"
     path.write_bytes(
         zipped(path.name, ["patent_id", "patent_abstract"], [(str(i), text) for i, text in enumerate(HARD)])
@@ -81,8 +80,6 @@ def test_the_unzipped_table_is_recognised_as_data_of_ones_own(tmp_path: Path) ->
 
 
 def test_the_articles_quoting_is_recognised(real_data: Path) -> None:
-    from conftest import compose_train, documents_of
-
     path = real_data / "patents/neural_network_patent_query.csv"
     assert column_names(path) == ["patent_abstract", "patent_date", "patent_number", "patent_title"]
     with path.open(encoding="utf-8", newline="") as file:
@@ -151,6 +148,7 @@ def test_a_regular_expression_years_and_classes_each_narrow_the_selection(folder
 def test_small_blocks_and_many_passes_give_the_same_rows(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = selected(folder, query="neural network*")
     monkeypatch.setattr(module, "TITLES_AT_ONCE", 5)
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", 2)
     target = folder / "small.parquet"
     select(PatentSelection(source="odp", query="neural network*"), folder, target, block=600)
     assert parquet.read_table(target).to_pylist() == whole
