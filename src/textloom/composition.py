@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from textloom.config import Section
 from textloom.errors import ConfigError
 
+LABELS = ("kind", "level", "cell")  # the keys that say which of its models a group is
 ConfigType = TypeVar("ConfigType", bound=Section)
 
 
@@ -88,7 +89,7 @@ def _describe(details: ErrorDetails, schema: type[Section], values: Any) -> str:
 def _missing(key: str, values: Any) -> str:
     group = key.partition(".")[0]
     section = values.get(group) if hasattr(values, "get") else None
-    choice = next((section[label] for label in ("kind", "level") if label in section), None) if section else None
+    choice = next((section[label] for label in LABELS if label in section), None) if section else None
     if choice is not None and key != "data.path":
         return f"{key} is missing; choose the whole group as {group}={choice}"
     return f"{key} is missing; give it as {key}=VALUE"
@@ -100,7 +101,7 @@ def _key_of(location: tuple[int | str, ...], values: Any) -> str:
     for part in location:
         if not isinstance(reached, dict):
             break
-        if part not in reached and part in (reached.get("kind"), reached.get("level")):
+        if part not in reached and part in map(reached.get, LABELS):
             continue
         key.append(str(part))
         reached = reached.get(part)

@@ -24,6 +24,12 @@ PRODUCT = {  # as the portal describes it, shortened
 Answer = tuple[int, dict[str, str], bytes]
 
 
+def _set() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
+
+
 @dataclass
 class FakePortal:
     """What it serves, how, and what it was asked."""
@@ -37,6 +43,8 @@ class FakePortal:
     """How many requests a signed address is good for."""
     cuts: list[int] = field(default_factory=list)
     """After how many bytes each of the next bodies is cut."""
+    hold: threading.Event = field(default_factory=_set)
+    """While this is not set, a connection that is to be cut stays open instead."""
     answers: list[Answer] = field(default_factory=list)
     """What the portal's next requests get instead."""
     offered: dict[str, int] = field(default_factory=dict)
@@ -105,6 +113,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         cut = self.fake.cuts.pop(0) if self.fake.cuts else len(body)
         self.wfile.write(body[:cut])
+        self.wfile.flush()
+        if cut < len(body):
+            self.fake.hold.wait(timeout=60)
         self.close_connection = True
 
 

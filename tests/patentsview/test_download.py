@@ -2,6 +2,10 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from hashlib import sha256
@@ -16,6 +20,14 @@ from textloom.patentsview.download import Downloaded, download, provenance_file,
 from textloom.patentsview.portal import Portal
 
 NAME = "g_patent.tsv.zip"
+CHILD = """
+import sys
+from pathlib import Path
+from textloom.patentsview.download import download
+from textloom.patentsview.portal import Portal
+portal = Portal(__import__("os").environ["USPTO_API_KEY"], sys.argv[1])
+download(portal, portal.files("PVGPATDIS")["g_patent.tsv.zip"], Path(sys.argv[2]))
+"""
 
 
 def archive(size: int = 3_000_000) -> bytes:
@@ -65,7 +77,7 @@ def test_a_file_comes_whole_with_its_provenance_and_the_key_stays_at_the_portal(
         "size": len(CONTENT),
         "sha256": sha256(CONTENT).hexdigest(),
         "downloaded": "",
-        "source": "https://api.uspto.gov",
+        "source": fake.url,
         "licence": "CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/)",
         "attribution": "Patent abstracts: PatentsView (www.patentsview.org, now USPTO Open Data Portal), CC BY 4.0.",
     }
@@ -129,6 +141,27 @@ def test_a_download_of_a_process_that_died_is_gone_on_with(fake: FakePortal, tmp
     assert path.read_bytes() == CONTENT
     assert fake.fetched[-1][2] == f"bytes={have}-"
     assert not part_of(path).exists()
+
+
+def test_a_process_killed_in_the_middle_loses_nothing(fake: FakePortal, tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    fake.cuts = [1_000_000]
+    fake.hold.clear()
+    process = subprocess.Popen(
+        [sys.executable, "-c", CHILD, fake.url, str(path)], env={**os.environ, "USPTO_API_KEY": KEY}
+    )
+    deadline = time.monotonic() + 60
+    while not (part_of(path).exists() and part_of(path).stat().st_size > 500_000):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    fake.hold.set()
+    have = part_of(path).stat().st_size
+    get(fake, path)
+    assert path.read_bytes() == CONTENT
+    assert fake.fetched[-1][2] == f"bytes={have}-"
 
 
 def test_the_part_of_another_release_is_not_gone_on_with(fake: FakePortal, tmp_path: Path) -> None:

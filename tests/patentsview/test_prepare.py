@@ -1,6 +1,8 @@
 """The commands: fetch, prepare, train; and the key is nowhere in what they write."""
 
 import json
+import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -11,10 +13,12 @@ import pytest
 from fake_portal import KEY, FakePortal, served, tables
 
 from conftest import TINY, Answer
+from textloom.config.patents import PatentSelection
 from textloom.data.cache import cache_directory
 
 Command = Callable[..., Answer]
 ASKED = ["data=patents", "data.source=odp", "data.query=neural network*"]
+PAGE = (Path(__file__).parents[2] / "docs/patentsview.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -34,7 +38,9 @@ def written(folder: Path) -> bytes:
 def test_prepare_fetches_and_train_uses_it_and_the_key_is_nowhere(
     command: Command, fake: FakePortal, tmp_path: Path
 ) -> None:
-    prepared = command("prepare", *ASKED)
+    prepare, train = (shlex.split(line)[1:] for line in PAGE.splitlines() if line.startswith("python scripts/"))
+    assert [prepare[0], train[0]] == ["scripts/prepare.py", "scripts/train.py"]
+    prepared = command("prepare", *prepare[1:])
     assert prepared.status == 0, prepared.err
     (path,) = (cache_directory() / "patentsview/selections").glob("neural_network-*.parquet")
     assert f"patents: 28 in {path}" in prepared.out
@@ -47,7 +53,7 @@ def test_prepare_fetches_and_train_uses_it_and_the_key_is_nowhere(
     assert told["rows"] == 28
     assert {name for name in path.parent.parent.joinpath("PVGPATDIS").iterdir() if "cpc" in name.name} == set()
 
-    trained = command("train", *ASKED, *TINY, "hydra.run.dir=run", "data.test_fraction=0")
+    trained = command("train", *train[1:], *TINY, "hydra.run.dir=run", "data.test_fraction=0")
     assert trained.status == 0, trained.err
     assert (tmp_path / "run/results.json").exists()
     for everything in (
@@ -152,7 +158,6 @@ def test_a_query_is_taken_as_it_is_typed(command: Command, fake: FakePortal) -> 
     assert "patents: 20 in" in answer.out
 
 
-def test_prepare_serves_other_data_too(command: Command) -> None:
-    answer = command("prepare")
-    assert answer.status == 0
-    assert "train: 1 documents" in answer.out
+def test_the_page_names_every_key_and_no_other() -> None:
+    told = re.findall(r"`data\.(\w+)`", PAGE.partition("## What to ask for")[2].partition("All of them")[0])
+    assert sorted(told) == sorted(set(PatentSelection.model_fields) - {"source", "path"})

@@ -10,9 +10,10 @@ import pyarrow.parquet as parquet
 import pytest
 from fake_portal import ABSTRACT, tables, zipped
 
+from conftest import compose_train, documents_of
 from textloom.config.patents import PatentSelection
 from textloom.data.sources import read_pieces
-from textloom.data.tables import column_names
+from textloom.data.tables import read_tables
 from textloom.errors import ConfigError, DataError
 from textloom.patentsview import selection as module
 from textloom.patentsview.selection import pattern, select
@@ -68,23 +69,19 @@ def test_fields_come_out_of_a_zipped_table_as_they_went_in(tmp_path: Path, block
 
 
 def test_the_unzipped_table_is_recognised_as_data_of_ones_own(tmp_path: Path) -> None:
-    from conftest import compose_train, documents_of
-
     path = tmp_path / "g_patent_abstract.tsv.zip"
     path.write_bytes(
         zipped(path.name, ["patent_id", "patent_abstract"], [(str(i), text) for i, text in enumerate(HARD)])
     )
     zipfile.ZipFile(path).extractall(tmp_path)
-    assert column_names(tmp_path / "g_patent_abstract.tsv") == ["patent_id", "patent_abstract"]
+    assert next(read_tables(tmp_path / "g_patent_abstract.tsv")).column_names == ["patent_id", "patent_abstract"]
     documents = documents_of(read_pieces(compose_train("data=patents", "data.path=g_patent_abstract.tsv").data))
     assert documents == [text for text in HARD if text]
 
 
 def test_the_articles_quoting_is_recognised(real_data: Path) -> None:
-    from conftest import compose_train, documents_of
-
     path = real_data / "patents/neural_network_patent_query.csv"
-    assert column_names(path) == ["patent_abstract", "patent_date", "patent_number", "patent_title"]
+    assert next(read_tables(path)).column_names == ["patent_abstract", "patent_date", "patent_number", "patent_title"]
     with path.open(encoding="utf-8", newline="") as file:
         expected = [row["patent_abstract"] for row in csv.DictReader(file)]
     assert any('"' in text for text in expected)
@@ -151,6 +148,7 @@ def test_a_regular_expression_years_and_classes_each_narrow_the_selection(folder
 def test_small_blocks_and_many_passes_give_the_same_rows(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = selected(folder, query="neural network*")
     monkeypatch.setattr(module, "TITLES_AT_ONCE", 5)
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", 2)
     target = folder / "small.parquet"
     select(PatentSelection(source="odp", query="neural network*"), folder, target, block=600)
     assert parquet.read_table(target).to_pylist() == whole

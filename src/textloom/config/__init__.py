@@ -3,7 +3,7 @@
 YAML composes (see ``conf/``), this checks: no unknown key, every value in its bounds, and the groups fit each other.
 """
 
-from textloom.config.commands import EvaluateConfig, ExportConfig, GenerateConfig, PrepareConfig
+from textloom.config.commands import CompareConfig, EvaluateConfig, ExportConfig, GenerateConfig, PrepareConfig
 from textloom.config.data import (
     ArticleTokenizerConfig,
     BatchingConfig,
@@ -33,6 +33,7 @@ from textloom.config.model import (
     ScheduleConfig,
     SGDConfig,
 )
+from textloom.config.ngram import NgramConfig
 from textloom.config.parts import Bounds, RowKeys, SplitKeys
 from textloom.config.section import Section
 from textloom.config.trainer import CheckpointEvery, SamplesConfig, TrainConfig, TrainerConfig
@@ -45,6 +46,7 @@ __all__ = [
     "ByteTokenizerConfig",
     "CharTokenizerConfig",
     "CheckpointEvery",
+    "CompareConfig",
     "ConstantSchedule",
     "CosineSchedule",
     "DataConfig",
@@ -54,6 +56,7 @@ __all__ = [
     "GenerateConfig",
     "Hub",
     "ModelConfig",
+    "NgramConfig",
     "OptimizerConfig",
     "OptimizerKeys",
     "Patents",

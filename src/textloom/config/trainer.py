@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from textloom.config.data import BatchingConfig, DataConfig, TokenizerConfig, check_protocol
 from textloom.config.model import ModelConfig, OptimizerConfig, ScheduleConfig
+from textloom.config.ngram import NgramConfig
 from textloom.config.section import Positive, Section, as_tuple
 
 
@@ -96,7 +97,7 @@ class TrainConfig(Section):
     data: DataConfig
     tokenizer: TokenizerConfig
     batching: BatchingConfig
-    model: ModelConfig
+    model: Annotated[ModelConfig | NgramConfig, Field(discriminator="cell")]
     optimizer: OptimizerConfig
     schedule: ScheduleConfig
     trainer: TrainerConfig
@@ -105,4 +106,6 @@ class TrainConfig(Section):
     @model_validator(mode="after")
     def _groups_fit(self) -> Self:
         check_protocol(self.data, self.tokenizer, self.batching)
+        if self.data.leaky and isinstance(self.model, NgramConfig):
+            raise ValueError("model=ngram counts documents, and data.protocol=article deals out windows; leave one out")
         return self

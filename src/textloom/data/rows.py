@@ -136,7 +136,7 @@ def _equal(value: Any, choice: Any) -> bool:
         return str(value).strip().lower() == str(choice).lower()
     if isinstance(choice, int | float):
         return bool(_number(value) == choice)
-    return str(value) == choice
+    return bool(str(value) == choice)
 
 
 def _compared(value: Any, bound: Any, below: bool) -> bool:

@@ -20,7 +20,7 @@ import httpx2
 from tqdm import tqdm
 
 from textloom.files import file_checksum, write_text
-from textloom.patentsview.answers import PORTAL, PortalError, Transient, other_form, web_page
+from textloom.patentsview.answers import PortalError, Transient, other_form, web_page
 from textloom.patentsview.portal import Portal, PortalFile
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Downloaded:
     size: int
     sha256: str
     downloaded: str
-    source: str = PORTAL
+    source: str
     licence: str = LICENCE
     attribution: str = ATTRIBUTION
 
@@ -71,7 +71,7 @@ def download(portal: Portal, file: PortalFile, path: Path) -> Downloaded:
         return known
     if known is None and path.exists() and path.stat().st_size == file.size and _damage(path) is None:
         log.info("%s: found whole, taken as the release of %s", file.name, file.release_date)
-        return _record(file, path)
+        return _record(portal, file, path)
     part = path.with_name(f"{path.name}.{re.sub(r'[^0-9]', '', file.release_date)}.part")
     for other in path.parent.glob(f"{path.name}.*.part"):
         if other != part:
@@ -83,12 +83,15 @@ def download(portal: Portal, file: PortalFile, path: Path) -> Downloaded:
         part.unlink()
         raise PortalError(f"{file.name}: damaged though of the right size ({damage}); removed: fetch it once more")
     part.replace(path)
-    return _record(file, path)
+    return _record(portal, file, path)
 
 
-def _record(file: PortalFile, path: Path) -> Downloaded:
+def _record(portal: Portal, file: PortalFile, path: Path) -> Downloaded:
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    done = Downloaded(file.product, file.name, file.release_date, file.data_to, file.size, file_checksum(path), now)
+    sha256 = file_checksum(path)
+    done = Downloaded(
+        file.product, file.name, file.release_date, file.data_to, file.size, sha256, now, source=portal.base_url
+    )
     write_text(provenance_file(path), json.dumps(asdict(done), indent=2) + "\n")
     return done
 

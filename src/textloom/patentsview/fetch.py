@@ -66,11 +66,14 @@ def _claimed(folder: Path) -> Iterator[None]:
             log.info("another process is fetching patents; waiting for it")
             lock.acquire()
     except OSError as error:
-        raise DataError(
-            f"{folder}: cannot be written ({error.strerror}); give another place as TEXTLOOM_CACHE=DIR"
-        ) from error
+        raise _unwritable(folder, error) from error
     with lock:
         yield
+
+
+def _unwritable(folder: Path, error: OSError) -> DataError:
+    reason = error.strerror or error
+    return DataError(f"{folder}: cannot be written ({reason}); make room, or give another place as TEXTLOOM_CACHE=DIR")
 
 
 def _tables(names: list[str], folder: Path) -> tuple[Downloaded, ...]:
@@ -103,8 +106,11 @@ def _selected(selection: PatentSelection, folder: Path, tables: tuple[Downloaded
     if known is not None and {name: known.get(name) for name in made_from} == made_from:
         log.info("%s: here already", path.name)
         return Prepared(path, int(known["rows"]), tables)
-    path.unlink(missing_ok=True)
-    rows = select(selection, folder, path)
+    log.info("selecting from %.1f GB of zipped tables", sum(table.size for table in tables) / 1e9)
+    try:
+        rows = select(selection, folder, path)
+    except OSError as error:
+        raise _unwritable(path.parent, error) from error
     content = {**made_from, "rows": rows, "sha256": file_checksum(path)}
     write_text(provenance_file(path), json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     return Prepared(path, rows, tables)

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,7 @@ from textloom.patentsview.tables import BLOCK, stream_table
 
 PATENTS, ABSTRACTS, CPC = "g_patent.tsv.zip", "g_patent_abstract.tsv.zip", "g_cpc_current.tsv.zip"
 ID_BYTES = 8  # "10000000", "D1012345", "RE050000": patent numbers, as long as they get
+ROWS_AT_ONCE = 1 << 13  # of the Parquet file's row groups at least
 TITLES_AT_ONCE = 1 << 20  # rows that get their titles in one pass over the patents
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ("patent_id", "patent_title", "patent_abstract", "patent_date")])
@@ -79,16 +81,27 @@ def select(selection: PatentSelection, folder: Path, target: Path, block: int = 
     expression = pattern(selection)
     candidates = _candidates(selection, expression, folder, block)
     with tempfile.TemporaryFile(dir=target.parent) as taken:
-        count = _take(candidates, expression, folder, taken, block)
-        if not count:
+        keys = _take(candidates, expression, folder, taken, block)
+        if not keys:
             raise DataError(
                 "data.source=odp: no patent is like that; widen data.query, data.regex, data.cpc or the years"
             )
         taken.seek(0)
         with written_whole(target) as file, parquet.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
-            for rows in _in_groups(pa.ipc.open_stream(taken)):
-                writer.write_table(_with_titles(rows, folder, block))
-    return count
+            batches = pa.ipc.open_stream(taken)
+            for group in _groups(keys):
+                patents, titles = _titles(np.concatenate(group), folder, block)
+                for part in group:
+                    found = titles.take(np.searchsorted(patents, part))
+                    batch = batches.read_next_batch()
+                    columns = [
+                        batch["patent_id"],
+                        found["patent_title"],
+                        batch["patent_abstract"],
+                        found["patent_date"],
+                    ]
+                    writer.write_table(pa.table(columns, schema=SCHEMA))
+    return sum(map(len, keys))
 
 
 def _candidates(selection: PatentSelection, expression: str | None, folder: Path, block: int) -> _Candidates:
@@ -106,6 +119,7 @@ def _candidates(selection: PatentSelection, expression: str | None, folder: Path
         ids.append(keys)
         wanted.append(title)
     keys, title = np.concatenate(ids), np.concatenate(wanted)
+    del ids, wanted  # of ten million patents
     order = np.argsort(keys, kind="stable")
     return _Candidates(keys[order], title[order])
 
@@ -120,49 +134,57 @@ def _classified(codes: tuple[str, ...], folder: Path, block: int) -> np.ndarray:
     return np.unique(np.concatenate(found))
 
 
-def _take(candidates: _Candidates, expression: str | None, folder: Path, taken: object, block: int) -> int:
-    """Write number and abstract of each patent that is taken into a stream; count them."""
-    count = 0
+def _take(
+    candidates: _Candidates, expression: str | None, folder: Path, taken: IO[bytes], block: int
+) -> list[np.ndarray]:
+    """Write number and abstract of each patent that is taken into a stream; the keys (rows,) of each of its batches."""
+    keys: list[np.ndarray] = []
+    waiting: list[pa.RecordBatch] = []
     columns = ["patent_id", "patent_abstract"]
+
+    def write() -> None:
+        for batch in pa.Table.from_batches(waiting).combine_chunks().to_batches() if waiting else ():
+            writer.write_batch(batch)
+            keys.append(_keys(batch["patent_id"]))
+        waiting.clear()
+
     with pa.ipc.new_stream(taken, pa.schema([(name, pa.string()) for name in columns])) as writer:
         for batch in stream_table(folder / ABSTRACTS, columns, block):
             known, wanted = candidates.among(batch["patent_id"])
             has_text = pc.not_equal(pc.utf8_trim_whitespace(batch["patent_abstract"]), "").to_numpy(False)
-            batch = batch.filter(pa.array(known & has_text & (wanted | _matches(batch["patent_abstract"], expression))))
-            writer.write_batch(batch.select(columns))
-            count += len(batch)
-    return count
+            found = known & has_text & (wanted | _matches(batch["patent_abstract"], expression))
+            if found.any():
+                waiting.append(batch.filter(pa.array(found)))
+            if sum(map(len, waiting)) >= ROWS_AT_ONCE:
+                write()
+        write()
+    return keys
 
 
-def _in_groups(batches: pa.RecordBatchReader) -> Iterator[pa.Table]:
-    """Tables of as many rows as get their titles in one pass."""
-    group: list[pa.RecordBatch] = []
-    for batch in batches:
-        group.append(batch)
+def _groups(keys: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """Batches that together have as many rows as get their titles in one pass."""
+    group: list[np.ndarray] = []
+    for part in keys:
+        group.append(part)
         if sum(map(len, group)) >= TITLES_AT_ONCE:
-            yield pa.Table.from_batches(group)
+            yield group
             group = []
     if group:
-        yield pa.Table.from_batches(group)
+        yield group
 
 
-def _with_titles(rows: pa.Table, folder: Path, block: int) -> pa.Table:
-    """The same rows, with title and date of each from the table of patents."""
-    columns = ["patent_id", "patent_title", "patent_date"]
-    candidates = _Candidates(np.sort(_keys(rows["patent_id"].combine_chunks())), np.ones(len(rows), bool))
-    found = [
-        batch.filter(pa.array(candidates.among(batch["patent_id"])[0])).select(columns)
-        for batch in stream_table(folder / PATENTS, columns, block)
-    ]
-    patents = pa.Table.from_batches(found)
-    keys = _keys(patents["patent_id"].combine_chunks())
-    order = np.argsort(keys, kind="stable")
-    place = order[np.searchsorted(keys[order], _keys(rows["patent_id"].combine_chunks()))]
-    return pa.table({**_columns(patents.take(place)), **_columns(rows)}).select(SCHEMA.names)
-
-
-def _columns(table: pa.Table) -> dict[str, pa.ChunkedArray]:
-    return dict(zip(table.column_names, table.columns, strict=True))
+def _titles(keys: np.ndarray, folder: Path, block: int) -> tuple[np.ndarray, pa.Table]:
+    """Of these patents, the keys sorted (patents,), and a table of title and date in the same order."""
+    keys = np.sort(keys)
+    found_keys, found = [], []
+    for batch in stream_table(folder / PATENTS, ["patent_id", "patent_title", "patent_date"], block):
+        batch_keys = _keys(batch["patent_id"])
+        known = _contains(keys, batch_keys)
+        found_keys.append(batch_keys[known])
+        found.append(batch.select(["patent_title", "patent_date"]).filter(pa.array(known)))
+    patents = np.concatenate(found_keys)
+    order = np.argsort(patents, kind="stable")
+    return patents[order], pa.Table.from_batches(found).take(order)
 
 
 def _matches(texts: pa.Array, expression: str | None) -> np.ndarray:
