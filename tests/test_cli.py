@@ -135,7 +135,7 @@ def test_a_sweep_goes_on_after_a_failed_job_and_tells_it(command: Command, tmp_p
     assert answer.err.count("lower optimizer.learning_rate") >= 2
 
 
-@pytest.mark.parametrize("script", ["train", "generate", "evaluate"])
+@pytest.mark.parametrize("script", ["prepare", "train", "generate", "evaluate"])
 def test_help_needs_nothing_heavy(script: str) -> None:
     path = Path(__file__).parents[1] / "scripts" / f"{script}.py"
     answer = subprocess.run(

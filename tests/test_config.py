@@ -24,7 +24,7 @@ def test_every_group_has_its_files() -> None:
 
 @pytest.mark.parametrize("choice", shipped())
 def test_every_shipped_config_fits_the_schema(choice: str) -> None:
-    needs_path = choice in ("data=text_files", "data=table", "data=patents") or "patents" in choice
+    needs_path = choice in ("data=text_files", "data=table") or "patents" in choice
     compose_train(choice, *(["data.path=some.csv"] if needs_path else []))
 
 

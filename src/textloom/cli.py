@@ -1,4 +1,4 @@
-"""The commands: ``textloom train``, ``generate``, ``evaluate``, ``compare``, ``export``; the same as ``scripts/*.py``.
+"""The commands: ``textloom prepare``, ``train``, ``generate``, ``evaluate``, ``compare``, ``export``; also as scripts.
 
 Only Hydra and pydantic are imported here; what takes seconds to import, each command imports when it runs.
 """
@@ -16,7 +16,15 @@ from omegaconf import DictConfig
 
 from textloom.command_line import fail, go_on_in_the_resumed_directory, quote_text, run_command, varying
 from textloom.composition import check
-from textloom.config import CompareConfig, EvaluateConfig, ExportConfig, GenerateConfig, TrainConfig
+from textloom.config import (
+    CompareConfig,
+    EvaluateConfig,
+    ExportConfig,
+    GenerateConfig,
+    Patents,
+    PrepareConfig,
+    TrainConfig,
+)
 from textloom.errors import Interrupted, TextloomError
 
 if TYPE_CHECKING:
@@ -24,10 +32,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("textloom")
 
+PATENT_TEXT = ("data.query", "data.regex")  # free text, whatever is in it
+
 
 def main() -> None:
     """The ``textloom`` command."""
-    commands = {"train": train, "generate": generate, "evaluate": evaluate, "export": export, "compare": compare}
+    told = (prepare, train, generate, evaluate, compare, export)
+    commands = {command.__name__: command for command in told}
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in commands:
         sys.argv[:2] = [f"textloom {name}"]
@@ -39,8 +50,15 @@ def main() -> None:
         fail(f"textloom {name}: there is no such command; use one of {', '.join(commands)}")
 
 
+def prepare() -> None:
+    """Make data ready for training."""
+    quote_text(PATENT_TEXT)
+    run_command("prepare", _prepare, PrepareConfig)
+
+
 def train() -> None:
     """Train a model."""
+    quote_text(PATENT_TEXT)
     sys.argv = [f"++{part}" if part.startswith("trainer.extra.") else part for part in sys.argv]  # any key is new there
     go_on_in_the_resumed_directory()
     run_command("train", _train, TrainConfig)
@@ -72,6 +90,21 @@ def compare() -> None:
 
 
 # --- the tasks ------------------------------------------------------------------------------------------------------
+
+
+def _prepare(config: DictConfig) -> None:
+    checked = check(config, PrepareConfig)
+    if isinstance(checked.data, Patents) and checked.data.source == "odp":
+        from textloom.patentsview.fetch import fetch
+
+        print(fetch(checked.data))
+
+    from textloom.data.corpus import load_corpus
+
+    corpus = load_corpus(checked.data)
+    for name, documents in corpus.splits.items():
+        print(f"{name}: {len(documents):,} documents, {sum(map(len, documents)):,} characters")
+    print(f"duplicates folded: {corpus.duplicates_folded:,}")
 
 
 def _train(config: DictConfig) -> float:

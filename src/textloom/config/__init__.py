@@ -3,7 +3,7 @@
 YAML composes (see ``conf/``), this checks: no unknown key, every value in its bounds, and the groups fit each other.
 """
 
-from textloom.config.commands import CompareConfig, EvaluateConfig, ExportConfig, GenerateConfig
+from textloom.config.commands import CompareConfig, EvaluateConfig, ExportConfig, GenerateConfig, PrepareConfig
 from textloom.config.data import (
     BatchingConfig,
     ByteTokenizerConfig,
@@ -56,6 +56,7 @@ __all__ = [
     "OptimizerKeys",
     "Patents",
     "PlateauSchedule",
+    "PrepareConfig",
     "RMSpropConfig",
     "SGDConfig",
     "SamplesConfig",

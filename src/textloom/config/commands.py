@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from textloom.config.data import DataConfig, TokenizerConfig
 from textloom.config.section import Paths, Positive, Section
 
 
@@ -54,6 +55,13 @@ class ExportConfig(Section):
     """A portable folder, or the single-step model as one ONNX file."""
     to: str | None
     """Where to write; null for exports/NAME_TIME."""
+
+
+class PrepareConfig(Section):
+    """Which data to make ready, and as which tokens."""
+
+    data: DataConfig
+    tokenizer: TokenizerConfig
 
 
 class CompareConfig(Section):

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from textloom.config.patents import PatentSelection
 from textloom.config.section import Fraction, Paths, Positive, Section
 
 
@@ -54,12 +55,10 @@ class Table(SplitKeys):
     """The column that holds the text."""
 
 
-class Patents(SplitKeys):
-    """Patent abstracts: the article's CSV or PatentsView's g_patent_abstract.tsv."""
+class Patents(PatentSelection, SplitKeys):
+    """Patent abstracts: the article's CSV, PatentsView's g_patent_abstract.tsv, or a selection from the portal."""
 
     kind: Literal["patents"]
-    path: Paths
-    """The file, or a glob, or a list of them."""
 
 
 DataConfig = Annotated[ToyData | TextFiles | Table | Patents, Field(discriminator="kind")]

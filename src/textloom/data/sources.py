@@ -20,8 +20,17 @@ def read_documents(config: DataConfig) -> Iterator[str]:
     if isinstance(config, Table):
         return _table_documents(config.path, config.text_column)
     if isinstance(config, Patents):
-        return _table_documents(config.path, PATENT_ABSTRACT_COLUMN)
+        return _table_documents(_patent_files(config), PATENT_ABSTRACT_COLUMN)
     return iter([toy_text()])
+
+
+def _patent_files(config: Patents) -> tuple[str, ...]:
+    if config.source == "file":
+        assert config.path is not None  # the schema has seen to it
+        return config.path
+    from textloom.patentsview.prepared import find_prepared
+
+    return (str(find_prepared(config)),)
 
 
 def toy_text() -> str:
