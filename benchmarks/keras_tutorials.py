@@ -18,13 +18,18 @@ import tensorflow
 from keras import layers
 
 
-def char_model(vocabulary_size: int, context: int) -> keras.Model:
-    """The character tutorial: one-hot windows, LSTM, softmax (keras.io, examples/generative/lstm_character_level)."""
+def char_model(vocabulary_size: int, context: int, optimizer: str | keras.Optimizer = "adam") -> keras.Model:
+    """The character tutorial: one-hot windows, LSTM, softmax."""
     model = keras.Sequential(
         [keras.Input((context, vocabulary_size)), layers.LSTM(128), layers.Dense(vocabulary_size, "softmax")]
     )
-    model.compile("adam", "categorical_crossentropy")
+    model.compile(optimizer, "categorical_crossentropy")
     return model
+
+
+def published_model(vocabulary_size: int, context: int) -> keras.Model:
+    """The same as keras.io has it, examples/generative/lstm_character_level_text_generation."""
+    return char_model(vocabulary_size, context, keras.optimizers.RMSprop(0.01))
 
 
 def article_model(vocabulary_size: int, context: int) -> keras.Model:
@@ -57,7 +62,7 @@ def plain_model(vocabulary_size: int, context: int) -> keras.Model:
     return model
 
 
-MODELS = {"char": char_model, "article": article_model, "plain": plain_model}
+MODELS = {"char": char_model, "published": published_model, "article": article_model, "plain": plain_model}
 
 
 class Tutorial:
@@ -67,11 +72,11 @@ class Tutorial:
         content = np.load(file)
         size, context = int(content["vocabulary_size"]), content["inputs"].shape[1]
         self.inputs, self.targets, self.batch_size = content["inputs"], content["targets"], batch_size
-        self.one_hot = kind == "char"
+        self.one_hot = kind in ("char", "published")
         if self.one_hot:
             self.inputs = np.eye(size, dtype=np.float32)[self.inputs]
-        if kind in ("char", "article"):  # both tutorials turn the targets into one-hot vectors beforehand
-            labels = np.zeros((len(self.targets), size), dtype=np.float32 if kind == "char" else np.int8)
+        if kind != "plain":  # the tutorials turn the targets into one-hot vectors beforehand
+            labels = np.zeros((len(self.targets), size), dtype=np.float32 if self.one_hot else np.int8)
             labels[np.arange(len(labels)), self.targets] = 1
             self.targets = labels
         self.model = MODELS[kind](size, context)

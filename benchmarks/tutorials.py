@@ -23,7 +23,9 @@ from textloom.runs import Run, claimed_run
 from textloom.tokenizers import load_tokenizer
 from textloom.training.train import train
 
-CHAR, ARTICLE = "the tutorial in Keras, windows of 10, batch 64", "the article's Keras model, windows of 50, batch 2048"
+CHAR = "the tutorial in Keras, windows of 10, batch 64"
+PUBLISHED = "keras.io's character example, windows of 40, batch 128"
+ARTICLE = "the article's Keras model, windows of 50, batch 2048"
 PLAIN = "our tutorial's model in Keras, windows of 50, batch 256"
 PATENTS = "patents/neural_network_patent_query.csv"
 QUIET = ["trainer.progress_bar=false", "samples.length=1", "trainer.max_epochs=1000"]
@@ -50,20 +52,41 @@ def main(quick: bool = False) -> list[Row]:
 
 
 def _char(keras: KerasProcess, outputs: Path, quick: bool) -> list[Row]:
-    turns, steps = (1, 2) if quick else (5, 600)
-    prepared = _trained(outputs / "char", "experiment=tutorial_char", "trainer.max_steps=1")
-    keras.build("char", *_windows(prepared, 64 * 20 if quick else 64 * 100), batch_size=64)
-    windows, stream, theirs = [], [], []
+    """Against the windows of our tutorial, which are short, and against the sizes that keras.io publishes."""
+    turns, steps, batches = (1, 2, 2) if quick else (5, 400, 50)
+    published = ["batching.context=40", "batching.shortest_context=40", "trainer.batch_size=128"]
+    for kind, batch_size, more in (("char", 64, []), ("published", 128, published)):
+        prepared = _trained(outputs / kind, "experiment=tutorial_char", "trainer.max_steps=1", *more)
+        keras.build(kind, *_windows(prepared, batch_size * batches), batch_size=batch_size)
+    rates: dict[str, list[float]] = {
+        "stream": [],
+        "stream of 64": [],
+        "char": [],
+        "published": [],
+        CHAR: [],
+        PUBLISHED: [],
+    }
+    limit = f"trainer.max_steps={steps}"
     for turn in range(turns):
-        theirs.append(1 / keras.fit("char"))
-        stream.append(
-            _rate(outputs / f"char_stream{turn}", "experiment=tutorial_char_stream", f"trainer.max_steps={steps}")
-        )
-        windows.append(_rate(outputs / f"char{turn}", "experiment=tutorial_char", f"trainer.max_steps={steps}"))
+        rates[CHAR].append(1 / keras.fit("char"))
+        for name, overrides in {
+            "stream": ["experiment=tutorial_char_stream"],
+            "stream of 64": ["experiment=tutorial_char_stream", "trainer.batch_size=64"],
+            "char": ["experiment=tutorial_char"],
+            "published": ["experiment=tutorial_char", *published],
+        }.items():
+            rates[name].append(_rate(outputs / f"{name}{turn}", *overrides, limit))
+        rates[PUBLISHED].append(1 / keras.fit("published"))
     work = "char tutorial, LSTM 128 one-hot, "
+    many = {"stream": "many-to-many, 8 x 32", "stream of 64": "many-to-many, 64 x 32"}
     return [
-        _row(work + "many-to-many", CHAR, stream, theirs, 80.0),
-        _row(work + "the same many-to-one windows", CHAR, windows, theirs, 2.0),
+        *(
+            _row(work + many[name], against, rates[name], rates[against], 80.0)
+            for name in many
+            for against in (CHAR, PUBLISHED)
+        ),
+        _row(work + "the same many-to-one windows", CHAR, rates["char"], rates[CHAR], 2.0),
+        _row(work + "the same many-to-one windows", PUBLISHED, rates["published"], rates[PUBLISHED], 2.0),
     ]
 
 
