@@ -212,7 +212,7 @@ def test_wikitext_2_is_taken_as_published(real_data: Path) -> None:
             f"data.path={folder}/train.txt",
             f"data.validation_path={folder}/valid.txt",
             f"data.test_path={folder}/test.txt",
-        )  # fmt: skip
+        )
     )
     assert corpus.facts.contiguous  # no <eos> but those at the ends of lines
     published = {"train": (2_088_628, "train"), "val": (217_646, "valid"), "test": (245_569, "test")}
