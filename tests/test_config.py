@@ -25,7 +25,9 @@ def test_every_group_has_its_files() -> None:
 @pytest.mark.parametrize("choice", shipped())
 def test_every_shipped_config_fits_the_schema(choice: str) -> None:
     needs_path = choice in ("data=text_files", "data=table", "data=patents") or "patents" in choice
-    compose_train(choice, *(["data.path=some.csv"] if needs_path else []))
+    needs_tokenizer = choice == "tokenizer=pretrained"
+    given = ["data.path=some.csv"] * needs_path + ["tokenizer.path=tokenizer.json"] * needs_tokenizer
+    compose_train(choice, *given)
 
 
 def test_a_config_names_its_run_after_its_choices() -> None:

@@ -80,9 +80,9 @@ class ByteTokenizerConfig(Section):
 
 
 class WordTokenizerConfig(Section):
-    """Words and punctuation marks; spaces follow from them."""
+    """Words and punctuation marks, spaces following from them; or all that stands between white space, as it is."""
 
-    level: Literal["word"]
+    level: Literal["word", "whitespace"]
     lowercase: bool
     """Fold the text to lower case first."""
     minimum_frequency: Positive
@@ -91,8 +91,31 @@ class WordTokenizerConfig(Section):
     """Most entries that the vocabulary may have, the special ones included; null for no limit."""
 
 
+class SubwordTokenizerConfig(Section):
+    """Pieces of words made of the bytes of the text, by byte-pair encoding or a unigram model: no text is unknown."""
+
+    level: Literal["bpe", "unigram"]
+    lowercase: bool
+    """Fold the text to lower case first."""
+    maximum_size: Annotated[int, Field(ge=258)]
+    """Most entries that the vocabulary may have: the 256 bytes, <eos>, and the pieces of several bytes."""
+
+
+class PretrainedTokenizerConfig(Section):
+    """A tokenizer that others trained."""
+
+    level: Literal["pretrained"]
+    path: Annotated[str, Field(min_length=1)]
+    """A tokenizer.json, a folder that has one, or a Hub id such as gpt2."""
+
+
 TokenizerConfig = Annotated[
-    CharTokenizerConfig | ByteTokenizerConfig | WordTokenizerConfig, Field(discriminator="level")
+    CharTokenizerConfig
+    | ByteTokenizerConfig
+    | WordTokenizerConfig
+    | SubwordTokenizerConfig
+    | PretrainedTokenizerConfig,
+    Field(discriminator="level"),
 ]
 
 

@@ -13,7 +13,7 @@ from textloom.config import TokenizerConfig
 from textloom.data.corpus import Corpus
 from textloom.data.encoding import Splits, encode_corpus, load_splits
 from textloom.errors import RunError
-from textloom.tokenizers import Tokenizer, fit_tokenizer, load_tokenizer, save_tokenizer
+from textloom.tokenizers import Tokenizer, fit_tokenizer, load_tokenizer, origin, save_tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def tokenized(corpus: Corpus, config: TokenizerConfig, tokenizer_file: Path, tok
 
     A damaged entry of the cache is encoded anew; where there can be no cache, the tokens are encoded in place.
     """
-    key = json.dumps([LAYOUT, corpus.fingerprint(), config.model_dump(mode="json")], sort_keys=True)
+    key = json.dumps([LAYOUT, corpus.fingerprint(), config.model_dump(mode="json"), origin(config)], sort_keys=True)
     entry = cache_directory() / "tokens" / hashlib.sha256(key.encode()).hexdigest()[:32]
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)

@@ -98,21 +98,20 @@ def _write(
     name: SplitName,
     ends_are_targets: bool,
 ) -> None:
-    dtype = np.min_scalar_type(tokenizer.vocabulary_size - 1)
+    dtype = tokenizer.dtype
     end = np.array([tokenizer.end_id], dtype=dtype)
     unknown, spelling_nats, position, boundaries = 0, 0.0, 0, [0]
     with written_whole(directory / f"{name}.tokens") as file:
         file.write(end.tobytes())
         for document in documents:
-            ids = tokenizer.encode(document)
-            if tokenizer.unknown_id is not None and (ids == tokenizer.unknown_id).any():
-                pieces = tokenizer.unknown(document)
+            for ids, pieces in tokenizer.encode_pieces([document]):
+                file.write(ids.tobytes())
+                position += len(ids)
                 unknown += len(pieces)
                 spelling_nats += spelling.nats(pieces)
-            file.write(ids.astype(dtype).tobytes())
             if ends_are_targets:
                 file.write(end.tobytes())
-            position += len(ids) + ends_are_targets
+                position += 1
             boundaries.append(position)
     with written_whole(directory / f"{name}.boundaries") as file:
         file.write(np.array(boundaries, dtype=np.int64).tobytes())

@@ -1,5 +1,7 @@
 """Text from a model, each token fed back to draw the next."""
 
+import itertools
+
 import numpy as np
 import torch
 
@@ -8,7 +10,6 @@ from textloom.errors import GenerationError
 from textloom.generation.sampling import Sampling, draw
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.tokenizers import Tokenizer
-from textloom.tokenizers.word import WordTokenizer
 
 DEFAULT_PROMPT_TOKENS = 10
 PROMPT_SEARCHED = 10_000  # tokens looked through for a beginning without unknown ones
@@ -28,7 +29,8 @@ def default_prompt(tokenizer: Tokenizer, tokens: np.ndarray) -> str:
         longest = max(longest, run, key=len)
         if len(longest) == DEFAULT_PROMPT_TOKENS:
             break
-    return tokenizer.decode(longest or tokens[1:2].tolist())
+    text = tokenizer.decode(longest or tokens[1:2].tolist())
+    return text.rstrip("\ufffd") or text  # a character that is cut in the middle
 
 
 def generate(
@@ -45,8 +47,7 @@ def generate(
     A model trained on windows reads its last ``window`` tokens anew for every token, as it did in training; others
     carry their state. Raises GenerationError for an empty prompt.
     """
-    if isinstance(tokenizer, WordTokenizer):
-        prompt = prompt.rstrip()  # the space before the next word is the model's to write
+    prompt = without_last_space(tokenizer, prompt)
     if not prompt:
         raise GenerationError('the prompt is empty; give the text to go on from, such as prompt="deep learn"')
     generator = torch.Generator(device=model.softmax.weight.device)
@@ -59,7 +60,14 @@ def generate(
         ids += _continue(model, ids, length, sampling, tokenizer, window, generator)
     finally:
         model.train(training)
-    return prompt + tokenizer.decode(ids)[len(tokenizer.decode(prompt_ids)) :]
+    known, text = tokenizer.decode(prompt_ids), tokenizer.decode(ids[1:])
+    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(known, text, strict=False))
+    return prompt + text[sum(1 for _ in same) :]  # all but what is known; some decoders mend the end of the prompt
+
+
+def without_last_space(tokenizer: Tokenizer, prompt: str) -> str:
+    """The prompt as it is read: the space before the next word is the model's to write, where it belongs to a word."""
+    return prompt.rstrip(" ") if tokenizer.writes_spaces else prompt
 
 
 @torch.inference_mode()
