@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 PROSE = "The network's 2 gates (input, forget) keep 3.14 or 1,000 values; don't they?\n\n  Yes -- \"always\"!"
@@ -37,9 +36,7 @@ def bert_like() -> Tokenizer:
 def t5_like() -> Tokenizer:
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=100, special_tokens=SPECIAL, unk_token="<unk>", show_progress=False
-    )
+    trainer = trainers.UnigramTrainer(vocab_size=100, special_tokens=SPECIAL, unk_token="<unk>", show_progress=False)
     tokenizer.train_from_iterator([PROSE], trainer)
     return tokenizer
 
@@ -54,10 +51,8 @@ def whole_words() -> Tokenizer:
 KINDS = {"gpt2": gpt2_like, "bert": bert_like, "t5": t5_like, "words": whole_words}
 
 
-@pytest.fixture(scope="session")
-def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A ``tokenizer.json`` of each kind."""
-    folder = tmp_path_factory.mktemp("published")
+def publish(folder: Path) -> dict[str, Path]:
+    """Write a ``tokenizer.json`` of each kind."""
     for name, build in KINDS.items():
         (folder / name).mkdir()
         build().save(str(folder / name / "tokenizer.json"))
