@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from textloom.tokenizers.base import Encoded
-from textloom.tokenizers.byte import bytes_of_text, text_of_bytes
+from textloom.tokenizers.byte import bytes_of_text
 from textloom.tokenizers.chunks import ChunkNumbers, find_chunks
 
 SPACE = " "
@@ -14,7 +14,7 @@ AFTER, ENDS, BEFORE = 1, 2, 4  # a chunk's last space is a piece; it has one; on
 
 
 class Rules(NamedTuple):
-    """How a tokenizer takes text apart."""
+    """How a tokenizer takes text apart. Letters and digits with nothing between them are one piece by any rules."""
 
     split: Callable[[str], list[str]]
     """The pieces of a text, as if nothing stood before it or after it."""
@@ -28,8 +28,10 @@ class Reader:
     def __init__(self, rules: Rules):
         self.rules = rules
         self.numbers = ChunkNumbers()
-        self.pieces: list[list[str]] = []
-        """Of each number, without the space at the end."""
+        self.pieces: list[str] = []
+        """Of all chunks end to end, in the order of their numbers, without the space that a chunk ends with."""
+        self.counts = np.empty(0, dtype=np.int32)
+        """How many of them are each chunk's."""
         self.flags = np.empty(0, dtype=np.uint8)
 
     @property
@@ -42,20 +44,30 @@ class Reader:
         content = bytes_of_text(text)
         numbers, new = self.numbers.number(content, find_chunks(content))
         if new:
-            self._learn([text_of_bytes(chunk) for chunk in new])
+            self._learn(new)
         flags = self.flags[numbers]
         spaces = flags & AFTER
         spaces[:-1] |= (flags[:-1] // ENDS) & (flags[1:] // BEFORE)
         return numbers, spaces
 
-    def _learn(self, chunks: list[str]) -> None:
-        pieces = [self.rules.split(chunk.removesuffix(SPACE)) for chunk in chunks]
-        flags = [
-            BEFORE * before + (ENDS + AFTER * after if chunk.endswith(SPACE) else 0)
-            for chunk, (before, after) in zip(chunks, map(self.rules.edges, pieces), strict=True)
-        ]
-        self.pieces += pieces
-        self.flags = np.concatenate([self.flags, np.array(flags, dtype=np.uint8)])
+    def _learn(self, chunks: list[bytes]) -> None:
+        counts, flags = [], []
+        for chunk in chunks:
+            text = chunk.decode("utf-8", "surrogatepass")
+            inner = text.removesuffix(SPACE)
+            flag = ENDS if len(inner) < len(text) else 0
+            if inner.isalnum():
+                self.pieces.append(inner)
+                counts.append(1)
+            else:
+                pieces = self.rules.split(inner)
+                before, after = self.rules.edges(pieces)
+                flag += BEFORE * before + (AFTER if after and flag else 0)
+                self.pieces += pieces
+                counts.append(len(pieces))
+            flags.append(flag)
+        self.counts = np.append(self.counts, np.array(counts, dtype=np.int32))
+        self.flags = np.append(self.flags, np.array(flags, dtype=np.uint8))
 
 
 class Encoder:
@@ -70,19 +82,20 @@ class Encoder:
 
     def _begin(self) -> None:
         self.reader = Reader(self.rules)
+        self.known_pieces = 0
         self.tokens = np.empty(0, self.dtype)  # of all chunks end to end, a space after each
         self.starts = np.empty(0, dtype=np.int32)  # of each chunk in these
-        self.counts = np.empty(0, dtype=np.int32)
-        self.lacking = np.empty(0, dtype=bool)  # whether it has a piece without an id
+        self.lacking = np.empty(0, dtype=bool)  # whether a chunk has pieces without an id
+        self.without_id: dict[int, list[str]] = {}  # these pieces, by the chunk's number
 
     def encode(self, text: str) -> Encoded:
         """The tokens of a text."""
         if self.reader.full:
             self._begin()
         numbers, spaces = self.reader.read(text)
-        if len(self.starts) < len(self.reader.pieces):
-            self._learn(self.reader.pieces[len(self.starts) :])
-        counts = self.counts[numbers] + spaces
+        if self.known_pieces < len(self.reader.pieces) or len(self.starts) < len(self.reader.counts):
+            self._learn()
+        counts = self.reader.counts[numbers] + spaces
         ends = np.cumsum(counts)
         places = np.repeat(self.starts[numbers] - ends + counts, counts)
         places += np.arange(len(places))
@@ -91,20 +104,28 @@ class Encoder:
 
     def _unknown(self, numbers: np.ndarray, spaces: np.ndarray) -> list[str]:
         lacking = self.lacking[numbers]
-        if SPACE not in self.ids:
-            lacking |= spaces.astype(bool)
-        found: list[str] = []
-        for i in np.flatnonzero(lacking).tolist():
-            pieces = self.reader.pieces[numbers[i]]
-            found += [piece for piece in ([*pieces, SPACE] if spaces[i] else pieces) if piece not in self.ids]
-        return found
+        if SPACE in self.ids:
+            return [piece for number in numbers[lacking].tolist() for piece in self.without_id[number]]
+        places = np.flatnonzero(lacking | (spaces > 0))
+        return [
+            piece
+            for number, space in zip(numbers[places].tolist(), spaces[places].tolist(), strict=True)
+            for piece in (*self.without_id.get(number, ()), *[SPACE] * space)
+        ]
 
-    def _learn(self, chunks: list[list[str]]) -> None:
-        ids, unknown = self.ids, self.unknown_id
-        tokens = [ids.get(piece, unknown) for pieces in chunks for piece in (*pieces, SPACE)]
-        counts = np.array([len(pieces) for pieces in chunks], dtype=np.int32)
-        starts = len(self.tokens) + np.cumsum(counts + 1, dtype=np.int32) - counts - 1
-        self.tokens = np.concatenate([self.tokens, np.array(tokens, self.dtype)])
-        self.starts, self.counts = np.concatenate([self.starts, starts]), np.concatenate([self.counts, counts])
-        lacking = [any(piece not in ids for piece in pieces) for pieces in chunks]
-        self.lacking = np.concatenate([self.lacking, np.array(lacking)])
+    def _learn(self) -> None:
+        """The tokens of the chunks that the reader has met since the last time."""
+        pieces, counts = self.reader.pieces[self.known_pieces :], self.reader.counts[len(self.starts) :]
+        get, unknown = self.ids.get, self.unknown_id
+        ids = np.array([get(piece, unknown) for piece in pieces], dtype=self.dtype)
+        ends = np.cumsum(counts, dtype=np.int32)
+        before = len(self.starts)
+        starts = len(self.tokens) + ends - counts + np.arange(len(counts), dtype=np.int32)
+        self.tokens = np.append(self.tokens, np.insert(ids, ends, get(SPACE, unknown)))
+        lacking = np.zeros(len(counts), dtype=bool)
+        for i in np.flatnonzero(ids == unknown).tolist():
+            chunk = int(np.searchsorted(ends, i, side="right"))
+            lacking[chunk] = True
+            self.without_id.setdefault(before + chunk, []).append(pieces[i])
+        self.starts, self.lacking = np.append(self.starts, starts), np.append(self.lacking, lacking)
+        self.known_pieces += len(pieces)

@@ -106,7 +106,7 @@ def count_pieces(texts: Iterable[str], rules: Rules) -> Counter[str]:
             dropped = _bring_in(counts, reader, seen, dropped)
             reader, seen = Reader(rules), np.empty(0, dtype=np.int64)
         numbers, spaces = reader.read(text)
-        seen = np.concatenate([seen, np.zeros(len(reader.pieces) - len(seen), dtype=np.int64)])
+        seen = np.append(seen, np.zeros(len(reader.counts) - len(seen), dtype=np.int64))
         seen += np.bincount(numbers, minlength=len(seen))
         counts[SPACE] += int(spaces.sum())
     dropped = _bring_in(counts, reader, seen, dropped)
@@ -117,9 +117,8 @@ def count_pieces(texts: Iterable[str], rules: Rules) -> Counter[str]:
 
 def _bring_in(counts: Counter[str], reader: Reader, seen: np.ndarray, dropped: int) -> int:
     """Add what the reader has seen; give back the count up to which pieces were dropped."""
-    for pieces, times in zip(reader.pieces, seen.tolist(), strict=True):
-        for piece in pieces:
-            counts[piece] += times
+    for piece, times in zip(reader.pieces, np.repeat(seen, reader.counts).tolist(), strict=True):
+        counts[piece] += times
     while len(counts) > MOST_COUNTED:
         dropped += 1
         for piece in [piece for piece, count in counts.items() if count <= dropped]:
