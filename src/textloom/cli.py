@@ -159,7 +159,7 @@ def _generate(config: DictConfig) -> None:
 
     from textloom.checkpoints import load_language_model
     from textloom.data.encoding import load_splits
-    from textloom.generation.generate import default_prompt, generate_texts, window_of
+    from textloom.generation.generate import default_prompt, generate_texts, window_of, without_last_space
     from textloom.generation.sampling import Sampling
     from textloom.hardware import choose_device
     from textloom.runs import find_run
@@ -171,7 +171,7 @@ def _generate(config: DictConfig) -> None:
     prompt = checked.prompt if checked.prompt is not None else trained.samples.prompt
     if prompt is None:
         prompt = default_prompt(tokenizer, load_splits(run.tokens)["train"].tokens)
-    unknown = dict.fromkeys(tokenizer.unknown(prompt.rstrip()))
+    unknown = dict.fromkeys(tokenizer.unknown(without_last_space(tokenizer, prompt)))
     if unknown:
         log.warning("not in the run's vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
     samplings = [Sampling(checked.temperature, checked.top_k, checked.top_p)] * checked.count

@@ -90,7 +90,7 @@ def _missing(key: str, values: Any) -> str:
     group = key.partition(".")[0]
     section = values.get(group) if hasattr(values, "get") else None
     choice = next((section[label] for label in LABELS if label in section), None) if section else None
-    if choice is not None and key != "data.path":
+    if choice is not None and not key.endswith(".path"):
         return f"{key} is missing; choose the whole group as {group}={choice}"
     return f"{key} is missing; give it as {key}=VALUE"
 

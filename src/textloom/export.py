@@ -103,6 +103,8 @@ def _portable(config: TrainConfig, tokenizer: Tokenizer, splits: Splits) -> dict
     values = config.model_dump(mode="json", exclude={"resume"})
     if "path" in values["data"]:
         values["data"]["path"] = _file_names(config)
+    if "path" in values["tokenizer"]:
+        values["tokenizer"]["path"] = PurePath(values["tokenizer"]["path"]).name
     if config.samples.prompt is None:
         values["samples"]["prompt"] = default_prompt(tokenizer, splits["train"].tokens)
     return values

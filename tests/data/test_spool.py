@@ -13,7 +13,6 @@ from textloom.data import duplicates, sources, spool, text_files
 from textloom.data.corpus import Corpus
 from textloom.data.encoding import Splits
 from textloom.tokenizers import Tokenizer, fit_tokenizer
-from textloom.tokenizers.word import WordTokenizer
 
 CONFIG = TextFiles(
     kind="text_files",
@@ -28,7 +27,8 @@ TEXT = st.text(alphabet=st.sampled_from("abΣσé1.,'-( 漢\n\r\t\u2028"), min_s
 
 
 @pytest.mark.parametrize(
-    "overrides", [["tokenizer=char", "tokenizer.lowercase=true"], ["tokenizer=byte"], ["tokenizer=word"]]
+    "overrides",
+    [["tokenizer=char", "tokenizer.lowercase=true"], ["tokenizer=byte"], ["tokenizer=word"], ["tokenizer=whitespace"]],
 )
 @settings(max_examples=20)
 @given(documents=st.lists(TEXT, min_size=1, max_size=4))
@@ -39,12 +39,13 @@ def test_pieces_have_the_tokens_of_the_whole(
 
     def made() -> tuple[Tokenizer, Splits, Corpus]:
         corpus = split(documents, 0.3, 0.0, 0)
-        tokenizer = fit_tokenizer(config, corpus.splits["train"].texts(words=config.level == "word"))
+        tokenizer = fit_tokenizer(config, corpus.splits["train"].documents())
         return tokenizer, encoded(corpus, tokenizer, tmp_path_factory.mktemp("tokens")), corpus
 
     whole, whole_splits, whole_corpus = made()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spool, "BLOCK", 8)
+        patch.setattr(Tokenizer, "block", 8)
         cut, cut_splits, cut_corpus = made()
     assert cut.to_dict() == whole.to_dict()
     assert cut_corpus.facts == whole_corpus.facts
@@ -53,19 +54,6 @@ def test_pieces_have_the_tokens_of_the_whole(
         assert np.array_equal(cut_splits[name].boundaries, part.boundaries)
         assert (cut_splits[name].characters, cut_splits[name].unknown) == (part.characters, part.unknown)
         assert cut_splits[name].spelling_nats == pytest.approx(part.spelling_nats)
-
-
-def test_a_long_document_is_cut_where_no_tokenizer_looks_across() -> None:
-    text = "one two\nthree four\n\nfive"
-    assert text[: spool.safe_cut(text, 1)] == "one two\n"
-    assert spool.safe_cut("one two three, four.", 1) == len("one two")
-    assert spool.safe_cut("one,two", 1) == 0
-    pieces = ["one two", "three"]
-    tokenizer = WordTokenizer.fit(["one two three"], lowercase=False)
-    assert (
-        np.concatenate([tokenizer.encode(piece) for piece in pieces]).tolist()
-        == tokenizer.encode("one two three").tolist()
-    )
 
 
 @given(text=TEXT)

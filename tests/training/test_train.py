@@ -24,7 +24,9 @@ def curves(run: Run) -> dict[str, list[tuple[int, float]]]:
 def test_a_run_directory_holds_all_that_is_promised(toy_run: Run) -> None:
     results = toy_run.results()
     figures = {
-        f"{part}/{name}" for part in ("val", "test") for name in ("loss", "perplexity", "bits_per_char", "accuracy")
+        f"{part}/{name}"
+        for part in ("val", "test")
+        for name in ("loss", "perplexity", "bits_per_char", "accuracy", "unknown_rate")
     }
     assert figures | {"train/targets_per_second", "parameters", "duration_seconds"} <= set(results)
     assert all(isinstance(value, int | float) and math.isfinite(value) for value in results.values())

@@ -5,10 +5,7 @@ YAML composes (see ``conf/``), this checks: no unknown key, every value in its b
 
 from textloom.config.commands import CompareConfig, EvaluateConfig, ExportConfig, GenerateConfig, PrepareConfig
 from textloom.config.data import (
-    ArticleTokenizerConfig,
     BatchingConfig,
-    ByteTokenizerConfig,
-    CharTokenizerConfig,
     DataConfig,
     DocumentsConfig,
     Hub,
@@ -16,10 +13,8 @@ from textloom.config.data import (
     StreamConfig,
     Table,
     TextFiles,
-    TokenizerConfig,
     ToyData,
     WindowsConfig,
-    WordTokenizerConfig,
 )
 from textloom.config.model import (
     AdamConfig,
@@ -36,6 +31,15 @@ from textloom.config.model import (
 from textloom.config.ngram import NgramConfig
 from textloom.config.parts import Bounds, RowKeys, SplitKeys
 from textloom.config.section import Section
+from textloom.config.tokenizer import (
+    ArticleTokenizerConfig,
+    ByteTokenizerConfig,
+    CharTokenizerConfig,
+    PretrainedTokenizerConfig,
+    SubwordTokenizerConfig,
+    TokenizerConfig,
+    WordTokenizerConfig,
+)
 from textloom.config.trainer import CheckpointEvery, SamplesConfig, TrainConfig, TrainerConfig
 
 __all__ = [
@@ -62,6 +66,7 @@ __all__ = [
     "Patents",
     "PlateauSchedule",
     "PrepareConfig",
+    "PretrainedTokenizerConfig",
     "RMSpropConfig",
     "RowKeys",
     "SGDConfig",
@@ -70,6 +75,7 @@ __all__ = [
     "Section",
     "SplitKeys",
     "StreamConfig",
+    "SubwordTokenizerConfig",
     "Table",
     "TextFiles",
     "TokenizerConfig",

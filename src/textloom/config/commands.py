@@ -4,8 +4,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from textloom.config.data import DataConfig, TokenizerConfig, check_protocol
+from textloom.config.data import DataConfig, check_protocol
 from textloom.config.section import Paths, Positive, Section
+from textloom.config.tokenizer import TokenizerConfig
 
 
 class GenerateConfig(Section):

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from textloom.config.parts import GivenFiles, RowKeys, SplitKeys
 from textloom.config.patents import PatentSelection
 from textloom.config.section import Positive, Section
+from textloom.config.tokenizer import TokenizerConfig
 
 
 class ToyData(SplitKeys):
@@ -96,48 +97,6 @@ class Patents(PatentSelection, SplitKeys):
 
 
 DataConfig = Annotated[ToyData | TextFiles | Table | Patents | Hub, Field(discriminator="kind")]
-
-
-class CharTokenizerConfig(Section):
-    """One token for each character of the training text."""
-
-    level: Literal["char"]
-    lowercase: bool
-    """Fold the text to lower case first."""
-
-
-class ByteTokenizerConfig(Section):
-    """One token for each byte of the UTF-8 text: no text is unknown."""
-
-    level: Literal["byte"]
-
-
-class WordTokenizerConfig(Section):
-    """Words and punctuation marks; spaces follow from them."""
-
-    level: Literal["word"]
-    lowercase: bool
-    """Fold the text to lower case first."""
-    minimum_frequency: Positive
-    """How often a word must occur in the training text to enter the vocabulary."""
-    maximum_size: Annotated[int, Field(ge=4)] | None
-    """Most entries that the vocabulary may have, the special ones included; null for no limit."""
-
-
-class ArticleTokenizerConfig(Section):
-    """Keras's words, as in "Recurrent Neural Networks by Example in Python"; for data.protocol=article alone."""
-
-    level: Literal["article"]
-    lowercase: bool
-    """Fold the text to lower case first."""
-    filters: str
-    """Characters that count as spaces."""
-
-
-TokenizerConfig = Annotated[
-    CharTokenizerConfig | ByteTokenizerConfig | WordTokenizerConfig | ArticleTokenizerConfig,
-    Field(discriminator="level"),
-]
 
 
 class WindowsConfig(Section):

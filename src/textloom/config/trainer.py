@@ -4,10 +4,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from textloom.config.data import BatchingConfig, DataConfig, TokenizerConfig, check_protocol
+from textloom.config.data import BatchingConfig, DataConfig, check_protocol
 from textloom.config.model import ModelConfig, OptimizerConfig, ScheduleConfig
 from textloom.config.ngram import NgramConfig
 from textloom.config.section import Positive, Section, as_tuple
+from textloom.config.tokenizer import TokenizerConfig
 
 
 class CheckpointEvery(Section):

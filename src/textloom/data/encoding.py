@@ -8,6 +8,7 @@ were cut from one document have no ``<eos>`` at their end: no document ends ther
 
 import hashlib
 from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, NoReturn
@@ -21,7 +22,6 @@ from textloom.data.spool import SPLITS, Part, SplitName
 from textloom.errors import DataError, RunError
 from textloom.files import file_checksum, read_json, write_json, written_whole
 from textloom.tokenizers import Tokenizer
-from textloom.tokenizers.word import WordTokenizer
 
 WRITTEN_AT_ONCE = 1 << 16  # numbers
 
@@ -113,35 +113,36 @@ def _has(directory: Path, name: SplitName) -> bool:
 def _write(
     part: Part, tokenizer: Tokenizer, spelling: Spelling, directory: Path, name: SplitName, ends_are_targets: bool
 ) -> None:
-    dtype = np.min_scalar_type(tokenizer.vocabulary_size - 1)
     end = np.array([tokenizer.end_id])
-    words = isinstance(tokenizer, WordTokenizer)
     unknown, spelling_nats, position, characters = 0, 0.0, 0, 0
+
+    def counted(document: Iterable[str]) -> Iterator[str]:
+        nonlocal characters
+        for text in document:
+            characters += len(text)
+            yield text
+
     with (
         written_whole(directory / f"{name}.tokens") as tokens_file,
         written_whole(directory / f"{name}.boundaries") as boundaries_file,
     ):
-        tokens, boundaries, inside = _Output(tokens_file, dtype), array("q", [0]), False
+        tokens, boundaries = _Output(tokens_file, tokenizer.dtype), array("q", [0])
         tokens.add(end)
-        for text, ends in part.pieces():
-            characters += len(text)
-            text = text.removeprefix(" ") if inside and words else text
-            ids = tokenizer.encode(text)
-            if tokenizer.unknown_id is not None and (ids == tokenizer.unknown_id).any():
-                pieces = tokenizer.unknown(text)
-                unknown += len(pieces)
-                spelling_nats += spelling.nats(pieces)
-            tokens.add(ids)
-            position += len(ids)
-            if ends:
-                if ends_are_targets:
-                    tokens.add(end)
-                    position += 1
-                boundaries.append(position)
-            inside = not ends
+        for document in part.documents():
+            last = None
+            for ids, unknown_pieces in tokenizer.encode_pieces(counted(document)):
+                tokens.add(ids)
+                position += len(ids)
+                unknown += len(unknown_pieces)
+                spelling_nats += spelling.nats(unknown_pieces)
+                last = ids[-1] if len(ids) else last
+            if ends_are_targets and last != tokenizer.end_id:  # the last line of a text may have said it
+                tokens.add(end)
+                position += 1
+            boundaries.append(position)
         boundaries_file.write(boundaries)
         checksums = [tokens.finish(), hashlib.sha256(boundaries).hexdigest()]
-    header = _Header(str(dtype), position + 1, len(part), characters, unknown, spelling_nats, *checksums)
+    header = _Header(str(tokenizer.dtype), position + 1, len(part), characters, unknown, spelling_nats, *checksums)
     write_json(directory / f"{name}.json", asdict(header))
 
 

@@ -5,28 +5,30 @@ the article's patents. For ``data.protocol=article`` alone: it throws characters
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 
-UNKNOWN = "<unk>"
+from textloom.tokenizers.base import UNKNOWN, Encoded, Tokenizer
 
 
 @dataclass(frozen=True)
-class ArticleTokenizer:
+class ArticleTokenizer(Tokenizer):
     """Ids follow the frequency in all documents, from 1 on; 0 is what Keras keeps for padding, and never a target."""
 
+    level: ClassVar[str] = "article"
     words: tuple[str, ...]
     lowercase: bool
     filters: str
 
     @classmethod
-    def fit(cls, documents: Iterable[str], lowercase: bool, filters: str) -> "ArticleTokenizer":
+    def fit(cls, documents: Iterable[Iterable[str]], lowercase: bool, filters: str) -> "ArticleTokenizer":
         """The vocabulary of some documents: every word, of equally frequent ones the first to occur first."""
         counts: Counter[str] = Counter()
         for document in documents:
-            counts.update(article_words(document, lowercase, filters))
+            counts.update(article_words("".join(document), lowercase, filters))
         return cls(tuple(sorted(counts, key=lambda word: -counts[word])), lowercase, filters)
 
     @property
@@ -48,23 +50,23 @@ class ArticleTokenizer:
     def _ids(self) -> dict[str, int]:
         return {word: i for i, word in enumerate(self.words, start=1)}
 
-    def encode(self, text: str) -> np.ndarray:
-        """Token ids, (tokens,) int64."""
-        words = article_words(text, self.lowercase, self.filters)
-        return np.array([self._ids.get(word, 0) for word in words], dtype=np.int64)
-
     def decode(self, ids: Iterable[int]) -> str:
         """Readable text, with the article's spaces."""
         text = " ".join(self.words[i - 1] if i else UNKNOWN for i in ids)
         return re.sub(r"\s+([.,;?])", r"\1", text)
 
-    def unknown(self, text: str) -> list[str]:
-        """The words that the vocabulary does not have, in order."""
-        return [word for word in article_words(text, self.lowercase, self.filters) if word not in self._ids]
+    def safe_cut(self, text: str) -> tuple[str, str]:
+        """Nowhere: the article's documents are short, and its rules look far."""
+        return "", text
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
-        return {"level": "article", "words": list(self.words), "lowercase": self.lowercase, "filters": self.filters}
+        return {"level": self.level, **asdict(self), "words": list(self.words)}
+
+    def _encode(self, text: str) -> Encoded:
+        words = article_words(text, self.lowercase, self.filters)
+        ids = np.array([self._ids.get(word, 0) for word in words], dtype=self.dtype)
+        return Encoded(ids, [word for word in words if word not in self._ids])
 
 
 def article_words(text: str, lowercase: bool, filters: str) -> list[str]:
