@@ -1,4 +1,4 @@
-"""The commands: ``textloom train``, ``generate``, ``evaluate``, ``compare`` and so on; also as ``scripts/*.py``.
+"""The commands: ``textloom prepare``, ``train``, ``generate``, ``evaluate``, ``compare``, ``export``; also as scripts.
 
 Only Hydra and pydantic are imported here; what takes seconds to import, each command imports when it runs.
 """
@@ -37,14 +37,8 @@ FREE_TEXT = ("data.query", "data.regex", "data.template")  # whatever is in it
 
 def main() -> None:
     """The ``textloom`` command."""
-    commands = {
-        "prepare": prepare,
-        "train": train,
-        "generate": generate,
-        "evaluate": evaluate,
-        "compare": compare,
-        "export": export,
-    }
+    told = (prepare, train, generate, evaluate, compare, export)
+    commands = {command.__name__: command for command in told}
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in commands:
         sys.argv[:2] = [f"textloom {name}"]
