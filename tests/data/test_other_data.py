@@ -305,7 +305,7 @@ def test_the_revision_is_pinned_in_the_provenance(hub: Path, tmp_path: Path) -> 
     ("overrides", "message"),
     [
         (["data.name=nothing"], "data.path=patents data.name=nothing: BuilderConfig 'nothing' not found"),
-        (["data.split=nothing"], "Available splits: ['train', 'validation']; set data.split"),
+        (["data.split=nothing"], "['train', 'validation']; set data.split"),
         (["data.text_column=body"], "there is no column body; its columns are text, label; set data.text_column"),
         (["data.text_column=label"], "the column label holds int, not text"),
         (["data.path=script"], "is a loading script, which datasets no longer runs; try data.revision=refs/convert"),

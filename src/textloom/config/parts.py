@@ -102,7 +102,7 @@ class RowKeys(GivenParts):
     """The column that holds the text."""
     template: str | None = None
     """The text of a document from several columns, such as '{title}. {abstract}'; null for text_column alone."""
-    filters: dict[str, Filter] = Field(default={})
+    filters: dict[str, Filter] | None = None
     """Rows to keep: for each of some columns a value, a list of values, or {min: A, max: B}; numbers, or plain text."""
     split_by: str | None = None
     """A column that names the part of a row (train, validation, test), or a date or number: the earliest train, the

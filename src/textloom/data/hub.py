@@ -67,7 +67,7 @@ def _explained(path: str, name: str | None, revision: str | None) -> Iterator[No
     except DataError:
         raise
     except Exception as error:  # datasets, huggingface_hub and the network each have their own
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()).rstrip(".")
         label = f"data.path={path}" + (f" data.name={name}" if name else "")
         if "scripts are no longer supported" in reason:
             raise DataError(
@@ -76,8 +76,10 @@ def _explained(path: str, name: str | None, revision: str | None) -> Iterator[No
             ) from error
         if "Config name is missing" in reason or "BuilderConfig" in reason:
             raise DataError(f"{label}: {reason}; set data.name") from error
-        if "Bad split" in reason:
-            raise DataError(f"{label}: {reason}; set data.split, data.validation_split or data.test_split") from error
+        if "Bad split" in reason or "Unknown split" in reason:
+            raise DataError(
+                f"{label}: {reason}; set data.split, data.validation_split or data.test_split"
+            ) from error
         if isinstance(error, ConnectionError | TimeoutError) or "offline" in reason.lower():
             raise DataError(
                 f"{label}: neither reachable nor in the cache ({reason[:200]}); check the network and HF_HUB_OFFLINE, "

@@ -61,12 +61,12 @@ class Rows:
     def of(cls, keys: RowKeys) -> "Rows":
         """What a data group says."""
         if keys.template is None:
-            return cls((keys.text_column,), filters=keys.filters)
+            return cls((keys.text_column,), filters=keys.filters or {})
         parsed = [(text, name) for text, name, _, _ in string.Formatter().parse(keys.template)]
         columns = tuple(dict.fromkeys(name for _, name in parsed if name))
         escaped = ((text.replace("{", "{{").replace("}", "}}"), name) for text, name in parsed)
         template = "".join(text + (f"{{{columns.index(name)}}}" if name else "") for text, name in escaped)
-        return cls(columns, template, keys.filters)
+        return cls(columns, template, keys.filters or {})
 
     def documents(
         self, tables: Iterator["pyarrow.Table"], label: str, split_column: SplitColumn | None = None
