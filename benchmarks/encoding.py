@@ -24,7 +24,7 @@ from textloom.tokenizers.word import WordTokenizer
 
 SIZE = 30_000_000  # characters
 DOCUMENT = 1_000_000
-ROUNDS = 5
+ROUNDS = 3
 SLOW = 3_000_000  # characters for what runs at a few megabytes a second
 
 
