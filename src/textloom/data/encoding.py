@@ -100,24 +100,21 @@ def _write(
 ) -> None:
     dtype = tokenizer.dtype
     end = np.array([tokenizer.end_id], dtype=dtype)
-    unknown, spelling_nats, position, boundaries = 0, 0.0, 0, [0]
+    unknown, spelling_nats, boundaries = 0, 0.0, [0]
     with written_whole(directory / f"{name}.tokens") as file:
         file.write(end.tobytes())
-        for document in documents:
-            for ids, pieces in tokenizer.encode_pieces([document]):
-                file.write(ids.tobytes())
-                position += len(ids)
-                unknown += len(pieces)
-                spelling_nats += spelling.nats(pieces)
-            if ends_are_targets:
-                file.write(end.tobytes())
-                position += 1
-            boundaries.append(position)
+        for ids, pieces, lengths in tokenizer.encode_documents(documents):
+            file.write((ids if ends_are_targets else ids[:-1]).tobytes())  # a part without ends is one document
+            unknown += len(pieces)
+            spelling_nats += spelling.nats(pieces)
+            boundaries += (boundaries[-1] + np.cumsum(lengths)).tolist()
+    if not ends_are_targets:
+        boundaries[-1] -= 1
     with written_whole(directory / f"{name}.boundaries") as file:
         file.write(np.array(boundaries, dtype=np.int64).tobytes())
     checksums = [file_checksum(directory / f"{name}.{kind}") for kind in ("tokens", "boundaries")]
     characters = sum(map(len, documents))
-    header = _Header(str(dtype), position + 1, len(documents), characters, unknown, spelling_nats, *checksums)
+    header = _Header(str(dtype), boundaries[-1] + 1, len(documents), characters, unknown, spelling_nats, *checksums)
     write_json(directory / f"{name}.json", asdict(header))
 
 

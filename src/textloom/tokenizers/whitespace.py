@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from textloom.tokenizers.base import Encoded
 from textloom.tokenizers.reading import Rules
 from textloom.tokenizers.words import WordVocabulary
 
@@ -39,5 +38,5 @@ class WhitespaceTokenizer(WordVocabulary):
                 lines[-1].append(self._symbols[i])
         return LINE_END.join(map(" ".join, lines))
 
-    def _encode(self, text: str) -> Encoded:
-        return super()._encode(text.removesuffix(LINE_END))  # blocks never end with one, but for the last
+    def _text(self, text: str) -> str:
+        return super()._text(text.removesuffix(LINE_END))
