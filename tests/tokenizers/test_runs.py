@@ -1,5 +1,7 @@
 """Runs with every tokenizer: trained, generated from, exported, evaluated again to the last digit."""
 
+import logging
+import re
 from collections.abc import Callable
 from math import log
 from pathlib import Path
@@ -26,7 +28,8 @@ def test_a_run_with_any_tokenizer_can_be_used_like_every_other(
 ) -> None:
     files = publish(tmp_path)
     given = {"pretrained": [f"tokenizer.path={files['gpt2']}"], "bpe": ["tokenizer.maximum_size=300"]}.get(level, [])
-    run = train_run(tmp_path / "run", f"tokenizer={level}", "trainer.batch_size=4", *given)
+    with caplog.at_level(logging.INFO):
+        run = train_run(tmp_path / "run", f"tokenizer={level}", "trainer.batch_size=4", *given)
     for path in files.values():
         path.unlink()  # the run needs them no more
     part, results = load_splits(run.tokens)["val"], run.results()
@@ -34,6 +37,9 @@ def test_a_run_with_any_tokenizer_can_be_used_like_every_other(
     assert results["val/unknown_rate"] == part.unknown / part.targets
     assert (results["val/unknown_rate"] > 0) == (level == "whitespace")
     assert part.characters == sum(map(len, split([toy_text()], 0.1, 0.1, 0).splits["val"].texts()))
+    for name, tokens in load_splits(run.tokens).items():
+        rate = f"{100 * tokens.unknown / tokens.targets:.2f} % unknown"
+        assert re.search(rf"{name} .* {tokens.targets:,} targets +{rate}", caplog.text)
     export = Run(tmp_path / "export")
     export_run(run, export.directory)
     assert str(tmp_path) not in export.export_file.read_text()

@@ -44,7 +44,7 @@ def test_a_run_directory_holds_all_that_is_promised(toy_run: Run) -> None:
 
 def test_the_curves_bear_the_names_of_the_results(toy_run: Run) -> None:
     written, results = curves(toy_run), toy_run.results()
-    for name in ("val/loss", "val/perplexity", "val/bits_per_char", "val/accuracy", "test/loss"):
+    for name in ("val/loss", "val/perplexity", "val/bits_per_char", "val/accuracy", "val/unknown_rate", "test/loss"):
         assert written[name][-1][1] == pytest.approx(results[name], rel=1e-6)
     steps = [step for step, _ in written["train/loss"]]
     assert steps == sorted(set(steps))

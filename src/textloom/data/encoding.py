@@ -8,8 +8,9 @@ were cut from one document have no ``<eos>`` at their end: no document ends ther
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
@@ -22,6 +23,7 @@ from textloom.data.spool import SPLITS, Part, SplitName
 from textloom.errors import DataError, RunError
 from textloom.files import file_checksum, read_json, write_json, written_whole
 from textloom.tokenizers import Tokenizer
+from textloom.tokenizers.base import EncodedDocuments
 
 WRITTEN_AT_ONCE = 1 << 16  # numbers
 
@@ -113,37 +115,40 @@ def _has(directory: Path, name: SplitName) -> bool:
 def _write(
     part: Part, tokenizer: Tokenizer, spelling: Spelling, directory: Path, name: SplitName, ends_are_targets: bool
 ) -> None:
-    end = np.array([tokenizer.end_id])
-    unknown, spelling_nats, position, characters = 0, 0.0, 0, 0
-
-    def counted(document: Iterable[str]) -> Iterator[str]:
-        nonlocal characters
-        for text in document:
-            characters += len(text)
-            yield text
-
+    unknown, spelling_nats = 0, 0.0
     with (
         written_whole(directory / f"{name}.tokens") as tokens_file,
         written_whole(directory / f"{name}.boundaries") as boundaries_file,
     ):
         tokens, boundaries = _Output(tokens_file, tokenizer.dtype), array("q", [0])
-        tokens.add(end)
-        for document in part.documents():
-            last = None
-            for ids, unknown_pieces in tokenizer.encode_pieces(counted(document)):
-                tokens.add(ids)
-                position += len(ids)
-                unknown += len(unknown_pieces)
-                spelling_nats += spelling.nats(unknown_pieces)
-                last = ids[-1] if len(ids) else last
-            if ends_are_targets and last != tokenizer.end_id:  # the last line of a text may have said it
-                tokens.add(end)
-                position += 1
-            boundaries.append(position)
+        tokens.add(np.array([tokenizer.end_id]))
+        for ids, pieces, lengths in _encoded(part, tokenizer, ends_are_targets):
+            tokens.add(ids)
+            unknown += len(pieces)
+            spelling_nats += spelling.nats(pieces)
+            boundaries.frombytes((boundaries[-1] + np.cumsum(lengths)).astype(np.int64).tobytes())
         boundaries_file.write(boundaries)
         checksums = [tokens.finish(), hashlib.sha256(boundaries).hexdigest()]
-    header = _Header(str(tokenizer.dtype), position + 1, len(part), characters, unknown, spelling_nats, *checksums)
+    characters = sum(map(len, part.texts()))
+    header = _Header(
+        str(tokenizer.dtype), boundaries[-1] + 1, len(part), characters, unknown, spelling_nats, *checksums
+    )
     write_json(directory / f"{name}.json", asdict(header))
+
+
+def _encoded(part: Part, tokenizer: Tokenizer, ends_are_targets: bool) -> Iterator[EncodedDocuments]:
+    """The documents of a part, or pieces of them, whose tokens count for the next document that ends."""
+    for short, documents in groupby(part.documents(), key=lambda pieces: isinstance(pieces, tuple)):
+        if short and ends_are_targets:
+            yield from tokenizer.encode_documents(text for (text,) in documents)
+            continue
+        for document in documents:
+            tokens, last = 0, None
+            for piece in tokenizer.encode_pieces(document):
+                yield EncodedDocuments(*piece, lengths=np.empty(0, dtype=np.int64))
+                tokens, last = tokens + len(piece.ids), piece
+            end = tokenizer.end_after(last) if ends_are_targets else np.empty(0, tokenizer.dtype)
+            yield EncodedDocuments(end, [], np.array([tokens + len(end)]))
 
 
 def _write_windows(directory: Path, name: SplitName, window: int, tokenizer: Tokenizer) -> None:

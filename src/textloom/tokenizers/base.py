@@ -21,6 +21,17 @@ class Encoded(NamedTuple):
     """The pieces of the text that the vocabulary does not have, in order, repeated as they are."""
 
 
+class EncodedDocuments(NamedTuple):
+    """Whole documents as tokens, each followed by ``end_id``."""
+
+    ids: np.ndarray
+    """(tokens,) of all of them end to end."""
+    unknown: list[str]
+    """The pieces of the texts that the vocabulary does not have, in order, repeated as they are."""
+    lengths: np.ndarray
+    """(documents,) tokens of each, its end included."""
+
+
 class Tokenizer(ABC):
     """What the data, generation and evaluation ask of a tokenizer."""
 
@@ -82,6 +93,33 @@ class Tokenizer(ABC):
     def encode_pieces(self, pieces: Iterable[str]) -> Iterator[Encoded]:
         """The tokens of one document that comes in pieces, cut anywhere, in memory that does not grow with it."""
         return map(self._encode, blocks(pieces, self.safe_cut, self.block))
+
+    def encode_documents(self, documents: Iterable[str]) -> Iterator[EncodedDocuments]:
+        """Many documents, one or more at a time, each with the ``<eos>`` at its end."""
+        for document in documents:
+            parts = list(self.encode_pieces([document]))
+            ids = np.concatenate(
+                [np.empty(0, self.dtype), *(part.ids for part in parts), self.end_after(parts[-1] if parts else None)]
+            )
+            yield EncodedDocuments(ids, [piece for part in parts for piece in part.unknown], np.array([len(ids)]))
+
+    def end_after(self, last: Encoded | None) -> np.ndarray:
+        """The ``<eos>`` of a document whose last part is given, (1,), or (0,) where the text has said it."""
+        said = last is not None and bool((last.ids[-1:] == self.end_id).any())
+        return np.array([] if said else [self.end_id], dtype=self.dtype)
+
+
+def grouped(texts: Iterable[str], size: int) -> Iterator[list[str]]:
+    """Texts in groups of about a size, in characters."""
+    group, total = [], 0
+    for text in texts:
+        group.append(text)
+        total += len(text)
+        if total >= size:
+            yield group
+            group, total = [], 0
+    if group:
+        yield group
 
 
 def blocks(pieces: Iterable[str], safe_cut: Callable[[str], tuple[str, str]], size: int) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 TAB, FILE_SEPARATOR = np.uint8(9), np.uint8(28)
+DOCUMENT_END = b"\xff"  # no byte of UTF-8
 SHORT = 15  # bytes: the sixteenth holds the length
 SLOTS_BITS = 18
 SLOTS_MASK = (1 << SLOTS_BITS) - 1
@@ -20,7 +21,7 @@ FIRST_BYTES = np.array([(1 << 8 * size) - 1 for size in range(9)], dtype=np.uint
 
 
 class Chunks(NamedTuple):
-    """Where the chunks of a text lie: each ends with one ASCII white space character, but for the last."""
+    """Where the chunks of texts lie: each ends with ASCII white space or DOCUMENT_END, but for the last."""
 
     starts: np.ndarray
     """(chunks,) first byte."""
@@ -29,14 +30,11 @@ class Chunks(NamedTuple):
 
 
 def find_chunks(content: bytes) -> Chunks:
-    """The chunks of a UTF-8 text."""
+    """The chunks of UTF-8 texts."""
     data = np.frombuffer(content, dtype=np.uint8)
-    white = np.flatnonzero(
-        (data == 32) | (data - TAB < 5) | (data - FILE_SEPARATOR < 4)
-    )  # as str.isspace; 0 - 9 is 247
-    edges = np.empty(len(white) + 2, dtype=np.int64)
-    edges[0], edges[-1] = 0, len(data)
-    np.add(white, 1, out=edges[1:-1])
+    ends = (data == 32) | (data - TAB < 5) | (data - FILE_SEPARATOR < 4) | (data == 255)  # below zero is above 246
+    after = np.flatnonzero(ends) + 1
+    edges = np.concatenate([[0], after, [len(data)]])
     return Chunks(edges[:-1], edges[1:] - edges[:-1])
 
 

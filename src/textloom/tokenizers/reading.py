@@ -1,16 +1,19 @@
 """Texts read chunk by chunk: what a chunk is made of is looked at once, and then looked up."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from textloom.tokenizers.base import Encoded
+from textloom.tokenizers.base import EncodedDocuments
 from textloom.tokenizers.byte import bytes_of_text
-from textloom.tokenizers.chunks import ChunkNumbers, find_chunks
+from textloom.tokenizers.chunks import DOCUMENT_END, ChunkNumbers, find_chunks
 
 SPACE = " "
 AFTER, ENDS, BEFORE = 1, 2, 4  # a chunk's last space is a piece; it has one; one before the chunk is a piece
+LAST = 8  # it ends a document
+END_PIECE = ""  # what such a chunk has for its end
+ENDINGS = {b" ": ENDS, DOCUMENT_END: LAST}
 
 
 class Rules(NamedTuple):
@@ -20,6 +23,11 @@ class Rules(NamedTuple):
     """The pieces of a text, as if nothing stood before it or after it."""
     edges: Callable[[list[str]], tuple[bool, bool]]
     """Of the pieces between two spaces: whether the space before them is a piece, and whether the one after them is."""
+
+
+def closed(documents: Iterable[str]) -> bytes:
+    """The bytes of documents with an end after each, which is read as an END_PIECE."""
+    return b"".join(bytes_of_text(text) + DOCUMENT_END for text in documents)
 
 
 class Reader:
@@ -39,32 +47,30 @@ class Reader:
         """Whether it has read so many different chunks that it is time for a new reader."""
         return self.numbers.full
 
-    def read(self, text: str) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, content: bytes) -> tuple[np.ndarray, np.ndarray]:
         """The number of each chunk, (chunks,), and whether its last space is a piece, (chunks,) uint8."""
-        content = bytes_of_text(text)
         numbers, new = self.numbers.number(content, find_chunks(content))
         if new:
             self._learn(new)
         flags = self.flags[numbers]
         spaces = flags & AFTER
-        spaces[:-1] |= (flags[:-1] // ENDS) & (flags[1:] // BEFORE)
+        spaces[:-1] |= (flags[:-1] // ENDS) & (flags[1:] // BEFORE) & 1
         return numbers, spaces
 
     def _learn(self, chunks: list[bytes]) -> None:
         counts, flags = [], []
         for chunk in chunks:
-            text = chunk.decode("utf-8", "surrogatepass")
-            inner = text.removesuffix(SPACE)
-            flag = ENDS if len(inner) < len(text) else 0
-            if inner.isalnum():
-                self.pieces.append(inner)
-                counts.append(1)
-            else:
+            flag = ENDINGS.get(chunk[-1:], 0)
+            inner = (chunk[:-1] if flag else chunk).decode("utf-8", "surrogatepass")
+            pieces = [inner]
+            if not inner.isalnum():
                 pieces = self.rules.split(inner)
                 before, after = self.rules.edges(pieces)
-                flag += BEFORE * before + (AFTER if after and flag else 0)
-                self.pieces += pieces
-                counts.append(len(pieces))
+                flag += BEFORE * before + (AFTER if after and flag == ENDS else 0)
+            if flag & LAST:
+                pieces.append(END_PIECE)
+            self.pieces += pieces
+            counts.append(len(pieces))
             flags.append(flag)
         self.counts = np.append(self.counts, np.array(counts, dtype=np.int32))
         self.flags = np.append(self.flags, np.array(flags, dtype=np.uint8))
@@ -88,11 +94,11 @@ class Encoder:
         self.lacking = np.empty(0, dtype=bool)  # whether a chunk has pieces without an id
         self.without_id: dict[int, list[str]] = {}  # these pieces, by the chunk's number
 
-    def encode(self, text: str) -> Encoded:
-        """The tokens of a text."""
+    def encode(self, content: bytes) -> EncodedDocuments:
+        """The tokens of what ``closed`` makes of documents; or of one text, and then no lengths."""
         if self.reader.full:
             self._begin()
-        numbers, spaces = self.reader.read(text)
+        numbers, spaces = self.reader.read(content)
         if self.known_pieces < len(self.reader.pieces) or len(self.starts) < len(self.reader.counts):
             self._learn()
         counts = self.reader.counts[numbers] + spaces
@@ -100,7 +106,9 @@ class Encoder:
         places = np.repeat(self.starts[numbers] - ends + counts, counts)
         places += np.arange(len(places))
         ids = self.tokens[places]
-        return Encoded(ids, self._unknown(numbers, spaces) if (ids == self.unknown_id).any() else [])
+        unknown = self._unknown(numbers, spaces) if (ids == self.unknown_id).any() else []
+        last = np.flatnonzero(self.reader.flags[numbers] & LAST)
+        return EncodedDocuments(ids, unknown, np.diff(ends[last], prepend=0))
 
     def _unknown(self, numbers: np.ndarray, spaces: np.ndarray) -> list[str]:
         lacking = self.lacking[numbers]

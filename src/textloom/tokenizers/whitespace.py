@@ -37,3 +37,6 @@ class WhitespaceTokenizer(WordVocabulary):
             else:
                 lines[-1].append(self._symbols[i])
         return LINE_END.join(map(" ".join, lines))
+
+    def _before_end(self, document: str) -> str:
+        return super()._before_end(document.removesuffix(LINE_END))

@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from textloom.tokenizers.base import END, UNKNOWN, Encoded, Tokenizer, blocks, last_match
-from textloom.tokenizers.reading import SPACE, Encoder, Reader, Rules
+from textloom.tokenizers.base import END, UNKNOWN, Encoded, EncodedDocuments, Tokenizer, blocks, grouped, last_match
+from textloom.tokenizers.byte import bytes_of_text
+from textloom.tokenizers.reading import END_PIECE, SPACE, Encoder, Reader, Rules, closed
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class WordVocabulary(Tokenizer):
         maximum_size: int | None = None,
     ) -> Self:
         """The vocabulary of some documents: words frequent enough, the most frequent first."""
-        counts = count_pieces(cls._lowered_blocks(documents, lowercase), cls.rules)
+        counts = count_pieces(cls._lowered_blocks(documents, lowercase), cls.rules, cls.block)
         for piece in cls.special_pieces:
             del counts[piece]
         kept = [word for word, count in counts.items() if count >= minimum_frequency]
@@ -83,10 +84,26 @@ class WordVocabulary(Tokenizer):
     @cached_property
     def _encoder(self) -> Encoder:
         ids = {word: i for i, word in enumerate(self.words, start=len(self.specials))}
-        return Encoder(self.rules, ids | self.special_pieces, self.unknown_id, self.dtype)
+        return Encoder(self.rules, ids | self.special_pieces | {END_PIECE: self.end_id}, self.unknown_id, self.dtype)
+
+    def _read(self, text: str) -> str:
+        return text.lower() if self.lowercase else text
+
+    def _before_end(self, document: str) -> str:
+        """A document as it is read before its ``<eos>``."""
+        return self._read(document)
 
     def _encode(self, text: str) -> Encoded:
-        return self._encoder.encode(text.lower() if self.lowercase else text)
+        ids, unknown, _ = self._encoder.encode(bytes_of_text(self._read(text)))
+        return Encoded(ids, unknown)
+
+    def encode_documents(self, documents: Iterable[str]) -> Iterator[EncodedDocuments]:
+        """Many documents; short ones are read together, since each reading has its price."""
+        for group in grouped(documents, self.block):
+            if sum(map(len, group)) < 2 * self.block:
+                yield self._encoder.encode(closed(map(self._before_end, group)))
+            else:
+                yield from super().encode_documents(group)
 
 
 def cut_between_words(text: str) -> tuple[str, str]:
@@ -97,7 +114,7 @@ def cut_between_words(text: str) -> tuple[str, str]:
     return text[: space.start()], text[space.end() if space[0] == SPACE else space.start() :]
 
 
-def count_pieces(texts: Iterable[str], rules: Rules) -> Counter[str]:
+def count_pieces(texts: Iterable[str], rules: Rules, block: int) -> Counter[str]:
     """How often each piece stands in some texts.
 
     Memory is bounded by lossy counting (Manku and Motwani 2002, "Approximate frequency counts over data streams"):
@@ -105,15 +122,16 @@ def count_pieces(texts: Iterable[str], rules: Rules) -> Counter[str]:
     """
     counts: Counter[str] = Counter()
     reader, seen, dropped = Reader(rules), np.empty(0, dtype=np.int64), 0
-    for text in texts:
+    for group in grouped(texts, block):
         if reader.full:
             dropped = _bring_in(counts, reader, seen, dropped)
             reader, seen = Reader(rules), np.empty(0, dtype=np.int64)
-        numbers, spaces = reader.read(text)
+        numbers, spaces = reader.read(closed(group))
         seen = np.append(seen, np.zeros(len(reader.counts) - len(seen), dtype=np.int64))
         seen += np.bincount(numbers, minlength=len(seen))
         counts[SPACE] += int(spaces.sum())
     dropped = _bring_in(counts, reader, seen, dropped)
+    del counts[END_PIECE]
     if dropped:
         log.warning("more than %s distinct words: some of those met up to %d times are left out", MOST_COUNTED, dropped)
     return +counts
