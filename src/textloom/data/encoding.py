@@ -129,10 +129,8 @@ def _write(
             boundaries.frombytes((boundaries[-1] + np.cumsum(lengths)).astype(np.int64).tobytes())
         boundaries_file.write(boundaries)
         checksums = [tokens.finish(), hashlib.sha256(boundaries).hexdigest()]
-    characters = sum(map(len, part.texts()))
-    header = _Header(
-        str(tokenizer.dtype), boundaries[-1] + 1, len(part), characters, unknown, spelling_nats, *checksums
-    )
+    counts = (boundaries[-1] + 1, len(part), sum(map(len, part.texts())), unknown)
+    header = _Header(str(tokenizer.dtype), *counts, spelling_nats, *checksums)
     write_json(directory / f"{name}.json", asdict(header))
 
 

@@ -98,9 +98,8 @@ class Tokenizer(ABC):
         """Many documents, one or more at a time, each with the ``<eos>`` at its end."""
         for document in documents:
             parts = list(self.encode_pieces([document]))
-            ids = np.concatenate(
-                [np.empty(0, self.dtype), *(part.ids for part in parts), self.end_after(parts[-1] if parts else None)]
-            )
+            end = self.end_after(parts[-1] if parts else None)
+            ids = np.concatenate([*(part.ids for part in parts), end])
             yield EncodedDocuments(ids, [piece for part in parts for piece in part.unknown], np.array([len(ids)]))
 
     def end_after(self, last: Encoded | None) -> np.ndarray:
