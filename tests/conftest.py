@@ -10,6 +10,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
+from hypothesis import settings
 from omegaconf import open_dict
 
 from textloom import cli
@@ -20,6 +21,9 @@ from textloom.data.encoding import Splits, encode_corpus, load_splits
 from textloom.data.spool import Piece
 from textloom.runs import Run, claimed_run
 from textloom.tokenizers import Tokenizer
+
+settings.register_profile("textloom")  # how long an example takes says nothing on a shared machine
+settings.load_profile("textloom")
 
 TINY = ["model.units=8", "trainer.max_epochs=1", "samples.length=5", "trainer.progress_bar=false", "name=tiny"]
 

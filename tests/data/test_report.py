@@ -35,7 +35,7 @@ def ngrams(documents: list[list[int]]) -> list[tuple[int, ...]]:
 DOCUMENTS = st.lists(st.lists(st.integers(1, 3), max_size=40), max_size=6)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(validation=DOCUMENTS, training=DOCUMENTS, block=st.sampled_from([5, 1 << 20]))
 def test_the_overlap_is_what_counting_by_hand_finds(
     validation: list[list[int]], training: list[list[int]], block: int

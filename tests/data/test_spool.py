@@ -30,7 +30,7 @@ TEXT = st.text(alphabet=st.sampled_from("abΣσé1.,'-( 漢\n\r\t\u2028"), min_s
 @pytest.mark.parametrize(
     "overrides", [["tokenizer=char", "tokenizer.lowercase=true"], ["tokenizer=byte"], ["tokenizer=word"]]
 )
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(documents=st.lists(TEXT, min_size=1, max_size=4))
 def test_pieces_have_the_tokens_of_the_whole(
     overrides: list[str], documents: list[str], tmp_path_factory: pytest.TempPathFactory
@@ -68,7 +68,6 @@ def test_a_long_document_is_cut_where_no_tokenizer_looks_across() -> None:
     )
 
 
-@settings(deadline=None)
 @given(text=TEXT)
 def test_blank_lines_part_documents_wherever_the_file_is_read_in_two(text: str) -> None:
     expected = documents_of(sources.blank_line_documents(iter([text])))
@@ -78,7 +77,7 @@ def test_blank_lines_part_documents_wherever_the_file_is_read_in_two(text: str) 
         assert documents_of(sources.blank_line_documents(iter([text[:9], text[9:]]))) == expected
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(text=TEXT)
 def test_a_file_is_read_in_blocks_as_it_is_read_whole(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     path: Path = tmp_path_factory.mktemp("file") / "text.txt"

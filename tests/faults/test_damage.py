@@ -189,7 +189,7 @@ def test_a_damaged_source_is_read_as_text_or_refused(kind: str, tmp_path: Path) 
     assert sum(ends.values()) == 25
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(chance=st.randoms(use_true_random=False))
 @pytest.mark.parametrize("kind", TABLES)
 def test_any_bytes_are_read_as_text_or_refused(

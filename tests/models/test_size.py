@@ -32,7 +32,7 @@ def built(asked: ModelConfig, vocabulary: int) -> int:
     return parameter_count(RecurrentLanguageModel(asked, vocabulary))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     cell=st.sampled_from(["lstm", "gru", "rnn"]),
     layers=st.integers(1, 3),
