@@ -192,6 +192,7 @@ def _close(
         "vocabulary_size": prepared.tokenizer.vocabulary_size,
         "steps": trainer.global_step,
         "duration_seconds": time.perf_counter() - began,
+        **({"leaky": True} if config.data.leaky else {}),
     }
     write_json(run.results_file, results)
     return Trained(results, texts[config.samples.temperatures[0]])
