@@ -24,7 +24,7 @@ from textloom.patentsview.tables import BLOCK, stream_table
 PATENTS, ABSTRACTS, CPC = "g_patent.tsv.zip", "g_patent_abstract.tsv.zip", "g_cpc_current.tsv.zip"
 ID_BYTES = 8  # "10000000", "D1012345", "RE050000": patent numbers, as long as they get
 ROWS_AT_ONCE = 1 << 13  # of the Parquet file's row groups at least
-TITLES_AT_ONCE = 1 << 20  # rows that get their titles in one pass over the patents
+TITLES_AT_ONCE = 1 << 19  # rows that get their titles in one pass over the patents
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ("patent_id", "patent_title", "patent_abstract", "patent_date")])
 
@@ -79,9 +79,8 @@ def select(selection: PatentSelection, folder: Path, target: Path, block: int = 
     patent is like that.
     """
     expression = pattern(selection)
-    candidates = _candidates(selection, expression, folder, block)
     with tempfile.TemporaryFile(dir=target.parent) as taken:
-        keys = _take(candidates, expression, folder, taken, block)
+        keys = _take(_candidates(selection, expression, folder, block), expression, folder, taken, block)
         if not keys:
             raise DataError(
                 "data.source=odp: no patent is like that; widen data.query, data.regex, data.cpc or the years"
