@@ -147,6 +147,17 @@ def known_keys(schema: type[Section]) -> list[str]:
     return sorted({path for path, _ in _keys(schema)})
 
 
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"model": {"units": 128}} -> {"model.units": 128}."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
 # --- walking the schema ---------------------------------------------------------------------------------------------
 
 

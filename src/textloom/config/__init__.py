@@ -33,6 +33,7 @@ from textloom.config.model import (
     SGDConfig,
 )
 from textloom.config.section import Section
+from textloom.config.sweep import SweepConfig
 from textloom.config.trainer import CheckpointEvery, SamplesConfig, TrainConfig, TrainerConfig
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "Section",
     "SplitKeys",
     "StreamConfig",
+    "SweepConfig",
     "Table",
     "TextFiles",
     "TokenizerConfig",

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from textloom.config.data import BatchingConfig, DataConfig, TokenizerConfig
 from textloom.config.model import ModelConfig, OptimizerConfig, ScheduleConfig
 from textloom.config.section import Positive, Section, as_tuple
+from textloom.config.sweep import SweepConfig
 
 
 class CheckpointEvery(Section):
@@ -101,3 +102,5 @@ class TrainConfig(Section):
     schedule: ScheduleConfig
     trainer: TrainerConfig
     samples: SamplesConfig
+    sweep: Annotated[SweepConfig | None, Field(exclude=True)] = None
+    """How trials are chosen with -m; no part of a run."""

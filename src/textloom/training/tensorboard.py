@@ -7,6 +7,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.tensorboard.summary import hparams
 
 from textloom.checkpoints import read_checkpoint
+from textloom.composition import flatten
 from textloom.config import TrainConfig
 
 RESULT_METRICS = ("val/loss", "val/bits_per_char")  # the same in every run: TensorBoard takes its columns from one run
@@ -51,17 +52,6 @@ def hyperparameters(config: TrainConfig, overrides: list[str]) -> dict[str, str 
     given = dict(override.lstrip("+").split("=", 1) for override in overrides if "=" in override)
     shown = {key: flat.get(key, choice) for key, choice in given.items() if key not in NEVER_COMPARED}
     return {key: _plain(value) for key, value in (shown or {key: flat[key] for key in SHOWN_OF_A_PLAIN_RUN}).items()}
-
-
-def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"model": {"units": 128}} -> {"model.units": 128}."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
 
 
 def _plain(value: Any) -> str | int | float | bool:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log as natural_log
 
@@ -44,10 +45,17 @@ class Trained:
     """A text of the best checkpoint, at the first of the temperatures."""
 
 
-def train(config: TrainConfig, run: Run, overrides: list[str], compared: list[str] | None = None) -> Trained:
+def train(
+    config: TrainConfig,
+    run: Run,
+    overrides: list[str],
+    compared: list[str] | None = None,
+    callbacks: Sequence[pl.Callback] = (),
+) -> Trained:
     """Train, or go on with what the run directory holds, and write everything that it should hold.
 
     ``overrides`` are what the user typed; TensorBoard compares the run by those in ``compared`` (None: by all).
+    ``callbacks`` come after the run's own, when all that a validation gives is saved.
 
     Raises DataError where the text cannot be used, TrainingError where the loss is no longer a number, Interrupted
     where the process was asked to stop.
@@ -71,7 +79,7 @@ def train(config: TrainConfig, run: Run, overrides: list[str], compared: list[st
             log.warning("samples.prompt: not in the vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
         sampler = Sampler(config.samples, prepared.tokenizer, prompt, window_of(config.batching), run.samples_file)
         shown = yaml.safe_load(run.overrides_file.read_text("utf-8")) if compared is None else compared
-        fit = _Fit(config, run, prepared, sampler, request, device, precision, shown)
+        fit = _Fit(config, run, prepared, sampler, request, device, precision, shown, callbacks)
         trainer, module, logger = _fit_with_rollbacks(fit)
         return _close(run, config, trainer, module, logger, sampler, prepared, began)
 
@@ -88,6 +96,7 @@ class _Fit:
     device: torch.device
     precision: str
     compared: list[str]
+    callbacks: Sequence[pl.Callback]
 
 
 def _fit_with_rollbacks(fit: _Fit) -> tuple[pl.Trainer, TrainingModule, RunLogger]:
@@ -130,6 +139,7 @@ def _fit(fit: _Fit, rate: float) -> tuple[pl.Trainer, TrainingModule, RunLogger]
     if checkpoint is None:
         declare_hyperparameters(logger, config, fit.compared)
     trainer = build_trainer(config.trainer, fit.run, fit.device, fit.precision, meter, fit.sampler, logger, fit.request)
+    trainer.callbacks += fit.callbacks  # type: ignore[attr-defined]  # Lightning has it, and does not declare it
     try:
         trainer.fit(module, data, ckpt_path=checkpoint)
     except BaseException:
