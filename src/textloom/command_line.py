@@ -52,15 +52,18 @@ def run_command(name: str, task: Callable[[DictConfig], object], schema: type[Se
     if before == "1":  # the user asks for stack traces
         hydra.main(config_path=str(config_directory()), config_name=name, version_base="1.3")(task)()
         return
+
+    def job(config: DictConfig) -> object:
+        try:
+            return task(config)
+        except TextloomError as error:  # before Hydra says in a line of its own that there was one
+            _tell(error)
+
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     try:
-        hydra.main(config_path=str(config_directory()), config_name=name, version_base="1.3")(task)()
-    except Interrupted as error:
-        fail(str(error), INTERRUPTED)
-    except TrialsFailed as error:
-        fail(str(error), TRIALS_FAILED)
-    except TextloomError as error:
-        fail(str(error))
+        hydra.main(config_path=str(config_directory()), config_name=name, version_base="1.3")(job)()
+    except TextloomError as error:  # of a sweep
+        _tell(error)
     except (HydraException, OmegaConfBaseException) as error:
         fail(explain(error, schema))
     except (OSError, yaml.YAMLError) as error:
@@ -69,6 +72,11 @@ def run_command(name: str, task: Callable[[DictConfig], object], schema: type[Se
         fail("stopped", 130)
     finally:
         os.environ["HYDRA_FULL_ERROR"] = before or ""
+
+
+def _tell(error: TextloomError) -> NoReturn:
+    statuses = {Interrupted: INTERRUPTED, TrialsFailed: TRIALS_FAILED}
+    fail(str(error), statuses.get(type(error), USER_ERROR))
 
 
 def _refuse_unknown_options(schema: type[Section]) -> None:

@@ -43,6 +43,7 @@ class Job:
         path = Path(self.directory) / "job.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, asdict(self))
+        path.chmod(0o600)  # a storage URL may hold a password
         return path
 
     @classmethod

@@ -29,8 +29,11 @@ class Choices:
 
     def text(self, value: Plain) -> str:
         """A value as it is typed."""
-        same = [text for text, other in zip(self.texts, self.values, strict=True) if other == value]
-        return same[0]
+        return self.texts[self.values.index(value)]
+
+    def value(self, text: str) -> Plain:
+        """What was typed, as a value."""
+        return self.values[self.texts.index(text)]
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,8 @@ class Interval:
     whole: bool
 
     def text(self, value: Plain) -> str:
-        """A value as it is typed."""
-        return repr(value)
+        """A value as it is typed, with no more digits than matter to a training."""
+        return repr(float(f"{value:.4g}")) if isinstance(value, float) else repr(value)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
@@ -18,10 +17,10 @@ from textloom.sweeps.composing import Composer
 from textloom.sweeps.directory import claimed_sweep, refuse_another_config, sweep_name
 from textloom.sweeps.drive import Loop, Proposals
 from textloom.sweeps.grid import Grid
-from textloom.sweeps.job import Job
 from textloom.sweeps.launchers import Launcher
 from textloom.sweeps.metrics import directions
-from textloom.sweeps.space import Point, Space, read_space, typed
+from textloom.sweeps.plan import Sweep
+from textloom.sweeps.space import Space, read_space
 from textloom.sweeps.table import Table
 from textloom.sweeps.trials import Fingerprints, Trial
 
@@ -30,35 +29,6 @@ class _Sweeping(Section):
     """The one group that says how to sweep, so that its keys are told with their names."""
 
     sweep: SweepConfig
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """What is searched, how, and where it lies."""
-
-    config: SweepConfig
-    directory: Path
-    space: Space
-    composer: Composer
-    prints: Fingerprints
-
-    def trial(self, number: int, point: Point) -> Trial:
-        """A trial as far as it has come. Raises ConfigError where it cannot be trained."""
-        config = self.composer.config(point)
-        directory = self.prints.place(self.directory, point, config)
-        trial = Trial(number, point, directory, config, self.composer.overrides(point))
-        trial.read(self.config.metric)
-        return trial
-
-    def job(self, trial: Trial) -> Job:
-        """What a launcher needs to train it."""
-        return Job(
-            directory=str(trial.directory.resolve()),
-            config=trial.config.model_dump(mode="json"),
-            overrides=trial.overrides,
-            varying=typed(trial.point),
-            timeout=self.config.trial_timeout,
-        )
 
 
 def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: list[str]) -> list[Trial]:
@@ -84,7 +54,7 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: list[str]) ->
         trials = [] if adaptive else [sweep.trial(number, point) for number, point in enumerate(points)]
         in_place = sys.stderr.isatty() and not launcher.in_sight
         table = Table(sweep.directory, config.metric, total, launcher.places, in_place, trials)
-        _run(_proposals(sweep, table), launcher, table, config)
+        _run(_proposals(sweep, table, adaptive), launcher, table, config)
     return table.trials
 
 
@@ -114,8 +84,13 @@ def _is_adaptive(config: SweepConfig, space: Space) -> bool:
     return True
 
 
-def _proposals(sweep: Sweep, table: Table) -> Proposals:
-    return Grid(table.trials, sweep.job)
+def _proposals(sweep: Sweep, table: Table, adaptive: bool) -> Proposals:
+    """A grid needs a study only where it is pruned, or where it is to be kept in a storage."""
+    if not adaptive and sweep.config.pruner is None and sweep.config.storage is None:
+        return Grid(table.trials, sweep.job)
+    from textloom.sweeps.study import StudyProposals
+
+    return StudyProposals(sweep, table, [] if adaptive else [trial.point for trial in table.trials])
 
 
 @contextmanager

@@ -76,7 +76,7 @@ class Table:
         for trial in sorted(self.trials, key=self._rank):
             figures = [f"{value:.4f}" for value in trial.values] if trial.values else ["-"] * len(self.metrics)
             name = f"{trial.name}: {trial.error}" if trial.state in ("pruned", "cut") and trial.error else trial.name
-            rows.append(["*" if trial in winners else "", *figures, trial.state, _clock(_seconds(trial)), name])
+            rows.append(["*" if trial in winners else "", *figures, trial.state, _took(trial), name])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
@@ -106,6 +106,11 @@ def _seconds(trial: Trial) -> float:
     if trial.seconds is not None:
         return trial.seconds
     return time.monotonic() - trial.started if trial.started is not None and trial.state == "running" else 0.0
+
+
+def _took(trial: Trial) -> str:
+    seconds = _seconds(trial)
+    return _clock(seconds) if seconds else "-"
 
 
 def _clock(seconds: float) -> str:

@@ -26,7 +26,8 @@ class Trial:
     number: int
     point: Point
     directory: Path
-    config: TrainConfig
+    config: TrainConfig | None
+    """None for one of an earlier call that is over."""
     overrides: list[str]
     state: State = "waiting"
     started: float | None = None
