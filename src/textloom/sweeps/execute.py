@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from textloom.composition import check
 from textloom.config import TrainConfig
@@ -27,12 +27,15 @@ GRACE = 30.0  # seconds from asking a trial to stop until it is ended from outsi
 SECONDS_FOR_AN_ORPHAN_TO_END = 60.0  # after kill -9 of a sweep its trials write a checkpoint first
 
 
-def execute(job: Job) -> None:
-    """Train a trial, or go on with it; errors are written down. Raises Interrupted where it was asked to stop."""
+def execute(job: Job, own_process: bool = False) -> None:
+    """Train a trial, or go on with it; errors are written down. Raises Interrupted where it was asked to stop.
+
+    In a process of its own it is ended when it does not heed its time limit.
+    """
     directory = Path(job.directory)
     resume = (directory / "status.json").exists()
     with claimed_run(directory, resume, wait=SECONDS_FOR_AN_ORPHAN_TO_END) as run:
-        limit = TimeLimit(job.timeout)
+        limit = TimeLimit(job.timeout, own_process)
         try:
             from textloom.training.train import train
 
@@ -62,44 +65,42 @@ def execute(job: Job) -> None:
 def execute_in_child(job: Job) -> None:
     """The same in a process of its own: all that it prints goes into the trial's log, and it ends with its parent."""
     Path(job.directory).mkdir(parents=True, exist_ok=True)
-    with _printing_into(job.log_file), _ending_with_the_parent(), _hard_limit(job.timeout):
+    with _printing_into(job.log_file), _ending_with_the_parent():
         try:
-            execute(job)
+            execute(job, own_process=True)
         except Interrupted as error:
             log.info("%s", error)
 
 
 class TimeLimit:
-    """Asks this process to stop when the time is over, as SIGTERM does: a checkpoint is written first."""
+    """Asks this process to stop when the time is over, as SIGTERM does: a checkpoint is written first.
 
-    def __init__(self, seconds: float | None):
+    ``end`` it where that is not heeded: a traceback in the log says then where it hung.
+    """
+
+    def __init__(self, seconds: float | None, end: bool):
         self.reached = False
-        self._timer = threading.Timer(seconds, self._stop) if seconds is not None else None
+        self._seconds = seconds
+        self._end = end
+        self._timer: threading.Timer | None = None
 
-    def __enter__(self) -> "TimeLimit":
-        if self._timer is not None:
+    def __enter__(self) -> Self:
+        if self._seconds is not None:
+            self._timer = threading.Timer(self._seconds, self._stop)
             self._timer.daemon = True
             self._timer.start()
+            if self._end:
+                faulthandler.dump_traceback_later(self._seconds + GRACE, exit=True, file=sys.__stderr__ or sys.stderr)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._timer is not None:
             self._timer.cancel()
+            faulthandler.cancel_dump_traceback_later()
 
     def _stop(self) -> None:
         self.reached = True
         os.kill(os.getpid(), signal.SIGTERM)
-
-
-@contextmanager
-def _hard_limit(seconds: float | None) -> Iterator[None]:
-    """Ends a process that no longer heeds signals, and says in its log where it hung."""
-    if seconds is not None:
-        faulthandler.dump_traceback_later(seconds + GRACE, exit=True, file=sys.__stderr__ or sys.stderr)
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()
 
 
 @contextmanager

@@ -124,7 +124,7 @@ def _fit(fit: _Fit, rate: float) -> tuple[pl.Trainer, TrainingModule, RunLogger]
         model,
         config.optimizer,
         config.schedule,
-        total_steps=_total_steps(config, len(data.training)),
+        total_steps=total_steps(config, len(data.training)),
         validation=prepared.splits["val"],
         meter=meter,
         rate=rate,
@@ -148,7 +148,8 @@ def _fit(fit: _Fit, rate: float) -> tuple[pl.Trainer, TrainingModule, RunLogger]
     return trainer, module, logger
 
 
-def _total_steps(config: TrainConfig, batches_per_epoch: int) -> int:
+def total_steps(config: TrainConfig, batches_per_epoch: int) -> int:
+    """Optimizer steps of a training that nothing ends early."""
     limit = config.trainer.extra.get("limit_train_batches", 1.0)
     batches_per_epoch = min(batches_per_epoch, limit if isinstance(limit, int) else int(limit * batches_per_epoch))
     steps = -(-batches_per_epoch // config.trainer.accumulate_grad_batches) * config.trainer.max_epochs

@@ -22,6 +22,7 @@ def choose_launcher(config: SweepConfig, master: DictConfig, fixed: dict[str, An
     if not target.startswith("hydra._internal."):
         name = master.hydra.runtime.choices["hydra/launcher"]
         raise ConfigError(f"hydra/launcher={name}: trials are not launched by it; set sweep.launcher=workers, or ray")
+    accelerator = str(fixed["trainer"]["accelerator"])
     if config.launcher == "serial":
         if config.parallel not in (None, 1):
             raise ConfigError(f"sweep.parallel={config.parallel}: serial runs one; set sweep.launcher=workers")
@@ -31,8 +32,8 @@ def choose_launcher(config: SweepConfig, master: DictConfig, fixed: dict[str, An
     if config.launcher == "ray":
         from textloom.sweeps.launchers.on_ray import RayLauncher
 
-        return RayLauncher(config, trials)
-    mine = shares(config, trials, str(fixed["trainer"]["accelerator"]))
+        return RayLauncher(config, trials, accelerator)
+    mine = shares(config, trials, accelerator)
     if config.launcher == "subprocess":
         from textloom.sweeps.launchers.subprocesses import SubprocessLauncher
 
