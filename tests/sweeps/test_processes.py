@@ -28,7 +28,7 @@ space:
   seed: range(1,7)
   trainer.max_epochs: 1
 when:
-  seed=2: {trainer.max_epochs: 12}      # long enough to be killed in the middle
+  seed=2: {trainer.max_epochs: 6}      # long enough to be killed in the middle
   seed=3: {trainer.max_epochs: 100000}  # longer than its time
   seed=4: {optimizer.learning_rate: 1e38}
 """
@@ -66,11 +66,11 @@ def test_of_six_one_raises_one_is_killed_one_takes_too_long_and_only_these_run_a
     (tmp_path / "mine/sweep/six.yaml").write_text(SIX)
     arguments = [
         "train", "-m", *TINY_BUT_ITS_EPOCHS, *LONG, f"hydra.searchpath=[file://{tmp_path}/mine]", "sweep=six",
-        "sweep.parallel=2", f"sweep.launcher={launcher}", "sweep.trial_timeout=8", "trainer.batch_size=8",
+        "sweep.parallel=2", f"sweep.launcher={launcher}", "sweep.trial_timeout=10", "trainer.batch_size=8",
     ]  # fmt: skip
     sweep = tmp_path / "outputs/sweeps/six"
     names = {
-        1: "seed=1", 2: "seed=2,trainer.max_epochs=12", 3: "seed=3,trainer.max_epochs=100000",
+        1: "seed=1", 2: "seed=2,trainer.max_epochs=6", 3: "seed=3,trainer.max_epochs=100000",
         4: "seed=4,optimizer.learning_rate=1e+38", 5: "seed=5", 6: "seed=6",
     }  # fmt: skip
     killed: list[int] = []
@@ -82,7 +82,7 @@ def test_of_six_one_raises_one_is_killed_one_takes_too_long_and_only_these_run_a
     assert first.status == 1, first.err
     assert "6 trials: 3 completed, 3 failed" in first.out
     assert f"failed: {names[2]}\n  killed by SIGKILL" in first.out
-    assert f"failed: {names[3]}\n  took longer than sweep.trial_timeout=8 seconds" in first.out
+    assert f"failed: {names[3]}\n  took longer than sweep.trial_timeout=10 seconds" in first.out
     assert f"failed: {names[4]}\n  DivergenceError: the training loss is" in first.out
     for name in (names[2], names[3], names[4]):
         assert f"log: outputs/sweeps/six/{name}/train.log" in first.out

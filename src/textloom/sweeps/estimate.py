@@ -90,7 +90,8 @@ class _Meter:
         marks = [time.perf_counter()]
         for batch in batches:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
-                _loss(model, batch.to(self.device)).backward()
+                loss = _loss(model, batch.to(self.device))
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()

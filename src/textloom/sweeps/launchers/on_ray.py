@@ -1,4 +1,4 @@
-"""Ray: each trial is a task with its CPUs and its share of a GPU, on any machine of a cluster that shares the folder."""
+"""Ray: each trial is a task with its CPUs and its share of a GPU, on any machine that shares the sweep's folder."""
 
 import os
 import socket
@@ -27,7 +27,7 @@ class RayLauncher:
 
     def __init__(self, config: SweepConfig, trials: int, accelerator: str):
         _connect(config.address)
-        resources = ray.cluster_resources()
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         cpus = config.cpus_per_trial or 1
         gpus = resources.get("GPU", 0.0) if accelerator in ("auto", "gpu", "cuda") else 0.0
         capacity = int(gpus * config.trials_per_gpu) if gpus else int(resources.get("CPU", 1.0) // cpus)
