@@ -26,7 +26,7 @@ def test_a_dry_run_tells_parameters_steps_and_time_and_trains_nothing(
     small = RecurrentLanguageModel(compose_train("model.units=8").model, int(results["vocabulary_size"]))
     assert rows[0][0] == f"{parameter_count(small):,}"
     assert int(rows[1][1]) == 2 * int(rows[0][1])
-    assert re.search(r"4 trials, about \d+\.\d s of training one after the other on this machine", answer.out)
+    assert re.search(r"4 trials, about 0:0\d of training one after the other on this machine", answer.out)
 
 
 def test_of_a_sampled_space_the_edges_are_checked_and_priced(command: Command) -> None:

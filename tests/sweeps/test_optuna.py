@@ -62,7 +62,7 @@ def test_pruned_trials_show_as_pruned_and_stay_so(command: Command, tmp_path: Pa
         assert len(trial.intermediate_values) == 1
 
 
-@pytest.mark.parametrize("sampler", ["random", "gp", "cmaes"])
+@pytest.mark.parametrize("sampler", ["random", pytest.param("gp", marks=pytest.mark.slow), "cmaes"])
 def test_every_sampler_searches_spaces_with_conditions(command: Command, tmp_path: Path, sampler: str) -> None:
     (tmp_path / "mine/sweep").mkdir(parents=True)
     (tmp_path / "mine/sweep/layers.yaml").write_text(
@@ -200,6 +200,7 @@ def test_the_sanity_check_is_no_validation_to_prune_by(tmp_path: Path) -> None:
     assert trainer.global_step == 1
 
 
+@pytest.mark.slow
 def test_two_ranks_prune_together(tmp_path: Path) -> None:
     """A rank that went on alone would wait for the other for ever; here both end, and each says so."""
     pruning = trial_of_a_bad_run(tmp_path)
@@ -223,3 +224,16 @@ except Pruned as error:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, timeout=120, capture_output=True)
     assert [(tmp_path / f"rank{rank}").read_text() for rank in (0, 1)] == ["val/loss 1.0000 at validation 1"] * 2
+
+
+@pytest.mark.parametrize("name", ["tutorial_char", "tutorial_patents"])
+def test_the_shipped_search_spaces_run(command: Command, tmp_path: Path, name: str) -> None:
+    rows = "".join(f'"A neural network, number {i}, learns.",2018-05-29,{i},Net\n' for i in range(30))
+    (tmp_path / "FILE.csv").write_text("patent_abstract,patent_date,patent_number,patent_title\n" + rows)
+    path = ["data.path=FILE.csv"] if name == "tutorial_patents" else []
+    shrunk = ["trainer.max_epochs=1", "samples.length=5", "sweep.n_trials=1", "trainer.extra.limit_train_batches=2"]
+    answer = command("train", "-m", f"sweep={name}", *path, *shrunk)
+    assert answer.status == 0, answer.err
+    (results,) = (tmp_path / "outputs/sweeps" / name).glob("*/results.json")
+    assert Run(results.parent).config().name.startswith(name)
+    assert Run(results.parent).config().batching.kind == ("windows" if name == "tutorial_char" else "documents")

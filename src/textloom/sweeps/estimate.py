@@ -20,6 +20,7 @@ from textloom.hardware import choose_device, choose_precision
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
 from textloom.sweeps.composing import Composer
 from textloom.sweeps.space import Point, typed
+from textloom.sweeps.table import clock
 from textloom.training.loss import softmax_cross_entropy
 from textloom.training.optimizers import build_optimizer
 from textloom.training.train import total_steps
@@ -46,7 +47,7 @@ def print_estimates(composer: Composer, points: list[Point], adaptive: bool, con
     costs = [meter.cost(composer.config(point)) for point in points]
     rows = [["parameters", "steps", "time", "trial"]]
     for point, cost in zip(points, costs, strict=True):
-        rows.append([f"{cost.parameters:,}", f"{cost.steps:,}", _clock(cost.seconds), ",".join(typed(point))])
+        rows.append([f"{cost.parameters:,}", f"{cost.steps:,}", clock(cost.seconds), ",".join(typed(point))])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         numbers = [cell.rjust(width) for cell, width in zip(row[:-1], widths, strict=False)]
@@ -56,7 +57,7 @@ def print_estimates(composer: Composer, points: list[Point], adaptive: bool, con
         print(f"\nedges of the space, which sweep.n_trials={config.n_trials} trials are chosen from; all checked")
     trials = (config.n_trials if adaptive else None) or len(points)
     print(
-        f"\n{trials} trials, about {_clock(mean * trials)} of training one after the other on this machine "
+        f"\n{trials} trials, about {clock(mean * trials)} of training one after the other on this machine "
         f"({meter.device.type}): estimated from {TIMED_STEPS} real steps of each shape, for all epochs, "
         "without validations"
     )
@@ -123,11 +124,3 @@ def _once(known: dict[str, Value], key: str, make: Callable[[], Value]) -> Value
     if key not in known:
         known[key] = make()
     return known[key]
-
-
-def _clock(seconds: float) -> str:
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"

@@ -109,15 +109,16 @@ class Space:
 
     def _nearby(self, chosen: Parameter | None, text: str) -> Point:
         """The first value of everything, but for one parameter, and for what that one depends on."""
-        point: Point = {}
+        forced: Point = {}
         if chosen is not None and chosen.condition is not None:
             key, _, values = chosen.condition.partition("=")
-            point[key] = values.split(",")[0]
+            forced[key] = values.split(",")[0]
+        point: Point = {}
         for parameter in self.parameters:
             if parameter is chosen:
                 point[parameter.key] = text
             elif parameter.exists(point, self.fixed):
-                point.setdefault(parameter.key, _ends(parameter.domain)[0])
+                point.setdefault(parameter.key, forced.get(parameter.key, _ends(parameter.domain)[0]))
         return point
 
     def _extended(self, points: list[Point], parameter: Parameter, texts: tuple[str, ...]) -> Iterator[Point]:

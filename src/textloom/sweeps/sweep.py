@@ -60,7 +60,7 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: list[str]) ->
 
 def _described(config: SweepConfig, master: DictConfig, loader: ConfigLoader, arguments: list[str]) -> Sweep:
     parsed = OverridesParser.create().parse_overrides(arguments)
-    own = [o.input_line or "" for o in parsed if not (o.key_or_group + ".").startswith(("sweep.", "hydra.", "hydra/"))]
+    own = [o.input_line or "" for o in parsed if not o.key_or_group.startswith(("sweep.", "hydra.", "hydra/"))]
     space = read_space(own, config.space, config.when, loader)
     if not space.parameters:
         raise ConfigError("-m: nothing varies; give a key several values, as model.units=64,128, or leave -m out")

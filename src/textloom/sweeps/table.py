@@ -56,7 +56,7 @@ class Table:
         counts["waiting"] = self.total - sum(counts[state] for state in ORDER if state != "waiting")
         states = ", ".join(f"{counts[state]} {state}" for state in ORDER if counts[state] > 0)
         left = self._seconds_left(counts)
-        return f"{self.total} trials: {states}" + ("" if left is None else f"; about {_clock(left)} left")
+        return f"{self.total} trials: {states}" + ("" if left is None else f"; about {clock(left)} left")
 
     def winners(self) -> list[Trial]:
         """The best so far: with several metrics, all that no other beats in each."""
@@ -110,10 +110,11 @@ def _seconds(trial: Trial) -> float:
 
 def _took(trial: Trial) -> str:
     seconds = _seconds(trial)
-    return _clock(seconds) if seconds else "-"
+    return clock(seconds) if seconds else "-"
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Minutes and seconds, and hours where there are any."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
