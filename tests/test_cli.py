@@ -147,14 +147,6 @@ def test_two_trainings_cannot_share_a_directory(command: Command, toy_run: Run) 
     assert toy_run.status()["status"] == "completed"
 
 
-def test_a_sweep_goes_on_after_a_failed_job_and_tells_it(command: Command, tmp_path: Path) -> None:
-    answer = command("train", "-m", *TINY, "model.units=4,8", "optimizer=sgd", "optimizer.learning_rate=1,1e38")
-    assert answer.status == 2
-    statuses = sorted(Run(path.parent).status()["status"] for path in tmp_path.glob("outputs/**/status.json"))
-    assert statuses == ["completed", "completed", "failed", "failed"]
-    assert answer.err.count("lower optimizer.learning_rate") >= 2
-
-
 @pytest.mark.parametrize("script", ["prepare", "train", "generate", "evaluate"])
 def test_help_needs_nothing_heavy(script: str) -> None:
     path = Path(__file__).parents[1] / "scripts" / f"{script}.py"

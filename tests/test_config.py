@@ -8,7 +8,7 @@ from conftest import compose_train
 from textloom.composition import config_directory
 from textloom.errors import ConfigError
 
-GROUPS = ("data", "tokenizer", "batching", "model", "optimizer", "schedule", "trainer", "experiment")
+GROUPS = ("data", "tokenizer", "batching", "model", "optimizer", "schedule", "trainer", "sweep", "experiment")
 
 
 def shipped() -> list[str]:

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from textloom.command_line import fail, go_on_in_the_resumed_directory, quote_text, run_command, varying
+from textloom.command_line import fail, go_on_in_the_resumed_directory, quote_text, run_command
 from textloom.composition import check
 from textloom.config import (
     CompareConfig,
@@ -132,8 +131,7 @@ def _train(config: DictConfig) -> float:
         try:
             from textloom.training.train import train
 
-            sweeps = hydra_config.mode is RunMode.MULTIRUN
-            trained = train(checked, run, overrides, varying(overrides) if sweeps else None)
+            trained = train(checked, run, overrides)
         except BaseException as error:
             interrupted = isinstance(error, Interrupted | KeyboardInterrupt | SystemExit)
             run.mark("interrupted" if interrupted else "failed", f"{type(error).__name__}: {error}")

@@ -11,13 +11,14 @@ import hydra
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from textloom.composition import config_directory, explain, known_keys, nearest
 from textloom.config import Section
-from textloom.errors import Interrupted, RunError, TextloomError
+from textloom.errors import Interrupted, RunError, TextloomError, TrialsFailed
 
+TRIALS_FAILED = 1
 USER_ERROR = 2
 INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: stopped on request, and can be gone on with
 
@@ -44,38 +45,38 @@ HYDRA_OPTIONS = frozenset(
 def run_command(name: str, task: Callable[[DictConfig], object], schema: type[Section]) -> None:
     """Compose the config and run the task; what the user can cure ends in one line and exit status 2.
 
-    In a sweep the task runs once for each job; the jobs after one that failed go on, and all failures are told.
+    A sweep that came to its end with trials that failed has exit status 1.
     """
     _refuse_unknown_options(schema)
-    OmegaConf.register_new_resolver("trial_name", _trial_name, replace=True)
     before = os.environ.get("HYDRA_FULL_ERROR")
     if before == "1":  # the user asks for stack traces
         hydra.main(config_path=str(config_directory()), config_name=name, version_base="1.3")(task)()
         return
-    failures: list[str] = []
 
     def job(config: DictConfig) -> object:
         try:
             return task(config)
-        except Interrupted as error:
-            fail(str(error), INTERRUPTED)  # ends a sweep too
-        except TextloomError as error:
-            failures.append(str(error))
-            return None
+        except TextloomError as error:  # before Hydra says in a line of its own that there was one
+            _tell(error)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     try:
         hydra.main(config_path=str(config_directory()), config_name=name, version_base="1.3")(job)()
+    except TextloomError as error:  # of a sweep
+        _tell(error)
     except (HydraException, OmegaConfBaseException) as error:
-        failures.append(explain(error, schema))
+        fail(explain(error, schema))
     except (OSError, yaml.YAMLError) as error:
-        failures.append(" ".join(str(error).split()))
+        fail(" ".join(str(error).split()))
     except KeyboardInterrupt:
         fail("stopped", 130)
     finally:
         os.environ["HYDRA_FULL_ERROR"] = before or ""
-    if failures:
-        fail("\n".join(failures))
+
+
+def _tell(error: TextloomError) -> NoReturn:
+    statuses = {Interrupted: INTERRUPTED, TrialsFailed: TRIALS_FAILED}
+    fail(str(error), statuses.get(type(error), USER_ERROR))
 
 
 def _refuse_unknown_options(schema: type[Section]) -> None:
@@ -86,16 +87,6 @@ def _refuse_unknown_options(schema: type[Section]) -> None:
             key = name[2:].replace("-", "_")
             hint = nearest(key, known_keys(schema))
             fail(f"{argument}: there is no such option; keys are written as key=value{hint}")
-
-
-def _trial_name(number: int, overrides: list[str]) -> str:
-    """A folder for each job of a sweep, named after what varies in it as far as file systems allow."""
-    return f"{number}_{','.join(varying(overrides)).replace('/', '_')[:120]}"
-
-
-def varying(overrides: list[str]) -> list[str]:
-    """Of a job's overrides those that the sweep chose; the others were typed as they are."""
-    return [override for override in overrides if override not in sys.argv]
 
 
 def go_on_in_the_resumed_directory() -> None:

@@ -53,7 +53,8 @@ def explain(error: HydraException | OmegaConfBaseException, schema: type[Section
         group, _, name = file.rpartition("/") if file.startswith("hydra/") else file.partition("/")
         options = sorted(option for option in error.options or ())
         label = f"{group}={name}" if group else f"config {name}"
-        return f"{label}: there is no such config{nearest(name, options)}; choose one of {', '.join(options)}"
+        cure = "pip install 'textloom[slurm]'" if name.startswith("submitit") else f"choose one of {', '.join(options)}"
+        return f"{label}: there is no such config{nearest(name, options)}; {cure}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: cannot be read; write it as key=value, in quotes where it holds special characters"
     if "Ambiguous value" in str(error):

@@ -38,5 +38,13 @@ class Interrupted(TextloomError):
     """The training was asked to stop, and wrote a checkpoint to go on from."""
 
 
+class Pruned(TextloomError):
+    """A trial of a sweep that was ended early, because others were better at the same validation."""
+
+
+class TrialsFailed(TextloomError):
+    """A sweep that came to its end, with trials that failed; each is named in its table."""
+
+
 class GenerationError(TextloomError):
     """A prompt or a sampling setting that no text can be generated from."""

@@ -21,8 +21,9 @@ from textloom.files import read_checked_text, read_json, write_json
 
 log = logging.getLogger(__name__)
 
-Status = Literal["running", "completed", "interrupted", "failed"]
+Status = Literal["running", "completed", "interrupted", "failed", "pruned"]
 CheckpointName = Literal["best", "last", "previous"]
+OVER: tuple[Status, ...] = ("completed", "pruned")
 EXPORT_FORMAT = "textloom export 1"
 RESUME_ORDER: tuple[CheckpointName, ...] = ("last", "previous", "best")  # newest first
 
@@ -45,7 +46,7 @@ class Run:
 
     @property
     def status_file(self) -> Path:
-        """Whether the run is running, completed, interrupted or failed."""
+        """Whether the run is running, completed, interrupted or failed, or was pruned by a sweep."""
         return self.directory / "status.json"
 
     @property
@@ -144,8 +145,10 @@ class Run:
 
 
 @contextmanager
-def claimed_run(directory: Path, resume: bool = False) -> Iterator[Run]:
+def claimed_run(directory: Path, resume: bool = False, wait: float = 0) -> Iterator[Run]:
     """A directory for a new run, or for a run to go on with; no other process can claim it meanwhile.
+
+    ``wait`` is how many seconds another process is given to end first.
 
     The claim dies with its process. Raises RunError where the directory is in use, already holds another run, or cannot
     be written.
@@ -154,7 +157,7 @@ def claimed_run(directory: Path, resume: bool = False) -> Iterator[Run]:
     lock = FileLock(directory / ".lock")
     try:
         run.checkpoints.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait)
     except Timeout as error:
         raise RunError(f"{directory}: another process is training this run; wait for it, or stop it") from error
     except OSError as error:
@@ -195,7 +198,7 @@ def latest_to_resume(outputs: Path) -> Run:
     runs = sorted(_runs_below(outputs, None), key=lambda run: str(run.status().get("started", "")))
     if not runs:
         raise RunError(f"{outputs}: there is no run here; give resume=DIR")
-    cut = [run for run in runs if run.status().get("status") != "completed" and run.checkpoint_file("last").exists()]
+    cut = [run for run in runs if run.status().get("status") not in OVER and run.checkpoint_file("last").exists()]
     return (cut or runs)[-1]
 
 

@@ -31,6 +31,7 @@ from textloom.config.model import (
 from textloom.config.ngram import NgramConfig
 from textloom.config.parts import Bounds, RowKeys, SplitKeys
 from textloom.config.section import Section
+from textloom.config.sweep import SweepConfig
 from textloom.config.tokenizer import (
     ArticleTokenizerConfig,
     ByteTokenizerConfig,
@@ -76,6 +77,7 @@ __all__ = [
     "SplitKeys",
     "StreamConfig",
     "SubwordTokenizerConfig",
+    "SweepConfig",
     "Table",
     "TextFiles",
     "TokenizerConfig",

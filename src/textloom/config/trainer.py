@@ -8,6 +8,7 @@ from textloom.config.data import BatchingConfig, DataConfig, check_protocol
 from textloom.config.model import ModelConfig, OptimizerConfig, ScheduleConfig
 from textloom.config.ngram import NgramConfig
 from textloom.config.section import Positive, Section, as_tuple
+from textloom.config.sweep import SweepConfig
 from textloom.config.tokenizer import TokenizerConfig
 
 
@@ -103,6 +104,8 @@ class TrainConfig(Section):
     schedule: ScheduleConfig
     trainer: TrainerConfig
     samples: SamplesConfig
+    sweep: Annotated[SweepConfig | None, Field(exclude=True)] = None
+    """How trials are chosen with -m; no part of a run."""
 
     @model_validator(mode="after")
     def _groups_fit(self) -> Self:

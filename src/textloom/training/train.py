@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log as natural_log
 
@@ -46,10 +47,17 @@ class Trained:
     """A text of the best checkpoint, at the first of the temperatures."""
 
 
-def train(config: TrainConfig, run: Run, overrides: list[str], compared: list[str] | None = None) -> Trained:
+def train(
+    config: TrainConfig,
+    run: Run,
+    overrides: list[str],
+    compared: list[str] | None = None,
+    callbacks: Sequence[pl.Callback] = (),
+) -> Trained:
     """Train, or go on with what the run directory holds, and write everything that it should hold.
 
     ``overrides`` are what the user typed; TensorBoard compares the run by those in ``compared`` (None: by all).
+    ``callbacks`` come after the run's own, when all that a validation gives is saved.
 
     Raises DataError where the text cannot be used, TrainingError where the loss is no longer a number, Interrupted
     where the process was asked to stop.
@@ -75,7 +83,7 @@ def train(config: TrainConfig, run: Run, overrides: list[str], compared: list[st
             tokenizer, splits = prepared.tokenizer, prepared.splits
             results, texts = count(config, config.model, run, tokenizer, splits, shown, sampler, began)
             return Trained(results, texts[config.samples.temperatures[0]])
-        fit = _Fit(config, run, prepared, sampler, request, device, precision, shown)
+        fit = _Fit(config, run, prepared, sampler, request, device, precision, shown, callbacks)
         trainer, module, logger = _fit_with_rollbacks(fit)
         return _close(run, config, trainer, module, logger, sampler, prepared, began)
 
@@ -110,6 +118,7 @@ class _Fit:
     device: torch.device
     precision: str
     compared: list[str]
+    callbacks: Sequence[pl.Callback]
 
 
 def _fit_with_rollbacks(fit: _Fit) -> tuple[pl.Trainer, TrainingModule, RunLogger]:
@@ -138,7 +147,7 @@ def _fit(fit: _Fit, rate: float) -> tuple[pl.Trainer, TrainingModule, RunLogger]
         model,
         config.optimizer,
         config.schedule,
-        total_steps=_total_steps(config, len(data.training)),
+        total_steps=total_steps(config, len(data.training)),
         validation=prepared.splits["val"],
         meter=meter,
         rate=rate,
@@ -153,6 +162,7 @@ def _fit(fit: _Fit, rate: float) -> tuple[pl.Trainer, TrainingModule, RunLogger]
     if checkpoint is None:
         announce(logger, config, fit.compared)
     trainer = build_trainer(config.trainer, fit.run, fit.device, fit.precision, meter, fit.sampler, logger, fit.request)
+    trainer.callbacks += fit.callbacks  # type: ignore[attr-defined]  # Lightning has it, and does not declare it
     try:
         trainer.fit(module, data, ckpt_path=checkpoint)
     except BaseException:
@@ -161,7 +171,8 @@ def _fit(fit: _Fit, rate: float) -> tuple[pl.Trainer, TrainingModule, RunLogger]
     return trainer, module, logger
 
 
-def _total_steps(config: TrainConfig, batches_per_epoch: int) -> int:
+def total_steps(config: TrainConfig, batches_per_epoch: int) -> int:
+    """Optimizer steps of a training that nothing ends early."""
     limit = config.trainer.extra.get("limit_train_batches", 1.0)
     batches_per_epoch = min(batches_per_epoch, limit if isinstance(limit, int) else int(limit * batches_per_epoch))
     steps = -(-batches_per_epoch // config.trainer.accumulate_grad_batches) * config.trainer.max_epochs

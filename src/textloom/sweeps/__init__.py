@@ -1,0 +1,1 @@
+"""Sweeps: which trials to run, where they run, and what became of each."""

@@ -1,0 +1,71 @@
+"""From the choices of a trial to its checked config, as if it had been typed alone."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from textloom.composition import check, explain
+from textloom.config import TrainConfig
+from textloom.errors import ConfigError
+from textloom.sweeps.space import Point, Space, typed
+
+
+@dataclass(frozen=True)
+class Composer:
+    """Hydra's composition, for one sweep."""
+
+    master: DictConfig
+    """The config of the whole sweep, with Hydra's node."""
+    loader: ConfigLoader
+    space: Space
+
+    def overrides(self, point: Point) -> list[str]:
+        """What would have to be typed to train this trial alone."""
+        return typed({**self.space.fixed, **point})
+
+    def config(self, point: Point) -> TrainConfig:
+        """The trial's config. Raises ConfigError where it cannot be trained."""
+        try:
+            return check(self._composed(self.overrides(point)), TrainConfig)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(explain(error, TrainConfig)) from error
+
+    def fixed_values(self) -> dict[str, Any]:
+        """The resolved config without what varies; not checked, as keys may be missing that only trials set."""
+        composed = self._composed(typed(self.space.fixed))
+        values: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore[assignment]
+        return values
+
+    def refuse_mistakes(self, points: Iterable[Point]) -> None:
+        """Check every trial before the first one starts. Raises ConfigError with one line for each mistake."""
+        mistakes: dict[str, list[str]] = {}
+        count = 0
+        for number, point in enumerate(points, start=1):
+            count = number
+            try:
+                self.config(point)
+            except ConfigError as error:
+                for line in str(error).splitlines():
+                    mistakes.setdefault(line, []).append(f"trial {number} ({', '.join(typed(point))})")
+        if mistakes:
+            lines = [line if len(where) == count else f"{where[0]}: {line}" for line, where in mistakes.items()]
+            raise ConfigError("\n".join(lines))
+
+    def _composed(self, overrides: list[str]) -> DictConfig:
+        composed = self.loader.load_sweep_config(self.master, overrides)
+        before = HydraConfig.instance().cfg
+        HydraConfig.instance().set_config(composed)  # ${hydra:...} in our configs reads from there
+        try:
+            with open_dict(composed):
+                del composed["hydra"]
+            resolved = OmegaConf.create(OmegaConf.to_container(composed, resolve=True))
+        finally:
+            HydraConfig.instance().cfg = before
+        assert isinstance(resolved, DictConfig)
+        return resolved

@@ -1,0 +1,69 @@
+"""The folder of a sweep: who works in it, and whether what was trained there belongs to what is asked for now."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig, OmegaConf
+
+from textloom.composition import flatten
+from textloom.errors import RunError
+from textloom.files import read_json, write_json
+from textloom.sweeps.space import Space
+from textloom.sweeps.trials import compared, differing
+
+NAME_FROM = ("experiment", "data")  # the first of these groups that was chosen says what a sweep is about
+
+
+def sweep_name(master: DictConfig, space: Space) -> str:
+    """After the experiment or data, and what varies: the same for the same command, also with more values."""
+    choices = OmegaConf.to_container(master.hydra.runtime.choices)
+    assert isinstance(choices, dict)
+    about = [space.fixed.get(group) or choices.get(group) for group in NAME_FROM if group not in space.keys]
+    about = [name for name in about if name not in (None, "null")]
+    varying = ",".join(key.rpartition(".")[2] for key in space.keys)
+    return f"{about[0]}_{varying}" if about else varying
+
+
+@contextmanager
+def claimed_sweep(directory: Path) -> Iterator[None]:
+    """No other process runs this sweep meanwhile. Raises RunError where one does, or where nothing can be written."""
+    lock = FileLock(directory / ".lock")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise RunError(f"{directory}: another process runs this sweep; wait for it, or set sweep.name=NAME") from error
+    except OSError as error:
+        raise RunError(f"{directory}: cannot be written ({error.strerror}); set hydra.sweep.dir=DIR") from error
+    with lock:
+        yield
+
+
+def refuse_another_config(directory: Path, fixed: dict[str, Any], space: Space) -> None:
+    """Write down what is the same in all trials; raises RunError where it was another when the sweep began."""
+    path = directory / "sweep.json"
+    now = _without_what_varies(flatten(compared(fixed)), space.keys)
+    if path.exists():
+        content = read_json(path)
+        before = _without_what_varies(content["fixed"], space.keys)
+        now_too = _without_what_varies(now, content["varying"])
+        difference = differing(before, now_too)
+        if difference is not None:
+            raise RunError(
+                f"{directory}: the sweep was begun with another config ({difference}), and does not mix them; "
+                "type the former value, or sweep.name=NAME for another sweep"
+            )
+        if now == content["fixed"] and space.keys == content["varying"]:
+            return
+    write_json(path, {"fixed": now, "varying": space.keys})
+
+
+def _without_what_varies(flat: dict[str, Any], varying: list[str]) -> dict[str, Any]:
+    """Of a group that varies all keys; of a whole experiment, which may set any key, nothing is left to compare."""
+    if "experiment" in varying:
+        return {}
+    groups = tuple(f"{key.replace('/', '.')}." for key in varying)
+    return {key: value for key, value in flat.items() if key not in varying and not key.startswith(groups)}

@@ -1,0 +1,113 @@
+"""The loop of a sweep: ask what to try, have it trained, tell what came of it. No trial waits for another."""
+
+import time
+from typing import Protocol
+
+from textloom.errors import Interrupted, RunError
+from textloom.runs import Run
+from textloom.sweeps.job import Job
+from textloom.sweeps.launchers import Ending, Launcher
+from textloom.sweeps.table import Table
+from textloom.sweeps.trials import Trial
+from textloom.training.signals import StopRequest
+
+SECONDS_BETWEEN_LOOKS = 1.0
+TAIL = 4000  # bytes at the end of a log in which its last lines are looked for
+LAST_LINES = 3
+LONGEST_ERROR = 300
+
+
+class Proposals(Protocol):
+    """Where trials come from."""
+
+    def ask(self) -> Trial | None:
+        """The next trial to train; None when there are no more."""
+
+    def tell(self, trial: Trial) -> None:
+        """What became of a trial that was asked for."""
+
+    def job(self, trial: Trial) -> Job:
+        """The trial as a launcher takes it."""
+
+
+class Loop:
+    """Keeps every place of a launcher busy until there is nothing more to try."""
+
+    def __init__(self, proposals: Proposals, launcher: Launcher, table: Table, retries: int):
+        self.proposals = proposals
+        self.launcher = launcher
+        self.table = table
+        self.retries = retries
+        self.running: dict[str, Trial] = {}
+
+    def run(self) -> None:
+        """Raises Interrupted where this process was asked to stop; all trials are stopped too then."""
+        with StopRequest() as request:
+            request.training = True  # only remember the signal: the loop looks for it
+            try:
+                while request.received is None:
+                    self._fill(request)
+                    if not self.running:
+                        return
+                    for ending in self.launcher.wait(SECONDS_BETWEEN_LOOKS):
+                        self._settle(ending)
+                    self.table.tick()
+            finally:
+                self.launcher.close()
+                for trial in self.running.values():
+                    trial.read(self.table.metrics)
+                self.table.changed()
+            raise Interrupted(f"stopped by {request.received.name}")
+
+    def _fill(self, request: StopRequest) -> None:
+        while len(self.running) < self.launcher.places and request.received is None:
+            trial = self.proposals.ask()
+            if trial is None:
+                return
+            trial.state, trial.started, trial.seconds, trial.error = "running", time.monotonic(), None, None
+            self._submit(trial)
+            request.listen()  # training in this process takes the signals for itself
+
+    def _submit(self, trial: Trial) -> None:
+        job = self.proposals.job(trial)
+        trial.directory.mkdir(parents=True, exist_ok=True)
+        self.running[job.directory] = trial
+        self.table.changed(trial)
+        self.launcher.submit(job)
+
+    def _settle(self, ending: Ending) -> None:
+        trial = self.running.pop(ending.job.directory)
+        if ending.lost and trial.restarts < self.retries:
+            trial.restarts += 1
+            self._submit(trial)
+            return
+        trial.seconds = time.monotonic() - (trial.started or time.monotonic())
+        _write_down_a_death(trial, ending)
+        trial.read(self.table.metrics)
+        self.proposals.tell(trial)
+        self.table.changed(trial)
+
+
+def _write_down_a_death(trial: Trial, ending: Ending) -> None:
+    """A process that is gone without a word: its trial failed, with the last that its log says."""
+    run = Run(trial.directory)
+    try:
+        status = run.status().get("status")
+    except RunError:
+        return  # a damaged file, which says so when it is read
+    if status in (None, "running"):
+        said = last_lines(trial)
+        how = ending.died or "ended without a result"
+        run.mark("failed", f"{how}; {said}" if said else how)
+
+
+def last_lines(trial: Trial) -> str:
+    """The end of a trial's log, in one line."""
+    try:
+        with trial.log_file.open("rb") as file:
+            file.seek(max(0, trial.log_file.stat().st_size - TAIL))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    return " | ".join(lines[-LAST_LINES:])[-LONGEST_ERROR:]

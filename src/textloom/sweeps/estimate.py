@@ -1,0 +1,125 @@
+"""What each trial would cost, before any is trained: parameters, steps, and seconds from a few real steps."""
+
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+
+from textloom.config import ModelConfig, NgramConfig, SweepConfig, TrainConfig
+from textloom.data.batches import Batch
+from textloom.data.batching import training_batches
+from textloom.data.cache import load_corpus, prepared
+from textloom.data.encoding import TokenSplit
+from textloom.evaluation.scoring import scored_states
+from textloom.hardware import choose_device, choose_precision
+from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
+from textloom.models.size import sized
+from textloom.sweeps.composing import Composer
+from textloom.sweeps.space import Point, typed
+from textloom.sweeps.table import clock
+from textloom.training.loss import softmax_cross_entropy
+from textloom.training.optimizers import build_optimizer
+from textloom.training.train import total_steps
+
+Value = TypeVar("Value")
+
+WARM_UP_STEPS = 2
+TIMED_STEPS = 5
+LONGEST_TIMING = 5.0  # seconds; a step that takes longer is timed once
+SHAPES = ("data", "tokenizer", "batching", "model", "optimizer")  # with the batch size all that a step's time hangs on
+
+
+class Cost(NamedTuple):
+    """What one trial takes at most: early stopping and pruning make it less, validations and samples more."""
+
+    parameters: int
+    steps: int
+    seconds: float
+
+
+def print_estimates(composer: Composer, points: list[Point], adaptive: bool, config: SweepConfig) -> None:
+    """A table of trials; where a sampler will choose them, of the points at the edges of what it may choose."""
+    meter = _Meter()
+    costs = [meter.cost(composer.config(point)) for point in points]
+    rows = [["parameters", "steps", "time", "trial"]]
+    for point, cost in zip(points, costs, strict=True):
+        rows.append([f"{cost.parameters:,}", f"{cost.steps:,}", clock(cost.seconds), ",".join(typed(point))])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        numbers = [cell.rjust(width) for cell, width in zip(row[:-1], widths, strict=False)]
+        print("  ".join([*numbers, row[-1]]))
+    mean = sum(cost.seconds for cost in costs) / len(costs)
+    if adaptive:
+        print(f"\nedges of the space, which sweep.n_trials={config.n_trials} trials are chosen from; all checked")
+    trials = (config.n_trials if adaptive else None) or len(points)
+    print(
+        f"\n{trials} trials, about {clock(mean * trials)} of training one after the other on this machine "
+        f"({meter.device.type}): estimated from {TIMED_STEPS} real steps of each shape, for all epochs, "
+        "without validations"
+    )
+
+
+class _Meter:
+    """Reads each text and times each shape once."""
+
+    def __init__(self) -> None:
+        self.device = torch.device("cpu")
+        self._texts: dict[str, tuple[int, TokenSplit]] = {}
+        self._seconds: dict[str, float] = {}
+
+    def cost(self, config: TrainConfig) -> Cost:
+        """Raises DataError where the text cannot be used, as training would."""
+        self.device = choose_device(config.trainer.accelerator)
+        vocabulary_size, text = _once(self._texts, repr((config.data, config.tokenizer)), lambda: _read(config))
+        if isinstance(config.model, NgramConfig):  # counted in seconds; how many, nobody knows before
+            return Cost(0, 1, 0.0)
+        model = sized(config.model, vocabulary_size)
+        batching = training_batches(config.batching, text, config.trainer.batch_size, config.seed)
+        with torch.device("meta"):
+            parameters = parameter_count(RecurrentLanguageModel(model, vocabulary_size))
+        shape = repr(([getattr(config, name) for name in SHAPES], config.trainer.batch_size, config.trainer.precision))
+        seconds = _once(
+            self._seconds, shape, lambda: self._time(config, model, vocabulary_size, batching.batches(0, 0))
+        )
+        steps = total_steps(config, len(batching))
+        return Cost(parameters, steps, seconds * steps * config.trainer.accumulate_grad_batches)
+
+    def _time(self, config: TrainConfig, sizes: ModelConfig, vocabulary_size: int, batches: Any) -> float:
+        """Seconds for a forward pass, a backward pass and an optimizer's step."""
+        model = RecurrentLanguageModel(sizes, vocabulary_size).to(self.device)
+        optimizer = build_optimizer(config.optimizer, model.parameters(), True)
+        mixed = choose_precision(config.trainer.precision, self.device)[0] != "32-true"
+        marks = [time.perf_counter()]
+        for batch in batches:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
+                loss = _loss(model, batch.to(self.device))
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            if self.device.type == "cuda":
+                torch.cuda.synchronize()
+            marks.append(time.perf_counter())
+            if len(marks) > WARM_UP_STEPS + TIMED_STEPS or marks[-1] - marks[0] > LONGEST_TIMING:
+                break
+        took = sorted(after - before for before, after in pairwise(marks))
+        return took[len(took) // 2]  # the median: the first steps are slower
+
+
+def _loss(model: RecurrentLanguageModel, batch: Batch) -> torch.Tensor:
+    hidden, _ = model(batch.inputs)
+    softmax = model.softmax
+    return softmax_cross_entropy(scored_states(hidden, batch), softmax.weight, softmax.bias, batch.targets)
+
+
+def _read(config: TrainConfig) -> tuple[int, TokenSplit]:
+    tokenizer, splits = prepared(load_corpus(config.data), config.tokenizer)
+    return tokenizer.vocabulary_size, splits["train"]
+
+
+def _once(known: dict[str, Value], key: str, make: Callable[[], Value]) -> Value:
+    if key not in known:
+        known[key] = make()
+    return known[key]

@@ -1,0 +1,167 @@
+"""Where a trial is trained: whatever becomes of it is written into its directory, and read there by the sweep."""
+
+import faulthandler
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from textloom.composition import check
+from textloom.config import TrainConfig
+from textloom.errors import Interrupted, Pruned, TextloomError
+from textloom.runs import claimed_run
+from textloom.sweeps.job import Job
+
+if TYPE_CHECKING:
+    from pytorch_lightning import Callback
+
+log = logging.getLogger(__name__)
+
+GRACE = 30.0  # seconds from asking a trial to stop until it is ended from outside
+SECONDS_FOR_AN_ORPHAN_TO_END = 60.0  # after kill -9 of a sweep its trials write a checkpoint first
+
+
+def execute(job: Job, own_process: bool = False) -> None:
+    """Train a trial, or go on with it; errors are written down. Raises Interrupted where it was asked to stop.
+
+    In a process of its own it is ended when it does not heed its time limit.
+    """
+    directory = Path(job.directory)
+    resume = (directory / "status.json").exists()
+    with claimed_run(directory, resume, wait=SECONDS_FOR_AN_ORPHAN_TO_END) as run:
+        limit = TimeLimit(job.timeout, own_process)
+        try:
+            from textloom.training.train import train
+
+            config, callbacks = check(job.config, TrainConfig), _callbacks(job)
+            with limit:
+                train(config, run, job.overrides, job.varying, callbacks)
+        except Pruned as error:
+            run.mark("pruned", str(error))
+        except (Interrupted, KeyboardInterrupt, SystemExit) as error:
+            if limit.reached:
+                run.mark("failed", f"took longer than sweep.trial_timeout={job.timeout:g} seconds")
+            else:
+                run.mark("interrupted", f"{type(error).__name__}: {error}")
+                raise
+        except TextloomError as error:
+            log.error("%s", error)
+            run.mark("failed", f"{type(error).__name__}: {error}")
+        except Exception as error:  # the others go on
+            log.exception("the trial failed")
+            run.mark("failed", f"{type(error).__name__}: {error}")
+        else:
+            run.mark("completed")
+        finally:
+            _free_memory()
+
+
+def execute_in_child(job: Job) -> None:
+    """The same in a process of its own: all that it prints goes into the trial's log, and it ends with its parent."""
+    Path(job.directory).mkdir(parents=True, exist_ok=True)
+    with _printing_into(job.log_file), _ending_with_the_parent():
+        try:
+            execute(job, own_process=True)
+        except Interrupted as error:
+            log.info("%s", error)
+
+
+class TimeLimit:
+    """Asks this process to stop when the time is over, as SIGTERM does: a checkpoint is written first.
+
+    ``end`` it where that is not heeded: a traceback in the log says then where it hung.
+    """
+
+    def __init__(self, seconds: float | None, end: bool):
+        self.reached = False
+        self._seconds = seconds
+        self._end = end
+        self._timer: threading.Timer | None = None
+
+    def __enter__(self) -> Self:
+        if self._seconds is not None:
+            self._timer = threading.Timer(self._seconds, self._stop)
+            self._timer.daemon = True
+            self._timer.start()
+            if self._end:
+                faulthandler.dump_traceback_later(self._seconds + GRACE, exit=True, file=sys.__stderr__ or sys.stderr)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            faulthandler.cancel_dump_traceback_later()
+
+    def _stop(self) -> None:
+        self.reached = True
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextmanager
+def _printing_into(path: Path) -> Iterator[None]:
+    """Standard output and error of this process, those of libraries and of crashes too."""
+    sys.stdout.flush(), sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
+    handler = logging.StreamHandler(open(2, "w", closefd=False, buffering=1))  # noqa: SIM115  # of the descriptor
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    before, root.handlers = root.handlers, [handler]
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        sys.stdout.flush(), sys.stderr.flush()
+        root.handlers = before
+        os.dup2(saved[0], 1), os.dup2(saved[1], 2)
+        os.close(saved[0])
+        os.close(saved[1])
+
+
+@contextmanager
+def _ending_with_the_parent() -> Iterator[None]:
+    """Stop when the sweep is gone, however it ended: nobody would wait for this trial."""
+    parent, over = os.getppid(), threading.Event()
+
+    def watch() -> None:
+        while not over.wait(1):
+            if os.getppid() != parent:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _callbacks(job: Job) -> list["Callback"]:
+    if job.pruning is None:
+        return []
+    from textloom.sweeps.pruning import PruningCallback
+
+    return [PruningCallback(job.pruning)]
+
+
+def _free_memory() -> None:
+    """A process that is used again starts the next trial without this one's tensors."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+if __name__ == "__main__":
+    from textloom.sweeps.execute import execute_in_child as run_in_child  # not the twin that is called __main__
+
+    run_in_child(Job.read(Path(sys.argv[1])))

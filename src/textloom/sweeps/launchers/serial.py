@@ -1,0 +1,41 @@
+"""One trial after the other in this process: nothing to start, everything in sight."""
+
+import logging
+
+from textloom.sweeps.execute import execute
+from textloom.sweeps.job import Job
+from textloom.sweeps.launchers import Ending
+
+
+class SerialLauncher:
+    """A job is over when ``submit`` returns. A signal stops the trial, and with it the sweep."""
+
+    places = 1
+    in_sight = True
+
+    def __init__(self) -> None:
+        self._ended: list[Ending] = []
+
+    def submit(self, job: Job) -> None:
+        """Train here and now."""
+        handler = logging.FileHandler(job.log_file, encoding="utf-8", delay=True)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        console = logging.StreamHandler()
+        console.setFormatter(logging.Formatter("%(message)s"))
+        root = logging.getLogger()
+        before, root.handlers = root.handlers, [handler, console]
+        root.setLevel(logging.INFO)
+        try:
+            execute(job)
+        finally:
+            root.handlers = before
+            handler.close()
+        self._ended.append(Ending(job))
+
+    def wait(self, seconds: float) -> list[Ending]:
+        """All that were submitted."""
+        ended, self._ended = self._ended, []
+        return ended
+
+    def close(self) -> None:
+        """Nothing runs."""

@@ -1,0 +1,75 @@
+"""A process for each trial: a crash ends nothing else, and every trial has its own GPU memory and ranks."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from textloom.sweeps.execute import GRACE
+from textloom.sweeps.job import Job
+from textloom.sweeps.launchers import Ending, said_by
+from textloom.sweeps.resources import Share
+
+POLL = 0.1  # seconds
+
+
+class SubprocessLauncher:
+    """``python -m textloom.sweeps.execute JOB`` in a process group of its own, with its share of cores and GPUs."""
+
+    in_sight = False
+
+    def __init__(self, shares: list[Share]):
+        self.places = len(shares)
+        self._free = list(reversed(shares))
+        self._running: dict[subprocess.Popen[bytes], tuple[Job, Share]] = {}
+
+    def submit(self, job: Job) -> None:
+        """Start a process."""
+        share = self._free.pop()
+        command = [sys.executable, "-m", "textloom.sweeps.execute", str(job.write())]
+        with job.log_file.open("ab") as output:
+            process = subprocess.Popen(
+                command,
+                env={**os.environ, **share.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # its children end with it, and Ctrl-C reaches it through close() alone
+            )
+        self._running[process] = (job, share)
+
+    def wait(self, seconds: float) -> list[Ending]:
+        """Jobs whose process is gone."""
+        until = time.monotonic() + seconds
+        while True:
+            gone = [process for process in self._running if process.poll() is not None]
+            if gone or time.monotonic() >= until:
+                return [self._ending(process) for process in gone]
+            time.sleep(POLL)
+
+    def close(self) -> None:
+        """Ask every group to stop, then end it."""
+        for process in self._running:
+            _signal_group(process, signal.SIGTERM)
+        until = time.monotonic() + GRACE
+        try:
+            while any(process.poll() is None for process in self._running) and time.monotonic() < until:
+                time.sleep(POLL)
+        finally:  # a second Ctrl-C comes here at once
+            for process in self._running:
+                _signal_group(process, signal.SIGKILL)
+                process.wait()
+            self._running.clear()
+
+    def _ending(self, process: subprocess.Popen[bytes]) -> Ending:
+        job, share = self._running.pop(process)
+        _signal_group(process, signal.SIGKILL)  # what it may have started itself
+        self._free.append(share)
+        return Ending(job, said_by(process.returncode))
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)

@@ -1,0 +1,210 @@
+"""What varies in a sweep: keys typed as ``key=a,b`` or written in a config, as points of a grid or as bounds."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString, Transformer
+from hydra.errors import HydraException
+
+from textloom.errors import ConfigError
+
+Plain = str | int | float | bool | None
+Point = dict[str, str]
+"""The choices of one trial: what stands left and right of the equals sign on the command line."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """A finite set of values, in their order."""
+
+    values: tuple[Plain, ...]
+    texts: tuple[str, ...]
+    """The same as they are typed."""
+    ordered: bool = False
+    """Whether they are steps of equal size, so that what lies between two is between them in effect."""
+
+    def text(self, value: Plain) -> str:
+        """A value as it is typed."""
+        return self.texts[self.values.index(value)]
+
+    def value(self, text: str) -> Plain:
+        """What was typed, as a value."""
+        return self.values[self.texts.index(text)]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """All numbers from ``low`` to ``high``, both included."""
+
+    low: float
+    high: float
+    log: bool
+    whole: bool
+
+    def text(self, value: Plain) -> str:
+        """A value as it is typed, with no more digits than matter to a training."""
+        return repr(float(f"{value:.4g}")) if isinstance(value, float) else repr(value)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A key that varies, everywhere or only where another has certain values."""
+
+    key: str
+    domain: Choices | Interval
+    condition: str | None = None
+    """'key=value' or 'key=value,value': where the parameter exists; None for everywhere."""
+
+    @property
+    def label(self) -> str:
+        """The name in a study: one key may vary in several ways, each where another choice was made."""
+        return self.key if self.condition is None else f"{self.key} where {self.condition}"
+
+    def exists(self, point: Mapping[str, str], fixed: Mapping[str, str]) -> bool:
+        """Whether a trial with these choices has this parameter."""
+        if self.condition is None:
+            return True
+        key, _, values = self.condition.partition("=")
+        return point.get(key, fixed.get(key)) in values.split(",")
+
+
+@dataclass(frozen=True)
+class Space:
+    """Everything that a sweep varies, and what is the same in all its trials."""
+
+    fixed: dict[str, str]
+    parameters: tuple[Parameter, ...]
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys that vary, without Hydra's plus signs."""
+        return list(dict.fromkeys(parameter.key.lstrip("+") for parameter in self.parameters))
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all points can be listed."""
+        return all(isinstance(parameter.domain, Choices) for parameter in self.parameters)
+
+    def grid(self) -> list[Point]:
+        """All combinations. Raises ConfigError where an interval has no end of them."""
+        points: list[Point] = [{}]
+        for parameter in self.parameters:
+            if isinstance(parameter.domain, Interval):
+                raise ConfigError(
+                    f"{parameter.key}: an interval has no grid; give values or a range, or set sweep.n_trials=NUMBER"
+                )
+            points = list(self._extended(points, parameter, parameter.domain.texts))
+        return list({tuple(point.items()): point for point in points}.values())
+
+    def edges(self) -> list[Point]:
+        """For each choice and each end of an interval a point that has it: what can be wrong shows in one of them."""
+        edges = [self._nearby(None, "")]
+        for parameter in self.parameters:
+            edges += [self._nearby(parameter, text) for text in _ends(parameter.domain)]
+        return list({tuple(point.items()): point for point in edges}.values())
+
+    def _nearby(self, chosen: Parameter | None, text: str) -> Point:
+        """The first value of everything, but for one parameter, and for what that one depends on."""
+        forced: Point = {}
+        if chosen is not None and chosen.condition is not None:
+            key, _, values = chosen.condition.partition("=")
+            forced[key] = values.split(",")[0]
+        point: Point = {}
+        for parameter in self.parameters:
+            if parameter is chosen:
+                point[parameter.key] = text
+            elif parameter.exists(point, self.fixed):
+                point.setdefault(parameter.key, forced.get(parameter.key, _ends(parameter.domain)[0]))
+        return point
+
+    def _extended(self, points: list[Point], parameter: Parameter, texts: tuple[str, ...]) -> Iterator[Point]:
+        for point in points:
+            if parameter.exists(point, self.fixed):
+                yield from ({**point, parameter.key: text} for text in texts)
+            else:
+                yield point
+
+
+def read_space(
+    typed: list[str], space: Mapping[str, Any], when: Mapping[str, Mapping[str, Any]], loader: ConfigLoader
+) -> Space:
+    """What a config file says of a space, and what was typed over it. Raises ConfigError for what cannot vary so."""
+    parser = OverridesParser.create(config_loader=loader)
+    given = {override.key_or_group: override for override in parser.parse_overrides(typed)}
+    fixed: dict[str, str] = {}
+    parameters: list[Parameter] = []
+    written = [(None, space), *when.items()]
+    for condition, keys in written:
+        for key, value in keys.items():
+            override = _parse(parser, str(key), value)
+            if override.key_or_group not in given:
+                _sort_in(override, condition, fixed, parameters)
+    for override in given.values():
+        _sort_in(override, None, fixed, parameters)
+    known = set(fixed) | {parameter.key for parameter in parameters}
+    for condition in when:
+        if condition.partition("=")[0] not in known:
+            raise ConfigError(f"sweep.when: {condition}: the sweep does not set this key; add it to sweep.space")
+    return Space(fixed, tuple(sorted(parameters, key=lambda parameter: parameter.condition is not None)))
+
+
+def _parse(parser: OverridesParser, key: str, value: Any) -> Override:
+    text = "null" if value is None else str(value)
+    try:
+        return parser.parse_overrides([f"{key}={text}"])[0]
+    except HydraException as error:
+        cure = "write a,b or range(1,5) or interval(0.1,1) or tag(log,interval(1e-4,1e-1))"
+        raise ConfigError(f"sweep.space: {key}: {text} cannot be read; {cure}") from error
+
+
+def _sort_in(override: Override, condition: str | None, fixed: dict[str, str], parameters: list[Parameter]) -> None:
+    """Into what is fixed, or into what varies."""
+    key = override.get_key_element()
+    if not override.is_sweep_override():
+        if condition is not None:
+            text = override.get_value_element_as_str()
+            parameters.append(Parameter(key, Choices((text,), (text,)), condition))
+        else:
+            fixed[key] = "" if override.is_delete() else override.get_value_element_as_str()
+        return
+    domain = _domain(override)
+    if isinstance(domain, Choices) and len(domain.texts) == 1 and condition is None:
+        fixed[key] = domain.texts[0]
+    else:
+        parameters.append(Parameter(key, domain, condition))
+
+
+def _domain(override: Override) -> Choices | Interval:
+    value = override.value()
+    if isinstance(value, IntervalSweep):
+        low, high = value.start, value.end
+        log = "log" in value.tags
+        if low is None or high is None or not -math.inf < low < high < math.inf or (log and low <= 0):
+            raise ConfigError(f"{override.input_line}: give two numbers, the lower one first, above 0 where tagged log")
+        whole = isinstance(low, int) and isinstance(high, int)
+        return Interval(low, high, log, whole)
+    pairs = {Transformer.str(element): _plain(element) for element in override.sweep_iterator()}
+    if not pairs:
+        raise ConfigError(f"{override.input_line}: names nothing, so the sweep would be empty; give values")
+    texts, values = tuple(pairs), tuple(pairs.values())
+    distinct = len(set(values)) == len(values)  # 1 and 1.0 and true are one in a set
+    return Choices(values if distinct else texts, texts, ordered=override.is_range_sweep())
+
+
+def _plain(value: Any) -> Plain:
+    if isinstance(value, QuotedString):
+        return value.text
+    return value if value is None or isinstance(value, str | int | float | bool) else Transformer.str(value)
+
+
+def _ends(domain: Choices | Interval) -> tuple[str, ...]:
+    return domain.texts if isinstance(domain, Choices) else (domain.text(domain.low), domain.text(domain.high))
+
+
+def typed(point: Mapping[str, str]) -> list[str]:
+    """A point as it would be typed."""
+    return [f"{key}={text}" if not key.startswith("~") else key for key, text in point.items()]

@@ -1,0 +1,124 @@
+"""The composition root of a sweep: from what was typed to a table of trials."""
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from textloom.composition import check
+from textloom.config import Section, SweepConfig
+from textloom.errors import ConfigError, Interrupted, TrialsFailed
+from textloom.sweeps.composing import Composer
+from textloom.sweeps.directory import claimed_sweep, refuse_another_config, sweep_name
+from textloom.sweeps.drive import Loop, Proposals
+from textloom.sweeps.grid import Grid
+from textloom.sweeps.launchers import Launcher
+from textloom.sweeps.metrics import directions
+from textloom.sweeps.plan import Sweep
+from textloom.sweeps.space import Space, read_space
+from textloom.sweeps.table import Table
+from textloom.sweeps.trials import Fingerprints, Trial
+
+
+class _Sweeping(Section):
+    """The one group that says how to sweep, so that its keys are told with their names."""
+
+    sweep: SweepConfig
+
+
+def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: list[str]) -> list[Trial]:
+    """Run the sweep that the arguments and the group ``sweep`` describe, or what is left of it.
+
+    Raises ConfigError and RunError for what cannot be run, Interrupted when asked to stop, and TrialsFailed at the end
+    where trials failed.
+    """
+    config = check({"sweep": OmegaConf.to_container(master.sweep, resolve=True)}, _Sweeping).sweep
+    directions(config.metric)
+    sweep = _described(config, master, loader, arguments)
+    adaptive = _is_adaptive(config, sweep.space)
+    points = sweep.space.edges() if adaptive else sweep.space.grid()
+    sweep.composer.refuse_mistakes(points)
+    if config.dry_run:
+        from textloom.sweeps.estimate import print_estimates
+
+        print_estimates(sweep.composer, points, adaptive, config)
+        return []
+    total = (config.n_trials if adaptive else None) or len(points)
+    with _launcher(sweep, master, total) as launcher, claimed_sweep(sweep.directory):
+        refuse_another_config(sweep.directory, sweep.composer.fixed_values(), sweep.space)
+        trials = [] if adaptive else [sweep.trial(number, point) for number, point in enumerate(points)]
+        in_place = sys.stderr.isatty() and not launcher.in_sight
+        table = Table(sweep.directory, config.metric, total, launcher.places, in_place, trials)
+        _run(_proposals(sweep, table, adaptive), launcher, table, config)
+    return table.trials
+
+
+def _described(config: SweepConfig, master: DictConfig, loader: ConfigLoader, arguments: list[str]) -> Sweep:
+    parsed = OverridesParser.create().parse_overrides(arguments)
+    own = [o.input_line or "" for o in parsed if not o.key_or_group.startswith(("sweep.", "hydra.", "hydra/"))]
+    space = read_space(own, config.space, config.when, loader)
+    if not space.parameters:
+        raise ConfigError("-m: nothing varies; give a key several values, as model.units=64,128, or leave -m out")
+    with open_dict(master):
+        master.sweep.name = config.name or sweep_name(master, space)
+    directory = Path(str(master.hydra.sweep.dir))
+    return Sweep(config, directory, space, Composer(master, loader, space), Fingerprints.below(directory))
+
+
+def _is_adaptive(config: SweepConfig, space: Space) -> bool:
+    """Whether a sampler chooses the trials. Raises ConfigError where it is not said how many."""
+    if config.sampler in (None, "grid") and config.n_trials is None:
+        return False  # an interval is told when the grid is made
+    if config.sampler == "grid":
+        raise ConfigError(
+            f"sweep.n_trials={config.n_trials}: a grid has as many trials as points; leave it out, or set "
+            "sweep.sampler=tpe"
+        )
+    if config.n_trials is None:
+        raise ConfigError(f"sweep.sampler={config.sampler}: give the number of trials as sweep.n_trials=NUMBER")
+    return True
+
+
+def _proposals(sweep: Sweep, table: Table, adaptive: bool) -> Proposals:
+    """A grid needs a study only where it is pruned, or where it is to be kept in a storage."""
+    if not adaptive and sweep.config.pruner is None and sweep.config.storage is None:
+        return Grid(table.trials, sweep.job)
+    from textloom.sweeps.study import StudyProposals
+
+    return StudyProposals(sweep, table, [] if adaptive else [trial.point for trial in table.trials])
+
+
+@contextmanager
+def _launcher(sweep: Sweep, master: DictConfig, trials: int) -> Iterator[Launcher]:
+    from textloom.sweeps.launchers.choose import choose_launcher
+
+    launcher = choose_launcher(sweep.config, master, sweep.composer.fixed_values(), trials)
+    try:
+        yield launcher
+    finally:
+        launcher.close()
+
+
+def _run(proposals: Proposals, launcher: Launcher, table: Table, config: SweepConfig) -> None:
+    """Drive the sweep, and say at its end what came of it."""
+    try:
+        Loop(proposals, launcher, table, config.retries).run()
+    except Interrupted as error:
+        left = [trial.name for trial in table.trials if trial.state in ("cut", "waiting")]
+        raise Interrupted(f"{error}; not run to the end: {'; '.join(left)}; the same command goes on") from error
+    print(table)
+    winners = ", ".join(trial.name for trial in table.winners())
+    if winners:
+        print(f"\nbest: {winners}")
+    print(f"compare: python scripts/compare.py runs={shlex.quote(f'{table.directory}/**')}")
+    failed = [trial for trial in table.trials if trial.state in ("failed", "cut")]
+    if failed:
+        raise TrialsFailed(
+            f"{len(failed)} of {table.total} trials did not come to their end, see {table.file}; "
+            "the same command runs them again"
+        )

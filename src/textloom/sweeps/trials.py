@@ -1,0 +1,161 @@
+"""A trial: where it lies, what it is made of, and what has become of it."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from textloom.composition import flatten
+from textloom.config import TrainConfig
+from textloom.errors import RunError
+from textloom.runs import Run
+from textloom.sweeps.space import Point, typed
+
+State = Literal["waiting", "running", "completed", "pruned", "failed", "cut"]
+LEAVE_RESULTS_AS_THEY_ARE = ("name", "trainer.progress_bar", "trainer.log_every_n_steps", "trainer.checkpoint_every")
+LONGEST_NAME = 120  # of 255 bytes that file systems take, with room for what tools put behind
+
+
+@dataclass
+class Trial:
+    """One training of a sweep."""
+
+    number: int
+    point: Point
+    directory: Path
+    config: TrainConfig | None
+    """None for one of an earlier call that is over."""
+    overrides: list[str]
+    state: State = "waiting"
+    started: float | None = None
+    """Seconds of the clock ``time.monotonic``, in this call."""
+    seconds: float | None = None
+    """How long it ran, in this call or when it was completed."""
+    values: tuple[float, ...] | None = None
+    """The sweep's metrics."""
+    error: str | None = None
+    restarts: int = 0
+
+    @property
+    def name(self) -> str:
+        """What varies."""
+        return ",".join(typed(self.point))
+
+    @property
+    def log_file(self) -> Path:
+        """Everything that the trial says."""
+        return self.directory / "train.log"
+
+    def read(self, metrics: Iterable[str]) -> None:
+        """Take state, error and figures from the directory. Raises RunError where a metric is not in the results."""
+        run = Run(self.directory)
+        try:
+            status, results = run.status(), run.results()
+        except RunError as error:
+            self.state, self.error = "failed", str(error)
+            return
+        said = status.get("error")
+        self.error = None if said is None else " ".join(str(said).split())
+        self.state = _state(str(status.get("status", "")), bool(results))
+        if self.state == "completed":
+            missing = [name for name in metrics if name not in results]
+            if missing:
+                raise RunError(f"sweep.metric={missing[0]}: no run has it; choose from {', '.join(sorted(results))}")
+            self.values = tuple(float(results[name]) for name in metrics)
+            self.seconds = self.seconds or float(results["duration_seconds"])
+
+
+def _state(status: str, has_results: bool) -> State:
+    if status == "completed" and has_results:
+        return "completed"
+    over: dict[str, State] = {"pruned": "pruned", "failed": "failed", "": "waiting"}
+    return over.get(status, "cut")
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """Which directory of a sweep holds the run of which config."""
+
+    directories: dict[str, Path] = field(default_factory=dict)
+
+    @classmethod
+    def below(cls, directory: Path) -> "Fingerprints":
+        """Read the config of every run there; what cannot be read is passed over, and refused when it is needed."""
+        found = {}
+        for path in sorted(directory.glob("*/config.yaml")):
+            try:
+                found[fingerprint(Run(path.parent).config())] = path.parent
+            except RunError:
+                continue
+        return cls(found)
+
+    def place(self, sweep: Path, point: Point, config: TrainConfig) -> Path:
+        """Where this trial lies, or shall lie.
+
+        Raises RunError, naming a key, where the place is taken by a run with another config.
+        """
+        print_ = fingerprint(config)
+        if print_ in self.directories:
+            return self.directories[print_]
+        directory = sweep / directory_name(point)
+        run = Run(directory)
+        if run.config_file.exists():
+            try:
+                before = run.config()
+            except RunError:
+                return directory  # damaged: trained anew
+            raise RunError(_other_config(directory, compared(before), compared(config)))
+        self.directories[print_] = directory
+        return directory
+
+
+def fingerprint(config: TrainConfig) -> str:
+    """The same for all configs that give the same results."""
+    return hashlib.sha256(json.dumps(compared(config), sort_keys=True).encode()).hexdigest()
+
+
+def compared(config: TrainConfig | dict[str, Any]) -> dict[str, Any]:
+    """The flat config without what leaves results as they are."""
+    values = config.model_dump(mode="json") if isinstance(config, TrainConfig) else config
+    flat = flatten({key: value for key, value in values.items() if key not in ("resume", "sweep", "samples")})
+    return {key: value for key, value in flat.items() if not key.startswith(LEAVE_RESULTS_AS_THEY_ARE)}
+
+
+def differing(before: dict[str, Any], now: dict[str, Any]) -> str | None:
+    """'key=OLD before, key=NEW now' of the first key that differs."""
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
+            return f"{key}={_shown(before.get(key))} then, {key}={_shown(now.get(key))} now"
+    return None
+
+
+def _other_config(directory: Path, before: dict[str, Any], now: dict[str, Any]) -> str:
+    return (
+        f"{directory}: trained with another config ({differing(before, now)}), and one sweep does not mix them; "
+        "type the former value, or sweep.name=NAME for another sweep"
+    )
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def directory_name(point: Point) -> str:
+    """What varies, as far as file systems allow; shortened names end in a checksum of the whole."""
+    whole = ",".join(typed(point)) or "trial"
+    name = re.sub(r"[^\w.,=+@~ -]", "_", whole)
+    if name == whole and len(name) <= LONGEST_NAME:
+        return name
+    short = ",".join(f"{key.rpartition('.')[2]}={_rounded(text)}" for key, text in point.items())
+    name = re.sub(r"[^\w.,=+@~ -]", "_", short)[: LONGEST_NAME - 9]
+    return f"{name}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
+
+
+def _rounded(text: str) -> str:
+    try:
+        return f"{float(text):.4g}"
+    except ValueError:
+        return text

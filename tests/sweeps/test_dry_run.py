@@ -1,0 +1,48 @@
+"""A dry run: every trial checked and priced, nothing trained."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from conftest import TINY, Answer, compose_train
+from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
+from textloom.runs import Run
+
+Command = Callable[..., Answer]
+
+
+def test_a_dry_run_tells_parameters_steps_and_time_and_trains_nothing(
+    command: Command, tmp_path: Path, toy_run: Run
+) -> None:
+    answer = command("train", "-m", *TINY, "model.units=8,32", "trainer.max_epochs=3,6", "sweep.dry_run=true")
+    assert answer.status == 0, answer.err
+    assert not (tmp_path / "outputs").exists()
+    rows = [line.split() for line in answer.out.splitlines()[1:5]]
+    assert [row[-1] for row in rows] == [
+        f"model.units={units},trainer.max_epochs={epochs}" for units in (8, 32) for epochs in (3, 6)
+    ]
+    results = toy_run.results()  # 32 units, 3 epochs
+    assert rows[2][:2] == [f"{results['parameters']:,}", str(results["steps"])]
+    small = RecurrentLanguageModel(compose_train("model.units=8").model, int(results["vocabulary_size"]))
+    assert rows[0][0] == f"{parameter_count(small):,}"
+    assert int(rows[1][1]) == 2 * int(rows[0][1])
+    assert re.search(r"4 trials, about 0:0\d of training one after the other on this machine", answer.out)
+
+
+def test_of_a_sampled_space_the_edges_are_checked_and_priced(command: Command) -> None:
+    keys = ["model.units=int(interval(4,64))", "tokenizer=char,word", "sweep.n_trials=20"]
+    answer = command("train", "-m", *TINY, *keys, "sweep.dry_run=true")
+    assert answer.status == 0, answer.err
+    assert "model.units=64,tokenizer=char" in answer.out
+    assert "model.units=4,tokenizer=word" in answer.out
+    assert "20 trials, about" in answer.out
+    wrong = command("train", "-m", *TINY, "model.units=int(interval(-4,64))", "sweep.n_trials=20")
+    assert (wrong.status, wrong.err.count("\n")) == (2, 1)
+    assert "model.units=-4: must be greater than 0" in wrong.err
+
+
+def test_a_text_that_cannot_be_read_shows_in_the_dry_run(command: Command) -> None:
+    keys = ["data=text_files", "data.path=nowhere.txt", "seed=1,2"]
+    answer = command("train", "-m", *TINY, *keys, "sweep.dry_run=true")
+    assert (answer.status, answer.err.count("\n")) == (2, 1)
+    assert "data.path=nowhere.txt: names no file" in answer.err

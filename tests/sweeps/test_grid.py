@@ -1,0 +1,167 @@
+"""A grid: what is completed stays, what was cut goes on, what failed is tried again, and nothing else is mixed in."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conftest import TINY, Answer
+from textloom.runs import Run
+
+Command = Callable[..., Answer]
+SMALL = [*TINY, "trainer.batch_size=8"]
+
+
+def states(sweep: Path) -> dict[str, str]:
+    return {path.parent.name: Run(path.parent).status()["status"] for path in sorted(sweep.glob("*/status.json"))}
+
+
+def test_a_trial_bears_the_name_of_what_varies_and_the_table_says_which_is_best(
+    command: Command, tmp_path: Path
+) -> None:
+    answer = command("train", "-m", *SMALL, "model.units=4,8", "tokenizer=char,byte")
+    assert answer.status == 0, answer.err
+    sweep = tmp_path / "outputs/sweeps/toy_units,tokenizer"
+    assert states(sweep) == {
+        f"model.units={units},tokenizer={level}": "completed" for units in (4, 8) for level in ("byte", "char")
+    }
+    figures = {path.parent.name: Run(path.parent).results()["val/bits_per_char"] for path in sweep.glob("*/tokens")}
+    best = min(figures, key=lambda name: figures[name])
+    assert f"best: {best}" in answer.out
+    assert f"{figures[best]:.4f}" in answer.out
+    assert (sweep / "table.txt").read_text() in answer.out
+    assert "python scripts/compare.py runs=" in answer.out
+    assert "sweep" not in Run(sweep / best).config_file.read_text()
+    assert Run(sweep / best).config().sweep is None
+
+
+def test_the_same_command_again_skips_what_is_completed_resumes_what_was_cut_and_adds_what_is_new(
+    command: Command, tmp_path: Path
+) -> None:
+    keys = [*SMALL, "trainer.max_epochs=3", "model.units=4", "trainer.checkpoint_every.steps=1"]
+    assert command("train", "-m", *keys, "seed=1,2").status == 0
+    sweep = tmp_path / "outputs/sweeps/toy_seed"
+    cut = Run(sweep / "seed=2")
+    before = cut.results()["val/loss"]
+    cut.results_file.unlink()  # as a kill would leave it, with its checkpoints and the status that it had
+    cut.mark("running")
+    seen = (sweep / "seed=1/status.json").stat().st_mtime_ns
+    answer = command("train", "-m", *keys, "seed=1,2,3")
+    assert answer.status == 0, answer.err
+    assert list(states(sweep).values()) == ["completed"] * 3
+    assert (sweep / "seed=1/status.json").stat().st_mtime_ns == seen
+    assert "going on from" in (sweep / "seed=2/train.log").read_text()
+    assert cut.results()["val/loss"] == before
+    assert "going on from" not in (sweep / "seed=3/train.log").read_text()
+
+
+def test_a_failed_trial_is_told_with_its_log_others_go_on_and_only_it_runs_again(
+    command: Command, tmp_path: Path
+) -> None:
+    arguments = ["train", "-m", *SMALL, "optimizer=sgd", "optimizer.learning_rate=1e38,0.1"]
+    for call in range(2):
+        answer = command(*arguments)
+        assert answer.status == 1
+        assert "1 completed, 1 failed" in answer.out
+        assert "DivergenceError: the training loss is" in answer.out
+        log = tmp_path / "outputs/sweeps/toy_learning_rate/optimizer.learning_rate=1e+38/train.log"
+        assert f"log: {log.relative_to(tmp_path)}" in answer.out
+        assert log.read_text().count("device: cpu") == call + 1
+        assert answer.err.splitlines()[-1].startswith("1 of 2 trials did not come to their end, see outputs/sweeps")
+    other = tmp_path / "outputs/sweeps/toy_learning_rate/optimizer.learning_rate=0.1/train.log"
+    assert other.read_text().count("device: cpu") == 1
+
+
+def test_a_sweep_does_not_mix_runs_of_other_configs(command: Command, tmp_path: Path) -> None:
+    assert command("train", "-m", *SMALL, "model.units=4,5").status == 0
+    for changed, units in (("trainer.batch_size=4", "4,5"), ("trainer.batch_size=4", "6,7")):
+        answer = command("train", "-m", *SMALL, changed, f"model.units={units}")
+        assert answer.status == 2
+        assert "trainer.batch_size=8 then, trainer.batch_size=4 now" in answer.err
+        assert "sweep.name=NAME" in answer.err
+        assert len(answer.err.strip().splitlines()) == 1
+    assert command("train", "-m", *SMALL, "samples.length=2", "model.units=4,5").status == 0  # changes no result
+    mine = command("train", "-m", *SMALL, "trainer.batch_size=4", "model.units=4", "seed=0,1", "sweep.name=mine")
+    assert mine.status == 0, mine.err
+    assert len(states(tmp_path / "outputs/sweeps/mine")) == 2
+
+
+def test_a_key_that_begins_to_vary_leaves_what_was_trained_without_it_in_place(
+    command: Command, tmp_path: Path
+) -> None:
+    assert command("train", "-m", *SMALL, "model.units=4,5", "sweep.name=s").status == 0
+    assert command("train", "-m", *SMALL, "model.units=4,5", "seed=0,1", "sweep.name=s").status == 0
+    assert sorted(states(tmp_path / "outputs/sweeps/s")) == [
+        "model.units=4", "model.units=4,seed=1", "model.units=5", "model.units=5,seed=1",
+    ]  # fmt: skip
+
+
+def test_a_mistake_in_trial_7_shows_before_trial_1_runs(command: Command, tmp_path: Path) -> None:
+    answer = command("train", "-m", *SMALL, "model.units=1,2,3,4,5,6,-7,8")
+    assert answer.status == 2
+    assert answer.err.startswith("trial 7 (model.units=-7): model.units=-7: must be greater than 0")
+    assert len(answer.err.strip().splitlines()) == 1
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["model.units=8"], "-m: nothing varies; give a key several values"),
+        (["model.units=range(5,5)"], "model.units=range(5,5): names nothing, so the sweep would be empty"),
+        (["model=glob(nothing*)"], "model=glob(nothing*): names nothing"),
+        (["model.unit=4,8"], "model.unit: there is no such key, did you mean model.units?"),
+        (["model=lstm,grru"], "model=grru: there is no such config, did you mean gru?"),
+        (["seed=1,2", "sweep.paralel=2"], "sweep.paralel: there is no such key, did you mean sweep.parallel?"),
+        (["seed=1,2", "sweep.launcher=workrs"], "sweep.launcher=workrs: must be 'serial', 'subprocess', 'workers'"),
+        (["seed=1,2", "sweep.parallel=2"], "sweep.parallel=2: serial runs one; set sweep.launcher=workers"),
+        (["seed=1,2", "sweep.metric=val/los"], "sweep.metric=val/los: no run has it, did you mean val/loss?"),
+        (
+            ["optimizer.learning_rate=interval(0.1,1)"],
+            "an interval has no grid; give values or a range, or set sweep.n",
+        ),
+        (["model.units=interval(9,4)", "sweep.n_trials=2"], "give two numbers, the lower one first"),
+        (["seed=1,2", "sweep.sampler=tpe"], "sweep.sampler=tpe: give the number of trials as sweep.n_trials=NUMBER"),
+        (["seed=1,2", "sweep.sampler=grid", "sweep.n_trials=1"], "a grid has as many trials as points"),
+        (["seed=1,2", "sweep=nowhere"], "sweep=nowhere: there is no such config"),
+        (["seed=1,2", "sweep.name=a/b"], "sweep.name=a/b: "),
+        (["seed=1,2", "resume=latest"], "resume: goes on with one run, and -m trains many"),
+    ],
+)
+def test_a_mistake_in_a_sweep_is_one_line_and_exit_status_2(
+    command: Command, arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    answer = command("train", "-m", *arguments)
+    assert answer.status == 2
+    assert message in answer.err
+    assert len(answer.err.strip().splitlines()) == 1, answer.err
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_two_processes_cannot_run_one_sweep(command: Command, tmp_path: Path) -> None:
+    from textloom.sweeps.directory import claimed_sweep
+
+    with claimed_sweep(tmp_path / "outputs/sweeps/toy_seed"):
+        answer = command("train", "-m", *SMALL, "seed=1,2")
+    assert answer.status == 2
+    assert "another process runs this sweep" in answer.err
+
+
+def test_globs_ranges_and_choices_of_a_group_are_a_grid(command: Command, tmp_path: Path) -> None:
+    answer = command("train", "-m", *SMALL, "model=glob(*,exclude=gru)", "seed=range(1,3)", "sweep.dry_run=false")
+    assert answer.status == 0, answer.err
+    assert sorted(states(tmp_path / "outputs/sweeps/toy_model,seed")) == [
+        "model=lstm,seed=1", "model=lstm,seed=2", "model=rnn,seed=1", "model=rnn,seed=2",
+    ]  # fmt: skip
+
+
+def test_a_timed_out_trial_in_this_process_fails_and_the_next_one_runs(command: Command, tmp_path: Path) -> None:
+    endless = ["trainer.early_stopping_patience=null", "trainer.max_epochs=100000,1", "sweep.trial_timeout=2"]
+    answer = command("train", "-m", *SMALL, *endless)
+    assert answer.status == 1
+    assert "took longer than sweep.trial_timeout=2 seconds" in answer.out
+    assert states(tmp_path / "outputs/sweeps/toy_max_epochs") == {
+        "trainer.max_epochs=1": "completed", "trainer.max_epochs=100000": "failed",
+    }  # fmt: skip
+    last = tmp_path / "outputs/sweeps/toy_max_epochs/trainer.max_epochs=100000/checkpoints/last.ckpt"
+    assert last.exists()
