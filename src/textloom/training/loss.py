@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 LOGITS_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 26}  # 4 MB of float32 stay in a CPU's cache; a GPU wants large products
-LOGITS_IN_A_CACHE = 1 << 19  # 2 MB: so few are taken all at once, by torch's own functions, at two thirds of the cost
+LOGITS_IN_A_CACHE = 1 << 18  # 1 MB: so few are taken all at once, by torch's own functions, at two thirds of the cost
 FEWEST_TARGETS_AT_ONCE = 128  # each slice adds to the whole gradient of the weights, which costs as much again
 
 
