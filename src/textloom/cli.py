@@ -1,4 +1,4 @@
-"""The commands: ``textloom train``, ``generate``, ``evaluate``, ``export``, and the same as ``scripts/*.py``.
+"""The commands: ``textloom prepare``, ``train``, ``generate``, ``evaluate``, ``compare``, ``export``; also as scripts.
 
 Only Hydra and pydantic are imported here; what takes seconds to import, each command imports when it runs.
 """
@@ -16,7 +16,15 @@ from omegaconf import DictConfig
 
 from textloom.command_line import fail, go_on_in_the_resumed_directory, quote_text, run_command, varying
 from textloom.composition import check
-from textloom.config import EvaluateConfig, ExportConfig, GenerateConfig, TrainConfig
+from textloom.config import (
+    CompareConfig,
+    EvaluateConfig,
+    ExportConfig,
+    GenerateConfig,
+    Patents,
+    PrepareConfig,
+    TrainConfig,
+)
 from textloom.errors import Interrupted, TextloomError
 
 if TYPE_CHECKING:
@@ -24,10 +32,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("textloom")
 
+FREE_TEXT = ("data.query", "data.regex", "data.template")  # whatever is in it
+
 
 def main() -> None:
     """The ``textloom`` command."""
-    commands = {"train": train, "generate": generate, "evaluate": evaluate, "export": export}
+    told = (prepare, train, generate, evaluate, compare, export)
+    commands = {command.__name__: command for command in told}
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in commands:
         sys.argv[:2] = [f"textloom {name}"]
@@ -39,8 +50,15 @@ def main() -> None:
         fail(f"textloom {name}: there is no such command; use one of {', '.join(commands)}")
 
 
+def prepare() -> None:
+    """Make data ready for training."""
+    quote_text(FREE_TEXT)
+    run_command("prepare", _prepare, PrepareConfig)
+
+
 def train() -> None:
     """Train a model."""
+    quote_text(FREE_TEXT)
     sys.argv = [f"++{part}" if part.startswith("trainer.extra.") else part for part in sys.argv]  # any key is new there
     go_on_in_the_resumed_directory()
     run_command("train", _train, TrainConfig)
@@ -64,7 +82,28 @@ def export() -> None:
     run_command("export", _export, ExportConfig)
 
 
+def compare() -> None:
+    """Say which runs are best."""
+    if not any(argument.startswith("runs=[") for argument in sys.argv):
+        quote_text(("runs",))
+    run_command("compare", _compare, CompareConfig)
+
+
 # --- the tasks ------------------------------------------------------------------------------------------------------
+
+
+def _prepare(config: DictConfig) -> None:
+    checked = check(config, PrepareConfig)
+    if isinstance(checked.data, Patents) and checked.data.source == "odp":
+        from textloom.patentsview.fetch import fetch
+
+        print(fetch(checked.data))
+
+    from textloom.data.cache import load_corpus, prepared
+    from textloom.data.report import readable, write_report
+
+    corpus = load_corpus(checked.data)
+    print(readable(write_report(checked, corpus, *prepared(corpus, checked.tokenizer))))
 
 
 def _train(config: DictConfig) -> float:
@@ -118,23 +157,28 @@ def _remove_if_empty(directory: Path) -> None:
 def _generate(config: DictConfig) -> None:
     checked = check(config, GenerateConfig)
 
-    from textloom.checkpoints import load_model
+    from textloom.checkpoints import load_language_model
     from textloom.data.encoding import load_splits
-    from textloom.generation.generate import default_prompt, generate, window_of
+    from textloom.generation.generate import default_prompt, generate_texts, window_of, without_last_space
     from textloom.generation.sampling import Sampling
+    from textloom.hardware import choose_device
     from textloom.runs import find_run
 
+    device = choose_device(checked.accelerator, "accelerator")
     run = find_run(checked.run, Path(checked.outputs), checked.checkpoint)
-    trained, tokenizer, model = load_model(run, checked.checkpoint)
+    trained, tokenizer, model = load_language_model(run, checked.checkpoint)
     log.info("run: %s", run.directory)
     prompt = checked.prompt if checked.prompt is not None else trained.samples.prompt
     if prompt is None:
         prompt = default_prompt(tokenizer, load_splits(run.tokens)["train"].tokens)
-    unknown = dict.fromkeys(tokenizer.unknown(prompt.rstrip()))
+    unknown = dict.fromkeys(tokenizer.unknown(without_last_space(tokenizer, prompt)))
     if unknown:
         log.warning("not in the run's vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
-    sampling = Sampling(checked.temperature, checked.top_k, checked.top_p)
-    print(generate(model, tokenizer, prompt, checked.length, sampling, window_of(trained.batching), checked.seed))
+    samplings = [Sampling(checked.temperature, checked.top_k, checked.top_p)] * checked.count
+    window = window_of(trained.batching)
+    texts = generate_texts(model.to(device), tokenizer, prompt, checked.length, samplings, window, checked.seed)
+    for number, text in enumerate(texts, start=1):
+        print(text if len(texts) == 1 else f"--- text {number} of {len(texts)} ---\n{text}\n")
 
 
 def _evaluate(config: DictConfig) -> None:
@@ -173,10 +217,24 @@ def _export(config: DictConfig) -> None:
     print(target)
 
 
+def _compare(config: DictConfig) -> None:
+    checked = check(config, CompareConfig)
+
+    from textloom.reports.collect import find_directories
+    from textloom.reports.comparison import compare_runs
+    from textloom.reports.render import render
+
+    print(render(compare_runs(find_directories(checked.runs), checked.metric), checked.format))
+
+
 def _show(trained: "Trained", directory: Path) -> None:
     print(f"\n{trained.sample}\n")
     for name in ("val/loss", "val/perplexity", "val/bits_per_char", "val/accuracy", "train/targets_per_second"):
         print(f"{name}: {trained.results[name]:,.4f}")
+    if trained.results.get("leaky"):
+        from textloom.data.article import LEAKY
+
+        print(f"{LEAKY}; compare these figures with the article's alone")
     relative = os.path.relpath(directory)
     inside = not relative.startswith("..") and len(Path(relative).parts) > 1
     logdir = Path(relative).parts[0] if inside else str(directory.parent)

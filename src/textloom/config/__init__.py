@@ -3,22 +3,18 @@
 YAML composes (see ``conf/``), this checks: no unknown key, every value in its bounds, and the groups fit each other.
 """
 
-from textloom.config.commands import EvaluateConfig, ExportConfig, GenerateConfig
+from textloom.config.commands import CompareConfig, EvaluateConfig, ExportConfig, GenerateConfig, PrepareConfig
 from textloom.config.data import (
     BatchingConfig,
-    ByteTokenizerConfig,
-    CharTokenizerConfig,
     DataConfig,
     DocumentsConfig,
+    Hub,
     Patents,
-    SplitKeys,
     StreamConfig,
     Table,
     TextFiles,
-    TokenizerConfig,
     ToyData,
     WindowsConfig,
-    WordTokenizerConfig,
 )
 from textloom.config.model import (
     AdamConfig,
@@ -32,15 +28,29 @@ from textloom.config.model import (
     ScheduleConfig,
     SGDConfig,
 )
+from textloom.config.ngram import NgramConfig
+from textloom.config.parts import Bounds, RowKeys, SplitKeys
 from textloom.config.section import Section
+from textloom.config.tokenizer import (
+    ArticleTokenizerConfig,
+    ByteTokenizerConfig,
+    CharTokenizerConfig,
+    PretrainedTokenizerConfig,
+    SubwordTokenizerConfig,
+    TokenizerConfig,
+    WordTokenizerConfig,
+)
 from textloom.config.trainer import CheckpointEvery, SamplesConfig, TrainConfig, TrainerConfig
 
 __all__ = [
     "AdamConfig",
+    "ArticleTokenizerConfig",
     "BatchingConfig",
+    "Bounds",
     "ByteTokenizerConfig",
     "CharTokenizerConfig",
     "CheckpointEvery",
+    "CompareConfig",
     "ConstantSchedule",
     "CosineSchedule",
     "DataConfig",
@@ -48,18 +58,24 @@ __all__ = [
     "EvaluateConfig",
     "ExportConfig",
     "GenerateConfig",
+    "Hub",
     "ModelConfig",
+    "NgramConfig",
     "OptimizerConfig",
     "OptimizerKeys",
     "Patents",
     "PlateauSchedule",
+    "PrepareConfig",
+    "PretrainedTokenizerConfig",
     "RMSpropConfig",
+    "RowKeys",
     "SGDConfig",
     "SamplesConfig",
     "ScheduleConfig",
     "Section",
     "SplitKeys",
     "StreamConfig",
+    "SubwordTokenizerConfig",
     "Table",
     "TextFiles",
     "TokenizerConfig",

@@ -4,9 +4,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from textloom.config.data import BatchingConfig, DataConfig, TokenizerConfig
+from textloom.config.data import BatchingConfig, DataConfig, check_protocol
 from textloom.config.model import ModelConfig, OptimizerConfig, ScheduleConfig
+from textloom.config.ngram import NgramConfig
 from textloom.config.section import Positive, Section, as_tuple
+from textloom.config.tokenizer import TokenizerConfig
 
 
 class CheckpointEvery(Section):
@@ -96,8 +98,15 @@ class TrainConfig(Section):
     data: DataConfig
     tokenizer: TokenizerConfig
     batching: BatchingConfig
-    model: ModelConfig
+    model: Annotated[ModelConfig | NgramConfig, Field(discriminator="cell")]
     optimizer: OptimizerConfig
     schedule: ScheduleConfig
     trainer: TrainerConfig
     samples: SamplesConfig
+
+    @model_validator(mode="after")
+    def _groups_fit(self) -> Self:
+        check_protocol(self.data, self.tokenizer, self.batching)
+        if self.data.leaky and isinstance(self.model, NgramConfig):
+            raise ValueError("model=ngram counts documents, and data.protocol=article deals out windows; leave one out")
+        return self

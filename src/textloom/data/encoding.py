@@ -6,17 +6,24 @@ Every token but the first is a target, and the ``<eos>`` before a document is th
 were cut from one document have no ``<eos>`` at their end: no document ends there.
 """
 
+import hashlib
+from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 import numpy as np
 
-from textloom.data.corpus import SPLITS, Corpus, SplitName
+from textloom.data.article import deal_windows
+from textloom.data.corpus import Corpus
 from textloom.data.spelling import Spelling
-from textloom.errors import RunError
+from textloom.data.spool import SPLITS, Part, SplitName
+from textloom.errors import DataError, RunError
 from textloom.files import file_checksum, read_json, write_json, written_whole
 from textloom.tokenizers import Tokenizer
+
+WRITTEN_AT_ONCE = 1 << 16  # numbers
 
 
 @dataclass(frozen=True)
@@ -33,16 +40,27 @@ class TokenSplit:
     """Tokens that are ``<unk>``."""
     spelling_nats: float
     """What it costs to spell the texts that those stand for."""
+    windows: np.ndarray | None = None
+    """(windows,) int64, rising: the positions of the targets, where the article's protocol dealt out windows."""
 
     @property
     def targets(self) -> int:
-        """How many tokens are to be predicted: all of them."""
-        return len(self.tokens) - 1
+        """How many tokens are to be predicted: all of them, unless windows were dealt out."""
+        return len(self.tokens) - 1 if self.windows is None else len(self.windows)
 
     @property
     def documents(self) -> int:
         """How many documents there are."""
         return len(self.boundaries) - 1
+
+    def read(self, begin: int, end: int) -> np.ndarray:
+        """Some of the tokens, read from the file: what is read through a memory map stays in this process's memory."""
+        if not isinstance(self.tokens, np.memmap) or self.tokens.filename is None:
+            return self.tokens[begin:end]
+        size = self.tokens.itemsize
+        return np.fromfile(
+            self.tokens.filename, self.tokens.dtype, min(end, len(self.tokens)) - begin, offset=begin * size
+        )
 
 
 @dataclass(frozen=True)
@@ -57,15 +75,17 @@ class _Header:
     spelling_nats: float
     tokens_sha256: str
     boundaries_sha256: str
+    windows_sha256: str | None = None
 
 
-def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, directory: Path) -> dict[SplitName, TokenSplit]:
-    """Write every part of the corpus below a directory and open it."""
+def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, directory: Path) -> None:
+    """Write every part of the corpus below a directory."""
     directory.mkdir(parents=True, exist_ok=True)
-    spelling = Spelling(corpus.splits["train"])
-    for name, documents in corpus.splits.items():
-        _write(documents, tokenizer, spelling, directory, name, ends_are_targets=not corpus.contiguous)
-    return load_splits(directory)
+    spelling = Spelling(corpus.splits["train"].texts() if tokenizer.unknown_id is not None else ())
+    for name, part in corpus.splits.items():
+        _write(part, tokenizer, spelling, directory, name, ends_are_targets=not corpus.facts.contiguous)
+        if corpus.facts.article_window is not None:
+            _write_windows(directory, name, corpus.facts.article_window, tokenizer)
 
 
 class Splits(dict[SplitName, TokenSplit]):
@@ -91,35 +111,82 @@ def _has(directory: Path, name: SplitName) -> bool:
 
 
 def _write(
-    documents: list[str],
-    tokenizer: Tokenizer,
-    spelling: Spelling,
-    directory: Path,
-    name: SplitName,
-    ends_are_targets: bool,
+    part: Part, tokenizer: Tokenizer, spelling: Spelling, directory: Path, name: SplitName, ends_are_targets: bool
 ) -> None:
-    dtype = np.min_scalar_type(tokenizer.vocabulary_size - 1)
-    end = np.array([tokenizer.end_id], dtype=dtype)
-    unknown, spelling_nats, position, boundaries = 0, 0.0, 0, [0]
-    with written_whole(directory / f"{name}.tokens") as file:
-        file.write(end.tobytes())
-        for document in documents:
-            ids = tokenizer.encode(document)
-            if tokenizer.unknown_id is not None and (ids == tokenizer.unknown_id).any():
-                pieces = tokenizer.unknown(document)
-                unknown += len(pieces)
-                spelling_nats += spelling.nats(pieces)
-            file.write(ids.astype(dtype).tobytes())
-            if ends_are_targets:
-                file.write(end.tobytes())
-            position += len(ids) + ends_are_targets
+    end = np.array([tokenizer.end_id])
+    unknown, spelling_nats, position, characters = 0, 0.0, 0, 0
+
+    def counted(document: Iterable[str]) -> Iterator[str]:
+        nonlocal characters
+        for text in document:
+            characters += len(text)
+            yield text
+
+    with (
+        written_whole(directory / f"{name}.tokens") as tokens_file,
+        written_whole(directory / f"{name}.boundaries") as boundaries_file,
+    ):
+        tokens, boundaries = _Output(tokens_file, tokenizer.dtype), array("q", [0])
+        tokens.add(end)
+        for document in part.documents():
+            last = None
+            for ids, unknown_pieces in tokenizer.encode_pieces(counted(document)):
+                tokens.add(ids)
+                position += len(ids)
+                unknown += len(unknown_pieces)
+                spelling_nats += spelling.nats(unknown_pieces)
+                last = ids[-1] if len(ids) else last
+            if ends_are_targets and last != tokenizer.end_id:  # the last line of a text may have said it
+                tokens.add(end)
+                position += 1
             boundaries.append(position)
-    with written_whole(directory / f"{name}.boundaries") as file:
-        file.write(np.array(boundaries, dtype=np.int64).tobytes())
-    checksums = [file_checksum(directory / f"{name}.{kind}") for kind in ("tokens", "boundaries")]
-    characters = sum(map(len, documents))
-    header = _Header(str(dtype), position + 1, len(documents), characters, unknown, spelling_nats, *checksums)
+        boundaries_file.write(boundaries)
+        checksums = [tokens.finish(), hashlib.sha256(boundaries).hexdigest()]
+    header = _Header(str(tokenizer.dtype), position + 1, len(part), characters, unknown, spelling_nats, *checksums)
     write_json(directory / f"{name}.json", asdict(header))
+
+
+def _write_windows(directory: Path, name: SplitName, window: int, tokenizer: Tokenizer) -> None:
+    """The windows of a part, and in its header the characters of their targets, each with a space."""
+    part = _open(directory, name)
+    windows = deal_windows(part.boundaries, window)[name]
+    if not len(windows):
+        raise DataError(f"data: no document has more than the {window} tokens of a window; lower data.article_window")
+    lengths = np.array([len(tokenizer.decode([i])) + 1 for i in range(tokenizer.vocabulary_size)])
+    header = read_json(directory / f"{name}.json")
+    with written_whole(directory / f"{name}.windows") as file:
+        file.write(windows.tobytes())
+    header["windows_sha256"] = hashlib.sha256(windows.tobytes()).hexdigest()
+    header["characters"] = int(lengths[part.tokens[windows]].sum())
+    write_json(directory / f"{name}.json", header)
+
+
+class _Output:
+    """An array on its way to a file: many small ones are written as one, and what is written is hashed."""
+
+    def __init__(self, file: BinaryIO, dtype: np.dtype):
+        self.file, self.dtype = file, dtype
+        self.digest = hashlib.sha256()
+        self.waiting: list[np.ndarray] = []
+        self.size = 0
+
+    def add(self, values: np.ndarray) -> None:
+        self.waiting.append(values)
+        self.size += len(values)
+        if self.size > WRITTEN_AT_ONCE:
+            self._flush()
+
+    def finish(self) -> str:
+        """Write what is left; the SHA-256 of all."""
+        self._flush()
+        return self.digest.hexdigest()
+
+    def _flush(self) -> None:
+        if self.waiting:
+            content = np.concatenate(self.waiting).astype(self.dtype).tobytes()
+            self.digest.update(content)
+            self.file.write(content)
+            self.waiting, self.size = [], 0
 
 
 def _open(directory: Path, name: SplitName) -> TokenSplit:
@@ -131,6 +198,11 @@ def _open(directory: Path, name: SplitName) -> TokenSplit:
             raise RunError(f"{path}: damaged: not what was written; train the run again")
         tokens = np.memmap(path, dtype=header.dtype, mode="r")
         boundaries = np.fromfile(directory / f"{name}.boundaries", dtype=np.int64)
+        windows = None
+        if header.windows_sha256 is not None:
+            windows = np.fromfile(directory / f"{name}.windows", dtype=np.int64)
+            if hashlib.sha256(windows.tobytes()).hexdigest() != header.windows_sha256:
+                raise RunError(f"{path}: the windows are damaged: not what was written; train the run again")
     except (OSError, ValueError, TypeError) as error:
         raise RunError(f"{path}: the tokens cannot be read ({error}); train the run again") from error
-    return TokenSplit(tokens, boundaries, header.characters, header.unknown, header.spelling_nats)
+    return TokenSplit(tokens, boundaries, header.characters, header.unknown, header.spelling_nats, windows)

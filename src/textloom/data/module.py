@@ -8,8 +8,8 @@ import pytorch_lightning as pl
 from textloom.config import BatchingConfig
 from textloom.data.batches import Batch, Batching
 from textloom.data.batching import evaluation_batches, training_batches
-from textloom.data.corpus import SplitName
 from textloom.data.encoding import TokenSplit
+from textloom.data.spool import SplitName
 
 
 class Loader:

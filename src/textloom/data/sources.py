@@ -1,27 +1,73 @@
-"""Where documents come from. Each source yields one string a document, in a fixed order."""
+"""Where documents come from. Each source yields them in pieces, in a fixed order, for each part that it names."""
 
 import glob
+import hashlib
 import importlib.resources
-import re
+import logging
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from textloom.config import DataConfig, Patents, Table, TextFiles
-from textloom.data.tables import column_names, read_column
+from textloom.config import DataConfig, Hub, Patents, Table, TextFiles, ToyData
+from textloom.data.rows import Rows, SplitColumn
+from textloom.data.spool import Piece, SplitName
+from textloom.data.tables import read_tables
+from textloom.data.text_files import text_documents
 from textloom.errors import DataError
+from textloom.files import file_checksum
+
+log = logging.getLogger(__name__)
 
 PATENT_ABSTRACT_COLUMN = "patent_abstract"  # both in the article's CSV and in PatentsView's g_patent_abstract.tsv
 
 
-def read_documents(config: DataConfig) -> Iterator[str]:
+@dataclass(frozen=True)
+class Source:
+    """Documents on their way in."""
+
+    parts: dict[SplitName, Iterator[Piece]]
+    """The documents of each part that the source keeps apart, to be read in order; ``train`` alone is to be split."""
+    split_column: SplitColumn | None = field(default=None)
+    """What the rows of ``train`` are split by, filled while they are read."""
+
+
+def read_source(config: DataConfig) -> Source:
     """The documents of a data group. Raises DataError where a file cannot be read as the group says."""
+    if isinstance(config, ToyData):
+        return Source({"train": iter([(toy_text(), True)])})
+    if isinstance(config, Hub):
+        from textloom.data.hub import read_hub
+
+        rows, column = Rows.of(config), SplitColumn.of(config)
+        return Source({name: rows.documents(tables, label, column) for name, label, tables in read_hub(config)}, column)
     if isinstance(config, TextFiles):
-        return _text_documents(config)
+        return Source({name: text_documents(paths, config.documents) for name, paths in _files(config).items()})
+    rows, column = Rows(columns=(PATENT_ABSTRACT_COLUMN,)), None
     if isinstance(config, Table):
-        return _table_documents(config.path, config.text_column)
-    if isinstance(config, Patents):
-        return _table_documents(config.path, PATENT_ABSTRACT_COLUMN)
-    return iter([toy_text()])
+        rows, column = Rows.of(config), SplitColumn.of(config)
+    return Source({name: _rows_of(paths, rows, column) for name, paths in _files(config).items()}, column)
+
+
+def read_pieces(config: DataConfig) -> Iterator[Piece]:
+    """The documents of all parts."""
+    for documents in read_source(config).parts.values():
+        yield from documents
+
+
+def source_checksum(config: DataConfig) -> str:
+    """A hash of the files that a data group names, and of how they are to be read."""
+    contents: list[str] = []
+    if isinstance(config, ToyData):
+        contents = [toy_text()]
+    elif isinstance(config, Hub):
+        from textloom.data.hub import revision
+
+        contents = [config.path, revision(config)]
+    else:
+        for name, paths in _files(config).items():
+            contents += [name, *("".join(path.suffixes) + _checksum(path) for path in paths)]
+    settings = config.model_dump_json(exclude={"path", "validation_path", "test_path"})
+    return hashlib.sha256("\n".join([settings, *contents]).encode()).hexdigest()
 
 
 def toy_text() -> str:
@@ -29,7 +75,7 @@ def toy_text() -> str:
     return importlib.resources.files("textloom.data").joinpath("toy.txt").read_text(encoding="utf-8")
 
 
-def find_files(patterns: tuple[str, ...]) -> list[Path]:
+def find_files(patterns: tuple[str, ...], key: str = "data.path") -> list[Path]:
     """The files that paths and globs name, sorted, each once. Raises DataError where a pattern names none."""
     found: set[Path] = set()
     for pattern in patterns:
@@ -38,48 +84,45 @@ def find_files(patterns: tuple[str, ...]) -> list[Path]:
         files = [match for match in matches if match.is_file()]
         if not files:
             what = "is a folder" if path.is_dir() else "names no file"
-            raise DataError(f"data.path={pattern}: {what}; give a file or a glob such as 'folder/*.txt'")
+            raise DataError(f"{key}={pattern}: {what}; give a file or a glob such as 'folder/*.txt'")
         found.update(files)
     return sorted(found)
 
 
-def _text_documents(config: TextFiles) -> Iterator[str]:
-    for path in find_files(config.path):
-        text = _read_text(path)
-        if config.documents == "file":
-            yield text
-        else:
-            yield from (block for block in re.split(r"\n[ \t]*\n\s*", text.strip()) if block)
+def _files(config: TextFiles | Table | Patents) -> dict[SplitName, list[Path]]:
+    """The files of each part that is given."""
+    if isinstance(config, Patents):
+        return {"train": find_files(_patent_files(config))}
+    files: dict[SplitName, list[Path]] = {"train": find_files(config.path)}
+    if config.validation_path is not None:
+        files["val"] = find_files(config.validation_path, "data.validation_path")
+    if config.test_path is not None:
+        files["test"] = find_files(config.test_path, "data.test_path")
+    return files
 
 
-def _read_text(path: Path) -> str:
+def _patent_files(config: Patents) -> tuple[str, ...]:
+    if config.source == "file":
+        assert config.path is not None  # the schema has seen to it
+        return config.path
+    from textloom.patentsview.prepared import find_prepared
+
+    return (str(find_prepared(config)),)
+
+
+def _checksum(path: Path) -> str:
     try:
-        content = path.read_bytes()
+        return file_checksum(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    if not content.strip():
-        raise DataError(f"{path}: the file is empty; give one that holds text")
-    if b"\0" in content:
-        raise DataError(f"{path}: a binary file, not text; give a UTF-8 text file")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: not UTF-8 at byte {error.start}; convert it, for example with iconv -f LATIN1 -t UTF-8"
-        ) from error
-    return text.replace("\r\n", "\n")
 
 
-def _table_documents(patterns: tuple[str, ...], column: str) -> Iterator[str]:
-    for path in find_files(patterns):
-        columns = column_names(path)
-        if column not in columns:
-            cure = "" if column == PATENT_ABSTRACT_COLUMN else "; set data.text_column"
-            raise DataError(f"{path}: there is no column {column}; its columns are {', '.join(columns)}{cure}")
-        filled = False
-        for text in read_column(path, column):
-            if text.strip():
-                filled = True
-                yield text
-        if not filled:
-            raise DataError(f"{path}: the column {column} is empty; give one that holds text")
+def _rows_of(paths: list[Path], rows: Rows, column: SplitColumn | None) -> Iterator[Piece]:
+    empty = [path for path in paths if not path.stat().st_size] if len(paths) > 1 else []
+    if len(empty) == len(paths):
+        raise DataError(f"{paths[0]}: the file is empty; give one that holds text")
+    for path in paths:
+        if path in empty:
+            log.warning("%s: the file is empty; left out", path)
+        else:
+            yield from rows.documents(read_tables(path), str(path), column)

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from textloom.checkpoints import load_model
-from textloom.config import TrainConfig
+from textloom.config import ModelConfig, NgramConfig, TrainConfig
 from textloom.data.module import TokenDataModule
 from textloom.errors import DivergenceError
 from textloom.evaluation.evaluate import evaluate_run
@@ -18,7 +18,9 @@ from textloom.files import write_checked_text, write_json, write_text
 from textloom.generation.generate import default_prompt, window_of
 from textloom.hardware import choose_device, choose_precision
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
+from textloom.models.size import sized
 from textloom.runs import Run
+from textloom.training.counting import count
 from textloom.training.memory import explained_shortage
 from textloom.training.meter import Meter
 from textloom.training.module import TrainingModule
@@ -26,7 +28,7 @@ from textloom.training.preparation import Prepared, prepare
 from textloom.training.resume import newest_checkpoint
 from textloom.training.samples import Sampler
 from textloom.training.signals import StopRequest
-from textloom.training.tensorboard import RunLogger, declare_hyperparameters
+from textloom.training.tensorboard import RunLogger, announce
 from textloom.training.trainer import build_trainer, check_extra
 
 log = logging.getLogger(__name__)
@@ -57,13 +59,11 @@ def train(config: TrainConfig, run: Run, overrides: list[str], compared: list[st
         check_extra(config.trainer.extra)
         device = choose_device(config.trainer.accelerator)
         precision, reason = choose_precision(config.trainer.precision, device)
-        write_checked_text(
-            run.config_file,
-            yaml.safe_dump(config.model_dump(mode="json", exclude={"resume"}), sort_keys=False, allow_unicode=True),
-        )
+        _write_config(config, run)
         if not run.overrides_file.exists():  # a resumed run keeps what it was made by
             write_text(run.overrides_file, yaml.safe_dump(overrides, allow_unicode=True))
         prepared = prepare(config, run, device.type, precision)
+        config = _sized(config, prepared.tokenizer.vocabulary_size, run)
         log.info("device: %s, precision: %s (%s)", device.type, precision, reason)
         prompt = config.samples.prompt or default_prompt(prepared.tokenizer, prepared.splits["train"].tokens)
         unknown = dict.fromkeys(prepared.tokenizer.unknown(prompt))
@@ -71,9 +71,31 @@ def train(config: TrainConfig, run: Run, overrides: list[str], compared: list[st
             log.warning("samples.prompt: not in the vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
         sampler = Sampler(config.samples, prepared.tokenizer, prompt, window_of(config.batching), run.samples_file)
         shown = yaml.safe_load(run.overrides_file.read_text("utf-8")) if compared is None else compared
+        if isinstance(config.model, NgramConfig):
+            tokenizer, splits = prepared.tokenizer, prepared.splits
+            results, texts = count(config, config.model, run, tokenizer, splits, shown, sampler, began)
+            return Trained(results, texts[config.samples.temperatures[0]])
         fit = _Fit(config, run, prepared, sampler, request, device, precision, shown)
         trainer, module, logger = _fit_with_rollbacks(fit)
         return _close(run, config, trainer, module, logger, sampler, prepared, began)
+
+
+def _sized(config: TrainConfig, vocabulary_size: int, run: Run) -> TrainConfig:
+    """With a number in the place of ``model.units=auto``: from here on the run knows its size."""
+    if isinstance(config.model, NgramConfig):
+        return config
+    model = sized(config.model, vocabulary_size)
+    if model == config.model:
+        return config
+    log.info("model.units=auto: %s units for %s parameters", model.units, f"{model.parameters:,}")
+    config = config.model_copy(update={"model": model})
+    _write_config(config, run)
+    return config
+
+
+def _write_config(config: TrainConfig, run: Run) -> None:
+    values = config.model_dump(mode="json", exclude={"resume"})
+    write_checked_text(run.config_file, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
 @dataclass(frozen=True)
@@ -107,6 +129,7 @@ def _fit_with_rollbacks(fit: _Fit) -> tuple[pl.Trainer, TrainingModule, RunLogge
 
 def _fit(fit: _Fit, rate: float) -> tuple[pl.Trainer, TrainingModule, RunLogger]:
     config, prepared = fit.config, fit.prepared
+    assert isinstance(config.model, ModelConfig)  # n-grams are counted elsewhere
     pl.seed_everything(config.seed, verbose=False)
     data = TokenDataModule(prepared.splits, config.batching, config.trainer.batch_size, config.seed)
     model = RecurrentLanguageModel(config.model, prepared.tokenizer.vocabulary_size)
@@ -128,7 +151,7 @@ def _fit(fit: _Fit, rate: float) -> tuple[pl.Trainer, TrainingModule, RunLogger]
         log.info("going on from %s", checkpoint)
     logger = RunLogger(fit.run.directory, checkpoint)
     if checkpoint is None:
-        declare_hyperparameters(logger, config, fit.compared)
+        announce(logger, config, fit.compared)
     trainer = build_trainer(config.trainer, fit.run, fit.device, fit.precision, meter, fit.sampler, logger, fit.request)
     try:
         trainer.fit(module, data, ckpt_path=checkpoint)
@@ -169,6 +192,7 @@ def _close(
         "vocabulary_size": prepared.tokenizer.vocabulary_size,
         "steps": trainer.global_step,
         "duration_seconds": time.perf_counter() - began,
+        **({"leaky": True} if config.data.leaky else {}),
     }
     write_json(run.results_file, results)
     return Trained(results, texts[config.samples.temperatures[0]])
