@@ -64,7 +64,7 @@ def _against_the_loop(label: str, config: TrainConfig, vocabulary_size: int, mus
 def _step_seconds(config: TrainConfig, vocabulary_size: int, quick: bool) -> list[list[float]]:
     tokens = made_up_tokens(vocabulary_size)
     loops = [LoopByHand(config, vocabulary_size, tokens, loss) for loss in (our_loss, torch_loss)]
-    block_seconds, turns = (0.01, 2) if quick else (1.0, 9)
+    block_seconds, turns = (0.01, 2) if quick else (0.5, 7)
     return step_seconds(config, vocabulary_size, tokens, loops, block_seconds, turns)
 
 

@@ -1,8 +1,11 @@
 """The sliced loss is the plain one, value and gradients."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from textloom.training import loss as module
 from textloom.training.loss import softmax_cross_entropy
@@ -15,6 +18,19 @@ def problem(dtype: torch.dtype = torch.float64) -> list[torch.Tensor]:
 
 
 TARGETS = torch.randint(23, (50,), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(autouse=True)
+def _always_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOGITS_IN_A_CACHE", 0)
+
+
+def test_few_logits_are_not_worth_slicing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOGITS_IN_A_CACHE", 50 * 23)
+    monkeypatch.setattr(module._SoftmaxCrossEntropy, "apply", lambda *arguments: pytest.fail("slices"))
+    hidden, weight, bias = problem()
+    ours = softmax_cross_entropy(hidden, weight, bias, TARGETS)
+    assert torch.equal(ours, F.cross_entropy(F.linear(hidden, weight, bias), TARGETS))
 
 
 @pytest.mark.parametrize("rows", [1, 7, 50, 1000])
@@ -50,3 +66,36 @@ def test_no_matrix_of_all_logits_is_kept() -> None:
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
         softmax_cross_entropy(hidden, weight, bias, TARGETS)
     assert max(kept) < 50 * 23
+
+
+class _Sizes(TorchDispatchMode):
+    """Elements of every tensor that an operation makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[int] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        parts = result if isinstance(result, tuple) else (result,)
+        self.made += [part.numel() for part in parts if isinstance(part, torch.Tensor)]
+        return result
+
+
+def test_no_matrix_of_all_logits_is_ever_made() -> None:
+    targets, vocabulary, units = 2000, 9000, 16
+    hidden, weight = torch.randn(targets, units, requires_grad=True), torch.randn(vocabulary, units, requires_grad=True)
+    bias, wanted = torch.zeros(vocabulary, requires_grad=True), torch.randint(vocabulary, (targets,))
+    with _Sizes() as sizes, torch.autocast("cpu", dtype=torch.bfloat16):
+        softmax_cross_entropy(hidden, weight, bias, wanted).backward()
+    assert max(sizes.made) == 128 * vocabulary
+    with _Sizes() as plain:
+        F.cross_entropy(F.linear(hidden, weight, bias), wanted).backward()
+    assert max(plain.made) == targets * vocabulary
+
+
+def test_scores_far_apart_neither_overflow_nor_vanish() -> None:
+    hidden = torch.tensor([[1.0], [-1.0]], requires_grad=True)
+    weight = torch.tensor([[500.0], [0.0], [-500.0]], requires_grad=True)
+    bias, targets = torch.zeros(3, requires_grad=True), torch.tensor([2, 2])
+    assert softmax_cross_entropy(hidden, weight, bias, targets).item() == 500.0  # 1000 nats and none

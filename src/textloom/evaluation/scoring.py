@@ -17,7 +17,7 @@ SCORED_AT_ONCE = 2048  # targets whose logits are in memory together in evaluati
 def scored_states(hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
     """The hidden states that have a target: (batch, time, units) -> (targets, units)."""
     flat = hidden.flatten(0, 1)
-    return flat if batch.positions is None else flat[batch.positions]
+    return flat if batch.positions is None else flat.index_select(0, batch.positions)
 
 
 @dataclass(frozen=True)

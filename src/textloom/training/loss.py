@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 LOGITS_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 26}  # 4 MB of float32 stay in a CPU's cache; a GPU wants large products
+LOGITS_IN_A_CACHE = 1 << 18  # 1 MB: so few are taken all at once, by torch's own functions, at two thirds of the cost
 FEWEST_TARGETS_AT_ONCE = 128  # each slice adds to the whole gradient of the weights, which costs as much again
 
 
@@ -23,6 +25,8 @@ def softmax_cross_entropy(
     ``hidden`` (targets, units), ``weight`` (vocabulary, units), ``bias`` (vocabulary,), ``targets`` (targets,) int64.
     Products are taken in autocast's number format where it is on, sums in float32.
     """
+    if len(targets) * len(weight) <= LOGITS_IN_A_CACHE:
+        return F.cross_entropy(F.linear(hidden, weight, bias), targets)
     kind = hidden.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
     loss: torch.Tensor = _SoftmaxCrossEntropy.apply(hidden, weight, bias, targets, dtype)  # type: ignore[no-untyped-call]
@@ -40,32 +44,69 @@ class _SoftmaxCrossEntropy(torch.autograd.Function):
         dtype: torch.dtype,
     ) -> torch.Tensor:
         with torch.autocast(hidden.device.type, enabled=False):
-            states, matrix, offset = hidden.to(dtype), weight.to(dtype), bias.to(dtype)
-            hidden_gradient = torch.empty_like(states)
-            weight_gradient, bias_gradient = torch.zeros_like(weight), torch.zeros_like(bias)
-            nats = torch.zeros((), device=hidden.device, dtype=weight.dtype)
-            rows = max(FEWEST_TARGETS_AT_ONCE, LOGITS_AT_ONCE.get(hidden.device.type, 1 << 24) // len(weight))
+            states, matrix = hidden.to(dtype), weight.to(dtype)
+            shares = (hidden / len(targets)).to(dtype)  # the mean's factor, where it costs least
+            rows = min(len(targets), _rows_at_once(hidden.device.type, len(weight)))
+            scores = torch.empty(rows, len(weight), device=hidden.device, dtype=weight.dtype)
+            products = scores if dtype == weight.dtype else torch.empty_like(scores, dtype=dtype)
+            hidden_gradient, weight_gradient = torch.empty_like(states), torch.empty_like(weight)
+            bias_gradient, nats = torch.zeros_like(bias), torch.zeros((), device=hidden.device, dtype=weight.dtype)
             for first in range(0, len(targets), rows):
-                some, wanted = (
-                    states[first : first + rows],
-                    targets[first : first + rows, None],
-                )  # (rows, units), (rows, 1)
-                scores = torch.addmm(offset, some, matrix.t()).to(weight.dtype)  # (rows, vocabulary)
-                normaliser = scores.logsumexp(dim=1, keepdim=True)
-                nats += (normaliser - scores.gather(1, wanted)).sum()
-                # the gradient of the summed loss: probabilities, less one at the target
-                gradient = scores.sub_(normaliser).exp_().scatter_add_(1, wanted, -torch.ones_like(normaliser))
-                bias_gradient += gradient.sum(dim=0)
-                gradient = gradient.to(dtype)
-                torch.mm(gradient, matrix, out=hidden_gradient[first : first + rows])
-                weight_gradient += gradient.t() @ some
-        ctx.save_for_backward(hidden_gradient, weight_gradient, bias_gradient)
-        ctx.targets, ctx.hidden_dtype = len(targets), hidden.dtype
+                part = slice(first, first + rows)
+                nats += _probabilities_less_targets(states[part], matrix, bias, targets[part], scores, products)
+                some, gradient = scores[: len(states[part])], products[: len(states[part])]  # (rows, vocabulary)
+                bias_gradient += some.sum(dim=0)
+                if gradient is not some:
+                    gradient.copy_(some)
+                torch.mm(gradient, matrix, out=hidden_gradient[part])
+                _add_product(weight_gradient, gradient.t(), shares[part], first == 0)
+            ctx.save_for_backward(hidden_gradient / len(targets), weight_gradient, bias_gradient / len(targets))
+        ctx.hidden_dtype = hidden.dtype
         return nats / len(targets)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        scale = upstream / ctx.targets
-        hidden, weight, bias = (gradient * scale for gradient in ctx.saved_tensors)
+        hidden, weight, bias = ctx.saved_tensors
+        if upstream.device.type != "cpu" or upstream != 1:  # a pass over the weights that is rarely needed
+            hidden, weight, bias = hidden * upstream, weight * upstream, bias * upstream
         return hidden.to(ctx.hidden_dtype), weight, bias, None, None
+
+
+def _rows_at_once(device: str, vocabulary_size: int) -> int:
+    return max(FEWEST_TARGETS_AT_ONCE, LOGITS_AT_ONCE.get(device, 1 << 24) // vocabulary_size)
+
+
+def _probabilities_less_targets(
+    states: torch.Tensor,
+    matrix: torch.Tensor,
+    bias: torch.Tensor,
+    targets: torch.Tensor,
+    scores: torch.Tensor,
+    products: torch.Tensor,
+) -> torch.Tensor:
+    """Leave in ``scores`` the gradient of the summed loss: probabilities, less one at the target; return that loss.
+
+    ``products`` is ``scores`` itself, or its like in the number format of the product.
+    """
+    scores, products, wanted = scores[: len(states)], products[: len(states)], targets[:, None]  # (rows, 1)
+    torch.mm(states, matrix.t(), out=products)
+    if products.dtype != scores.dtype:
+        scores.copy_(products)
+    highest = scores.add_(bias).amax(dim=1)  # (rows,)
+    right = scores.gather(1, wanted).squeeze(1)
+    torch.softmax(scores, dim=1, out=scores)
+    # the likeliest token tells the normaliser exactly, in half the time of a logsumexp
+    nats = (highest - scores.amax(dim=1).log() - right).sum()
+    scores.scatter_add_(1, wanted, -torch.ones_like(wanted, dtype=scores.dtype))
+    return nats
+
+
+def _add_product(total: torch.Tensor, a: torch.Tensor, b: torch.Tensor, first: bool) -> None:
+    """total += a @ b, or total = a @ b at first; the sum is in float32 also where the products are not."""
+    if total.dtype != a.dtype:
+        total.copy_(a @ b) if first else total.add_(a @ b)
+    elif first:
+        torch.mm(a, b, out=total)
+    else:
+        total.addmm_(a, b)
