@@ -27,7 +27,7 @@ class TrainerConfig(Section):
     """How long, on what, and how often. Keys that Lightning's Trainer has too bear its names."""
 
     batch_size: Positive
-    """Windows, documents or stream rows in a batch."""
+    """Windows, documents or stream rows in a batch, on each device: N devices take steps on N times as many."""
     max_epochs: Positive
     """Passes over the training part at most."""
     max_steps: Positive | None
@@ -44,8 +44,10 @@ class TrainerConfig(Section):
     """Batches that add up to one optimizer step."""
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
     """What to compute on; auto takes a GPU where there is one."""
-    devices: Literal[1]
-    """Devices to train on."""
+    devices: Positive
+    """Devices to train on, of each node; one process for each is started, where torchrun or srun has not."""
+    num_nodes: Positive = 1
+    """Machines to train on; on each torchrun or srun starts one process for each device."""
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
     """Number format in training; auto takes bf16 where the hardware multiplies it. Evaluation is always float32."""
     deterministic: bool

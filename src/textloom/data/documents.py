@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from textloom.data.batches import PAD, Batch
+from textloom.data.batches import ALL_ROWS, PAD, Batch
 from textloom.data.encoding import TokenSplit
 
 
@@ -15,10 +15,18 @@ class Documents:
     Which documents share a group is drawn once; an epoch shuffles the groups.
     """
 
-    def __init__(self, split: TokenSplit, batch_size: int, steps: int, shuffle_seed: int | None = None):
+    def __init__(
+        self,
+        split: TokenSplit,
+        batch_size: int,
+        steps: int,
+        shuffle_seed: int | None = None,
+        share: slice = ALL_ROWS,
+    ):
         self.split = split
         self.steps = steps
         self.shuffle_seed = shuffle_seed
+        self.share = share
         lengths = np.diff(split.boundaries)
         order = np.arange(split.documents)
         if shuffle_seed is not None:
@@ -42,8 +50,9 @@ class Documents:
 
     def _batch(self, group: np.ndarray, chunk: int) -> Batch:
         begin = self.split.boundaries[group] + chunk * self.steps
-        lengths = np.clip(self.split.boundaries[group + 1] - begin, 0, self.steps)  # (batch,)
-        time = np.arange(lengths.max())
+        all_lengths = np.clip(self.split.boundaries[group + 1] - begin, 0, self.steps)
+        begin, lengths = begin[self.share], all_lengths[self.share]  # (batch,)
+        time = np.arange(lengths.max(initial=0))
         filled = time < lengths[:, None]  # (batch, time)
         source = np.where(filled, begin[:, None] + time, 0)
         tokens = self.split.tokens
@@ -52,4 +61,5 @@ class Documents:
             torch.from_numpy(tokens[source[filled] + 1].astype(np.int64)),
             torch.from_numpy(np.flatnonzero(filled)),
             starts=chunk == 0,
+            targets_of_all_ranks=int(all_lengths.sum()),
         )

@@ -9,16 +9,17 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from textloom.data.batches import PAD, Batch
+from textloom.data.batches import ALL_ROWS, PAD, Batch
 from textloom.data.encoding import TokenSplit
 
 
 class Stream:
     """The text in ``rows`` equal pieces side by side, ``steps`` tokens a batch; each token is a target once."""
 
-    def __init__(self, split: TokenSplit, rows: int, steps: int):
+    def __init__(self, split: TokenSplit, rows: int, steps: int, share: slice = ALL_ROWS):
         self.split = split
         self.steps = steps
+        self.share = share
         self.row_starts = np.arange(rows) * split.targets // rows
         self.row_lengths = np.diff(np.append(self.row_starts, split.targets))  # differ by one token at most
 
@@ -33,19 +34,21 @@ class Stream:
 
     def _batch(self, index: int) -> Batch:
         first = index * self.steps
-        lengths = np.clip(self.row_lengths - first, 0, self.steps)  # (rows,)
-        time = np.arange(lengths.max())
-        source = (self.row_starts + first)[:, None] + time  # (rows, time)
-        tokens = self.split.tokens
-        if lengths.min() == len(time):
-            return Batch(_int64(tokens[source]), _int64(tokens[source + 1]).flatten(), None, starts=index == 0)
+        all_lengths = np.clip(self.row_lengths - first, 0, self.steps)
+        lengths = all_lengths[self.share]  # (rows,)
+        time = np.arange(lengths.max(initial=0))
+        source = (self.row_starts[self.share] + first)[:, None] + time  # (rows, time)
+        tokens, starts, targets = self.split.tokens, index == 0, int(all_lengths.sum())
+        if (lengths == len(time)).all():
+            return Batch(_int64(tokens[source]), _int64(tokens[source + 1]).flatten(), None, starts, targets)
         filled = time < lengths[:, None]
         source = np.where(filled, source, 0)
         return Batch(
             torch.from_numpy(np.where(filled, tokens[source], PAD).astype(np.int64)),
             _int64(tokens[source[filled] + 1]),
             torch.from_numpy(np.flatnonzero(filled)),
-            starts=index == 0,
+            starts,
+            targets,
         )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from textloom.data.batches import PAD, Batch
+from textloom.data.batches import ALL_ROWS, PAD, Batch
 from textloom.data.encoding import TokenSplit
 
 
@@ -24,11 +24,13 @@ class Windows:
         stride: int = 1,
         shortest_context: int = 1,
         shuffle_seed: int | None = None,
+        share: slice = ALL_ROWS,
     ):
         self.split = split
         self.batch_size = batch_size
         self.context = context
         self.shuffle_seed = shuffle_seed
+        self.share = share
         self.target_positions = _target_positions(split.boundaries, stride, shortest_context)  # (windows,)
 
     def __len__(self) -> int:
@@ -43,7 +45,8 @@ class Windows:
         for first in range(start * self.batch_size, len(order), self.batch_size):
             yield self._batch(order[first : first + self.batch_size])
 
-    def _batch(self, positions: np.ndarray) -> Batch:
+    def _batch(self, all_positions: np.ndarray) -> Batch:
+        positions = all_positions[self.share]
         tokens, boundaries = self.split.tokens, self.split.boundaries
         beginnings = boundaries[np.searchsorted(boundaries, positions, side="left") - 1]
         lengths = np.minimum(positions - beginnings, self.context)
@@ -57,6 +60,7 @@ class Windows:
             torch.from_numpy(tokens[positions].astype(np.int64)),
             torch.from_numpy(last),
             starts=True,
+            targets_of_all_ranks=len(all_positions),
         )
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log as natural_log
 
@@ -16,13 +17,16 @@ from textloom.errors import DivergenceError
 from textloom.evaluation.evaluate import evaluate_run
 from textloom.files import write_checked_text, write_json, write_text
 from textloom.generation.generate import default_prompt, window_of
-from textloom.hardware import choose_device, choose_precision
+from textloom.hardware import check_devices, choose_device, choose_precision
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
+from textloom.ranks import Ranks
 from textloom.runs import Run
+from textloom.training.distributed import RankModule
 from textloom.training.memory import explained_shortage
 from textloom.training.meter import Meter
 from textloom.training.module import TrainingModule
 from textloom.training.preparation import Prepared, prepare
+from textloom.training.processes import Workers
 from textloom.training.resume import newest_checkpoint
 from textloom.training.samples import Sampler
 from textloom.training.signals import StopRequest
@@ -53,9 +57,10 @@ def train(config: TrainConfig, run: Run, overrides: list[str], compared: list[st
     where the process was asked to stop.
     """
     began = time.perf_counter()
-    with StopRequest() as request, explained_shortage(config, run):
-        check_extra(config.trainer.extra)
-        device = choose_device(config.trainer.accelerator)
+    check_extra(config.trainer.extra)
+    device = choose_device(config.trainer.accelerator)
+    check_devices(config.trainer.devices, device)
+    with StopRequest() as request, explained_shortage(config, run), Workers(config.trainer) as workers:
         precision, reason = choose_precision(config.trainer.precision, device)
         write_checked_text(
             run.config_file,
@@ -71,26 +76,32 @@ def train(config: TrainConfig, run: Run, overrides: list[str], compared: list[st
             log.warning("samples.prompt: not in the vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
         sampler = Sampler(config.samples, prepared.tokenizer, prompt, window_of(config.batching), run.samples_file)
         shown = yaml.safe_load(run.overrides_file.read_text("utf-8")) if compared is None else compared
-        fit = _Fit(config, run, prepared, sampler, request, device, precision, shown)
-        trainer, module, logger = _fit_with_rollbacks(fit)
+        ranks = workers.meet(run, device.type, precision)
+        trainer, module, logger = fit_with_rollbacks(
+            Fit(config, run, prepared, sampler, request, device, precision, ranks, shown)
+        )
+    assert logger is not None
+    with explained_shortage(config, run):
         return _close(run, config, trainer, module, logger, sampler, prepared, began)
 
 
 @dataclass(frozen=True)
-class _Fit:
+class Fit:
     """All that a training is made of."""
 
     config: TrainConfig
     run: Run
     prepared: Prepared
-    sampler: Sampler
+    sampler: Sampler | None
+    """None for all ranks but the first, which alone writes."""
     request: StopRequest
     device: torch.device
     precision: str
-    compared: list[str]
+    ranks: Ranks
+    compared: Sequence[str] = ()
 
 
-def _fit_with_rollbacks(fit: _Fit) -> tuple[pl.Trainer, TrainingModule, RunLogger]:
+def fit_with_rollbacks(fit: Fit) -> tuple[pl.Trainer, TrainingModule, RunLogger | None]:
     """Fit; where the loss diverges and the config says so, go back and on with half the learning rate."""
     rate = 1.0
     for rollbacks in range(fit.config.trainer.max_rollbacks + 1):
@@ -105,13 +116,13 @@ def _fit_with_rollbacks(fit: _Fit) -> tuple[pl.Trainer, TrainingModule, RunLogge
     raise AssertionError("the loop ends by return or raise")
 
 
-def _fit(fit: _Fit, rate: float) -> tuple[pl.Trainer, TrainingModule, RunLogger]:
-    config, prepared = fit.config, fit.prepared
+def _fit(fit: Fit, rate: float) -> tuple[pl.Trainer, TrainingModule, RunLogger | None]:
+    config, prepared, ranks = fit.config, fit.prepared, fit.ranks
     pl.seed_everything(config.seed, verbose=False)
-    data = TokenDataModule(prepared.splits, config.batching, config.trainer.batch_size, config.seed)
+    data = TokenDataModule(prepared.splits, config.batching, config.trainer.batch_size, config.seed, ranks)
     model = RecurrentLanguageModel(config.model, prepared.tokenizer.vocabulary_size)
-    meter = Meter(largest_loss=EXPLOSION * natural_log(prepared.tokenizer.vocabulary_size))
-    module = TrainingModule(
+    meter = Meter(largest_loss=EXPLOSION * natural_log(prepared.tokenizer.vocabulary_size), ranks=ranks)
+    module = (TrainingModule if ranks.size == 1 else RankModule)(
         model,
         config.optimizer,
         config.schedule,
@@ -120,22 +131,32 @@ def _fit(fit: _Fit, rate: float) -> tuple[pl.Trainer, TrainingModule, RunLogger]
         meter=meter,
         rate=rate,
     )
+    if isinstance(module, RankModule):
+        module.ranks = ranks
     checkpoint = newest_checkpoint(fit.run)
     log.info("model: %s, %s parameters", config.model.cell, f"{parameter_count(model):,}")
-    if checkpoint is None:
-        fit.run.forget_training()
-    else:
+    if checkpoint is not None:
         log.info("going on from %s", checkpoint)
-    logger = RunLogger(fit.run.directory, checkpoint)
-    if checkpoint is None:
-        declare_hyperparameters(logger, config, fit.compared)
-    trainer = build_trainer(config.trainer, fit.run, fit.device, fit.precision, meter, fit.sampler, logger, fit.request)
+    logger = _logger(fit, checkpoint) if ranks.rank == 0 else None
+    trainer = build_trainer(
+        config.trainer, fit.run, fit.device, fit.precision, meter, fit.sampler, logger, fit.request, ranks
+    )
     try:
         trainer.fit(module, data, ckpt_path=checkpoint)
     except BaseException:
-        logger.close()
+        if logger is not None:
+            logger.close()
         raise
     return trainer, module, logger
+
+
+def _logger(fit: Fit, checkpoint: str | None) -> RunLogger:
+    if checkpoint is None:
+        fit.run.forget_training()
+    logger = RunLogger(fit.run.directory, checkpoint)
+    if checkpoint is None:
+        declare_hyperparameters(logger, fit.config, list(fit.compared))
+    return logger
 
 
 def _total_steps(config: TrainConfig, batches_per_epoch: int) -> int:

@@ -11,6 +11,7 @@ from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
 from textloom.composition import nearest
 from textloom.config import TrainerConfig
 from textloom.errors import ConfigError
+from textloom.ranks import Ranks
 from textloom.runs import Run
 from textloom.training.checkpointing import (
     EndWithValidation,
@@ -20,6 +21,7 @@ from textloom.training.checkpointing import (
     best_checkpoint,
 )
 from textloom.training.curves import Curves
+from textloom.training.distributed import strategy
 from textloom.training.meter import Meter
 from textloom.training.progress import TrainingProgressBar, someone_is_watching
 from textloom.training.random_state import RandomState
@@ -36,22 +38,20 @@ def build_trainer(
     device: torch.device,
     precision: str,
     meter: Meter,
-    sampler: Sampler,
-    logger: RunLogger,
+    sampler: Sampler | None,
+    logger: RunLogger | None,
     request: StopRequest,
+    ranks: Ranks,
 ) -> pl.Trainer:
-    """A Trainer whose callbacks write curves, samples and checkpoints."""
+    """A Trainer whose callbacks write curves, samples and checkpoints; of several ranks the first alone has those."""
     # Lightning's advice for other kinds of data, and its notes on what is set on purpose
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    bar = config.progress_bar and someone_is_watching()
-    callbacks: list[Callback] = [
-        RandomState(),
-        EndWithValidation(),
-        Curves(meter, config.log_every_n_steps),
-        SampleCallback(sampler),
-    ]
+    bar = config.progress_bar and ranks.rank == 0 and someone_is_watching()
+    callbacks: list[Callback] = [RandomState(ranks), EndWithValidation(), Curves(meter, config.log_every_n_steps)]
+    if sampler is not None:
+        callbacks.append(SampleCallback(sampler))
     if config.early_stopping_patience is not None:
         callbacks.append(StopEarly(config.early_stopping_patience))
     if config.weight_averaging is not None:
@@ -59,10 +59,12 @@ def build_trainer(
     if bar:
         callbacks.append(TrainingProgressBar(meter))
     # what is saved must have seen the validation first: checkpoints come last
-    callbacks += [best_checkpoint(run), ResumePoints(run, config.checkpoint_every, request)]
+    callbacks += [best_checkpoint(run), ResumePoints(run, config.checkpoint_every, request, ranks)]
     return pl.Trainer(
         accelerator=device.type,
         devices=config.devices,
+        num_nodes=config.num_nodes,
+        strategy=strategy(ranks),
         precision=precision,  # type: ignore[arg-type]
         max_epochs=config.max_epochs,
         max_steps=config.max_steps or -1,
@@ -71,7 +73,7 @@ def build_trainer(
         gradient_clip_val=config.gradient_clip_val,
         accumulate_grad_batches=config.accumulate_grad_batches,
         deterministic=config.deterministic,
-        logger=logger,
+        logger=logger or False,
         callbacks=callbacks,
         plugins=[WholeCheckpointIO()],
         enable_progress_bar=bar,
