@@ -22,6 +22,10 @@ class Ranks:
     talk: Any = None
     """The process group for small messages between CPUs: they never wait for a GPU."""
 
+    def __deepcopy__(self, memo: Any) -> "Ranks":
+        """Itself: a process group has no copy, and averaged weights are kept in a copy of the module."""
+        return self
+
     @property
     def share(self) -> slice:
         """Which rows of each batch are this rank's: every ``size``-th, so that long and short ones are dealt evenly."""

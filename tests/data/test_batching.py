@@ -17,6 +17,7 @@ from textloom.data.encoding import TokenSplit, encode_corpus, load_splits
 from textloom.data.stream import Stream
 from textloom.data.windows import Windows
 from textloom.errors import DataError, RunError
+from textloom.ranks import ALONE, Ranks
 from textloom.tokenizers.byte import ByteTokenizer
 from textloom.tokenizers.char import CharTokenizer
 
@@ -73,6 +74,40 @@ def test_an_epoch_of_training_has_every_target_once_too(
     part = tokens_of(lengths)
     for epoch in range(2):
         assert sorted(all_pairs(training_batches(config, part, batch_size, seed=1), epoch)) == neighbours(part)
+
+
+@given(
+    st.lists(st.integers(1, 12), min_size=4, max_size=8),
+    st.sampled_from(CONFIGS),
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.booleans(),
+)
+def test_ranks_share_every_batch_of_the_whole_and_take_as_many_steps(
+    lengths: list[int],
+    config: WindowsConfig | DocumentsConfig | StreamConfig,
+    batch_size: int,
+    size: int,
+    training: bool,
+) -> None:
+    part = tokens_of(lengths)
+
+    def batches(ranks: Ranks, rows: int) -> list[Batch]:
+        if training:
+            return list(training_batches(config, part, rows, 1, ranks).batches(epoch=2))
+        return list(evaluation_batches(config, part, size * batch_size, ranks.share).batches(epoch=0))
+
+    if training and isinstance(config, StreamConfig) and size * batch_size > part.targets:
+        return
+    whole = batches(ALONE, size * batch_size)
+    shares = [batches(Ranks(rank, size), batch_size) for rank in range(size)]
+    for one, *parts in zip(whole, *shares, strict=True):
+        assert sorted(pair for share in parts for pair in pairs(share)) == sorted(pairs(one))
+        assert {share.targets_of_all_ranks for share in parts} == {len(one.targets)}
+        assert {share.starts for share in parts} == {one.starts}
+        rows = [len(share.inputs) for share in parts]
+        assert sum(rows) == len(one.inputs)
+        assert max(rows) - min(rows) <= 1
 
 
 @pytest.mark.parametrize("config", CONFIGS[:2])

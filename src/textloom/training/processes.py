@@ -65,6 +65,11 @@ class Workers:
         self.said: list[IO[bytes]] = []  # what each wrote to stderr
         self.over = threading.Event()
 
+    @property
+    def size(self) -> int:
+        """How many ranks there are, rank 0 counted in."""
+        return self.place.size
+
     def __enter__(self) -> Self:
         """Start them: they import torch and Lightning while rank 0 prepares the data."""
         if self.place.size == 1:
@@ -154,16 +159,16 @@ class Workers:
         """Which of the processes started here failed, and how."""
         for rank, process in enumerate(self.processes, start=1):
             if process.poll():
-                return f"rank {rank} {self._end_of(rank)}"
+                return self._end_of(rank)
         return None
 
     def _end_of(self, rank: int) -> str:
         status = self.processes[rank - 1].returncode
         if status < 0:
-            return f"was killed by {signal.Signals(-status).name}; checkpoints written before are good"
+            return f"rank {rank} was killed by {signal.Signals(-status).name}; checkpoints written before are good"
         self.said[rank - 1].seek(0)
         lines = self.said[rank - 1].read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"failed with exit status {status}"
+        return lines[-1] if lines else f"rank {rank} failed with exit status {status}"
 
     def _watch(self, run: Run) -> None:
         """A rank that died may leave this one waiting for it for ever, deaf to errors."""

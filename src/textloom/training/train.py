@@ -12,6 +12,7 @@ import yaml
 
 from textloom.checkpoints import load_model
 from textloom.config import TrainConfig
+from textloom.data.batching import training_batches
 from textloom.data.module import TokenDataModule
 from textloom.errors import DivergenceError
 from textloom.evaluation.evaluate import evaluate_run
@@ -76,6 +77,9 @@ def train(config: TrainConfig, run: Run, overrides: list[str], compared: list[st
             log.warning("samples.prompt: not in the vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
         sampler = Sampler(config.samples, prepared.tokenizer, prompt, window_of(config.batching), run.samples_file)
         shown = yaml.safe_load(run.overrides_file.read_text("utf-8")) if compared is None else compared
+        if workers.size > 1:  # refused here rather than by each of them
+            alike = Ranks(size=workers.size)
+            training_batches(config.batching, prepared.splits["train"], config.trainer.batch_size, config.seed, alike)
         ranks = workers.meet(run, device.type, precision)
         trainer, module, logger = fit_with_rollbacks(
             Fit(config, run, prepared, sampler, request, device, precision, ranks, shown)
