@@ -91,7 +91,8 @@ class Forked:
             time.sleep(0.01)
 
     def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
 
 
 @pytest.fixture
