@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from conftest import TINY, compose_train
+from conftest import TINY, Answer, compose_train
 from textloom.checkpoints import read_checkpoint
 from textloom.errors import ConfigError, DataError, Interrupted, TrainingError
 from textloom.placement import Placement, check_placement, placement
@@ -270,6 +270,15 @@ def test_a_divergence_is_told_once_and_rolled_back_by_all(tmp_path: Path, monkey
         start(tmp_path / "stopped", *overrides)
     run = start(tmp_path / "run", *overrides, "trainer.on_nan=rollback")
     assert read_checkpoint(run.checkpoint_file("last"))["rate"] == 0.5
+
+
+@pytest.mark.usefixtures("_forked")
+def test_each_job_of_a_sweep_trains_on_two_devices(command: Callable[..., Answer], tmp_path: Path) -> None:
+    given = [*BASE, "trainer.devices=2", "trainer.batch_size=8", "hydra.sweep.dir=outputs/sweep"]
+    answer = command("train", "-m", *given, "model.units=3,4")
+    assert answer.status == 0, answer.err
+    found = {Run(path.parent).results()["parameters"] for path in tmp_path.glob("outputs/sweep/*/results.json")}
+    assert len(found) == 2
 
 
 # --- what cannot work is refused in one line ------------------------------------------------------------------------
