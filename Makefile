@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-slow test-gpu fuzz lint types format lock clean
+.PHONY: help install train test test-slow test-gpu fuzz bench lint types format lock clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ test-gpu: install  ## run the tests that need a GPU
 
 fuzz: install  ## damage 3,000 files, and see each refused or read as it was
 	@$(BIN)/python -m pytest -q -s -m slow tests/faults
+
+bench: install  ## measure everything and write benchmarks/RESULTS.md; or ONLY=training
+	@$(BIN)/python -m benchmarks $(ONLY)
 
 lint: install  ## ruff: style and format
 	@$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,12 +10,20 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
+from hypothesis import settings
 from omegaconf import open_dict
 
 from textloom import cli
 from textloom.composition import check, config_directory
-from textloom.config import TrainConfig
+from textloom.config import SplitKeys, TrainConfig
+from textloom.data.corpus import Corpus, build_corpus
+from textloom.data.encoding import Splits, encode_corpus, load_splits
+from textloom.data.spool import Piece
 from textloom.runs import Run, claimed_run
+from textloom.tokenizers import Tokenizer
+
+settings.register_profile("textloom")  # how long an example takes says nothing on a shared machine
+settings.load_profile("textloom")
 
 TINY = ["model.units=8", "trainer.max_epochs=1", "samples.length=5", "trainer.progress_bar=false", "name=tiny"]
 
@@ -48,11 +56,43 @@ def compose_train(*overrides: str) -> TrainConfig:
         return check(composed, TrainConfig)
 
 
+def split(
+    documents: list[str], validation_fraction: float, test_fraction: float, seed: int, fold_duplicates: bool = False
+) -> Corpus:
+    """The corpus that some documents make."""
+    keys = SplitKeys(
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+        split_seed=seed,
+        fold_duplicates=fold_duplicates,
+    )
+    return build_corpus(((document, True) for document in documents), keys)
+
+
+def encoded(corpus: Corpus, tokenizer: Tokenizer, directory: Path) -> Splits:
+    """The tokens of a corpus."""
+    encode_corpus(corpus, tokenizer, directory)
+    return load_splits(directory)
+
+
+def documents_of(pieces: Iterable[Piece]) -> list[str]:
+    """Whole documents, from their pieces."""
+    documents, parts = [], []
+    for text, ends in pieces:
+        parts.append(text)
+        if ends:
+            documents.append("".join(parts))
+            parts = []
+    assert not parts
+    return documents
+
+
 def train_run(directory: Path, *overrides: str) -> Run:
     """A tiny finished run."""
     from textloom.training.train import train
 
-    given = [*TINY, *overrides]
+    tiny = [override for override in TINY if "experiment=ngram" not in overrides or not override.startswith("model.")]
+    given = [*tiny, *overrides]
     with claimed_run(directory) as run:
         train(compose_train(*given), run, given)
         run.mark("completed")

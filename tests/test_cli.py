@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from conftest import TINY, Answer
 from textloom.runs import Run
@@ -34,6 +35,8 @@ Command = Callable[..., Answer]
         (["train", "trainer.accelerator=mps"], "trainer.accelerator=mps: this machine has none"),
         (["trian"], "textloom trian: there is no such command"),
         (["generate", "temperature=-1"], "temperature=-1: must be greater than or equal to 0"),
+        (["generate", "count=0"], "count=0: must be greater than 0"),
+        (["generate", "accelerator=abacus"], "accelerator=abacus: must be 'auto', 'cpu', 'gpu', 'cuda' or 'mps'"),
         (["generate", "run=latest"], "outputs: there is no run with a checkpoint here"),
         (["generate", "run=nowhere"], "run=nowhere: there is no such directory"),
         (["evaluate", "run=."], "not a run directory (no config.yaml)"),
@@ -87,6 +90,23 @@ def test_an_empty_prompt_is_refused(command: Command, toy_run: Run) -> None:
     assert "the prompt is empty; give" in answer.err
 
 
+def test_several_texts_come_under_headings_the_first_as_if_alone(command: Command, toy_run: Run) -> None:
+    asked = ["generate", f"run={toy_run.directory}", "prompt=deep", "length=30", "seed=5"]
+    alone, three = (command(*asked, *more) for more in ([], ["count=3"]))
+    assert three.status == 0, three.err
+    heading, first, *_ = three.out.partition("\n\n--- text 2 of 3 ---\n")[0].partition("--- text 1 of 3 ---\n")[1:]
+    assert heading == "--- text 1 of 3 ---\n"
+    assert first == alone.out.rstrip("\n")
+    assert three.out.count("\ndeep") == 3
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_told_under_the_commands_own_key(command: Command, toy_run: Run) -> None:
+    answer = command("generate", f"run={toy_run.directory}", "accelerator=cuda")
+    assert answer.status == 2
+    assert answer.err.strip() == "accelerator=cuda: this machine has none; set accelerator=auto"
+
+
 def test_temperature_zero_is_greedy_and_the_same_every_time(command: Command, toy_run: Run) -> None:
     texts = {command("generate", f"run={toy_run.directory}", "temperature=0", "length=30").out for _ in range(2)}
     assert len(texts) == 1
@@ -135,7 +155,7 @@ def test_a_sweep_goes_on_after_a_failed_job_and_tells_it(command: Command, tmp_p
     assert answer.err.count("lower optimizer.learning_rate") >= 2
 
 
-@pytest.mark.parametrize("script", ["train", "generate", "evaluate"])
+@pytest.mark.parametrize("script", ["prepare", "train", "generate", "evaluate"])
 def test_help_needs_nothing_heavy(script: str) -> None:
     path = Path(__file__).parents[1] / "scripts" / f"{script}.py"
     answer = subprocess.run(

@@ -24,7 +24,7 @@ def test_every_group_has_its_files() -> None:
 
 @pytest.mark.parametrize("choice", shipped())
 def test_every_shipped_config_fits_the_schema(choice: str) -> None:
-    needs_path = choice in ("data=text_files", "data=table", "data=patents") or "patents" in choice
+    needs_path = choice in ("data=text_files", "data=table") or "patents" in choice
     compose_train(choice, *(["data.path=some.csv"] if needs_path else []))
 
 
@@ -35,12 +35,16 @@ def test_a_config_names_its_run_after_its_choices() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["model.units=-1"], "model.units=-1: must be greater than 0 (Recurrent units in each layer)"),
+        (["model.units=-1"], "model.units=-1: must be greater than 0 (Recurrent units in each layer"),
         (["batching.steps=0"], "batching.steps=0: must be greater than 0"),
         (["batching=windows", "batching.context=0"], "batching.context=0: must be greater than 0"),
         (["model.units=many"], "model.units=many: must be a whole number"),
+        (["model.units=auto"], "model.units=auto needs a budget; give it as model.parameters=1e6"),
+        (["model.units=auto", "model.parameters=0"], "model.parameters=0: must be greater than 0"),
+        (["model.units=auto", "model.parameters=1e6.5"], "model.parameters=1e6.5: must be a whole number"),
+        (["model.units=auto", "model.parameters=2.5"], "model.parameters=2.5: must be a whole number"),
         (["model.units=true"], "model.units=True: must be a whole number"),
-        (["model.cell=lsmt"], "model.cell=lsmt: must be 'lstm', 'gru' or 'rnn'"),
+        (["model.cell=lsmt"], "model.cell=lsmt: must be one of 'lstm', 'gru', 'rnn', 'ngram'"),
         (["trainer.val_check_interval=-3"], "trainer.val_check_interval=-3: must be greater than 0"),
         (["trainer.max_steps=0"], "trainer.max_steps=0: "),
         (["+model.unit=256"], "model.unit: there is no such key, did you mean model.units?"),

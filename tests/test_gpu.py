@@ -10,6 +10,7 @@ from textloom.checkpoints import load_model
 from textloom.data.encoding import load_splits
 from textloom.evaluation.evaluate import score
 from textloom.files import read_json
+from textloom.generation import generate as generating
 from textloom.generation.generate import generate
 from textloom.generation.sampling import Sampling
 
@@ -24,6 +25,32 @@ def test_a_run_trained_on_a_gpu_evaluates_and_generates_on_a_cpu(batching: str, 
     found = score(model, load_splits(run.tokens)["val"], config.batching, config.trainer.batch_size)
     assert found.loss == pytest.approx(run.results()["val/loss"], rel=1e-3)
     assert generate(model, tokenizer, "deep", 20, Sampling(0)).startswith("deep")
+
+
+@pytest.mark.parametrize("window", [None, 6])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_a_gpu_generates_what_a_cpu_does_recorded_steps_too(
+    cell: str, window: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from generation.test_decoder import TOKENIZER, build
+
+    recorded = []
+    record = generating._recorded
+    monkeypatch.setattr(generating, "_recorded", lambda *given: recorded.append(1) or record(*given))
+    model = build(cell, 2)  # type: ignore[arg-type]
+    length = generating.RECORDING_PAYS + 50
+    on_cpu = generating.generate_texts(model, TOKENIZER, "deep", length, [Sampling(0), Sampling(0.7)], window, 1)
+    on_gpu = generating.generate_texts(model.cuda(), TOKENIZER, "deep", length, [Sampling(0), Sampling(0.7)], window, 1)
+    assert recorded == [1]
+    assert on_gpu[0] == on_cpu[0]
+    assert on_gpu[1][:40] == on_cpu[1][:40]  # rounding may part the draws later
+
+
+def test_samples_are_written_in_a_deterministic_training_too(tmp_path: Path) -> None:
+    run = train_run(tmp_path / "run", "trainer.deterministic=true")
+    assert run.samples_file.read_text("utf-8")
+    assert torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(False)
 
 
 def test_resume_equals_never_stopped_on_a_gpu(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from textloom.config import TrainConfig
+from textloom.config import NgramConfig, TrainConfig
 from textloom.errors import RunError
 from textloom.files import file_checksum
+from textloom.models.language_model import LanguageModel, NgramLanguageModel
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.runs import CheckpointName, Run
 from textloom.tokenizers import Tokenizer, load_tokenizer
@@ -24,6 +25,8 @@ def load_model(run: Run, checkpoint: CheckpointName) -> tuple[TrainConfig, Token
     An export has one set of weights, whatever the checkpoint.
     """
     config = run.config()
+    if isinstance(config.model, NgramConfig):
+        raise RunError(f"{run.directory}: an n-gram model has no weights to hand on; copy the run directory as it is")
     if run.is_export:
         _check_export(run)
     tokenizer = load_tokenizer(run.tokenizer_file)
@@ -35,6 +38,22 @@ def load_model(run: Run, checkpoint: CheckpointName) -> tuple[TrainConfig, Token
     except (RuntimeError, AttributeError) as error:
         raise RunError(
             f"{path}: its weights do not fit the run's config and tokenizer.json; restore them, or train the run again"
+        ) from error
+    return config, tokenizer, model.eval()
+
+
+def load_language_model(run: Run, checkpoint: CheckpointName) -> tuple[TrainConfig, Tokenizer, LanguageModel]:
+    """What the run trained, or counted. Raises RunError where a file is missing or damaged."""
+    config = run.config()
+    if not isinstance(config.model, NgramConfig):
+        return load_model(run, checkpoint)
+    tokenizer, path = load_tokenizer(run.tokenizer_file), run.checkpoint_file(checkpoint)
+    state = read_checkpoint(path)["state_dict"]
+    try:
+        model = NgramLanguageModel.from_counts(state, tokenizer.vocabulary_size, tokenizer.end_id)
+    except (KeyError, TypeError, RuntimeError, AttributeError) as error:
+        raise RunError(
+            f"{path}: its counts do not fit the run's config and tokenizer.json; restore them, or train the run again"
         ) from error
     return config, tokenizer, model.eval()
 

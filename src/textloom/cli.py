@@ -1,4 +1,4 @@
-"""The commands: ``textloom train``, ``generate``, ``evaluate``, ``export``, and the same as ``scripts/*.py``.
+"""The commands: ``textloom train``, ``generate``, ``evaluate``, ``compare`` and so on; also as ``scripts/*.py``.
 
 Only Hydra and pydantic are imported here; what takes seconds to import, each command imports when it runs.
 """
@@ -16,7 +16,15 @@ from omegaconf import DictConfig
 
 from textloom.command_line import fail, go_on_in_the_resumed_directory, quote_text, run_command, varying
 from textloom.composition import check
-from textloom.config import EvaluateConfig, ExportConfig, GenerateConfig, TrainConfig
+from textloom.config import (
+    CompareConfig,
+    EvaluateConfig,
+    ExportConfig,
+    GenerateConfig,
+    Patents,
+    PrepareConfig,
+    TrainConfig,
+)
 from textloom.errors import Interrupted, TextloomError
 from textloom.placement import placement
 
@@ -25,10 +33,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("textloom")
 
+PATENT_TEXT = ("data.query", "data.regex")  # free text, whatever is in it
+
 
 def main() -> None:
     """The ``textloom`` command."""
-    commands = {"train": train, "generate": generate, "evaluate": evaluate, "export": export}
+    commands = {
+        "prepare": prepare,
+        "train": train,
+        "generate": generate,
+        "evaluate": evaluate,
+        "compare": compare,
+        "export": export,
+    }
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in commands:
         sys.argv[:2] = [f"textloom {name}"]
@@ -40,9 +57,16 @@ def main() -> None:
         fail(f"textloom {name}: there is no such command; use one of {', '.join(commands)}")
 
 
+def prepare() -> None:
+    """Make data ready for training."""
+    quote_text(PATENT_TEXT)
+    run_command("prepare", _prepare, PrepareConfig)
+
+
 def train() -> None:
     """Train a model."""
     _work_where_another_rank_commands()
+    quote_text(PATENT_TEXT)
     sys.argv = [f"++{part}" if part.startswith("trainer.extra.") else part for part in sys.argv]  # any key is new there
     go_on_in_the_resumed_directory()
     run_command("train", _train, TrainConfig)
@@ -77,7 +101,28 @@ def export() -> None:
     run_command("export", _export, ExportConfig)
 
 
+def compare() -> None:
+    """Say which runs are best."""
+    if not any(argument.startswith("runs=[") for argument in sys.argv):
+        quote_text(("runs",))
+    run_command("compare", _compare, CompareConfig)
+
+
 # --- the tasks ------------------------------------------------------------------------------------------------------
+
+
+def _prepare(config: DictConfig) -> None:
+    checked = check(config, PrepareConfig)
+    if isinstance(checked.data, Patents) and checked.data.source == "odp":
+        from textloom.patentsview.fetch import fetch
+
+        print(fetch(checked.data))
+
+    from textloom.data.cache import load_corpus, prepared
+    from textloom.data.report import readable, write_report
+
+    corpus = load_corpus(checked.data)
+    print(readable(write_report(checked, corpus, *prepared(corpus, checked.tokenizer))))
 
 
 def _train(config: DictConfig) -> float:
@@ -131,14 +176,16 @@ def _remove_if_empty(directory: Path) -> None:
 def _generate(config: DictConfig) -> None:
     checked = check(config, GenerateConfig)
 
-    from textloom.checkpoints import load_model
+    from textloom.checkpoints import load_language_model
     from textloom.data.encoding import load_splits
-    from textloom.generation.generate import default_prompt, generate, window_of
+    from textloom.generation.generate import default_prompt, generate_texts, window_of
     from textloom.generation.sampling import Sampling
+    from textloom.hardware import choose_device
     from textloom.runs import find_run
 
+    device = choose_device(checked.accelerator, "accelerator")
     run = find_run(checked.run, Path(checked.outputs), checked.checkpoint)
-    trained, tokenizer, model = load_model(run, checked.checkpoint)
+    trained, tokenizer, model = load_language_model(run, checked.checkpoint)
     log.info("run: %s", run.directory)
     prompt = checked.prompt if checked.prompt is not None else trained.samples.prompt
     if prompt is None:
@@ -146,8 +193,11 @@ def _generate(config: DictConfig) -> None:
     unknown = dict.fromkeys(tokenizer.unknown(prompt.rstrip()))
     if unknown:
         log.warning("not in the run's vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
-    sampling = Sampling(checked.temperature, checked.top_k, checked.top_p)
-    print(generate(model, tokenizer, prompt, checked.length, sampling, window_of(trained.batching), checked.seed))
+    samplings = [Sampling(checked.temperature, checked.top_k, checked.top_p)] * checked.count
+    window = window_of(trained.batching)
+    texts = generate_texts(model.to(device), tokenizer, prompt, checked.length, samplings, window, checked.seed)
+    for number, text in enumerate(texts, start=1):
+        print(text if len(texts) == 1 else f"--- text {number} of {len(texts)} ---\n{text}\n")
 
 
 def _evaluate(config: DictConfig) -> None:
@@ -184,6 +234,16 @@ def _export(config: DictConfig) -> None:
         target = Path(checked.to) if checked.to else default
         export_run(run, target, checked.checkpoint)
     print(target)
+
+
+def _compare(config: DictConfig) -> None:
+    checked = check(config, CompareConfig)
+
+    from textloom.reports.collect import find_directories
+    from textloom.reports.comparison import compare_runs
+    from textloom.reports.render import render
+
+    print(render(compare_runs(find_directories(checked.runs), checked.metric), checked.format))
 
 
 def _show(trained: "Trained", directory: Path) -> None:

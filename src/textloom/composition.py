@@ -13,17 +13,11 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from textloom.config import Section, TrainConfig
+from textloom.config import Section
 from textloom.errors import ConfigError
 
+LABELS = ("kind", "level", "cell")  # the keys that say which of its models a group is
 ConfigType = TypeVar("ConfigType", bound=Section)
-
-PATENTS_FILE_HINT = (
-    "data.path is missing: give the CSV of patent abstracts (columns patent_abstract, patent_date, patent_number, "
-    "patent_title) or PatentsView's g_patent_abstract.tsv, as data.path=FILE\n"
-    "The article's CSV is data/neural_network_patent_query.csv in github.com/WillKoehrsen/recurrent-neural-networks; "
-    "PatentsView's tables are at data.uspto.gov (product PVGPATDIS, free with an account)."
-)
 
 
 def config_directory() -> Path:
@@ -37,7 +31,8 @@ def check(config: DictConfig | dict[str, Any], schema: type[ConfigType]) -> Conf
     """The config as a frozen model. Raises ConfigError with one line for each mistake."""
     values = config
     if isinstance(config, DictConfig):
-        missing = sorted(OmegaConf.missing_keys(config)) if schema is TrainConfig else ()  # a prompt may be "???"
+        may_miss = "data" in schema.model_fields  # elsewhere a prompt may be "???"
+        missing = sorted(OmegaConf.missing_keys(config)) if may_miss else ()
         if missing:
             raise ConfigError("\n".join(_missing(key, config) for key in missing))
         try:
@@ -92,11 +87,9 @@ def _describe(details: ErrorDetails, schema: type[Section], values: Any) -> str:
 
 
 def _missing(key: str, values: Any) -> str:
-    if key == "data.path" and values["data"]["kind"] == "patents":
-        return PATENTS_FILE_HINT
     group = key.partition(".")[0]
     section = values.get(group) if hasattr(values, "get") else None
-    choice = next((section[label] for label in ("kind", "level") if label in section), None) if section else None
+    choice = next((section[label] for label in LABELS if label in section), None) if section else None
     if choice is not None and key != "data.path":
         return f"{key} is missing; choose the whole group as {group}={choice}"
     return f"{key} is missing; give it as {key}=VALUE"
@@ -108,7 +101,7 @@ def _key_of(location: tuple[int | str, ...], values: Any) -> str:
     for part in location:
         if not isinstance(reached, dict):
             break
-        if part not in reached and part in (reached.get("kind"), reached.get("level")):
+        if part not in reached and part in map(reached.get, LABELS):
             continue
         key.append(str(part))
         reached = reached.get(part)

@@ -5,14 +5,14 @@ import torch
 from textloom.errors import ConfigError
 
 
-def choose_device(accelerator: str) -> torch.device:
-    """The device of a ``trainer.accelerator``. Raises ConfigError where this machine does not have it."""
+def choose_device(accelerator: str, key: str = "trainer.accelerator") -> torch.device:
+    """The device that a config's key names. Raises ConfigError where this machine does not have it."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     wanted = {"auto": ("cuda", "mps", "cpu"), "gpu": ("cuda", "mps")}.get(accelerator, (accelerator,))
     for name in wanted:
         if available[name]:
             return torch.device(name)
-    raise ConfigError(f"trainer.accelerator={accelerator}: this machine has none; set trainer.accelerator=auto")
+    raise ConfigError(f"{key}={accelerator}: this machine has none; set {key}=auto")
 
 
 def check_devices(devices: int, device: torch.device) -> None:

@@ -8,12 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import encoded, split
 from textloom.config import DocumentsConfig, StreamConfig, WindowsConfig
 from textloom.data.batches import Batch, Batching
 from textloom.data.batching import evaluation_batches, training_batches
-from textloom.data.corpus import split
 from textloom.data.documents import Documents
-from textloom.data.encoding import TokenSplit, encode_corpus, load_splits
+from textloom.data.encoding import TokenSplit, load_splits
 from textloom.data.stream import Stream
 from textloom.data.windows import Windows
 from textloom.errors import DataError, RunError
@@ -151,8 +151,8 @@ def _windows(batch: Batch) -> list[tuple[torch.Tensor, int, int]]:
 
 def test_the_tutorials_window_deep_learn_asks_for_i(tmp_path: Path) -> None:
     corpus = split(["deep learning" * 20], 0.1, 0.0, 0)
-    tokenizer = CharTokenizer.fit(corpus.splits["train"], lowercase=False)
-    part = encode_corpus(corpus, tokenizer, tmp_path)["train"]
+    tokenizer = CharTokenizer.fit(corpus.splits["train"].texts(), lowercase=False)
+    part = encoded(corpus, tokenizer, tmp_path)["train"]
     (batch,) = Windows(part, 1, context=10, stride=10**6, shortest_context=10).batches(0)
     # the first window of full length begins with the <eos> that stands before the text
     assert tokenizer.decode(batch.inputs[0].tolist()) == "deep lear"
@@ -186,7 +186,7 @@ def test_stream_rows_go_on_from_batch_to_batch() -> None:
 def test_no_validation_token_stands_in_any_training_window(tmp_path: Path) -> None:
     documents = [chr(0x4E00 + i) * 7 for i in range(50)]  # each of a character of its own
     corpus = split(documents, 0.2, 0.2, 0)
-    splits = encode_corpus(corpus, CharTokenizer.fit(documents, False), tmp_path)
+    splits = encoded(corpus, CharTokenizer.fit(documents, False), tmp_path)
     for config in CONFIGS:
         batches = training_batches(config, splits["train"], 4, seed=0)
         read = {
@@ -209,26 +209,26 @@ def test_too_little_text_for_a_batch_is_told() -> None:
 
 def test_tokens_come_back_as_written_in_the_smallest_type(tmp_path: Path) -> None:
     corpus = split(["one two", "three", "four five six"], 0.3, 0.3, 0)
-    written = encode_corpus(corpus, ByteTokenizer(), tmp_path)
+    written = encoded(corpus, ByteTokenizer(), tmp_path)
     opened = load_splits(tmp_path)
     for name, part in written.items():
         assert part.tokens.dtype == np.uint16
         assert isinstance(opened[name].tokens, np.memmap)
         assert np.array_equal(opened[name].tokens, part.tokens)
-        assert ByteTokenizer().decode(part.tokens.tolist()) == "".join(corpus.splits[name])
-        assert part.characters == sum(map(len, corpus.splits[name]))
-        assert part.targets == sum(len(document) + 1 for document in corpus.splits[name])
+        assert ByteTokenizer().decode(part.tokens.tolist()) == "".join(corpus.splits[name].texts())
+        assert part.characters == sum(map(len, corpus.splits[name].texts()))
+        assert part.targets == sum(len(document) + 1 for document in corpus.splits[name].texts())
 
 
 def test_unknown_tokens_are_counted(tmp_path: Path) -> None:
     corpus = split(["aab" * 10 + "a?b??"], 0.2, 0.0, 0)
-    splits = encode_corpus(corpus, CharTokenizer.fit(corpus.splits["train"], False), tmp_path)
+    splits = encoded(corpus, CharTokenizer.fit(corpus.splits["train"].texts(), False), tmp_path)
     assert (splits["train"].unknown, splits["val"].unknown) == (0, 3)
 
 
 @pytest.mark.parametrize("damage", ["truncate", "remove", "header"])
 def test_damaged_tokens_are_refused(tmp_path: Path, damage: str) -> None:
-    encode_corpus(split(["one two", "three", "four"], 0.3, 0.3, 0), ByteTokenizer(), tmp_path)
+    encoded(split(["one two", "three", "four"], 0.3, 0.3, 0), ByteTokenizer(), tmp_path)
     path = tmp_path / "val.tokens"
     if damage == "truncate":
         path.write_bytes(path.read_bytes()[:-2])

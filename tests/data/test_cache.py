@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from conftest import train_run
+from conftest import split, train_run
 from textloom.config import CharTokenizerConfig
 from textloom.data import cache
-from textloom.data.corpus import Corpus, split
+from textloom.data.corpus import Corpus
 from textloom.runs import Run
 
 CONFIG = CharTokenizerConfig(level="char", lowercase=False)

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from conftest import compose_train
-from textloom.data.sources import read_documents, toy_text
+from conftest import compose_train, documents_of
+from textloom.data.sources import read_pieces, toy_text
 from textloom.errors import DataError
 
 ABSTRACTS = ['A "neural" network,\nwith two layers.', "NA", "007", ""]
 
 
 def read(*overrides: str) -> list[str]:
-    return list(read_documents(compose_train(*overrides).data))
+    return documents_of(read_pieces(compose_train(*overrides).data))
 
 
 def test_the_toy_text_speaks_of_deep_learning() -> None:
@@ -96,9 +96,10 @@ def test_paths_that_name_nothing_are_told(tmp_path: Path) -> None:
 def test_a_file_without_read_permission_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "secret.txt").write_text("text")
 
-    def refuse(path: Path) -> bytes:  # the superuser, who runs many a CI, may read everything
+    def refuse(path: Path, *arguments: object) -> bytes:  # the superuser, who runs many a CI, may read everything
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    config = compose_train("data=text_files", "data.path=secret.txt").data
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(DataError, match=r"secret\.txt: cannot be read \(Permission denied\)"):
-        read("data=text_files", "data.path=secret.txt")
+        list(read_pieces(config))

@@ -7,12 +7,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from conftest import compose_train, train_run
+from conftest import compose_train, encoded, split, train_run
 from textloom.checkpoints import load_model
 from textloom.config import BatchingConfig, DocumentsConfig, StreamConfig, WindowsConfig
 from textloom.data.batches import Batch
-from textloom.data.corpus import split
-from textloom.data.encoding import TokenSplit, encode_corpus, load_splits
+from textloom.data.encoding import TokenSplit, load_splits
 from textloom.data.spelling import Spelling
 from textloom.evaluation.evaluate import evaluate_run, score
 from textloom.evaluation.scoring import Tally
@@ -29,7 +28,7 @@ def fitted(tmp_path: Path) -> tuple[RecurrentLanguageModel, TokenSplit]:
     tokenizer = CharTokenizer.fit(DOCUMENTS, lowercase=False)
     model = RecurrentLanguageModel(compose_train("model.units=16").model, tokenizer.vocabulary_size)
     torch.nn.init.normal_(model.softmax.weight)  # far from uniform, so that every mistake shows
-    return model.eval(), encode_corpus(corpus, tokenizer, tmp_path / "tokens")["val"]
+    return model.eval(), encoded(corpus, tokenizer, tmp_path / "tokens")["val"]
 
 
 def naive_nats(model: RecurrentLanguageModel, part: TokenSplit) -> float:
@@ -92,7 +91,7 @@ def test_the_derived_figures_follow_from_the_nats(tmp_path: Path) -> None:
     found = score(model, part, WHOLE_DOCUMENTS[0], 4)
     assert found.perplexity == pytest.approx(exp(found.loss))
     assert found.bits_per_char == pytest.approx(found.loss * part.targets / log(2) / part.characters)
-    assert part.characters == sum(len(text) for text in split(DOCUMENTS, 0.5, 0.0, 0).splits["val"])
+    assert part.characters == sum(len(text) for text in split(DOCUMENTS, 0.5, 0.0, 0).splits["val"].texts())
 
 
 def test_a_small_vocabulary_cannot_win_by_hiding_words(tmp_path: Path) -> None:
@@ -104,8 +103,8 @@ def test_a_small_vocabulary_cannot_win_by_hiding_words(tmp_path: Path) -> None:
     part = load_splits(hidden.tokens)["val"]
     assert part.unknown == 3 * part.documents
     parts = split(text.split("\n\n"), 0.1, 0.1, 0).splits
-    words = [word for document in parts["val"] for word in document.split() if word != "document"]
-    frequencies = Spelling(parts["train"])
+    words = [word for document in parts["val"].texts() for word in document.split() if word != "document"]
+    frequencies = Spelling(parts["train"].texts())
     assert part.spelling_nats == pytest.approx(frequencies.nats(words))
     results = hidden.results()
     bits = (results["val/loss"] * part.targets + part.spelling_nats) / log(2) / part.characters

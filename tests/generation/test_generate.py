@@ -9,7 +9,7 @@ import torch
 from conftest import compose_train
 from textloom.errors import GenerationError
 from textloom.generation.generate import default_prompt, generate, window_of
-from textloom.generation.sampling import Sampling, draw
+from textloom.generation.sampling import Sampling, TokenSampler
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.tokenizers.char import CharTokenizer
 
@@ -25,14 +25,18 @@ def model(spread: float = 3.0) -> RecurrentLanguageModel:
     return built
 
 
+def drawn(logits: torch.Tensor, sampling: Sampling, draws: int) -> torch.Tensor:
+    """So many independent draws from the same logits: each from the one text's next random number."""
+    sampler = TokenSampler([sampling], len(logits), logits.device)
+    return sampler.draw(logits.expand(draws, -1), sampler.uniforms(0, draws)[:, 0])
+
+
 def test_samples_follow_the_softmax() -> None:
     """Chi-square with 4 degrees of freedom; 18.5 is exceeded once in a thousand draws of the seed."""
     logits, draws = torch.tensor([0.0, 1.0, 2.0, -1.0, 0.5]), 20_000
     for temperature in (0.5, 1.0, 2.0):
         expected = (logits / temperature).softmax(0) * draws
-        generator = torch.Generator().manual_seed(0)
-        drawn = draw(logits.expand(draws, -1), Sampling(temperature), generator)
-        counts = torch.bincount(drawn, minlength=5)
+        counts = torch.bincount(drawn(logits, Sampling(temperature), draws), minlength=5)
         assert float(((counts - expected) ** 2 / expected).sum()) < 18.5
 
 
@@ -112,15 +116,40 @@ def test_an_empty_prompt_is_refused() -> None:
 
 
 def test_top_k_and_top_p_keep_the_likeliest() -> None:
-    logits = torch.tensor([0.0, 1.0, 2.0, -1.0, 0.5]).expand(5000, -1)
-    assert set(draw(logits, Sampling(top_k=2)).tolist()) == {1, 2}
-    assert set(draw(logits, Sampling(top_k=99)).tolist()) == {0, 1, 2, 3, 4}
-    probabilities = logits[0].softmax(0)
+    logits = torch.tensor([0.0, 1.0, 2.0, -1.0, 0.5])
+    assert set(drawn(logits, Sampling(top_k=2), 5000).tolist()) == {1, 2}
+    assert set(drawn(logits, Sampling(top_k=99), 5000).tolist()) == {0, 1, 2, 3, 4}
+    probabilities = logits.softmax(0)
     assert probabilities[2] < 0.6 < probabilities[2] + probabilities[1]
-    assert set(draw(logits, Sampling(top_p=0.6)).tolist()) == {1, 2}
-    assert set(draw(logits, Sampling(top_p=1e-9)).tolist()) == {2}
-    share = draw(logits, Sampling(top_k=2), torch.Generator().manual_seed(0)).eq(2).double().mean()
+    assert set(drawn(logits, Sampling(top_p=0.6), 5000).tolist()) == {1, 2}
+    assert set(drawn(logits, Sampling(top_p=1e-9), 5000).tolist()) == {2}
+    share = drawn(logits, Sampling(top_k=2), 5000).eq(2).double().mean()
     assert float(share) == pytest.approx(1 / (1 + exp(-1)), abs=0.03)
+
+
+def test_each_row_is_drawn_in_its_own_way() -> None:
+    ways = [Sampling(0), Sampling(1.0), Sampling(1.0, top_k=2), Sampling(1.0, top_p=0.6), Sampling(3.0, top_k=4)]
+    logits = torch.tensor([0.0, 1.0, 2.0, -1.0, 0.5])
+    together = TokenSampler(ways, 5, logits.device)
+    uniforms = together.uniforms(0, 3000)
+    found = torch.stack([together.draw(logits.expand(5, -1), some) for some in uniforms])  # (draws, rows)
+    for row, sampling in enumerate(ways):
+        alone = TokenSampler([sampling], 5, logits.device).draw(logits.expand(3000, -1), uniforms[:, row])
+        assert torch.equal(found[:, row], alone)
+    assert [len(set(found[:, row].tolist())) for row in range(5)] == [1, 5, 2, 2, 4]
+
+
+def test_a_token_without_probability_is_never_drawn() -> None:
+    """Whatever the random number: the smallest and the largest that there are, before, between and after the others."""
+    banned = float("-inf")
+    logits = torch.tensor([[banned, 1.0, banned, 0.0, banned]]).expand(2, -1)
+    sampler = TokenSampler([Sampling(1.0)] * 2, 5, logits.device)
+    ends = torch.tensor([[0.0], [1 - 2**-53]], dtype=torch.float64)
+    assert sampler.draw(logits, ends).tolist() == [1, 3]
+
+
+def test_of_equally_likely_tokens_greed_takes_the_first() -> None:
+    assert set(drawn(torch.tensor([0.0, 2.0, 2.0, 2.0]), Sampling(0), 50).tolist()) == {1}
 
 
 def test_the_default_prompt_is_the_beginning_of_the_text() -> None:

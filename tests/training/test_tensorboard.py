@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from conftest import compose_train, train_run
+from textloom.data.encoding import load_splits
+from textloom.reports.events import read_curves
 from textloom.runs import Run
 from textloom.training.tensorboard import hyperparameters
 
@@ -102,6 +104,29 @@ def test_hyperparameters_stand_beside_the_results(address: str, runs: list[Run])
         results = run.results()
         for metric, value in found[run.config().model.units].items():
             assert value == pytest.approx(results[metric], rel=1e-6)
+
+
+def test_training_and_validation_share_a_chart(address: str) -> None:
+    layout = ask(f"{address}/custom_scalars/layout")
+    charts = {
+        chart["title"]: chart["multiline"]["tag"] for category in layout["category"] for chart in category["chart"]
+    }
+    assert charts["loss (nats per target)"] == ["train/loss", "val/loss"]
+    written = set(ask(f"{address}/scalars/tags")["units=4"])
+    assert {tag for tags in charts.values() for tag in tags} <= written
+
+
+def test_targets_are_counted_along_the_steps(runs: list[Run]) -> None:
+    for run in runs:
+        targets = read_curves(run, ("train/targets",))["train/targets"].values
+        assert list(targets) == sorted(targets)
+        assert targets[-1] == load_splits(run.tokens)["train"].targets  # one epoch
+
+
+def test_a_counting_run_is_shown_like_any_other(tmp_path: Path) -> None:
+    run = train_run(tmp_path / "ngram", "experiment=ngram")
+    curves = read_curves(run, ("val/loss",))
+    assert curves["val/loss"].values == pytest.approx([run.results()["val/loss"]])
 
 
 def test_a_run_with_nothing_changed_shows_its_main_keys() -> None:

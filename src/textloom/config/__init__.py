@@ -3,7 +3,7 @@
 YAML composes (see ``conf/``), this checks: no unknown key, every value in its bounds, and the groups fit each other.
 """
 
-from textloom.config.commands import EvaluateConfig, ExportConfig, GenerateConfig
+from textloom.config.commands import CompareConfig, EvaluateConfig, ExportConfig, GenerateConfig, PrepareConfig
 from textloom.config.data import (
     BatchingConfig,
     ByteTokenizerConfig,
@@ -32,6 +32,7 @@ from textloom.config.model import (
     ScheduleConfig,
     SGDConfig,
 )
+from textloom.config.ngram import NgramConfig
 from textloom.config.section import Section
 from textloom.config.trainer import CheckpointEvery, SamplesConfig, TrainConfig, TrainerConfig
 
@@ -41,6 +42,7 @@ __all__ = [
     "ByteTokenizerConfig",
     "CharTokenizerConfig",
     "CheckpointEvery",
+    "CompareConfig",
     "ConstantSchedule",
     "CosineSchedule",
     "DataConfig",
@@ -49,10 +51,12 @@ __all__ = [
     "ExportConfig",
     "GenerateConfig",
     "ModelConfig",
+    "NgramConfig",
     "OptimizerConfig",
     "OptimizerKeys",
     "Patents",
     "PlateauSchedule",
+    "PrepareConfig",
     "RMSpropConfig",
     "SGDConfig",
     "SamplesConfig",

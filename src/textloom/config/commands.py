@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from textloom.config.section import Positive, Section
+from textloom.config.data import DataConfig, TokenizerConfig
+from textloom.config.section import Paths, Positive, Section
 
 
 class GenerateConfig(Section):
@@ -20,6 +21,10 @@ class GenerateConfig(Section):
     """The text to go on from; null for the one that the run's own samples start with."""
     length: Positive
     """Tokens to generate; the text ends earlier where the model ends the document."""
+    count: Positive
+    """Texts to generate, side by side; 64 take far less time than 64 times one."""
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
+    """What to compute on; auto takes a GPU where there is one."""
     temperature: Annotated[float, Field(ge=0)]
     """Divides the logits: below 1 bolder, above 1 wilder, 0 takes the likeliest token every time."""
     top_k: Positive | None
@@ -54,3 +59,21 @@ class ExportConfig(Section):
     """A portable folder, or the single-step model as one ONNX file."""
     to: str | None
     """Where to write; null for exports/NAME_TIME."""
+
+
+class PrepareConfig(Section):
+    """Which data to make ready, and as which tokens."""
+
+    data: DataConfig
+    tokenizer: TokenizerConfig
+
+
+class CompareConfig(Section):
+    """Which runs to compare, and how to show it."""
+
+    runs: Paths
+    """Run directories, folders of them or globs such as 'outputs/**', or a list of these."""
+    metric: str
+    """What to rank by: a name in results.json."""
+    format: Literal["text", "csv", "md", "json", "html"]
+    """What goes to stdout: a table for the terminal, for other programs, or a page that stands alone."""

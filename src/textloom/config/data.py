@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from textloom.config.patents import PatentSelection
 from textloom.config.section import Fraction, Paths, Positive, Section
 
 
@@ -18,6 +19,8 @@ class SplitKeys(Section):
     """Which documents fall into which part; runs with the same data and split_seed are comparable."""
     fold_duplicates: bool
     """Keep one of the documents that differ only in case, punctuation or white space."""
+    near_duplicates: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Similarity (Jaccard, of word 5-grams) from which on documents stay on one side of the split; null: not sought."""
 
     @model_validator(mode="after")
     def _leaves_something_to_train_on(self) -> Self:
@@ -54,12 +57,10 @@ class Table(SplitKeys):
     """The column that holds the text."""
 
 
-class Patents(SplitKeys):
-    """Patent abstracts: the article's CSV or PatentsView's g_patent_abstract.tsv."""
+class Patents(PatentSelection, SplitKeys):
+    """Patent abstracts: the article's CSV, PatentsView's g_patent_abstract.tsv, or a selection from the portal."""
 
     kind: Literal["patents"]
-    path: Paths
-    """The file, or a glob, or a list of them."""
 
 
 DataConfig = Annotated[ToyData | TextFiles | Table | Patents, Field(discriminator="kind")]

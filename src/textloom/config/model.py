@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from textloom.config.section import Fraction, NonNegative, Positive, Section
+from textloom.config.section import Fraction, NonNegative, Positive, Section, as_whole
 
 
 class ModelConfig(Section):
@@ -12,14 +12,16 @@ class ModelConfig(Section):
 
     cell: Literal["lstm", "gru", "rnn"]
     """Which recurrence."""
-    units: Positive
-    """Recurrent units in each layer."""
+    units: Positive | Literal["auto"]
+    """Recurrent units in each layer, a number; auto for as many as model.parameters pays for."""
+    parameters: Annotated[Positive, BeforeValidator(as_whole)] | None = None
+    """Most trainable numbers that units=auto may come to; null where units are given."""
     layers: Positive
     """Recurrent layers, one on top of the other."""
     embedding_dim: Positive | None
     """Length of the vector that stands for a token; null for one-hot input."""
     tied_weights: bool
-    """Use the embedding as the softmax's weights too; needs embedding_dim equal to units."""
+    """Use the embedding as the softmax's weights too; needs embedding_dim equal to units, which units=auto makes it."""
     input_dropout: Fraction
     """Chance that an element of the embedding is dropped in training."""
     layer_dropout: Fraction
@@ -31,7 +33,9 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        if self.tied_weights and self.embedding_dim != self.units:
+        if self.units == "auto" and self.parameters is None:
+            raise ValueError("units=auto needs a budget; give it as model.parameters=1e6, or set model.units=128")
+        if self.tied_weights and self.embedding_dim != self.units and self.units != "auto":
             raise ValueError(
                 f"tied_weights needs embedding_dim equal to units={self.units}; "
                 f"set model.embedding_dim={self.units} or model.tied_weights=false"

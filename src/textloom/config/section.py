@@ -17,9 +17,25 @@ def as_tuple(value: Any) -> Any:
 Paths = Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
 
 
+def as_whole(value: Any) -> Any:
+    """1e6 is how one writes a million, and YAML reads it as a float."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class Section(BaseModel):
     """What all groups share: frozen, no extra keys, and no silent conversion of one type into another."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"model": {"units": 128}} -> {"model.units": 128}."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

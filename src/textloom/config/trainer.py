@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from textloom.config.data import BatchingConfig, DataConfig, TokenizerConfig
 from textloom.config.model import ModelConfig, OptimizerConfig, ScheduleConfig
+from textloom.config.ngram import NgramConfig
 from textloom.config.section import Positive, Section, as_tuple
 
 
@@ -98,8 +99,14 @@ class TrainConfig(Section):
     data: DataConfig
     tokenizer: TokenizerConfig
     batching: BatchingConfig
-    model: ModelConfig
+    model: Annotated[ModelConfig | NgramConfig, Field(discriminator="cell")]
     optimizer: OptimizerConfig
     schedule: ScheduleConfig
     trainer: TrainerConfig
     samples: SamplesConfig
+
+    @model_validator(mode="after")
+    def _counting_needs_one_process(self) -> Self:
+        if isinstance(self.model, NgramConfig) and self.trainer.devices * self.trainer.num_nodes > 1:
+            raise ValueError("trainer.devices: n-grams are counted in one process; set trainer.devices=1")
+        return self

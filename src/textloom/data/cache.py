@@ -1,23 +1,33 @@
 """Tokens that several runs share: encoded once, checked each time, linked into each run's directory."""
 
 import hashlib
+import importlib.metadata
 import json
 import logging
 import os
 import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock
 
-from textloom.config import TokenizerConfig
-from textloom.data.corpus import Corpus
+from textloom.config import DataConfig, TokenizerConfig
+from textloom.data.corpus import Corpus, Facts, build_corpus
 from textloom.data.encoding import Splits, encode_corpus, load_splits
+from textloom.data.sources import read_pieces, source_checksum
 from textloom.errors import RunError
+from textloom.files import read_json, write_json
 from textloom.tokenizers import Tokenizer, fit_tokenizer, load_tokenizer, save_tokenizer
 
 log = logging.getLogger(__name__)
 
-LAYOUT = 1  # raised when tokenizers or files change, so that what older versions encoded is not taken for ours
+TOKENIZER, REPORT = "tokenizer.json", "report.json"
+
+Used = TypeVar("Used")
 
 
 def cache_directory() -> Path:
@@ -25,57 +35,126 @@ def cache_directory() -> Path:
     return Path(os.environ.get("TEXTLOOM_CACHE") or Path.home() / ".cache" / "textloom")
 
 
+def load_corpus(config: DataConfig) -> Corpus:
+    """Read, fold and split; of a text that was read before all facts are known at once.
+
+    Raises DataError where the source cannot be read or a part is left empty.
+    """
+    known = cache_directory() / "corpora" / f"{_key(source_checksum(config))}.json"
+    try:
+        known.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(known.with_suffix(".lock")):
+            with suppress(RunError, TypeError):  # not there, or damaged
+                return Corpus(Facts(**read_json(known)), lambda: _read(config).splits)
+            corpus = _read(config)
+            with suppress(RunError):
+                write_json(known, asdict(corpus.facts))
+            return corpus
+    except OSError:  # no place for a cache
+        return _read(config)
+
+
 def tokenized(corpus: Corpus, config: TokenizerConfig, tokenizer_file: Path, tokens: Path) -> tuple[Tokenizer, Splits]:
     """The corpus's tokenizer and tokens, in these places. Of many processes that ask at once, one encodes.
 
     A damaged entry of the cache is encoded anew; where there can be no cache, the tokens are encoded in place.
     """
-    key = json.dumps([LAYOUT, corpus.fingerprint(), config.model_dump(mode="json")], sort_keys=True)
-    entry = cache_directory() / "tokens" / hashlib.sha256(key.encode()).hexdigest()[:32]
+    entry = entry_of(corpus, config)
     try:
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(entry.with_suffix(".lock")):
-            _complete(entry, corpus, config)
-            _take(entry, tokenizer_file, tokens)
+        return _whole(entry, corpus, config, lambda: _take(entry, tokenizer_file, tokens))
     except (OSError, RunError) as error:
         log.warning("%s: no cache (%s); encoding into the run directory", entry.parent, error)
         _encode(corpus, config, tokenizer_file, tokens)
     return load_tokenizer(tokenizer_file), load_splits(tokens)
 
 
+def prepared(corpus: Corpus, config: TokenizerConfig) -> tuple[Tokenizer, Splits]:
+    """The corpus's tokenizer and tokens where all runs find them. Raises RunError where there is no place for them."""
+    entry = entry_of(corpus, config)
+    try:
+        return _whole(entry, corpus, config, lambda: (load_tokenizer(entry / TOKENIZER), load_splits(entry)))
+    except OSError as error:
+        raise RunError(
+            f"{entry}: cannot be written ({error.strerror}); make room, or set TEXTLOOM_CACHE to another folder"
+        ) from error
+
+
+def fitted(corpus: Corpus, config: TokenizerConfig) -> Tokenizer:
+    """The tokenizer of a corpus, from the cache where it is there."""
+    with suppress(RunError):
+        return load_tokenizer(entry_of(corpus, config) / TOKENIZER)
+    return fit_tokenizer(config, corpus.splits["train"].texts(words=config.level == "word"))
+
+
+def entry_of(corpus: Corpus, config: TokenizerConfig) -> Path:
+    """The folder of the cache that holds, or would hold, a corpus in the tokens of a tokenizer."""
+    return cache_directory() / "tokens" / _key(corpus.facts.fingerprint, corpus.facts.contiguous, config.model_dump())
+
+
+def _key(*parts: object) -> str:
+    """A name for what follows from these parts and from the code that makes it."""
+    return hashlib.sha256(json.dumps([_code_version(), *parts], sort_keys=True).encode()).hexdigest()[:32]
+
+
+@cache
+def _code_version() -> str:
+    """A hash of the code that text goes through on its way to tokens, and of the libraries that it uses."""
+    package, digest = Path(__file__).parents[1], hashlib.sha256()
+    for path in sorted([*package.glob("data/*.py"), *package.glob("tokenizers/*.py")]):
+        digest.update(path.read_bytes())
+    for library in ("datasets", "datasketch", "tokenizers"):
+        digest.update(importlib.metadata.version(library).encode())
+    return digest.hexdigest()
+
+
+def _read(config: DataConfig) -> Corpus:
+    return build_corpus(read_pieces(config), config, cache_directory())
+
+
+def _whole(entry: Path, corpus: Corpus, config: TokenizerConfig, use: Callable[[], Used]) -> Used:
+    """What is made of an entry that is there and whole, encoded where it is not."""
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(entry.with_suffix(".lock")):
+        if entry.exists():
+            try:
+                return use()
+            except RunError as error:
+                log.warning("%s; encoding it anew", error)
+                shutil.rmtree(entry)
+        _complete(entry, corpus, config)
+        return use()
+
+
 def _complete(entry: Path, corpus: Corpus, config: TokenizerConfig) -> None:
-    """Encode the entry, unless it is there and whole."""
-    if entry.exists():
-        try:
-            load_tokenizer(entry / "tokenizer.json")
-            load_splits(entry)
-        except RunError as error:
-            log.warning("%s; encoding it anew", error)
-            shutil.rmtree(entry)
-        else:
-            return
+    """Encode the entry."""
     unfinished = entry.with_suffix(".unfinished")  # left by a process that died in the middle, or ours
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
-    _encode(corpus, config, unfinished / "tokenizer.json", unfinished)
+    _encode(corpus, config, unfinished / TOKENIZER, unfinished)
     unfinished.rename(entry)
 
 
 def _encode(corpus: Corpus, config: TokenizerConfig, tokenizer_file: Path, tokens: Path) -> None:
     tokenizer_file.parent.mkdir(parents=True, exist_ok=True)
-    tokenizer = fit_tokenizer(config, corpus.splits["train"])
+    tokenizer = fitted(corpus, config)
     save_tokenizer(tokenizer, tokenizer_file)
     encode_corpus(corpus, tokenizer, tokens)
 
 
-def _take(entry: Path, tokenizer_file: Path, tokens: Path) -> None:
-    """Link the files of an entry to where a run wants them; copy them where that is another file system."""
+def _take(entry: Path, tokenizer_file: Path, tokens: Path) -> tuple[Tokenizer, Splits]:
+    """Link the files of an entry to where a run wants them; copy them where that is another file system.
+
+    Raises RunError where they are damaged.
+    """
     tokens.mkdir(parents=True, exist_ok=True)
     for source in entry.iterdir():
-        target = tokenizer_file if source.name == "tokenizer.json" else tokens / source.name
+        if source.name == REPORT:
+            continue
+        target = tokenizer_file if source.name == TOKENIZER else tokens / source.name
         target.unlink(missing_ok=True)
         try:
             source.chmod(0o444)  # shared by all runs of this text: nobody writes to it
             target.hardlink_to(source)
         except OSError:
             shutil.copyfile(source, target)
+    return load_tokenizer(tokenizer_file), load_splits(tokens)

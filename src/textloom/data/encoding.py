@@ -6,17 +6,23 @@ Every token but the first is a target, and the ``<eos>`` before a document is th
 were cut from one document have no ``<eos>`` at their end: no document ends there.
 """
 
+import hashlib
+from array import array
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 import numpy as np
 
 from textloom.data.corpus import SPLITS, Corpus, SplitName
 from textloom.data.spelling import Spelling
+from textloom.data.spool import Part
 from textloom.errors import RunError
 from textloom.files import file_checksum, read_json, write_json, written_whole
 from textloom.tokenizers import Tokenizer
+from textloom.tokenizers.word import WordTokenizer
+
+WRITTEN_AT_ONCE = 1 << 16  # numbers
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,15 @@ class TokenSplit:
         """How many documents there are."""
         return len(self.boundaries) - 1
 
+    def read(self, begin: int, end: int) -> np.ndarray:
+        """Some of the tokens, read from the file: what is read through a memory map stays in this process's memory."""
+        if not isinstance(self.tokens, np.memmap) or self.tokens.filename is None:
+            return self.tokens[begin:end]
+        size = self.tokens.itemsize
+        return np.fromfile(
+            self.tokens.filename, self.tokens.dtype, min(end, len(self.tokens)) - begin, offset=begin * size
+        )
+
 
 @dataclass(frozen=True)
 class _Header:
@@ -59,13 +74,12 @@ class _Header:
     boundaries_sha256: str
 
 
-def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, directory: Path) -> dict[SplitName, TokenSplit]:
-    """Write every part of the corpus below a directory and open it."""
+def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, directory: Path) -> None:
+    """Write every part of the corpus below a directory."""
     directory.mkdir(parents=True, exist_ok=True)
-    spelling = Spelling(corpus.splits["train"])
-    for name, documents in corpus.splits.items():
-        _write(documents, tokenizer, spelling, directory, name, ends_are_targets=not corpus.contiguous)
-    return load_splits(directory)
+    spelling = Spelling(corpus.splits["train"].texts() if tokenizer.unknown_id is not None else ())
+    for name, part in corpus.splits.items():
+        _write(part, tokenizer, spelling, directory, name, ends_are_targets=not corpus.facts.contiguous)
 
 
 class Splits(dict[SplitName, TokenSplit]):
@@ -91,35 +105,66 @@ def _has(directory: Path, name: SplitName) -> bool:
 
 
 def _write(
-    documents: list[str],
-    tokenizer: Tokenizer,
-    spelling: Spelling,
-    directory: Path,
-    name: SplitName,
-    ends_are_targets: bool,
+    part: Part, tokenizer: Tokenizer, spelling: Spelling, directory: Path, name: SplitName, ends_are_targets: bool
 ) -> None:
     dtype = np.min_scalar_type(tokenizer.vocabulary_size - 1)
-    end = np.array([tokenizer.end_id], dtype=dtype)
-    unknown, spelling_nats, position, boundaries = 0, 0.0, 0, [0]
-    with written_whole(directory / f"{name}.tokens") as file:
-        file.write(end.tobytes())
-        for document in documents:
-            ids = tokenizer.encode(document)
+    end = np.array([tokenizer.end_id])
+    words = isinstance(tokenizer, WordTokenizer)
+    unknown, spelling_nats, position, characters = 0, 0.0, 0, 0
+    with (
+        written_whole(directory / f"{name}.tokens") as tokens_file,
+        written_whole(directory / f"{name}.boundaries") as boundaries_file,
+    ):
+        tokens, boundaries, inside = _Output(tokens_file, dtype), array("q", [0]), False
+        tokens.add(end)
+        for text, ends in part.pieces():
+            characters += len(text)
+            text = text.removeprefix(" ") if inside and words else text
+            ids = tokenizer.encode(text)
             if tokenizer.unknown_id is not None and (ids == tokenizer.unknown_id).any():
-                pieces = tokenizer.unknown(document)
+                pieces = tokenizer.unknown(text)
                 unknown += len(pieces)
                 spelling_nats += spelling.nats(pieces)
-            file.write(ids.astype(dtype).tobytes())
-            if ends_are_targets:
-                file.write(end.tobytes())
-            position += len(ids) + ends_are_targets
-            boundaries.append(position)
-    with written_whole(directory / f"{name}.boundaries") as file:
-        file.write(np.array(boundaries, dtype=np.int64).tobytes())
-    checksums = [file_checksum(directory / f"{name}.{kind}") for kind in ("tokens", "boundaries")]
-    characters = sum(map(len, documents))
-    header = _Header(str(dtype), position + 1, len(documents), characters, unknown, spelling_nats, *checksums)
+            tokens.add(ids)
+            position += len(ids)
+            if ends:
+                if ends_are_targets:
+                    tokens.add(end)
+                    position += 1
+                boundaries.append(position)
+            inside = not ends
+        boundaries_file.write(boundaries)
+        checksums = [tokens.finish(), hashlib.sha256(boundaries).hexdigest()]
+    header = _Header(str(dtype), position + 1, len(part), characters, unknown, spelling_nats, *checksums)
     write_json(directory / f"{name}.json", asdict(header))
+
+
+class _Output:
+    """An array on its way to a file: many small ones are written as one, and what is written is hashed."""
+
+    def __init__(self, file: BinaryIO, dtype: np.dtype):
+        self.file, self.dtype = file, dtype
+        self.digest = hashlib.sha256()
+        self.waiting: list[np.ndarray] = []
+        self.size = 0
+
+    def add(self, values: np.ndarray) -> None:
+        self.waiting.append(values)
+        self.size += len(values)
+        if self.size > WRITTEN_AT_ONCE:
+            self._flush()
+
+    def finish(self) -> str:
+        """Write what is left; the SHA-256 of all."""
+        self._flush()
+        return self.digest.hexdigest()
+
+    def _flush(self) -> None:
+        if self.waiting:
+            content = np.concatenate(self.waiting).astype(self.dtype).tobytes()
+            self.digest.update(content)
+            self.file.write(content)
+            self.waiting, self.size = [], 0
 
 
 def _open(directory: Path, name: SplitName) -> TokenSplit:

@@ -1,12 +1,17 @@
-"""CSV, TSV, JSON lines and Parquet, read through Hugging Face ``datasets`` row by row."""
+"""CSV, TSV, JSON lines and Parquet, read through Hugging Face ``datasets`` in slices."""
 
 import csv
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textloom.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+ROWS = 10_000  # of a table in memory at once
 
 # how each format is read: the builder's name and its arguments; "NA" is a word, not a missing value
 FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -21,24 +26,24 @@ FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def column_names(path: Path) -> list[str]:
     """The columns of a table. Raises DataError where it is no table, or an empty one."""
-    row = next(_rows(path), None)
-    if row is None:
+    table = next(_tables(path), None)
+    if table is None:
         raise DataError(f"{path}: the table has no rows; give one that holds text")
-    return [str(name) for name in row]
+    return [str(name) for name in table.column_names]
 
 
 def read_column(path: Path, column: str) -> Iterator[str]:
     """One column's texts, an empty one where a row holds nothing."""
-    for row in _rows(path):
-        text = row[column]
-        if text is not None and not isinstance(text, str):
-            raise DataError(
-                f"{path}: the column {column} holds {type(text).__name__}, not text; name one that holds text"
-            )
-        yield text or ""
+    for table in _tables(path):
+        texts = table.column(column).to_pylist()
+        if not all(text is None or isinstance(text, str) for text in texts):
+            kind = next(type(text).__name__ for text in texts if text is not None and not isinstance(text, str))
+            raise DataError(f"{path}: the column {column} holds {kind}, not text; name one that holds text")
+        yield from (text or "" for text in texts)
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
+def _tables(path: Path) -> Iterator["pyarrow.Table"]:
+    """A table in slices of some thousand rows, as Arrow holds it: row by row takes 25 times as long."""
     if path.suffix not in FORMATS:
         raise DataError(f"{path}: not a known kind of table; its name must end in {', '.join(FORMATS)}")
     if not path.stat().st_size:
@@ -54,9 +59,10 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         if builder == "csv":
             text = datasets.Value("string")
             arguments = {**arguments, "features": datasets.Features(dict.fromkeys(_header(path, arguments), text))}
-        yield from datasets.load_dataset(
+        rows = datasets.load_dataset(
             builder, data_files=str(path.resolve()), split="train", streaming=True, **arguments
         )
+        yield from rows.with_format("arrow").iter(batch_size=ROWS)
     except DataError:
         raise
     except UnicodeDecodeError as error:

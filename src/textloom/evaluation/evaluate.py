@@ -2,15 +2,16 @@
 
 import logging
 
-from textloom.checkpoints import load_model
+from textloom.checkpoints import load_language_model
 from textloom.config import BatchingConfig
 from textloom.data.batching import evaluation_batches
 from textloom.data.corpus import SplitName
 from textloom.data.encoding import TokenSplit, load_splits
 from textloom.errors import ConfigError, RunError
+from textloom.evaluation.counting import score_ngrams
 from textloom.evaluation.scoring import Score, Tally
 from textloom.hardware import choose_device
-from textloom.models.recurrent import RecurrentLanguageModel
+from textloom.models.language_model import LanguageModel, NgramLanguageModel
 from textloom.runs import CheckpointName, Run
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ EVALUATED: tuple[SplitName, ...] = ("val", "test")
 
 def evaluate_run(run: Run, checkpoint: CheckpointName = "best") -> dict[str, float]:
     """Loss, perplexity, bits per character and accuracy of the validation and, where there is one, the test part."""
-    config, _, model = load_model(run, checkpoint)
+    config, _, model = load_language_model(run, checkpoint)
     splits = load_splits(run.tokens)
     if config.data.test_fraction and "test" not in splits:
         raise RunError(f"{run.tokens}: the tokens of the test part are missing; give a complete run directory")
@@ -37,10 +38,11 @@ def evaluate_run(run: Run, checkpoint: CheckpointName = "best") -> dict[str, flo
     return figures
 
 
-def score(model: RecurrentLanguageModel, split: TokenSplit, batching: BatchingConfig, batch_size: int) -> Score:
+def score(model: LanguageModel, split: TokenSplit, batching: BatchingConfig, batch_size: int) -> Score:
     """Every token of a part, once, in float32."""
-    device = model.softmax.weight.device
+    if isinstance(model, NgramLanguageModel):
+        return score_ngrams(model.ngrams, split)
     tally = Tally()
     for batch in evaluation_batches(batching, split, batch_size).batches(epoch=0):
-        tally.add(model, batch.to(device))
+        tally.add(model, batch.to(model.device))
     return tally.score(split)

@@ -72,6 +72,12 @@ class Tally:
                 self.correct += (logits.argmax(dim=1) == targets).sum()
         self.targets += len(batch.targets)
 
+    def count(self, nats: float, correct: int, targets: int) -> None:
+        """Add what a model that needs no batches has summed up itself."""
+        self.nats += nats
+        self.correct += correct
+        self.targets += targets
+
     def score(self, part: TokenSplit) -> Score:
         """The figures of all that was added, which was this part of the corpus."""
         nats = float(self.nats)

@@ -1,17 +1,27 @@
 """Text from a model, each token fed back to draw the next."""
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 
 from textloom.config import BatchingConfig, WindowsConfig
 from textloom.errors import GenerationError
-from textloom.generation.sampling import Sampling, draw
-from textloom.models.recurrent import RecurrentLanguageModel
+from textloom.generation.decoder import Decoder, NgramDecoder
+from textloom.generation.sampling import Sampling, TokenSampler
+from textloom.models.language_model import LanguageModel, NgramLanguageModel
 from textloom.tokenizers import Tokenizer
 from textloom.tokenizers.word import WordTokenizer
 
 DEFAULT_PROMPT_TOKENS = 10
 PROMPT_SEARCHED = 10_000  # tokens looked through for a beginning without unknown ones
+TOKENS_BETWEEN_LOOKS = 32  # to see whether all texts have ended; each look waits for the device
+RECORDING_PAYS = 200  # tokens; recording a step for a GPU costs some 0.1 s
+THREADS_PAY = 1 << 21  # multiplications in a step; below it threads take longer to wake than to work
+
+Step = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Tokens to read, (texts,), and random numbers, (texts, 1) -> the tokens drawn, (texts,)."""
 
 
 def window_of(batching: BatchingConfig) -> int | None:
@@ -32,7 +42,7 @@ def default_prompt(tokenizer: Tokenizer, tokens: np.ndarray) -> str:
 
 
 def generate(
-    model: RecurrentLanguageModel,
+    model: LanguageModel,
     tokenizer: Tokenizer,
     prompt: str,
     length: int,
@@ -40,50 +50,107 @@ def generate(
     window: int | None = None,
     seed: int | None = None,
 ) -> str:
-    """The prompt and up to ``length`` tokens more; the model may end the document earlier. It never writes ``<unk>``.
+    """One text; see ``generate_texts``."""
+    return generate_texts(model, tokenizer, prompt, length, [sampling], window, seed)[0]
 
-    A model trained on windows reads its last ``window`` tokens anew for every token, as it did in training; others
-    carry their state. Raises GenerationError for an empty prompt.
+
+def generate_texts(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompt: str,
+    length: int,
+    samplings: Sequence[Sampling],
+    window: int | None = None,
+    seed: int | None = None,
+) -> list[str]:
+    """For each of the samplings the prompt and up to ``length`` tokens more, side by side.
+
+    A text is shorter where the model ends the document, and never holds ``<unk>``. The same seed draws the same random
+    numbers for the first text, the second and so on, however many there are. A model trained on windows reads its last
+    ``window`` tokens anew for every token, as it did in training; others carry their state. Raises GenerationError for
+    an empty prompt.
     """
     if isinstance(tokenizer, WordTokenizer):
         prompt = prompt.rstrip()  # the space before the next word is the model's to write
     if not prompt:
         raise GenerationError('the prompt is empty; give the text to go on from, such as prompt="deep learn"')
-    generator = torch.Generator(device=model.softmax.weight.device)
-    generator.seed() if seed is None else generator.manual_seed(seed)
     prompt_ids = tokenizer.encode(prompt).tolist()
     ids = [tokenizer.end_id, *prompt_ids]
-    training = model.training
-    model.eval()
-    try:
-        ids += _continue(model, ids, length, sampling, tokenizer, window, generator)
-    finally:
-        model.train(training)
-    return prompt + tokenizer.decode(ids)[len(tokenizer.decode(prompt_ids)) :]
+    decoder = _decoder(model, len(samplings), window, never=tokenizer.unknown_id)
+    sampler = TokenSampler(samplings, tokenizer.vocabulary_size, decoder.device)
+    uniforms = sampler.uniforms(seed, length)
+    with torch.inference_mode(), _suited_to(decoder):
+        drawn = _drawn(decoder, sampler, ids[-window:] if window else ids, uniforms, tokenizer.end_id)
+    spoken = len(tokenizer.decode(prompt_ids))
+    return [prompt + tokenizer.decode([*ids, *row])[spoken:] for row in drawn]
 
 
-@torch.inference_mode()
-def _continue(
-    model: RecurrentLanguageModel,
-    ids: list[int],
-    length: int,
-    sampling: Sampling,
-    tokenizer: Tokenizer,
-    window: int | None,
-    generator: torch.Generator,
-) -> list[int]:
-    device = model.softmax.weight.device
-    drawn: list[int] = []
-    unread, state = ids, None
-    for _ in range(length):
-        context = (ids + drawn)[-window:] if window else unread
-        hidden, state = model(torch.tensor([context], device=device), None if window else state)
-        logits = model.logits(hidden[:, -1])  # (1, vocabulary)
-        if tokenizer.unknown_id is not None:
-            logits[:, tokenizer.unknown_id] = float("-inf")
-        token = int(draw(logits, sampling, generator))
-        if token == tokenizer.end_id:
+def _decoder(model: LanguageModel, texts: int, window: int | None, never: int | None) -> Decoder | NgramDecoder:
+    """Counts look back on as many tokens as they have counted, whatever the window."""
+    if isinstance(model, NgramLanguageModel):
+        return NgramDecoder(model, texts, never)
+    return Decoder(model, texts, window, never)
+
+
+def _drawn(
+    decoder: Decoder | NgramDecoder, sampler: TokenSampler, ids: list[int], uniforms: torch.Tensor, end: int
+) -> list[list[int]]:
+    """What follows the ids in each text, up to its end."""
+
+    def read_and_draw(tokens: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+        decoder.read(tokens)
+        return sampler.draw(decoder.score(), uniform)
+
+    step: Step = read_and_draw
+    length, texts, _ = uniforms.shape
+    prompt = torch.tensor(ids, device=decoder.device)[:, None].repeat(1, texts)
+    for tokens in prompt[:-1].unbind():
+        decoder.read(tokens)
+    tokens, drawn = prompt[-1], [prompt[:0]]
+    ended = torch.zeros(texts, dtype=torch.bool, device=decoder.device)
+    for some in torch.split(uniforms, TOKENS_BETWEEN_LOOKS):
+        drawn.append(torch.stack([tokens := step(tokens, uniform) for uniform in some.unbind()]))
+        ended |= (drawn[-1] == end).any(dim=0)
+        if ended.all():
             break
-        drawn.append(token)
-        unread = [token]
-    return drawn
+        if decoder.device.type == "cuda" and length >= RECORDING_PAYS and len(drawn) == 2:
+            step = _recorded(step, tokens, uniforms[0])
+    return [_until(end, row) for row in torch.cat(drawn).t().tolist()]
+
+
+def _until(end: int, tokens: list[int]) -> list[int]:
+    return tokens[: tokens.index(end)] if end in tokens else tokens
+
+
+def _recorded(step: Step, tokens: torch.Tensor, uniform: torch.Tensor) -> Step:
+    """The same step as one launch on the GPU. It must have run before, so that libraries are initialised."""
+    read, number = tokens.clone(), uniform.clone()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):  # records, runs nothing
+        written = step(read, number)
+
+    def replay(tokens: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+        read.copy_(tokens)
+        number.copy_(uniform)
+        graph.replay()
+        return written.clone()
+
+    return replay
+
+
+@contextmanager
+def _suited_to(decoder: Decoder | NgramDecoder) -> Iterator[None]:
+    """As many threads as a step keeps busy; and a GPU may add up probabilities in any order, even where told not to."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    few = decoder.multiplications < THREADS_PAY and decoder.device.type == "cpu"
+    if few and threads > 1:
+        torch.set_num_threads(1)
+    if deterministic and decoder.device.type == "cuda":  # there is no running sum in a fixed order
+        torch.use_deterministic_algorithms(False)
+    try:
+        yield
+    finally:
+        if few and threads > 1:
+            torch.set_num_threads(threads)
+        if deterministic and decoder.device.type == "cuda":
+            torch.use_deterministic_algorithms(True)

@@ -1,8 +1,13 @@
 """Drawing the next token."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
+import numpy as np
 import torch
+
+COLDEST, HOTTEST = 1e-30, 1e30  # what float32 can divide and multiply the logits by
 
 
 @dataclass(frozen=True)
@@ -17,24 +22,47 @@ class Sampling:
     """Draw from the likeliest tokens that together have this probability (Holtzman et al. 2019, arXiv 1904.09751)."""
 
 
-def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator | None = None) -> torch.Tensor:
-    """One token for each row of logits: (batch, vocabulary) -> (batch,)."""
-    if sampling.temperature == 0:
-        return logits.argmax(dim=1)
-    # subtracting the largest first keeps a tiny temperature from overflowing
-    logits = logits.float() if logits.device.type == "mps" else logits.double()  # MPS has no float64
-    scaled = (logits - logits.amax(dim=1, keepdim=True)) / sampling.temperature
-    if sampling.top_k is not None:
-        weakest = scaled.topk(min(sampling.top_k, scaled.shape[1])).values[:, -1:]
-        scaled = scaled.masked_fill(scaled < weakest, float("-inf"))
-    probabilities = scaled.softmax(dim=1)
-    if sampling.top_p is not None:
-        probabilities = _nucleus(probabilities, sampling.top_p)
-    return torch.multinomial(probabilities, 1, generator=generator).squeeze(1)
+class TokenSampler:
+    """Draws a token for each row of logits, each row in its own way."""
+
+    def __init__(self, samplings: Sequence[Sampling], vocabulary_size: int, device: torch.device):
+        def column(values: list[float]) -> torch.Tensor:
+            return torch.tensor(values, device=device)[:, None]
+
+        # MPS has no float64; elsewhere it keeps the sum over a large vocabulary from losing the rare tokens
+        self.dtype = torch.float32 if device.type == "mps" else torch.float64
+        self.greedy = np.array([sampling.temperature == 0 for sampling in samplings])
+        self._sharpness = column([1 / min(max(sampling.temperature, COLDEST), HOTTEST) for sampling in samplings])
+        kept = [min(sampling.top_k or vocabulary_size, vocabulary_size) for sampling in samplings]
+        self._most_kept = max(kept) if min(kept) < vocabulary_size else None
+        self._weakest = torch.tensor(kept, device=device)[:, None] - 1
+        shares = [inf if sampling.top_p in (None, 1) else sampling.top_p for sampling in samplings]
+        self._shares = column(shares) if min(shares) < inf else None
+
+    def uniforms(self, seed: int | None, length: int) -> torch.Tensor:
+        """Random numbers in [0, 1) for so many draws, (length, rows, 1); row k depends on the seed and k alone."""
+        seeds = np.random.SeedSequence(seed).spawn(len(self.greedy))
+        rows = [np.random.default_rng(one).random(length) for one in seeds]
+        drawn = np.stack(rows, axis=1)[:, :, None]
+        drawn[:, self.greedy] = 0.0  # of tokens that are equally likely the first, as argmax does
+        limit = 1 - torch.finfo(self.dtype).eps  # in float32 the largest numbers would round to 1
+        return torch.from_numpy(drawn).to(self.dtype).clamp_(max=limit).to(self._sharpness.device)
+
+    def draw(self, logits: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+        """Where the sum of probabilities passes a number: (rows, vocabulary) and (rows, 1) -> (rows,) token ids."""
+        scaled = logits * self._sharpness
+        if self._most_kept is not None:
+            weakest = scaled.topk(self._most_kept).values.gather(1, self._weakest)
+            scaled = scaled.masked_fill(scaled < weakest, float("-inf"))
+        probabilities = scaled.softmax(dim=1)
+        if self._shares is not None:
+            probabilities = _nucleus(probabilities, self._shares)
+        cumulative = probabilities.cumsum(dim=1, dtype=self.dtype)
+        return torch.searchsorted(cumulative, uniforms * cumulative[:, -1:], right=True).squeeze(1)
 
 
-def _nucleus(probabilities: torch.Tensor, share: float) -> torch.Tensor:
-    """Zero outside the smallest set of tokens that has the share; multinomial needs no renormalising."""
+def _nucleus(probabilities: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    """Zero outside the smallest set of tokens that has the share; what is left need not sum to one."""
     ordered, order = probabilities.sort(dim=1, descending=True)
     before = ordered.cumsum(dim=1) - ordered  # probability of all likelier tokens; 0 for the likeliest, which stays
-    return torch.zeros_like(probabilities).scatter(1, order, ordered.masked_fill(before >= share, 0.0))
+    return torch.zeros_like(probabilities).scatter(1, order, ordered.masked_fill(before >= shares, 0.0))

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from textloom.config import ModelConfig
 from textloom.models.one_hot import index_forward
+from textloom.models.size import sized
 from textloom.models.state import State
 
 CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
@@ -22,6 +23,8 @@ class RecurrentLanguageModel(nn.Module):
 
     def __init__(self, config: ModelConfig, vocabulary_size: int):
         super().__init__()
+        config = sized(config, vocabulary_size)
+        assert config.units != "auto"
         self.vocabulary_size = vocabulary_size
         self.embedding = nn.Embedding(vocabulary_size, config.embedding_dim) if config.embedding_dim else None
         self.recurrence = CELLS[config.cell](
@@ -59,6 +62,11 @@ class RecurrentLanguageModel(nn.Module):
         is_lstm = len(state) == 2
         hidden, after = self.recurrence(vectors, state if is_lstm else state[0])
         return self.output_dropout(hidden), after if is_lstm else (after,)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.softmax.weight.device
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Scores of every token: (..., units) -> (..., vocabulary_size)."""

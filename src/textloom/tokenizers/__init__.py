@@ -44,7 +44,7 @@ class Tokenizer(Protocol):
         """All that is needed to build the same tokenizer again, in plain JSON types."""
 
 
-def fit_tokenizer(config: TokenizerConfig, documents: list[str]) -> Tokenizer:
+def fit_tokenizer(config: TokenizerConfig, documents: Iterable[str]) -> Tokenizer:
     """A tokenizer whose vocabulary is that of the given (training) documents."""
     if isinstance(config, CharTokenizerConfig):
         return CharTokenizer.fit(documents, config.lowercase)

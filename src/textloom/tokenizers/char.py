@@ -23,7 +23,7 @@ class CharTokenizer:
     lowercase: bool
 
     @classmethod
-    def fit(cls, documents: list[str], lowercase: bool) -> "CharTokenizer":
+    def fit(cls, documents: Iterable[str], lowercase: bool) -> "CharTokenizer":
         """The vocabulary of some documents."""
         found = np.zeros(UNICODE_SIZE, dtype=bool)
         for document in documents:

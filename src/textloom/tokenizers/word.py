@@ -28,7 +28,7 @@ class WordTokenizer:
 
     @classmethod
     def fit(
-        cls, documents: list[str], lowercase: bool, minimum_frequency: int = 1, maximum_size: int | None = None
+        cls, documents: Iterable[str], lowercase: bool, minimum_frequency: int = 1, maximum_size: int | None = None
     ) -> "WordTokenizer":
         """The vocabulary of some documents: words frequent enough, the most frequent first."""
         counts: Counter[str] = Counter()

@@ -77,6 +77,7 @@ class Curves(pl.Callback):
                 "train/gradient_norm": reading.gradient_norm,
                 "train/learning_rate": rate,
                 "train/targets_per_second": reading.targets_per_second,
+                "train/targets": float(self.meter.total_targets),  # in all until here
             }
             _write(trainer, point)
 

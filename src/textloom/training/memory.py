@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from textloom.config import TrainConfig, WindowsConfig
+from textloom.config import NgramConfig, TrainConfig, WindowsConfig
 from textloom.errors import TrainingError
 from textloom.runs import Run
 from textloom.tokenizers import load_tokenizer
@@ -21,6 +21,10 @@ def explained_shortage(config: TrainConfig, run: Run) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and CPU_ALLOCATOR not in str(error):
             raise
+        if isinstance(config.model, NgramConfig):
+            raise TrainingError(
+                f"out of memory with n-grams of up to {config.model.largest_order} tokens; lower model.largest_order"
+            ) from error
         batching = config.batching
         time = f"context={batching.context}" if isinstance(batching, WindowsConfig) else f"steps={batching.steps}"
         size = load_tokenizer(run.tokenizer_file).vocabulary_size if run.tokenizer_file.exists() else 0

@@ -4,14 +4,14 @@ import logging
 from dataclasses import dataclass
 
 from textloom.config import DataConfig, TrainConfig
-from textloom.data.cache import tokenized
-from textloom.data.corpus import Corpus, load_corpus
+from textloom.data.cache import fitted, load_corpus, tokenized
+from textloom.data.corpus import Facts
 from textloom.data.encoding import Splits, load_splits
 from textloom.errors import DataError, RunError
 from textloom.files import read_json, write_json
 from textloom.provenance import provenance
 from textloom.runs import Run
-from textloom.tokenizers import Tokenizer, fit_tokenizer, load_tokenizer
+from textloom.tokenizers import Tokenizer, load_tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,8 @@ def prepare(config: TrainConfig, run: Run, device: str, precision: str) -> Prepa
     else:
         corpus = load_corpus(config.data)
         prepared = Prepared(*tokenized(corpus, config.tokenizer, run.tokenizer_file, run.tokens))
-        write_json(run.provenance_file, provenance(corpus.fingerprint(), device, precision))
-        _say_source(corpus)
+        write_json(run.provenance_file, provenance(corpus.facts.fingerprint, device, precision))
+        _say_source(corpus.facts)
     _say_parts(prepared, config.data)
     return prepared
 
@@ -48,12 +48,12 @@ def _refuse_other_text(config: TrainConfig, run: Run) -> None:
     except DataError as error:
         log.warning("%s\nnot checked against the source; the run's own tokens are complete, and used", error)
         return
-    if corpus.fingerprint() != recorded:
+    if corpus.facts.fingerprint != recorded:
         raise RunError(
             f"{run.directory}: the text has changed since the run was made: its fingerprint was {recorded[:12]}, "
-            f"and is {corpus.fingerprint()[:12]} now; restore the text, or train a new run"
+            f"and is {corpus.facts.fingerprint[:12]} now; restore the text, or train a new run"
         )
-    tokenizer = fit_tokenizer(config.tokenizer, corpus.splits["train"])
+    tokenizer = fitted(corpus, config.tokenizer)
     if tokenizer.to_dict() != load_tokenizer(run.tokenizer_file).to_dict():
         raise RunError(
             f"{run.tokenizer_file}: not the tokenizer of this text: {tokenizer.vocabulary_size} entries are expected, "
@@ -61,12 +61,11 @@ def _refuse_other_text(config: TrainConfig, run: Run) -> None:
         )
 
 
-def _say_source(corpus: Corpus) -> None:
-    if corpus.contiguous:
-        log.info("data: one document, cut in order into %s", " / ".join(corpus.splits))
+def _say_source(facts: Facts) -> None:
+    if facts.contiguous:
+        log.info("data: one document, cut in order")
     else:
-        documents = sum(map(len, corpus.splits.values()))
-        log.info("data: %d documents, %d duplicates folded", documents, corpus.duplicates_folded)
+        log.info("data: %d documents, %d duplicates folded", facts.documents, facts.duplicates_folded)
 
 
 def _say_parts(prepared: Prepared, config: DataConfig) -> None:

@@ -64,6 +64,7 @@ class Workers:
         self.processes: list[subprocess.Popen[bytes]] = []
         self.said: list[IO[bytes]] = []  # what each wrote to stderr
         self.over = threading.Event()
+        self.met = False
 
     @property
     def size(self) -> int:
@@ -97,6 +98,7 @@ class Workers:
         threading.Thread(target=self._watch, args=(run,), daemon=True).start()
         told = {"directory": str(run.directory.resolve()), "device": device, "precision": precision}
         self.store.set("run", json.dumps(told))
+        self.met = True
         return join(self.store, self.place, device)
 
     def __exit__(
@@ -112,7 +114,7 @@ class Workers:
         if distributed.is_initialized():
             distributed.destroy_process_group()
         for process in self.processes:
-            self._end(process, seconds=0 if error else 60)
+            self._end(process, seconds=60 if self.met and not error else 0)
         for file in self.said:
             file.close()
         torch.set_num_threads(self.threads_before)

@@ -37,10 +37,13 @@ def resumed_config(run: Run, overrides: list[str]) -> TrainConfig:
     """
     config = run.config()
     values: dict[str, Any] = config.model_dump(mode="json")
+    made_by = _made_by(run)
     for override in OverridesParser.create().parse_overrides(overrides):
         key = override.get_key_element().lstrip("+~")
         if key == "resume" or key.startswith("hydra."):
             continue
+        if override.input_line in made_by and not _may_change(key, config):
+            continue  # what the run was made by, which may have become another value since: a number of units
         section, name, before = _find(values, key)
         after = yaml.safe_load(yaml.safe_dump(override.value()))
         if before != after and not _may_change(key, config):
@@ -52,6 +55,15 @@ def resumed_config(run: Run, overrides: list[str]) -> TrainConfig:
     resumed = check(values, TrainConfig)
     _refuse_going_back(run, resumed)
     return resumed
+
+
+def _made_by(run: Run) -> list[str]:
+    """What was typed when the run was made; nothing where that can no longer be read."""
+    try:
+        typed = yaml.safe_load(run.overrides_file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return []
+    return typed if isinstance(typed, list) else []
 
 
 def newest_checkpoint(run: Run) -> str | None:

@@ -9,9 +9,9 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from textloom.config import SamplesConfig
-from textloom.generation.generate import generate
+from textloom.generation.generate import generate_texts
 from textloom.generation.sampling import Sampling
-from textloom.models.recurrent import RecurrentLanguageModel
+from textloom.models.language_model import LanguageModel
 from textloom.tokenizers import Tokenizer
 from textloom.training.module import TrainingModule
 
@@ -28,19 +28,22 @@ class Sampler:
     window: int | None
     file: Path
 
-    def write(self, model: RecurrentLanguageModel, label: str) -> dict[float, str]:
+    def write(self, model: LanguageModel, label: str) -> dict[float, str]:
         """Append a text for each temperature to the file, and give them back."""
         # random numbers of its own: those of training are not disturbed
-        texts = {
-            temperature: generate(
-                model, self.tokenizer, self.prompt, self.config.length, Sampling(temperature), self.window, seed=0
-            )
-            for temperature in self.config.temperatures
-        }
+        temperatures = self.config.temperatures
+        samplings = [Sampling(temperature) for temperature in temperatures]
+        written = generate_texts(model, self.tokenizer, self.prompt, self.config.length, samplings, self.window, seed=0)
+        texts = dict(zip(temperatures, written, strict=True))
         with self.file.open("a", encoding="utf-8") as file:
             for temperature, text in texts.items():
                 file.write(f"--- {label}, temperature {temperature} ---\n{text}\n\n")
         return texts
+
+    def show(self, logger: TensorBoardLogger, texts: dict[float, str], step: int) -> None:
+        """Into TensorBoard's text tab."""
+        shown = "\n\n".join(f"**temperature {t}**\n\n{_as_code(text)}" for t, text in texts.items())
+        logger.experiment.add_text(TAG, shown, step)
 
 
 class SampleCallback(pl.Callback):
@@ -64,8 +67,7 @@ class SampleCallback(pl.Callback):
         texts = self.sampler.write(pl_module.model, f"step {trainer.global_step}")
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                shown = "\n\n".join(f"**temperature {t}**\n\n{_as_code(text)}" for t, text in texts.items())
-                logger.experiment.add_text(TAG, shown, trainer.global_step)
+                self.sampler.show(logger, texts, trainer.global_step)
 
 
 def _as_code(text: str) -> str:

@@ -4,12 +4,27 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers import TensorBoardLogger
-from torch.utils.tensorboard.summary import hparams
+from torch.utils.tensorboard.summary import custom_scalars, hparams
 
 from textloom.checkpoints import read_checkpoint
 from textloom.config import TrainConfig
+from textloom.config.section import flatten
 
 RESULT_METRICS = ("val/loss", "val/bits_per_char")  # the same in every run: TensorBoard takes its columns from one run
+LAYOUT = {
+    "train and validation": {
+        "loss (nats per target)": ["Multiline", ["train/loss", "val/loss"]],
+    },
+    "validation": {
+        "perplexity": ["Multiline", ["val/perplexity"]],
+        "bits per character": ["Multiline", ["val/bits_per_char"]],
+        "accuracy": ["Multiline", ["val/accuracy"]],
+    },
+    "train": {
+        "gradient norm, learning rate": ["Multiline", ["train/gradient_norm", "train/learning_rate"]],
+        "targets per second": ["Multiline", ["train/targets_per_second"]],
+    },
+}  # the custom scalars tab
 SHOWN_OF_A_PLAIN_RUN = ("data.kind", "tokenizer.level", "batching.kind", "model.cell", "model.units")
 NEVER_COMPARED = ("name", "resume")
 
@@ -34,8 +49,8 @@ class RunLogger(TensorBoardLogger):
         self.experiment.close()
 
 
-def declare_hyperparameters(logger: RunLogger, config: TrainConfig, overrides: list[str]) -> None:
-    """Announce the keys for the HParams tab before training, so that a run that is cut shows there too.
+def announce(logger: RunLogger, config: TrainConfig, overrides: list[str]) -> None:
+    """Say which keys the HParams tab shows, before training, so that a run that is cut is there too, and which charts.
 
     The metric values come from the scalars of the same names.
     """
@@ -43,6 +58,7 @@ def declare_hyperparameters(logger: RunLogger, config: TrainConfig, overrides: l
     writer = logger.experiment._get_file_writer()
     for summary in hparams(shown, dict.fromkeys(RESULT_METRICS, 0.0)):  # type: ignore[no-untyped-call]
         writer.add_summary(summary)
+    writer.add_summary(custom_scalars(LAYOUT))  # type: ignore[no-untyped-call]
 
 
 def hyperparameters(config: TrainConfig, overrides: list[str]) -> dict[str, str | int | float | bool]:
@@ -50,18 +66,8 @@ def hyperparameters(config: TrainConfig, overrides: list[str]) -> dict[str, str 
     flat = flatten(config.model_dump())
     given = dict(override.lstrip("+").split("=", 1) for override in overrides if "=" in override)
     shown = {key: flat.get(key, choice) for key, choice in given.items() if key not in NEVER_COMPARED}
-    return {key: _plain(value) for key, value in (shown or {key: flat[key] for key in SHOWN_OF_A_PLAIN_RUN}).items()}
-
-
-def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"model": {"units": 128}} -> {"model.units": 128}."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
+    shown = shown or {key: flat[key] for key in SHOWN_OF_A_PLAIN_RUN if key in flat}
+    return {key: _plain(value) for key, value in shown.items()}
 
 
 def _plain(value: Any) -> str | int | float | bool:

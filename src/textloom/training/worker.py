@@ -20,11 +20,11 @@ from textloom.errors import TextloomError
 from textloom.placement import Placement
 from textloom.runs import Run
 from textloom.tokenizers import load_tokenizer
+from textloom.training.fitting import Fit, fit_with_rollbacks
 from textloom.training.memory import explained_shortage
 from textloom.training.preparation import Prepared
 from textloom.training.processes import PATIENCE, join, open_store
 from textloom.training.signals import StopRequest
-from textloom.training.train import Fit, fit_with_rollbacks
 
 
 def work(place: Placement) -> int:

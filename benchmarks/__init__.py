@@ -1,0 +1,1 @@
+"""How fast textloom is, each figure beside what it is measured against: ``make bench``."""

@@ -1,0 +1,88 @@
+"""Training: our Trainer against a loop written by hand with the same model, batches, precision and loss."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from benchmarks.by_hand import LoopByHand, our_loss, torch_loss
+from benchmarks.fit import composed, made_up_tokens, step_seconds
+from benchmarks.machine import product_peak
+from benchmarks.rows import Row, compared, unmeasured
+from textloom.config import StreamConfig, TrainConfig
+from textloom.hardware import choose_precision
+
+UNITS = (128, 512, 1024)
+VOCABULARIES = {"char": 65, "word": 10_000, "word, large": 50_000}
+SAME, PLAIN = "hand-written loop", "hand-written loop, F.cross_entropy"
+
+
+@dataclass(frozen=True)
+class Work:
+    """One thing to train."""
+
+    label: str
+    overrides: list[str]
+    vocabulary_size: int
+    units: int
+
+
+def main(quick: bool = False) -> list[Row]:
+    """Rows for the CPU, and for the GPU where there is one."""
+    rows = []
+    for accelerator in ("cpu", "gpu"):
+        for work in _works(quick):
+            label = f"training on {accelerator}, {work.label}"
+            must = 0.80 if accelerator == "gpu" and work.units < 512 else 0.95
+            if accelerator == "gpu" and not torch.cuda.is_available():
+                rows.append(unmeasured(label, SAME, must, "no GPU here"))
+            else:
+                config = composed(*work.overrides, f"trainer.accelerator={accelerator}")
+                rows += _against_the_loop(label, config, work.vocabulary_size, must, quick)
+    return rows + _share_of_peak(quick)
+
+
+def _works(quick: bool) -> Iterator[Work]:
+    if quick:
+        yield Work("LSTM 8, char", ["model.units=8", "trainer.batch_size=2", "batching.steps=8"], 65, 8)
+    else:
+        for units in UNITS:
+            for level, size in VOCABULARIES.items():
+                yield Work(f"LSTM {units}, {level} ({size:,}), 32 x 64", [f"model.units={units}"], size, units)
+    yield Work("tutorial_char's LSTM 128, 64 windows of 10", ["experiment=tutorial_char"], 60, 128)
+
+
+def _against_the_loop(label: str, config: TrainConfig, vocabulary_size: int, must: float, quick: bool) -> list[Row]:
+    targets, seconds = _targets(config), _step_seconds(config, vocabulary_size, quick)
+    rows = []
+    for against, theirs, least in ((SAME, seconds[1], must), (PLAIN, seconds[2], None)):
+        both = compared(seconds[0], theirs)
+        rows.append(Row(label, against, targets / both.ours, targets / both.theirs, "targets/s", both.speedup, least))
+    return rows
+
+
+def _step_seconds(config: TrainConfig, vocabulary_size: int, quick: bool) -> list[list[float]]:
+    tokens = made_up_tokens(vocabulary_size)
+    loops = [LoopByHand(config, vocabulary_size, tokens, loss) for loss in (our_loss, torch_loss)]
+    block_seconds, turns = (0.01, 2) if quick else (1.0, 9)
+    return step_seconds(config, vocabulary_size, tokens, loops, block_seconds, turns)
+
+
+def _targets(config: TrainConfig) -> int:
+    return config.trainer.batch_size * (config.batching.steps if isinstance(config.batching, StreamConfig) else 1)
+
+
+def _share_of_peak(quick: bool) -> list[Row]:
+    """Model FLOP/s, counted as 6 for each weight of a matrix and target: 2 forward, 4 backward."""
+    units, batch_size, size = (8, 2, 65) if quick else (512, 64, 65)
+    config = composed(f"model.units={units}", f"trainer.batch_size={batch_size}", "trainer.accelerator=cpu")
+    precision, reason = choose_precision("auto", torch.device("cpu"))
+    bf16 = precision == "bf16-mixed"
+    work, against = f"model FLOP/s on cpu, LSTM {units}, {batch_size} x 64, char, ", "peak of matrix products, "
+    rows = [] if bf16 else [unmeasured(work + "bf16", against + "bf16", 0.55, reason)]
+    seconds = _step_seconds(config, size, quick)
+    weights = 4 * units * ((config.model.embedding_dim or size) + units) + units * size
+    ours = 6 * weights * _targets(config) / compared(seconds[0], seconds[1]).ours
+    peak = product_peak("cpu", torch.bfloat16 if bf16 else torch.float32, quick)
+    name, must = ("bf16", 0.55) if bf16 else ("float32", None)
+    return [*rows, Row(work + name, against + name, ours / 1e9, peak / 1e9, "GFLOP/s", ours / peak, must)]

@@ -1,0 +1,6 @@
+"""Make data ready for training: python scripts/prepare.py data=patents data.source=odp data.query="neural network*"."""
+
+from textloom.cli import prepare
+
+if __name__ == "__main__":
+    prepare()

@@ -1,0 +1,13 @@
+"""The counting baseline."""
+
+from typing import Literal
+
+from textloom.config.section import Positive, Section
+
+
+class NgramConfig(Section):
+    """An n-gram model with modified Kneser-Ney smoothing: what a network has to beat."""
+
+    cell: Literal["ngram"]
+    largest_order: Positive
+    """Longest n-grams that are tried, in tokens; the order is the one that does best on the validation part."""

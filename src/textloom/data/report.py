@@ -1,0 +1,131 @@
+"""What ``prepare`` says of a text: documents, tokens, and how much of the evaluated parts stands in training."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from textloom.config import PrepareConfig
+from textloom.data.cache import REPORT, entry_of
+from textloom.data.corpus import Corpus
+from textloom.data.encoding import Splits, TokenSplit
+from textloom.data.leak import LENGTH, overlap
+from textloom.files import write_json
+from textloom.tokenizers import Tokenizer
+
+SHOWN = 20  # frequent tokens, and rare ones
+BLOCK = 1 << 22  # tokens
+
+Report = dict[str, Any]
+
+
+def write_report(config: PrepareConfig, corpus: Corpus, tokenizer: Tokenizer, splits: Splits) -> Report:
+    """The report, also written as ``report.json`` beside the tokens."""
+    report = make_report(config, corpus, tokenizer, splits)
+    path = entry_of(corpus, config.tokenizer) / REPORT
+    write_json(path, report)
+    return {**report, "written": str(path)}
+
+
+def make_report(config: PrepareConfig, corpus: Corpus, tokenizer: Tokenizer, splits: Splits) -> Report:
+    """The report in plain JSON types; the same text gives the same one."""
+    frequencies = _frequencies(splits["train"], tokenizer.vocabulary_size)
+    left_out = tuple(token for token in (tokenizer.end_id, tokenizer.unknown_id) if token is not None)
+    return {
+        **asdict(corpus.facts),
+        "near_duplicates_threshold": config.data.near_duplicates,
+        "tokenizer": config.tokenizer.model_dump(mode="json"),
+        "vocabulary": tokenizer.vocabulary_size,
+        "parts": {name: _part(split, corpus.facts.contiguous) for name, split in splits.items()},
+        "frequent": [[_shown(tokenizer, i), int(frequencies[i])] for i in _frequent(frequencies)],
+        "rare": [[_shown(tokenizer, i), int(frequencies[i])] for i in _rare(frequencies)],
+        "overlap": {
+            name: asdict(overlap(split, splits["train"], left_out)) for name, split in splits.items() if name != "train"
+        },
+    }
+
+
+def readable(report: Report) -> str:
+    """The report as lines of text."""
+    lines = [f"documents         {report['documents']:>14,}  {_duplicates(report)}"]
+    lines.append(f"vocabulary        {report['vocabulary']:>14,}  fitted on the training part")
+    for name, part in report["parts"].items():
+        share = part["unknown"] / part["tokens"]
+        lines.append(
+            f"{name:5} {part['documents']:>14,} documents {part['characters']:>16,} characters {part['tokens']:>16,} "
+            f"tokens {share:>8.2%} unknown"
+        )
+        lengths = part["lengths"]
+        lines.append(
+            f"      tokens in a document: at least {lengths['min']:,}, median {lengths['median']:,.0f}, "
+            f"mean {lengths['mean']:,.1f}, at most {lengths['max']:,}"
+        )
+    lines += ["most frequent     " + _listed(report["frequent"]), "rare, for example " + _listed(report["rare"])]
+    for name, found in report["overlap"].items():
+        lines.append(f"{name} in training {_overlap(found)}")
+    if "written" in report:
+        lines.append(f"written to {report['written']}")
+    return "\n".join(lines)
+
+
+def _duplicates(report: Report) -> str:
+    folded = f"{report['duplicates_folded']:,} duplicates folded"
+    threshold = report["near_duplicates_threshold"]
+    if threshold is None:
+        return f"{folded}; near-duplicates not looked for (data.near_duplicates=0.8 does)"
+    return (
+        f"{folded}; {report['near_duplicates']:,} near-duplicates of an earlier one (MinHash of word 5-grams, "
+        f"similarity {threshold:g} or more), each on the same side of the split"
+    )
+
+
+def _overlap(found: dict[str, int]) -> str:
+    checked, share = found["checked"], found["found"] / max(1, found["checked"])
+    drawn = "" if checked == found["ngrams"] else f", drawn from {found['ngrams']:,}"
+    return f"{found['found']:>14,}  of {checked:,} n-grams of {LENGTH} tokens{drawn} stand there verbatim, {share:.2%}"
+
+
+def _listed(tokens: Iterable[tuple[str, int]]) -> str:
+    return "  ".join(f"{text!r} {count:,}" for text, count in tokens)
+
+
+def _part(split: TokenSplit, contiguous: bool) -> Report:
+    lengths = np.diff(split.boundaries) - (not contiguous)  # without <eos>
+    return {
+        "documents": split.documents,
+        "characters": split.characters,
+        "tokens": split.targets,
+        "unknown": split.unknown,
+        "lengths": {
+            "min": int(lengths.min()),
+            "median": float(np.median(lengths)),
+            "mean": float(lengths.mean()),
+            "max": int(lengths.max()),
+        },
+    }
+
+
+def _frequencies(split: TokenSplit, vocabulary_size: int) -> np.ndarray:
+    """How often each token is a target, (vocabulary,) int64."""
+    counts = np.zeros(vocabulary_size, dtype=np.int64)
+    for begin in range(1, len(split.tokens), BLOCK):
+        counts += np.bincount(split.read(begin, begin + BLOCK), minlength=vocabulary_size)
+    return counts
+
+
+def _frequent(frequencies: np.ndarray) -> list[int]:
+    order = np.argsort(-frequencies, kind="stable")[:SHOWN]
+    return [int(i) for i in order if frequencies[i]]
+
+
+def _rare(frequencies: np.ndarray) -> list[int]:
+    """Of the tokens that occur least, some that lie far apart in the vocabulary."""
+    occurring = np.flatnonzero(frequencies)
+    rarest = occurring[frequencies[occurring] == frequencies[occurring].min()]
+    return [int(rarest[k * len(rarest) // SHOWN]) for k in range(SHOWN)] if len(rarest) > SHOWN else rarest.tolist()
+
+
+def _shown(tokenizer: Tokenizer, token: int) -> str:
+    special = {tokenizer.unknown_id: "<unk>", tokenizer.end_id: "<eos>"}
+    return special.get(token) or tokenizer.decode([token]) or f"<token {token}>"

@@ -1,0 +1,149 @@
+"""Documents on their way from the source to tokens: text in a temporary file, read in pieces of bounded size.
+
+No document and no part of the corpus is ever whole in memory; what stays there is 16 bytes a document.
+"""
+
+import codecs
+import os
+import tempfile
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from textloom.errors import DataError
+
+Piece = tuple[str, bool]
+"""A text, and whether its document ends there: most documents are one piece, long ones are several."""
+
+BLOCK = 1 << 22  # bytes read at once
+LONGEST = 1 << 24  # characters of a piece at most, where there is no place at which it can be cut without a trace
+
+
+class Spool:
+    """Documents one after the other in a file without a name: it is gone with the process, however that ends."""
+
+    def __init__(self, directory: Path | None = None):
+        self.directory = directory
+        try:
+            if directory is not None:
+                directory.mkdir(parents=True, exist_ok=True)
+            self.file = tempfile.TemporaryFile(dir=directory, buffering=BLOCK)  # noqa: SIM115
+        except OSError:  # no place of ours: the system's
+            self.directory = None
+            self.file = tempfile.TemporaryFile(buffering=BLOCK)  # noqa: SIM115
+        self._lengths = array("q")  # bytes of each document
+
+    def fill(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
+        """Write documents, and pass each piece on once it is written. Raises DataError where the disk is full."""
+        length = 0
+        for piece in pieces:
+            content = piece[0].encode("utf-8", "surrogatepass")
+            self._write(content)
+            length += len(content)
+            if piece[1]:
+                self._lengths.append(length)
+                length = 0
+            yield piece
+        self._write(b"", flush=True)
+
+    def whole(self) -> "Part":
+        """All documents."""
+        borders = np.zeros(len(self._lengths) + 1, dtype=np.int64)
+        np.cumsum(self._lengths, out=borders[1:])
+        return Part(self, borders[:-1], borders[1:])
+
+    def read(self, begin: int, end: int) -> bytes:
+        """The bytes of a span."""
+        return os.pread(self.file.fileno(), end - begin, begin)
+
+    def _write(self, content: bytes, flush: bool = False) -> None:
+        try:
+            self.file.write(content)
+            if flush:
+                self.file.flush()
+        except OSError as error:
+            raise DataError(
+                f"the text cannot be written to a temporary file ({error.strerror}); make room, or set TEXTLOOM_CACHE "
+                "to a folder on a larger disk"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the documents of a spool, in its order."""
+
+    spool: Spool
+    begins: np.ndarray
+    """(documents,) int64, rising: where each begins, in bytes."""
+    ends: np.ndarray
+    """(documents,) int64: where each ends."""
+
+    def __len__(self) -> int:
+        """How many documents there are."""
+        return len(self.begins)
+
+    def take(self, which: np.ndarray) -> "Part":
+        """Those of the given numbers, (documents,) rising, or of a mask."""
+        return Part(self.spool, self.begins[which], self.ends[which])
+
+    def texts(self, words: bool = False) -> Iterator[str]:
+        """The text of each piece; with ``words`` without the space at a cut, which a word tokenizer implies."""
+        inside = False
+        for text, ends in self.pieces():
+            yield text.removeprefix(" ") if inside and words else text
+            inside = not ends
+
+    def pieces(self) -> Iterator[Piece]:
+        """The documents; those longer than a block cut where no tokenizer looks across."""
+        decoder = codecs.getincrementaldecoder("utf-8")("surrogatepass")
+        rest, inside = "", False
+        for content, ends in self.blocks():
+            if ends and not inside:
+                yield content.decode("utf-8", "surrogatepass"), True
+                continue
+            fresh = len(rest)
+            rest += decoder.decode(content, final=ends)
+            if ends:
+                yield rest, True
+                rest = ""
+            elif cut := safe_cut(rest, max(1, fresh - 1)):
+                yield rest[:cut], False
+                rest = rest[cut:]
+            inside = not ends
+
+    def blocks(self) -> Iterator[tuple[bytes, bool]]:
+        """The documents in UTF-8, those longer than a block in blocks."""
+        first, block = 0, BLOCK
+        while first < len(self):
+            base = int(self.begins[first])
+            last = int(np.searchsorted(self.ends, base + block, side="right"))
+            if last <= first:
+                end = int(self.ends[first])
+                for begin in range(base, end, block):
+                    yield self.spool.read(begin, min(end, begin + block)), begin + block >= end
+                last = first + 1
+            else:
+                content = self.spool.read(base, int(self.ends[last - 1]))
+                begins, ends = (self.begins[first:last] - base).tolist(), (self.ends[first:last] - base).tolist()
+                for begin, end in zip(begins, ends, strict=True):
+                    yield content[begin:end], True
+            first = last
+
+
+def safe_cut(text: str, start: int) -> int:
+    """The last place from ``start`` on where cutting a text changes the tokens of no tokenizer, 0 where there is none.
+
+    After a line break that stands alone between two other characters; else before a space that stands alone between two
+    words: there a word tokenizer, for which the space goes without saying, must leave it out.
+    """
+    for sign, after in (("\n", 1), (" ", 0)):
+        place = text.rfind(sign, start, len(text) - 1)
+        while place > 0:
+            left, right = text[place - 1], text[place + 1]
+            if not (left.isspace() or right.isspace()) and (after or (left.isalnum() and right.isalnum())):
+                return place + after
+            place = text.rfind(sign, start, place)
+    return len(text) if len(text) > LONGEST else 0

@@ -1,0 +1,40 @@
+"""Counting models: how they are chosen, and scored on the same targets, by the same rule, as any other model."""
+
+import numpy as np
+
+from textloom.data.corpus import SplitName
+from textloom.data.encoding import TokenSplit
+from textloom.evaluation.scoring import Score, Tally
+from textloom.models.ngram import NgramModel, fit_orders
+
+PATIENCE = 2  # orders without a better loss on validation before longer n-grams are no longer tried
+
+
+def best_order(
+    splits: dict[SplitName, TokenSplit], vocabulary_size: int, end_id: int, largest_order: int
+) -> NgramModel:
+    """The n-gram model of the training part whose order does best on the validation part."""
+    best, lowest = None, float("inf")
+    for model in fit_orders(splits["train"].tokens, vocabulary_size, end_id, largest_order):
+        loss = score_ngrams(model, splits["val"]).loss
+        if best is None or loss < lowest:
+            best, lowest = model, loss
+        elif model.order - best.order == PATIENCE:
+            break
+    assert best is not None
+    return best
+
+
+def score_ngrams(model: NgramModel, split: TokenSplit) -> Score:
+    """Every token of a part, once."""
+    probability, likeliest = model.predict(split.tokens)
+    tally = Tally()
+    tally.count(-float(np.log(probability).sum()), int((likeliest == split.tokens[1:]).sum()), len(probability))
+    return tally.score(split)
+
+
+def score_uniform(vocabulary_size: int, split: TokenSplit) -> Score:
+    """What guessing blindly costs: every token of the vocabulary is as likely as any other."""
+    tally = Tally()
+    tally.count(split.targets * float(np.log(vocabulary_size)), int((split.tokens[1:] == 0).sum()), split.targets)
+    return tally.score(split)

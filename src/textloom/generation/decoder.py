@@ -1,0 +1,188 @@
+"""One token in, the scores of the next one out, as fast as that goes: the model's equations, with prepared weights.
+
+At 128 units a step is 80,000 multiplications, which take less time than calling ``nn.LSTM``. So the weights are laid
+out once as the products want them, the input product of a small vocabulary becomes a table with a row for each token,
+and every buffer stays where it is, so that a GPU can record a whole step and replay it.
+"""
+
+import torch
+from torch import nn
+
+from textloom.models.language_model import NgramLanguageModel
+from textloom.models.recurrent import RecurrentLanguageModel
+
+TABLE_ROWS = 1024  # the table of a vocabulary up to this size costs a few milliseconds
+
+
+class Decoder:
+    """Reads one token of each text at a time.
+
+    With a ``window`` the scores are those of reading the last ``window`` tokens anew for every token. That is
+    ``window`` recurrences, each begun one token after the other: here they go on side by side, as rows of one product.
+    All of them read each token; the one that began ``window`` tokens ago gives the scores, then begins anew.
+    """
+
+    def __init__(self, model: RecurrentLanguageModel, texts: int, window: int | None = None, never: int | None = None):
+        """``never`` is a token that is not to be drawn: its score is minus infinity."""
+        self.device = model.softmax.weight.device
+        self._window = window
+        self._layers = [
+            LAYERS[type(model.recurrence)](model.recurrence, number, texts * (window or 1))
+            for number in range(model.recurrence.num_layers)
+        ]
+        first = self._layers[0]
+        self._embedding = None if model.embedding is None else model.embedding.weight.detach()
+        self._table: torch.Tensor | None = None
+        if self._embedding is None:  # a one-hot vector times a matrix is a row of it
+            self._table = first.weight_ih + first.bias_ih  # (vocabulary, gates)
+        elif len(self._embedding) <= TABLE_ROWS:
+            self._table = torch.addmm(first.bias_ih, self._embedding, first.weight_ih)
+        self._softmax_weight = model.softmax.weight.detach().t().contiguous()  # (units, vocabulary)
+        self._softmax_bias = model.softmax.bias.detach().clone()
+        if never is not None:
+            self._softmax_bias[never] = float("-inf")
+        products = [layer.weight_hh for layer in self._layers] + [layer.weight_ih for layer in self._layers[1:]]
+        self.multiplications = texts * (self._softmax_weight.numel() + (window or 1) * sum(w.numel() for w in products))
+        """In a step, about."""
+        self._read = torch.zeros(1, dtype=torch.long, device=self.device)  # tokens that each text has read
+
+    def read(self, tokens: torch.Tensor) -> None:
+        """Every text's token, (texts,), changes its state."""
+        first, *others = self._layers
+        if self._window is None:
+            self._first_product(tokens, out=first.gates)
+        else:
+            rows = first.gates.view(self._window, len(tokens), -1)
+            rows.copy_(self._first_product(tokens))
+            for layer in self._layers:
+                layer.begin(self._window, self._read % self._window)
+            self._read += 1
+        first.step()
+        lower = first
+        for layer in others:
+            torch.addmm(layer.bias_ih, lower.hidden, layer.weight_ih, out=layer.gates)
+            layer.step()
+            lower = layer
+
+    def score(self) -> torch.Tensor:
+        """The logits of every text's next token, (texts, vocabulary)."""
+        hidden = self._layers[-1].hidden  # (texts, units), or (window * texts, units)
+        if self._window is not None:
+            oldest = (self._read - self._window).clamp_(min=0) % self._window
+            hidden = hidden.view(self._window, -1, hidden.shape[1]).index_select(0, oldest)[0]
+        return torch.addmm(self._softmax_bias, hidden, self._softmax_weight)
+
+    def _first_product(self, tokens: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+        """The first layer's gates as far as the tokens say: (texts, gates)."""
+        if self._table is not None:
+            return torch.index_select(self._table, 0, tokens, out=out)
+        assert self._embedding is not None
+        first = self._layers[0]
+        return torch.addmm(first.bias_ih, self._embedding[tokens], first.weight_ih, out=out)
+
+
+class NgramDecoder:
+    """The same for counted n-grams, whose state is the last tokens of each text."""
+
+    multiplications = 0
+
+    def __init__(self, model: NgramLanguageModel, texts: int, never: int | None = None):
+        self.device = model.device
+        self._model, self._never = model, never
+        self._state = model.initial_state(texts)
+        self._hidden = self._state[0]
+
+    def read(self, tokens: torch.Tensor) -> None:
+        """Every text's token, (texts,), is the last one to look back on."""
+        self._hidden, self._state = self._model(tokens[:, None], self._state)
+
+    def score(self) -> torch.Tensor:
+        """The logarithms of every text's probabilities, (texts, vocabulary)."""
+        scores = self._model.logits(self._hidden[:, -1])
+        if self._never is not None:
+            scores[:, self._never] = float("-inf")
+        return scores
+
+
+class _Layer:
+    """Weights and state of one recurrent layer; ``step`` takes the input product from ``gates``."""
+
+    gate_order: tuple[int, ...]
+    """Torch's gates in the order that is wanted here."""
+
+    def __init__(self, recurrence: nn.RNNBase, number: int, rows: int):
+        units = recurrence.hidden_size
+
+        def prepared(name: str) -> torch.Tensor:
+            """One of torch's parameters with the gates in the order wanted, and along the last dimension."""
+            parts = getattr(recurrence, f"{name}_l{number}").detach().chunk(len(self.gate_order))
+            return torch.cat([parts[gate] for gate in self.gate_order]).t().contiguous()
+
+        self.weight_ih, self.weight_hh = prepared("weight_ih"), prepared("weight_hh")  # (inputs, gates), (units, gates)
+        self.bias_ih, self.bias_hh = prepared("bias_ih"), prepared("bias_hh")  # (gates,)
+        self.hidden = self.weight_hh.new_zeros(rows, units)
+        self.states = [self.hidden]
+        self.gates = self.weight_hh.new_empty(rows, len(self.gate_order) * units)
+
+    def begin(self, window: int, row: torch.Tensor) -> None:
+        """The recurrence of one of the places in the window starts from zeros."""
+        for state in self.states:
+            state.view(window, -1).index_fill_(0, row, 0.0)
+
+    def step(self) -> None:
+        """From one state to the next."""
+        raise NotImplementedError
+
+
+class _LSTMLayer(_Layer):
+    gate_order = (0, 1, 3, 2)  # input, forget and output gate side by side: one sigmoid for the three
+
+    def __init__(self, recurrence: nn.RNNBase, number: int, rows: int):
+        super().__init__(recurrence, number, rows)
+        self.bias_ih += self.bias_hh
+        self.cell = torch.zeros_like(self.hidden)
+        self.states.append(self.cell)
+        units = self.hidden.shape[1]
+        self.enter, self.forget, self.leave, self.candidate = self.gates.chunk(len(self.gate_order), dim=1)
+        self.sigmoids = self.gates[:, : 3 * units]
+
+    def step(self) -> None:
+        self.gates.addmm_(self.hidden, self.weight_hh)
+        self.sigmoids.sigmoid_()
+        self.candidate.tanh_()
+        self.cell.mul_(self.forget).addcmul_(self.enter, self.candidate)
+        torch.tanh(self.cell, out=self.hidden)
+        self.hidden.mul_(self.leave)
+
+
+class _GRULayer(_Layer):
+    gate_order = (0, 1, 2)
+
+    def __init__(self, recurrence: nn.RNNBase, number: int, rows: int):
+        super().__init__(recurrence, number, rows)
+        units = self.hidden.shape[1]
+        self.recurrent = torch.empty_like(self.gates)
+        self.reset, self.update, self.new = self.gates.chunk(len(self.gate_order), dim=1)
+        self.sigmoids, self.recurrent_sigmoids = self.gates[:, : 2 * units], self.recurrent[:, : 2 * units]
+        self.recurrent_new = self.recurrent[:, 2 * units :]
+
+    def step(self) -> None:
+        torch.addmm(self.bias_hh, self.hidden, self.weight_hh, out=self.recurrent)
+        self.sigmoids.add_(self.recurrent_sigmoids).sigmoid_()
+        self.new.addcmul_(self.reset, self.recurrent_new).tanh_()
+        torch.lerp(self.new, self.hidden, self.update, out=self.hidden)
+
+
+class _RNNLayer(_Layer):
+    gate_order = (0,)
+
+    def __init__(self, recurrence: nn.RNNBase, number: int, rows: int):
+        super().__init__(recurrence, number, rows)
+        self.bias_ih += self.bias_hh
+
+    def step(self) -> None:
+        self.gates.addmm_(self.hidden, self.weight_hh)
+        torch.tanh(self.gates, out=self.hidden)
+
+
+LAYERS: dict[type[nn.RNNBase], type[_Layer]] = {nn.LSTM: _LSTMLayer, nn.GRU: _GRULayer, nn.RNN: _RNNLayer}

@@ -1,0 +1,1 @@
+"""PatentsView's tables at USPTO's Open Data Portal: metadata, download, streaming, selection."""

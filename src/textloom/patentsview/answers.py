@@ -1,0 +1,116 @@
+"""What each answer of the portal means, and what to do about it, in a sentence that never holds the key."""
+
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+import httpx2
+
+from textloom.errors import DataError
+
+PORTAL = "https://api.uspto.gov"
+KEYS = "data.uspto.gov/myodp"
+LONGEST_WAIT = 60.0  # seconds that are waited for the portal without asking the user
+SHORTEST_WAIT = 5.0  # what the portal asks for after "too many requests"
+YEARLY_LIMIT = (
+    "each key may download the same file 20 times a year (31,536,000 seconds); asking for the release date does not "
+    "count, and what lies in the cache is not fetched again"
+)
+
+NO_KEY = (
+    f"USPTO_API_KEY is not set: the Open Data Portal needs a key, free at {KEYS} (a USPTO.gov account whose identity "
+    "ID.me has checked); put it into the environment, nowhere else, or use data.source=file with a file of your own"
+)
+BAD_KEY = f"USPTO_API_KEY: cannot be a key: it holds spaces or characters beyond ASCII; copy it anew from {KEYS}"
+
+
+class PortalError(DataError):
+    """What the portal does not give."""
+
+
+class Transient(PortalError):
+    """What it may give when asked again."""
+
+    def __init__(self, message: str, wait: float = 0):
+        super().__init__(message)
+        self.wait = wait
+        """Seconds to wait at least."""
+
+
+def refuse(answer: httpx2.Response, base_url: str, what: str) -> NoReturn:
+    """Raise what an answer means that is no success."""
+    host, status, code = urlsplit(base_url).netloc, answer.status_code, f"({answer.status_code})"
+    if not str(answer.url).startswith(base_url) and status < 500:
+        raise PortalError(f"{answer.url.host}: the portal's storage refuses {what} {code}; try again later")
+    if status == 401:
+        raise PortalError(f"{host}: no valid key reached the portal {code}; check USPTO_API_KEY against {KEYS}")
+    if status == 403:
+        raise PortalError(
+            f"{host}: the portal refuses the key for {what} {code}: it is wrong, or so new that it is still pending "
+            f"(some minutes), or was deleted after 90 days without use; compare USPTO_API_KEY with {KEYS}"
+        )
+    if status == 404:
+        raise PortalError(f"{host}: there is no {what} {code}; look at data.uspto.gov/bulkdata/datasets what there is")
+    if status == 429:
+        _refuse_haste(answer, host, what)
+    if status >= 500:
+        raise Transient(f"{host}: the portal is out of order {code} for {what}; try again later, nothing is lost")
+    raise PortalError(f"{host}: the portal does not understand the request for {what} {code}; is textloom up to date?")
+
+
+def _refuse_haste(answer: httpx2.Response, host: str, what: str) -> NoReturn:
+    """Too many requests: for the moment, or for the year."""
+    wait = retry_after(answer.headers.get("Retry-After"))
+    yearly = "31536000" in answer.text or (wait or 0) > LONGEST_WAIT
+    asked = f", and asks to wait {_duration(wait)}" if wait else ""
+    sentence = f"{host}: too many requests for {what} (429){asked}: {YEARLY_LIMIT}"
+    if yearly:
+        raise PortalError(f"{sentence}; wait, or put a copy of the file into the cache yourself")
+    raise Transient(f"{host}: too many requests for {what} (429){asked}", max(wait or 0, SHORTEST_WAIT))
+
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds that a ``Retry-After`` header asks to wait, given in seconds or as a date (RFC 9110, 10.2.3)."""
+    if value is None:
+        return None
+    if re.fullmatch(r"\d{1,12}", value.strip()):
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+def unreachable(url: str, error: httpx2.HTTPError) -> str:
+    """No answer, or one that broke off."""
+    host = urlsplit(url).netloc  # the rest of an address may be signed
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError):
+        return f"{host}: cannot be reached ({reason}); check the network, or the proxy in HTTPS_PROXY"
+    return f"{host}: the connection broke off ({reason}); what came stays, run the same command to go on"
+
+
+def web_page(base_url: str, what: str) -> str:
+    """Status 200, but HTML: a sign-in or a maintenance page."""
+    return (
+        f"{urlsplit(base_url).netloc}: a web page came in place of {what}: the portal wants a sign-in, or is being "
+        f"maintained; check USPTO_API_KEY against {KEYS}, or try again later"
+    )
+
+
+def other_form(base_url: str, what: str) -> str:
+    """JSON, but not as it is known."""
+    return (
+        f"{urlsplit(base_url).netloc}: the answer about {what} has another form than the known one; the portal may "
+        "have changed: is textloom up to date?"
+    )

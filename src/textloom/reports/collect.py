@@ -1,0 +1,113 @@
+"""What a comparison reads of each run directory. A damaged one is told, and the others are compared."""
+
+import glob
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textloom.config.section import flatten
+from textloom.errors import RunError
+from textloom.files import read_json
+from textloom.runs import Run
+
+log = logging.getLogger(__name__)
+
+NOT_COMPARED = (
+    "name",
+    "resume",
+    "seed",
+    "samples.",
+    "sweep.",
+    "data.",  # the fingerprint of the text says it better
+    "trainer.progress_bar",
+    "trainer.log_every_n_steps",
+    "trainer.checkpoint_every.",
+)
+"""Keys, and beginnings of keys, that do not make another configuration of a run."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run as it lies on the disk."""
+
+    run: Run
+    status: str
+    error: str | None
+    config: dict[str, Any]
+    """Flat; empty where the run failed before it wrote one."""
+    results: dict[str, float]
+    fingerprint: str
+    """Of the text and its parts."""
+
+    @property
+    def completed(self) -> bool:
+        """Whether its results are final."""
+        return self.status == "completed" and bool(self.results)
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is an n-gram model."""
+        return self.config.get("model.cell") == "ngram"
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """The keys that make the configuration; of an n-gram model those that it heeds."""
+        if self.counts:
+            kept = {key: value for key, value in self.config.items() if key.startswith("tokenizer.")}
+            return kept | {"model.cell": f"{int(self.results['order'])}-gram"}
+        return {key: value for key, value in self.config.items() if not key.startswith(NOT_COMPARED)}
+
+    @property
+    def tokenizer(self) -> tuple[tuple[str, Any], ...]:
+        """Its tokenizer's keys: runs of one text that agree in them have the same targets."""
+        return tuple(sorted((key, value) for key, value in self.config.items() if key.startswith("tokenizer.")))
+
+
+def find_directories(patterns: Iterable[str]) -> list[Path]:
+    """The run directories that globs or folders mean, and those below them. Raises RunError where there is none."""
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        path = Path(pattern).expanduser()
+        matches = [path] if path.exists() else [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
+        matches = [match for match in matches if match.exists()]  # of DIR/** glob names DIR, there or not
+        if not matches:
+            raise RunError(f"runs={pattern}: matches no file; give a run directory, or a glob such as 'outputs/**'")
+        folders = [match for match in matches if match.is_dir()]
+        runs = {file.parent: None for folder in folders for file in sorted(folder.rglob("status.json"))}
+        if not runs:
+            raise RunError(
+                f"runs={pattern}: no run directory is there (none has a status.json); "
+                "give one, or a glob such as 'outputs/**'"
+            )
+        found |= runs
+    return list(found)
+
+
+def read_records(directories: Iterable[Path]) -> tuple[list[Record], dict[Path, str]]:
+    """The runs, oldest first, and of those that are damaged the reason, which is logged too."""
+    records, damaged = [], {}
+    for directory in directories:
+        try:
+            records.append(_read(Run(directory)))
+        except RunError as error:
+            log.warning("passed over: %s", error)
+            damaged[directory] = str(error)
+    started = {record.run.directory: str(record.run.status().get("started", "")) for record in records}
+    return sorted(records, key=lambda record: started[record.run.directory]), damaged
+
+
+def _read(run: Run) -> Record:
+    status = run.status()
+    config = run.config() if run.config_file.exists() else None
+    made = read_json(run.provenance_file) if run.provenance_file.exists() else {}
+    error = status.get("error")
+    return Record(
+        run,
+        str(status.get("status", "unknown")),
+        str(error).partition("\n")[0] if error else None,
+        flatten(config.model_dump()) if config is not None else {},
+        run.results(),
+        str(made.get("data_fingerprint", "unknown")),
+    )

@@ -1,0 +1,208 @@
+"""The comparison of runs: groups of what is comparable, rows of equal configurations, ranked and judged."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from textloom.errors import RunError
+from textloom.reports.collect import Record, read_records
+from textloom.reports.counting import counting_figures
+from textloom.reports.groups import by_protocol, contexts_differ, headings
+from textloom.reports.metrics import is_quality, lower_is_better, require_metric
+from textloom.reports.statistics import SIGNIFICANCE, Spread, against_constant, holm, welch
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration with all its seeds, or a counting model."""
+
+    setting: dict[str, Any]
+    """Config keys."""
+    figures: dict[str, Spread]
+    """Under their names in results.json."""
+    records: tuple[Record, ...] = ()
+    """The runs, one a seed; none for a counting model that no run was made of."""
+    counts: bool = False
+    """Whether it is a counting model."""
+    verdict: str = ""
+    """What the statistics say of its difference from the best."""
+    against_counting: str = ""
+    """Whether it beats the best of the counting models."""
+
+    @property
+    def seeds(self) -> int:
+        """How many runs the figures are of."""
+        return len(self.records)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that compare, the best first."""
+
+    heading: str
+    keys: tuple[str, ...]
+    """The config keys in which the rows differ."""
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Unranked:
+    """A run that has no final figure to rank by."""
+
+    directory: Path
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that a report shows."""
+
+    metric: str
+    groups: tuple[Group, ...]
+    unranked: tuple[Unranked, ...] = field(default=())
+
+
+def compare_runs(directories: Iterable[Path], metric: str = "val/bits_per_char") -> Comparison:
+    """Read, group, rank and judge some runs. Raises ConfigError for a metric that no run has.
+
+    Raises RunError where every run is damaged.
+    """
+    records, damaged = read_records(directories)
+    if damaged and not records:
+        raise RunError("\n".join(damaged.values()))
+    require_metric(metric, records)
+    ranked = [record for record in records if record.completed and metric in record.results]
+    ranked, repeated = _newest_of_each_seed(ranked)
+    groups = by_protocol(ranked, metric)
+    titles = headings(groups)
+    unranked = [Unranked(directory, "damaged", reason) for directory, reason in damaged.items()]
+    for record in records:
+        if record in repeated:
+            unranked.append(Unranked(record.run.directory, "repeated", "a newer run has its configuration and seed"))
+        elif record not in ranked:
+            reason = f"has no {metric}" if record.completed else record.error or ""
+            unranked.append(Unranked(record.run.directory, record.status, reason))
+    ordered = sorted(groups, key=lambda protocol: -len(groups[protocol]))
+    made = (_group(titles[protocol], groups[protocol], metric) for protocol in ordered)
+    return Comparison(metric, tuple(made), tuple(unranked))
+
+
+def _newest_of_each_seed(records: list[Record]) -> tuple[list[Record], list[Record]]:
+    """A seed that was run twice is no second sample."""
+    newest: dict[object, Record] = {}
+    for record in records:  # oldest first
+        newest[record.fingerprint, _hashable(record.setting), record.config.get("seed")] = record
+    kept = list(newest.values())
+    return kept, [record for record in records if record not in kept]
+
+
+def _hashable(setting: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((key, repr(value)) for key, value in setting.items()))
+
+
+def _group(heading: str, members: list[Record], metric: str) -> Group:
+    rows = _seeds_together(members)
+    counted, notes = _counting_rows(members)
+    rows = [row for row in [*rows, *counted] if metric in row.figures]
+    sign = 1 if lower_is_better(metric) else -1
+    rows.sort(key=lambda row: sign * row.figures[metric].mean)
+    keys = _varying(rows)
+    rows, tests = _judged(rows, metric)
+    said = [contexts_differ(members), tests, *notes]
+    return Group(heading, keys, tuple(rows), tuple(note for note in said if note))
+
+
+def _seeds_together(members: list[Record]) -> list[Row]:
+    alike: dict[object, list[Record]] = {}
+    for record in members:
+        alike.setdefault(_hashable(record.setting), []).append(record)
+    return [_row(records) for records in alike.values()]
+
+
+def _row(records: list[Record]) -> Row:
+    names = set.intersection(*(set(record.results) for record in records))
+    figures = {name: Spread(tuple(float(record.results[name]) for record in records)) for name in sorted(names)}
+    return Row(records[0].setting, figures, tuple(records), records[0].counts)
+
+
+def _varying(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Keys of which the rows that have them hold different values, in the order of the config."""
+    keys = dict.fromkeys(key for row in rows for key in row.setting)
+    return tuple(key for key in keys if len({repr(row.setting[key]) for row in rows if key in row.setting}) > 1)
+
+
+def _counting_rows(members: list[Record]) -> tuple[list[Row], list[str]]:
+    """For each tokenizer of the group those counting models that no run of the group is."""
+    rows, notes = [], []
+    tokenizers = {record.tokenizer: record for record in members}
+    for tokenizer, record in tokenizers.items():
+        own = [member for member in members if member.counts and member.tokenizer == tokenizer]
+        try:
+            figures = counting_figures(record.run, with_ngrams=not own)
+        except RunError as error:
+            notes.append(f"without counting rows: {error}")
+            continue
+        for name, found in figures.items():
+            spreads = {key: Spread((value,)) for key, value in found.items()}
+            rows.append(Row({**dict(tokenizer), "model.cell": name}, spreads, counts=True))
+    return rows, notes
+
+
+# --- judging --------------------------------------------------------------------------------------------------------
+
+
+def _judged(rows: list[Row], metric: str) -> tuple[list[Row], str | None]:
+    """Each row with what the statistics say, and a note on how they were asked."""
+    trained = [row for row in rows if not row.counts]
+    counted = [row for row in rows if row.counts]
+    if not trained:
+        return [replace(row, verdict="counting") for row in rows], None
+    best = trained[0]
+    p_values = {id(row): welch(best.figures[metric], row.figures[metric]) for row in trained[1:]}
+    asked = [key for key, p in p_values.items() if p is not None]
+    adjusted = dict(zip(asked, holm([p for p in p_values.values() if p is not None]), strict=True))
+    judged = []
+    for row in rows:
+        if row.counts:
+            verdict = "counting"
+        elif row is best:
+            verdict = "best"
+        elif id(row) in adjusted:
+            verdict = _beyond_noise(adjusted[id(row)])
+        else:
+            verdict = _cannot_tell(best.figures[metric], row.figures[metric])
+        beaten = counted and not row.counts and is_quality(metric)
+        against = _against_counting(row, counted[0], metric) if beaten else ""
+        judged.append(replace(row, verdict=verdict, against_counting=against))
+    return judged, _how(len(adjusted)) if adjusted else None
+
+
+def _beyond_noise(p: float) -> str:
+    shown = "p<0.001" if p < 0.001 else f"p={p:.2g}"
+    return f"worse ({shown})" if p < SIGNIFICANCE else f"within noise ({shown})"
+
+
+def _cannot_tell(best: Spread, other: Spread) -> str:
+    if len(other.values) == 1:
+        return "one seed: cannot tell"
+    return "best has only one seed" if len(best.values) == 1 else "no spread: cannot tell"
+
+
+def _against_counting(row: Row, counted: Row, metric: str) -> str:
+    name = counted.setting["model.cell"]
+    own, other = row.figures[metric], counted.figures[metric].mean
+    if (own.mean >= other) if lower_is_better(metric) else (own.mean <= other):
+        return f"does not beat {name}"
+    p = against_constant(own, other)
+    return f"beats {name}" + (", within noise" if p is not None and p >= SIGNIFICANCE else "")
+
+
+def _how(tests: int) -> str:
+    many = f", adjusted by Holm for {tests} comparisons" if tests > 1 else ""
+    return (
+        f"p: Welch's t-test over seeds against the best row{many}; below {SIGNIFICANCE:g} is beyond noise. "
+        "The best was picked by these same figures, so its mean is a little flattered."
+    )

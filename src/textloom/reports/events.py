@@ -1,0 +1,79 @@
+"""Learning curves from a run's event files, as far as these are whole."""
+
+import logging
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from textloom.runs import Run
+
+log = logging.getLogger(__name__)
+
+POINTS = 1000  # of each curve at most: more than a screen can show
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One figure along the training: (points,) each."""
+
+    steps: np.ndarray
+    values: np.ndarray
+    targets: np.ndarray | None
+    """Targets trained on until each point; None where the run did not write them."""
+    seconds: np.ndarray
+    """Wall time since the run's first point, pauses of a resumed run included."""
+
+
+def read_curves(run: Run, tags: tuple[str, ...]) -> dict[str, Curve]:
+    """The curves of these tags that the run has. A file that breaks off is read up to there, with a warning."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    files = sorted(run.directory.glob("events.out.tfevents.*"))
+    broken = [file for file in files if not _ends_whole(file)]
+    for file in broken:
+        log.warning("%s: breaks off in the middle; its curves are shown up to there", file)
+    if not files:
+        return {}
+    logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it reports every file that it opens
+    events = EventAccumulator(str(run.directory), size_guidance={"scalars": POINTS})
+    events.Reload()
+    known = events.Tags()["scalars"]
+    scalars = {tag: events.Scalars(tag) for tag in {*tags, "train/targets"} & set(known)}
+    began = min((point.wall_time for points in scalars.values() for point in points), default=0.0)
+    work = scalars.get("train/targets")
+    curves = {tag: _curve(scalars[tag], work, began) for tag in tags if scalars.get(tag)}
+    if not broken and not _reach_the_results(run, curves, tags):
+        log.warning("%s: its event files are damaged; its curves are shown up to there", run.directory)
+    return curves
+
+
+def _curve(points: list, work: list | None, began: float) -> Curve:  # type: ignore[type-arg]
+    steps = np.array([point.step for point in points])
+    targets = None
+    if work:
+        # a validation lies on a step of a training point, or one behind the last: the result of the best checkpoint
+        targets = np.interp(steps, [0, *(point.step for point in work)], [0, *(point.value for point in work)])
+    seconds = np.array([point.wall_time - began for point in points])
+    return Curve(steps, np.array([point.value for point in points]), targets, seconds)
+
+
+def _reach_the_results(run: Run, curves: dict[str, Curve], tags: tuple[str, ...]) -> bool:
+    """The last point of a completed run's validation curves is its result, in float32."""
+    results = {tag: value for tag, value in run.results().items() if tag in tags and tag.startswith("val/")}
+    ends = {tag: curves[tag].values[-1] for tag in results if tag in curves}
+    return len(ends) == len(results) and all(np.isclose(ends[tag], results[tag], rtol=1e-5) for tag in ends)
+
+
+def _ends_whole(file: Path) -> bool:
+    """Whether the last record is there to its end: length (8 bytes), its checksum (4), content, checksum (4)."""
+    size, place = file.stat().st_size, 0
+    with file.open("rb") as content:
+        while place < size:
+            content.seek(place)
+            head = content.read(8)
+            if len(head) < 8:
+                return False
+            place += 16 + struct.unpack("<Q", head)[0]
+    return place == size

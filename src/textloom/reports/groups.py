@@ -1,0 +1,107 @@
+"""Which runs may be ranked with each other: those that were scored on the same text in the same way."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from textloom.data.encoding import load_splits
+from textloom.errors import RunError
+from textloom.reports.collect import Record
+from textloom.reports.metrics import is_per_target
+from textloom.tokenizers import load_tokenizer
+
+ROWS = "batching.evaluation_rows"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What was scored, and how. Runs that differ in it are not ranked with each other."""
+
+    fingerprint: str
+    """Of every document in its part."""
+    lowercase: bool
+    """Whether the text was lower-cased first, and is easier for it."""
+    evaluation_rows: int
+    """Parallel rows in evaluation, each of which begins without context."""
+    tokenizer: tuple[tuple[str, Any], ...]
+    """For figures that are per target; else empty: bits per character compare tokenizers."""
+
+
+def by_protocol(records: list[Record], metric: str) -> dict[Protocol, list[Record]]:
+    """The completed runs in groups; counting models, which read no batches, are in each group of their text."""
+    trained = [record for record in records if not record.counts]
+    case_matters = {fingerprint: _case_matters(records, fingerprint) for fingerprint in _fingerprints(records)}
+    groups: dict[Protocol, list[Record]] = {}
+    for record in [*trained, *(record for record in records if record.counts)]:
+        own = _protocol(record, metric, case_matters[record.fingerprint])
+        alike = [other for other in groups if record.counts and _same_text(own, other)]
+        for protocol in alike or [own]:
+            groups.setdefault(protocol, []).append(record)
+    return groups
+
+
+def headings(groups: dict[Protocol, list[Record]]) -> dict[Protocol, str]:
+    """A line for each group: its text, and whatever makes it another group than the others."""
+    firsts = {protocol: members[0].config for protocol, members in groups.items()}
+    keys = {key for config in firsts.values() for key in config if key.startswith("data.") and key != "data.kind"}
+    differing = sorted(key for key in keys if len({str(config.get(key)) for config in firsts.values()}) > 1)
+    shown = {}
+    for protocol, config in firsts.items():
+        text = [f"text {protocol.fingerprint[:12]}", f"data.kind={config.get('data.kind')}"]
+        text += [f"{key}={_short(config[key])}" for key in differing if key in config]
+        if len({other.lowercase for other in groups}) > 1:
+            text.append("lower-cased" if protocol.lowercase else "case kept")
+        if len({other.evaluation_rows for other in groups}) > 1:
+            text.append(f"{ROWS}={protocol.evaluation_rows}")
+        text += [f"{key}={value}" for key, value in protocol.tokenizer]
+        shown[protocol] = ", ".join(text)
+    return shown
+
+
+def contexts_differ(members: list[Record]) -> str | None:
+    """What to say where models of one group saw different stretches of text before each target."""
+    seen = set()
+    for record in members:
+        if not record.counts:
+            config = record.config
+            kind = config.get("batching.kind")
+            seen.add(f"windows of {config['batching.context']}" if kind == "windows" else f"{kind}")
+    return f"contexts differ: {', '.join(sorted(seen))}; every target is scored once in each" if len(seen) > 1 else None
+
+
+def _fingerprints(records: list[Record]) -> set[str]:
+    return {record.fingerprint for record in records}
+
+
+def _same_text(one: Protocol, other: Protocol) -> bool:
+    return (one.fingerprint, one.lowercase, one.tokenizer) == (other.fingerprint, other.lowercase, other.tokenizer)
+
+
+def _protocol(record: Record, metric: str, case_matters: bool) -> Protocol:
+    rows = record.config.get(ROWS, 1)
+    return Protocol(
+        record.fingerprint,
+        case_matters and bool(record.config.get("tokenizer.lowercase", False)),
+        1 if record.counts else int(rows),
+        record.tokenizer if is_per_target(metric) else (),
+    )
+
+
+def _case_matters(records: list[Record], fingerprint: str) -> bool:
+    """Whether some runs of a text lower-case it, others not, and it makes a difference; yes where it is not known."""
+    of_text = [record for record in records if record.fingerprint == fingerprint]
+    keeping = [record for record in of_text if not record.config.get("tokenizer.lowercase", False)]
+    if len(keeping) in (0, len(of_text)):
+        return False
+    for record in keeping:
+        try:
+            tokenizer, splits = load_tokenizer(record.run.tokenizer_file), load_splits(record.run.tokens)
+        except RunError:
+            continue
+        texts = (tokenizer.decode(part.tokens.tolist()) for name, part in splits.items() if name != "train")
+        return any(text != text.lower() for text in texts)
+    return True
+
+
+def _short(value: object) -> str:
+    text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return text if len(text) <= 60 else f"...{text[-57:]}"

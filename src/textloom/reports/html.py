@@ -1,0 +1,69 @@
+"""A comparison as one page that stands alone: no network, every text of a user escaped."""
+
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+from jinja2 import Environment, PackageLoader
+from plotly.offline import get_plotlyjs
+
+from textloom.reports.comparison import Comparison, Group, Row
+from textloom.reports.figures import curve_figures, label, parameter_figures
+from textloom.reports.samples import read_samples
+from textloom.reports.table import table_of, unranked_table
+
+
+@dataclass(frozen=True)
+class _Section:
+    """What the page shows of one group."""
+
+    heading: str
+    columns: tuple[str, ...]
+    rows: list[list[tuple[str, float | str]]]  # what is shown, and what is sorted by
+    notes: tuple[str, ...]
+    figures: list[str]
+    samples: list[tuple[str, dict[str, str]]]
+
+
+def render_html(comparison: Comparison) -> str:
+    """The page. Plotly is in it once; a sortable table needs no library, 20 lines of the page's own script do."""
+    environment = Environment(loader=PackageLoader("textloom.reports", "."), autoescape=True)
+    return environment.get_template("report.html.j2").render(
+        metric=comparison.metric,
+        sections=[_section(group, comparison.metric) for group in comparison.groups],
+        unranked=unranked_table(comparison),
+        plotly=get_plotlyjs(),
+    )
+
+
+def _section(group: Group, metric: str) -> _Section:
+    table = table_of(group, metric)
+    figures = [*curve_figures(group, metric), *parameter_figures(group, metric)]
+    rows = [
+        [(cell, _order(cell)) for cell in (*cells, runs)]
+        for cells, runs in zip(table.rows, map(_runs, group.rows), strict=True)
+    ]
+    samples = [(label(row, group), texts) for row in group.rows if row.records and (texts := _samples(row))]
+    columns = (*table.columns, "runs")
+    return _Section(group.heading, columns, rows, group.notes, [_drawn(figure) for figure in figures], samples)
+
+
+def _runs(row: Row) -> str:
+    return "\n".join(str(record.run.directory) for record in row.records)
+
+
+def _order(cell: str) -> float | str:
+    """The number that a cell begins with; text where there is none."""
+    try:
+        return float(cell.partition(" ")[0].replace(",", ""))
+    except ValueError:
+        return cell
+
+
+def _samples(row: Row) -> dict[str, str]:
+    return read_samples(row.records[0].run.samples_file)
+
+
+def _drawn(figure: go.Figure) -> str:
+    """Plotly writes its data as JSON in which < and > are escaped."""
+    drawn: str = figure.to_html(full_html=False, include_plotlyjs=False)
+    return drawn

@@ -1,0 +1,77 @@
+"""A group of a comparison as a table of text: the same cells for the terminal, Markdown, CSV and the page."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from textloom.reports.comparison import Comparison, Group, Row
+from textloom.reports.metrics import BITS_PER_CHAR
+from textloom.reports.statistics import Spread
+
+SPEED, SECONDS = "train/targets_per_second", "duration_seconds"
+LESS_IMPORTANT = ("seconds", "targets/s", "parameters", BITS_PER_CHAR)  # left out first where a terminal is narrow
+
+
+@dataclass(frozen=True)
+class Table:
+    """Column titles, and a list of cells for each row."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def without(self, column: str) -> "Table":
+        """The same table with one column less."""
+        place = self.columns.index(column)
+        rows = tuple(row[:place] + row[place + 1 :] for row in self.rows)
+        return Table(self.columns[:place] + self.columns[place + 1 :], rows)
+
+
+def table_of(group: Group, metric: str) -> Table:
+    """What differs, the metric over seeds, what it cost, and the verdict."""
+    bits = () if metric == BITS_PER_CHAR else (BITS_PER_CHAR,)
+    named = () if group.keys else ("run",)
+    costs, verdicts = ("parameters", "targets/s", "seconds"), ("verdict", "counting")
+    columns = (*named, *group.keys, metric, *bits, "seeds", *costs, *verdicts)
+    return Table(columns, tuple(_cells(row, group, metric, bool(named), bits) for row in group.rows))
+
+
+def _cells(row: Row, group: Group, metric: str, named: bool, bits: tuple[str, ...]) -> tuple[str, ...]:
+    def cost(name: str, digits: int = 0) -> str:
+        return f"{row.figures[name].mean:,.{digits}f}" if name in row.figures else ""
+
+    return (
+        *((directory_of(row),) if named else ()),
+        *(shown(row.setting[key]) if key in row.setting else "" for key in group.keys),
+        with_deviation(row.figures[metric]),
+        *(with_deviation(row.figures[name]) if name in row.figures else "" for name in bits),
+        str(row.seeds) if row.seeds else "",
+        cost("parameters"),
+        cost(SPEED),
+        cost(SECONDS, digits=1),
+        row.verdict,
+        row.against_counting,
+    )
+
+
+def directory_of(row: Row) -> str:
+    """The run directory of a row, the first of several; a counting model's name where there is none."""
+    return str(row.records[0].run.directory) if row.records else str(row.setting["model.cell"])
+
+
+def shown(value: Any) -> str:
+    """A config value as it is typed."""
+    if isinstance(value, tuple):
+        return f"[{','.join(map(shown, value))}]"
+    return {None: "null", True: "true", False: "false"}.get(value, str(value)) if not isinstance(value, list) else "[]"
+
+
+def with_deviation(spread: Spread) -> str:
+    """1.2345 ± 0.0012, in as many digits as both need."""
+    digits = 4 if abs(spread.mean) < 100 else 1
+    deviation = "" if spread.deviation is None else f" ± {spread.deviation:.{digits}f}"
+    return f"{spread.mean:,.{digits}f}{deviation}"
+
+
+def unranked_table(comparison: Comparison) -> Table:
+    """The runs that have no final figure."""
+    rows = tuple((str(run.directory), run.status, run.reason) for run in comparison.unranked)
+    return Table(("not ranked", "status", "reason"), rows)

@@ -1,0 +1,35 @@
+"""A real browser without a window: what a page looks like when its scripts have run."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",  # containers have none to give
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--virtual-time-budget=20000",
+]
+
+
+def browser() -> str:
+    """The browser's path. Where there is none the test is skipped, but not in continuous integration."""
+    found = next((path for name in NAMES if (path := shutil.which(name))), None)
+    if found is None:
+        told = f"no browser: none of {', '.join(NAMES)} is installed"
+        pytest.fail(told) if os.environ.get("CI") else pytest.skip(told)
+    return found
+
+
+def dump_dom(address: str, profile: Path) -> str:
+    """The page's HTML after its scripts have run."""
+    command = [browser(), *FLAGS, f"--user-data-dir={profile}", "--dump-dom", address]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout

@@ -1,0 +1,135 @@
+"""The report: what it counts is there, and counting by hashes finds what counting by hand finds."""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conftest import Answer, documents_of, split
+from textloom.config import SplitKeys
+from textloom.data import cache, leak
+from textloom.data.corpus import SPLITS, build_corpus
+from textloom.data.encoding import TokenSplit
+from textloom.files import read_json
+
+KEYS = SplitKeys(validation_fraction=0.2, test_fraction=0.2, split_seed=0, fold_duplicates=True, near_duplicates=0.8)
+
+
+def part(documents: list[list[int]]) -> TokenSplit:
+    tokens = [0]
+    for document in documents:
+        tokens += [*document, 0]
+    return TokenSplit(np.array(tokens, dtype=np.uint8), np.array([0, len(tokens) - 1]), 1, 0, 0.0)
+
+
+def ngrams(documents: list[list[int]]) -> list[tuple[int, ...]]:
+    found = [tuple(d[i : i + leak.LENGTH]) for d in documents for i in range(len(d) - leak.LENGTH + 1)]
+    return [ngram for ngram in found if 1 not in ngram]
+
+
+DOCUMENTS = st.lists(st.lists(st.integers(1, 3), max_size=40), max_size=6)
+
+
+@settings(max_examples=30)
+@given(validation=DOCUMENTS, training=DOCUMENTS, block=st.sampled_from([5, 1 << 20]))
+def test_the_overlap_is_what_counting_by_hand_finds(
+    validation: list[list[int]], training: list[list[int]], block: int
+) -> None:
+    training = training + [document[:20] for document in validation[:2]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(leak, "BLOCK", block)
+        patch.setattr(leak, "FILTER", 1 << 10)
+        found = leak.overlap(part(validation), part(training), left_out=(0, 1))
+    wanted, there = ngrams(validation), set(ngrams(training))
+    assert found == leak.Overlap(len(wanted), len(wanted), sum(ngram in there for ngram in wanted))
+
+
+def test_of_very_many_ngrams_a_share_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = np.random.default_rng(0)
+    one, other = chance.integers(1, 200, 20_000).tolist(), chance.integers(1, 200, 20_000).tolist()
+    monkeypatch.setattr(leak, "CHECKED", 2000)
+    found = leak.overlap(part([one]), part([other, one[:10_000]]), left_out=(0, 1))
+    assert found.ngrams == len(ngrams([one]))
+    assert 500 < found.checked <= 2000
+    assert found.found / found.checked == pytest.approx(0.5, abs=0.07)
+
+
+def near_copy(document: str, chance: random.Random) -> str:
+    words = document.split()
+    words[chance.randrange(len(words))] = "another"
+    return " ".join(words)
+
+
+def test_near_duplicates_are_on_one_side_of_the_split() -> None:
+    chance = random.Random(0)
+    originals = [" ".join(f"word{chance.randrange(500)}" for _ in range(120)) for _ in range(60)]
+    documents = originals + [near_copy(document, chance) for document in originals[:30]]
+    chance.shuffle(documents)
+    corpus = build_corpus(((document, True) for document in documents), KEYS)
+    assert (corpus.facts.documents, corpus.facts.near_duplicates) == (90, 30)
+    apart = [documents_of(corpus.splits[name].pieces()) for name in SPLITS]
+    assert sum(map(len, apart)) == 90
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        for document in apart[first]:
+            shingles = {tuple(document.split()[i : i + 5]) for i in range(116)}
+            for other in apart[second]:
+                others = {tuple(other.split()[i : i + 5]) for i in range(116)}
+                assert len(shingles & others) / len(shingles | others) < 0.8
+    plain = split(documents, 0.2, 0.2, 0, fold_duplicates=True)
+    assert plain.facts.near_duplicates == 0
+    assert {name: len(p) for name, p in plain.splits.items()} == {"train": 54, "val": 18, "test": 18}
+
+
+def test_few_words_and_long_documents_have_signatures_too() -> None:
+    documents = [
+        "one two",
+        "ONE, two",
+        "three",
+        "",
+        *[" ".join(f"w{j}" for j in range(400)) + f" {i}" for i in range(3)],
+    ]
+    corpus = build_corpus(((d, True) for d in documents), KEYS.model_copy(update={"fold_duplicates": False}))
+    assert corpus.facts.near_duplicates == 3
+
+
+def test_prepare_builds_what_training_starts_from_and_says_what_it_holds(
+    command: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEXTLOOM_CACHE", str(tmp_path / "cache"))
+    documents = [f"document number {i} tells of {'many ' * (i % 7)}things" for i in range(40)]
+    (tmp_path / "text.txt").write_text("\n\n".join([*documents, "Document number 3 tells of many many many things!"]))
+    data = ["data=text_files", "data.path=text.txt", "data.documents=blank_line", "tokenizer=word"]
+    answer = command("prepare", *data)
+    assert answer.status == 0, answer.err
+    assert "40  1 duplicates folded; near-duplicates not looked for" in answer.out
+    assert "'document' 32" in answer.out
+    assert "n-grams of 13 tokens" in answer.out
+    (written,) = (tmp_path / "cache/tokens").glob("*/report.json")
+    assert str(written) in answer.out
+    report = read_json(written)
+    assert report["parts"]["val"]["documents"] == 4
+    assert report["parts"]["train"]["lengths"]["min"] == 6
+    assert report["overlap"]["val"]["checked"] == 0
+    assert command("prepare", *data).out == answer.out
+    monkeypatch.setattr(cache, "build_corpus", None)  # reading, splitting or encoding again would fail
+    monkeypatch.setattr(cache, "encode_corpus", None)
+    tiny = ["model.units=4", "trainer=debug", "samples.length=3", "trainer.batch_size=4", "name=tiny"]
+    answer = command("train", *data, *tiny)
+    assert answer.status == 0, answer.err
+    assert json.loads(next(tmp_path.rglob("results.json")).read_text())["val/loss"] > 0
+
+
+def test_prepare_without_a_place_for_the_tokens_is_told(
+    command: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TEXTLOOM_CACHE", str(tmp_path / "file"))
+    answer = command("prepare")
+    assert answer.status == 2
+    assert "set TEXTLOOM_CACHE to another folder" in answer.err
+    assert len(answer.err.splitlines()) == 1
