@@ -27,8 +27,10 @@ EVALUATION_KEYS = ("limit_val_batches", "limit_test_batches", "overfit_batches",
 class TrainerConfig(Section):
     """How long, on what, and how often. Keys that Lightning's Trainer has too bear its names."""
 
-    batch_size: Positive
-    """Windows, documents or stream rows in a batch, on each device: N devices take steps on N times as many."""
+    batch_size: Positive | Literal["auto"]
+    """Windows, documents or stream rows in a batch, on each device: N devices take steps on N times as many.
+
+    auto: the largest that fits into a GPU's memory, or the fastest on a CPU, found by trial steps when a run begins."""
     max_epochs: Positive
     """Passes over the training part at most."""
     max_steps: Positive | None
@@ -61,10 +63,18 @@ class TrainerConfig(Section):
     """How often to go back before stopping all the same."""
     log_every_n_steps: Positive
     """Optimizer steps from one training point in TensorBoard to the next."""
+    profiler: Literal["simple", "torch"] | None = None
+    """simple: a table of where the time goes (profile.txt); torch: a trace of some steps (trace.json); null: none."""
     progress_bar: bool
     """Show a progress bar, where a person is watching the terminal."""
     extra: dict[str, Any]
     """Any other argument of Lightning's Trainer, passed on as it is."""
+
+    @property
+    def rows(self) -> int:
+        """``batch_size`` as the number that it is once a run has begun."""
+        assert self.batch_size != "auto"
+        return self.batch_size
 
     @model_validator(mode="after")
     def _extra_is_extra(self) -> Self:

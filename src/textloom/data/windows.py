@@ -37,6 +37,11 @@ class Windows:
         """Batches in an epoch."""
         return -(-len(self.target_positions) // self.batch_size)
 
+    @property
+    def steps_per_target(self) -> float:
+        """Tokens read for each target: the mean length of the contexts."""
+        return float(self._lengths(self.target_positions).mean())
+
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from the given one on."""
         order = self.target_positions
@@ -47,9 +52,8 @@ class Windows:
 
     def _batch(self, all_positions: np.ndarray) -> Batch:
         positions = all_positions[self.share]
-        tokens, boundaries = self.split.tokens, self.split.boundaries
-        beginnings = boundaries[np.searchsorted(boundaries, positions, side="left") - 1]
-        lengths = np.minimum(positions - beginnings, self.context)
+        tokens = self.split.tokens
+        lengths = self._lengths(positions)
         time = np.arange(self.context)
         source = (positions - lengths)[:, None] + time  # (batch, time)
         filled = time < lengths[:, None]
@@ -62,6 +66,12 @@ class Windows:
             starts=True,
             targets_of_all_ranks=len(all_positions),
         )
+
+    def _lengths(self, positions: np.ndarray) -> np.ndarray:
+        boundaries = self.split.boundaries
+        beginnings = boundaries[np.searchsorted(boundaries, positions, side="left") - 1]
+        lengths: np.ndarray = np.minimum(positions - beginnings, self.context)
+        return lengths
 
 
 def _target_positions(boundaries: np.ndarray, stride: int, shortest_context: int) -> np.ndarray:

@@ -9,12 +9,15 @@ import pytorch_lightning as pl
 import torch
 
 from textloom.config import ModelConfig, TrainConfig
+from textloom.data.batches import Batching
 from textloom.data.module import TokenDataModule
+from textloom.data.windows import Windows
 from textloom.errors import DivergenceError
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
 from textloom.ranks import Ranks
 from textloom.runs import Run
 from textloom.training.distributed import RankModule
+from textloom.training.efficiency import Efficiency, flops_per_target
 from textloom.training.meter import Meter
 from textloom.training.module import TrainingModule
 from textloom.training.preparation import Prepared
@@ -45,7 +48,18 @@ class Fit:
     compared: Sequence[str] = ()
 
 
-def fit_with_rollbacks(fit: Fit) -> tuple[pl.Trainer, TrainingModule, RunLogger | None]:
+@dataclass(frozen=True)
+class Fitted:
+    """What became of it."""
+
+    trainer: pl.Trainer
+    module: TrainingModule
+    efficiency: Efficiency
+    logger: RunLogger | None
+    """Of rank 0 alone."""
+
+
+def fit_with_rollbacks(fit: Fit) -> Fitted:
     """Fit; where the loss diverges and the config says so, go back and on with half the learning rate."""
     rate = 1.0
     for rollbacks in range(fit.config.trainer.max_rollbacks + 1):
@@ -60,11 +74,11 @@ def fit_with_rollbacks(fit: Fit) -> tuple[pl.Trainer, TrainingModule, RunLogger 
     raise AssertionError("the loop ends by return or raise")
 
 
-def _fit(fit: Fit, rate: float) -> tuple[pl.Trainer, TrainingModule, RunLogger | None]:
+def _fit(fit: Fit, rate: float) -> Fitted:
     config, prepared, ranks = fit.config, fit.prepared, fit.ranks
     assert isinstance(config.model, ModelConfig)  # n-grams are counted elsewhere
     pl.seed_everything(config.seed, verbose=False)
-    data = TokenDataModule(prepared.splits, config.batching, config.trainer.batch_size, config.seed, ranks)
+    data = TokenDataModule(prepared.splits, config.batching, config.trainer.rows, config.seed, ranks)
     model = RecurrentLanguageModel(config.model, prepared.tokenizer.vocabulary_size)
     meter = Meter(largest_loss=EXPLOSION * natural_log(prepared.tokenizer.vocabulary_size), ranks=ranks)
     module = (TrainingModule if ranks.size == 1 else RankModule)(
@@ -83,8 +97,9 @@ def _fit(fit: Fit, rate: float) -> tuple[pl.Trainer, TrainingModule, RunLogger |
     if checkpoint is not None:
         log.info("going on from %s", checkpoint)
     logger = _logger(fit, checkpoint) if ranks.rank == 0 else None
+    efficiency = _efficiency(fit, config.model, data.training)
     trainer = build_trainer(
-        config.trainer, fit.run, fit.device, fit.precision, meter, fit.sampler, logger, fit.request, ranks
+        config.trainer, fit.run, fit.device, fit.precision, meter, efficiency, fit.sampler, logger, fit.request, ranks
     )
     try:
         trainer.fit(module, data, ckpt_path=checkpoint)
@@ -92,7 +107,13 @@ def _fit(fit: Fit, rate: float) -> tuple[pl.Trainer, TrainingModule, RunLogger |
         if logger is not None:
             logger.close()
         raise
-    return trainer, module, logger
+    return Fitted(trainer, module, efficiency, logger)
+
+
+def _efficiency(fit: Fit, model: ModelConfig, training: Batching) -> Efficiency:
+    steps_per_target = training.steps_per_target if isinstance(training, Windows) else 1.0
+    flops = flops_per_target(model, fit.prepared.tokenizer.vocabulary_size, steps_per_target)
+    return Efficiency(flops, fit.device, fit.precision, fit.ranks.size)
 
 
 def _logger(fit: Fit, checkpoint: str | None) -> RunLogger:

@@ -4,7 +4,7 @@ import logging
 import time
 from dataclasses import dataclass
 
-import pytorch_lightning as pl
+import torch
 import yaml
 
 from textloom.checkpoints import load_model
@@ -18,15 +18,14 @@ from textloom.models.recurrent import parameter_count
 from textloom.models.size import sized
 from textloom.ranks import Ranks
 from textloom.runs import Run
+from textloom.training.batch_size import Trial, choose_batch_size
 from textloom.training.counting import count
-from textloom.training.fitting import Fit, fit_with_rollbacks
+from textloom.training.fitting import Fit, Fitted, fit_with_rollbacks
 from textloom.training.memory import explained_shortage
-from textloom.training.module import TrainingModule
 from textloom.training.preparation import Prepared, prepare
 from textloom.training.processes import Workers
 from textloom.training.samples import Sampler
 from textloom.training.signals import StopRequest
-from textloom.training.tensorboard import RunLogger
 from textloom.training.trainer import check_extra
 
 log = logging.getLogger(__name__)
@@ -72,16 +71,15 @@ def train(config: TrainConfig, run: Run, overrides: list[str], compared: list[st
             tokenizer, splits = prepared.tokenizer, prepared.splits
             results, texts = count(config, config.model, run, tokenizer, splits, shown, sampler, began)
             return Trained(results, texts[config.samples.temperatures[0]])
+        config = _with_batch_size(config, prepared, run, device, precision, workers.size)
         if workers.size > 1:  # refused here rather than by each of them
             alike = Ranks(size=workers.size)
-            training_batches(config.batching, prepared.splits["train"], config.trainer.batch_size, config.seed, alike)
+            training_batches(config.batching, prepared.splits["train"], config.trainer.rows, config.seed, alike)
         ranks = workers.meet(run, device.type, precision)
-        trainer, module, logger = fit_with_rollbacks(
-            Fit(config, run, prepared, sampler, request, device, precision, ranks, shown)
-        )
-    assert logger is not None
+        fit = Fit(config, run, prepared, sampler, request, device, precision, ranks, shown)
+        fitted = fit_with_rollbacks(fit)
     with explained_shortage(config, run):
-        return _close(run, config, trainer, module, logger, sampler, prepared, began)
+        return _close(fit, fitted, began)
 
 
 def _sized(config: TrainConfig, vocabulary_size: int, run: Run) -> TrainConfig:
@@ -97,35 +95,44 @@ def _sized(config: TrainConfig, vocabulary_size: int, run: Run) -> TrainConfig:
     return config
 
 
+def _with_batch_size(
+    config: TrainConfig, prepared: Prepared, run: Run, device: torch.device, precision: str, ranks: int
+) -> TrainConfig:
+    """With a number in the place of ``trainer.batch_size=auto``."""
+    if config.trainer.batch_size != "auto":
+        return config
+    trial = Trial(config, prepared.splits["train"], prepared.tokenizer.vocabulary_size, device, precision, ranks)
+    size, reason = choose_batch_size(trial)
+    log.info("trainer.batch_size=auto: %d, %s", size, reason)
+    config = config.model_copy(update={"trainer": config.trainer.model_copy(update={"batch_size": size})})
+    _write_config(config, run)
+    return config
+
+
 def _write_config(config: TrainConfig, run: Run) -> None:
     values = config.model_dump(mode="json", exclude={"resume"})
     write_checked_text(run.config_file, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
-def _close(
-    run: Run,
-    config: TrainConfig,
-    trainer: pl.Trainer,
-    module: TrainingModule,
-    logger: RunLogger,
-    sampler: Sampler,
-    prepared: Prepared,
-    began: float,
-) -> Trained:
+def _close(fit: Fit, fitted: Fitted, began: float) -> Trained:
     """Evaluate the best checkpoint, and write the results."""
+    assert fit.sampler is not None
+    assert fitted.logger is not None
+    meter = fitted.module.meter
+    cost = fitted.efficiency.figures(meter.total_targets / max(meter.total_seconds, 1e-9))
     log.info("scoring the best checkpoint on every token of the validation and test parts")
-    figures = evaluate_run(run)
-    texts = sampler.write(load_model(run, "best")[2], "best checkpoint")
+    figures = evaluate_run(fit.run)
+    texts = fit.sampler.write(load_model(fit.run, "best")[2], "best checkpoint")
     # the last point of each curve is the result: the evaluation of the best checkpoint
-    logger.log_metrics(figures, trainer.global_step + 1)
-    logger.close()
+    fitted.logger.log_metrics(figures, fitted.trainer.global_step + 1)
+    fitted.logger.close()
     results = {
         **figures,
-        "train/targets_per_second": module.meter.total_targets / max(module.meter.total_seconds, 1e-9),
-        "parameters": parameter_count(module.model),
-        "vocabulary_size": prepared.tokenizer.vocabulary_size,
-        "steps": trainer.global_step,
+        **cost,
+        "parameters": parameter_count(fitted.module.model),
+        "vocabulary_size": fit.prepared.tokenizer.vocabulary_size,
+        "steps": fitted.trainer.global_step,
         "duration_seconds": time.perf_counter() - began,
     }
-    write_json(run.results_file, results)
-    return Trained(results, texts[config.samples.temperatures[0]])
+    write_json(fit.run.results_file, results)
+    return Trained(results, texts[fit.config.samples.temperatures[0]])

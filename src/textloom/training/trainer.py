@@ -22,7 +22,9 @@ from textloom.training.checkpointing import (
 )
 from textloom.training.curves import Curves
 from textloom.training.distributed import strategy
+from textloom.training.efficiency import Efficiency
 from textloom.training.meter import Meter
+from textloom.training.profiling import Trace, table
 from textloom.training.progress import TrainingProgressBar, someone_is_watching
 from textloom.training.random_state import RandomState
 from textloom.training.samples import SampleCallback, Sampler
@@ -38,6 +40,7 @@ def build_trainer(
     device: torch.device,
     precision: str,
     meter: Meter,
+    efficiency: Efficiency,
     sampler: Sampler | None,
     logger: RunLogger | None,
     request: StopRequest,
@@ -49,13 +52,16 @@ def build_trainer(
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     bar = config.progress_bar and ranks.rank == 0 and someone_is_watching()
-    callbacks: list[Callback] = [RandomState(ranks), EndWithValidation(), Curves(meter, config.log_every_n_steps)]
+    curves = Curves(meter, efficiency, config.log_every_n_steps)
+    callbacks: list[Callback] = [RandomState(ranks), EndWithValidation(), curves]
     if sampler is not None:
         callbacks.append(SampleCallback(sampler))
     if config.early_stopping_patience is not None:
         callbacks.append(StopEarly(config.early_stopping_patience))
     if config.weight_averaging is not None:
         callbacks.append(EMAWeightAveraging(decay=config.weight_averaging))
+    if config.profiler == "torch" and ranks.rank == 0:
+        callbacks.append(Trace(run))
     if bar:
         callbacks.append(TrainingProgressBar(meter))
     # what is saved must have seen the validation first: checkpoints come last
@@ -74,6 +80,7 @@ def build_trainer(
         accumulate_grad_batches=config.accumulate_grad_batches,
         deterministic=config.deterministic,
         logger=logger or False,
+        profiler=table(run) if config.profiler == "simple" and ranks.rank == 0 else None,
         callbacks=callbacks,
         plugins=[WholeCheckpointIO()],
         enable_progress_bar=bar,
