@@ -1,9 +1,13 @@
 """What a batch is, and the promise that the three kinds of batching keep."""
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
+
+if TYPE_CHECKING:
+    from textloom.data.encoding import TokenSplit
+    from textloom.data.gathering import Tokens
 
 PAD = 0  # any valid id: padding stands to the right of all that is scored, so it never reaches a loss
 ALL_ROWS = slice(None)
@@ -34,6 +38,10 @@ class Batching(Protocol):
 
     With a ``share`` they hold some of the rows only: there are as many batches for each share, some perhaps empty.
     """
+
+    split: "TokenSplit"
+    tokens: "Tokens"
+    """Where they lie: a data module moves them to the device that trains."""
 
     def __len__(self) -> int:
         """Batches in an epoch."""

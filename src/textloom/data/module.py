@@ -10,6 +10,7 @@ from textloom.data.batches import Batch, Batching
 from textloom.data.batching import evaluation_batches, training_batches
 from textloom.data.corpus import SplitName
 from textloom.data.encoding import TokenSplit
+from textloom.data.gathering import tokens_on
 from textloom.ranks import ALONE, Ranks
 
 
@@ -43,6 +44,12 @@ class TokenDataModule(pl.LightningDataModule):
         self.resume_at: tuple[int, int] | None = None  # epoch, batches of it that are done
         self.training = training_batches(config, splits["train"], batch_size, seed, ranks)
         self.validation = evaluation_batches(config, splits["val"], batch_size, ranks.share)
+
+    def setup(self, stage: str) -> None:
+        """The tokens go to the device that trains, once, where they fit."""
+        assert self.trainer is not None
+        for batching in (self.training, self.validation):
+            batching.tokens = tokens_on(self.trainer.strategy.root_device, batching.split.tokens)
 
     def train_dataloader(self) -> Loader:
         """The batches of the current epoch; asked for anew each epoch (``reload_dataloaders_every_n_epochs=1``)."""

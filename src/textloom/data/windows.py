@@ -7,10 +7,10 @@ import itertools
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 
-from textloom.data.batches import ALL_ROWS, PAD, Batch
+from textloom.data.batches import ALL_ROWS, Batch
 from textloom.data.encoding import TokenSplit
+from textloom.data.gathering import HostTokens, Rows, Tokens
 
 
 class Windows:
@@ -27,6 +27,7 @@ class Windows:
         share: slice = ALL_ROWS,
     ):
         self.split = split
+        self.tokens: Tokens = HostTokens(split.tokens)
         self.batch_size = batch_size
         self.context = context
         self.shuffle_seed = shuffle_seed
@@ -48,24 +49,12 @@ class Windows:
         if self.shuffle_seed is not None:
             order = np.random.default_rng((self.shuffle_seed, epoch)).permutation(order)
         for first in range(start * self.batch_size, len(order), self.batch_size):
-            yield self._batch(order[first : first + self.batch_size])
+            yield self.tokens.batch(self._rows(order[first : first + self.batch_size]))
 
-    def _batch(self, all_positions: np.ndarray) -> Batch:
-        positions = all_positions[self.share]
-        tokens = self.split.tokens
-        lengths = self._lengths(positions)
-        time = np.arange(self.context)
-        source = (positions - lengths)[:, None] + time  # (batch, time)
-        filled = time < lengths[:, None]
-        inputs = np.where(filled, tokens[np.minimum(source, len(tokens) - 1)], PAD).astype(np.int64)
-        last = np.arange(len(positions)) * self.context + lengths - 1
-        return Batch(
-            torch.from_numpy(inputs),
-            torch.from_numpy(tokens[positions].astype(np.int64)),
-            torch.from_numpy(last),
-            starts=True,
-            targets_of_all_ranks=len(all_positions),
-        )
+    def _rows(self, positions: np.ndarray) -> Rows:
+        ours = positions[self.share]
+        lengths = self._lengths(ours)
+        return Rows(ours - lengths, lengths, self.context, True, True, len(positions))
 
     def _lengths(self, positions: np.ndarray) -> np.ndarray:
         boundaries = self.split.boundaries
