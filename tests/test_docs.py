@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from textloom.command_line import INTERRUPTED
+from textloom.training.fitting import EXPLOSION
 from textloom.training.resume import MAY_CHANGE
-from textloom.training.train import EXPLOSION
 
 RESUME = (Path(__file__).parents[1] / "docs/resume.md").read_text(encoding="utf-8")
 
