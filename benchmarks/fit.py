@@ -59,6 +59,9 @@ class _InTurns(pl.Callback):
         self.seconds: list[list[float]] = [[] for _ in range(1 + len(others))]
         self.since = 0.0
 
+    def needs_step(self, trainer: pl.Trainer, step: int) -> bool:
+        return step % self.block == 0
+
     def on_train_batch_end(self, trainer: pl.Trainer, *rest: Any) -> None:
         if trainer.global_step % self.block:
             return

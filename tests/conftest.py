@@ -18,11 +18,12 @@ from textloom.composition import check, config_directory
 from textloom.config import SplitKeys, TrainConfig
 from textloom.data.corpus import Corpus, build_corpus
 from textloom.data.encoding import Splits, encode_corpus, load_splits
+from textloom.data.sources import Source
 from textloom.data.spool import Piece
 from textloom.runs import Run, claimed_run
 from textloom.tokenizers import Tokenizer
 
-settings.register_profile("textloom")  # how long an example takes says nothing on a shared machine
+settings.register_profile("textloom", deadline=None)  # how long an example takes says nothing on a shared machine
 settings.load_profile("textloom")
 
 TINY = ["model.units=8", "trainer.max_epochs=1", "samples.length=5", "trainer.progress_bar=false", "name=tiny"]
@@ -56,6 +57,11 @@ def compose_train(*overrides: str) -> TrainConfig:
         return check(composed, TrainConfig)
 
 
+def source_of(documents: list[str]) -> Source:
+    """A source of these documents."""
+    return Source({"train": ((document, True) for document in documents)})
+
+
 def split(
     documents: list[str], validation_fraction: float, test_fraction: float, seed: int, fold_duplicates: bool = False
 ) -> Corpus:
@@ -66,7 +72,7 @@ def split(
         split_seed=seed,
         fold_duplicates=fold_duplicates,
     )
-    return build_corpus(((document, True) for document in documents), keys)
+    return build_corpus(source_of(documents), keys)
 
 
 def encoded(corpus: Corpus, tokenizer: Tokenizer, directory: Path) -> Splits:

@@ -24,8 +24,12 @@ def test_every_group_has_its_files() -> None:
 
 @pytest.mark.parametrize("choice", shipped())
 def test_every_shipped_config_fits_the_schema(choice: str) -> None:
-    needs_path = choice in ("data=text_files", "data=table") or "patents" in choice
-    compose_train(choice, *(["data.path=some.csv"] if needs_path else []))
+    needs_path = choice in ("data=text_files", "data=table", "data=hub") or "patents" in choice
+    others = {
+        "tokenizer=article": ["experiment=article_patents", "data.path=some.csv"],
+        "tokenizer=pretrained": ["tokenizer.path=tokenizer.json"],
+    }
+    compose_train(*others.get(choice, ()), choice, *(["data.path=some.csv"] if needs_path else []))
 
 
 def test_a_config_names_its_run_after_its_choices() -> None:

@@ -2,12 +2,17 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 from textloom.command_line import INTERRUPTED
+from textloom.config import CompareConfig
+from textloom.reports.figures import ENOUGH_TRIALS
+from textloom.reports.statistics import SIGNIFICANCE
 from textloom.training.fitting import EXPLOSION
 from textloom.training.resume import MAY_CHANGE
 
-RESUME = (Path(__file__).parents[1] / "docs/resume.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[1] / "docs"
+RESUME, COMPARE = ((DOCS / name).read_text(encoding="utf-8") for name in ("resume.md", "compare.md"))
 
 
 def test_the_keys_that_may_change_are_all_listed() -> None:
@@ -19,3 +24,18 @@ def test_the_numbers_are_the_codes() -> None:
     assert f"exit status is {INTERRUPTED}" in RESUME
     assert EXPLOSION == 10
     assert "more than ten times" in RESUME
+
+
+def test_comparing_is_described_as_it_is() -> None:
+    formats = get_args(CompareConfig.model_fields["format"].annotation)
+    told = COMPARE.partition("`format` is ")[2].partition(". The table")[0]
+    assert tuple(re.findall(r"`(\w+)`", told)) == formats
+    assert f"Below {SIGNIFICANCE:g} " in COMPARE
+    assert ENOUGH_TRIALS == 4
+    assert "from four runs on" in " ".join(COMPARE.split())
+
+
+def test_every_picture_exists_and_is_small() -> None:
+    for page in DOCS.glob("*.md"):
+        for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+            assert (DOCS / name).stat().st_size < 300_000, name

@@ -1,4 +1,4 @@
-"""The commands: ``textloom train``, ``generate``, ``evaluate``, ``compare`` and so on; also as ``scripts/*.py``.
+"""The commands: ``textloom prepare``, ``train``, ``generate``, ``evaluate``, ``compare``, ``export``; also as scripts.
 
 Only Hydra and pydantic are imported here; what takes seconds to import, each command imports when it runs.
 """
@@ -33,19 +33,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("textloom")
 
-PATENT_TEXT = ("data.query", "data.regex")  # free text, whatever is in it
+FREE_TEXT = ("data.query", "data.regex", "data.template")  # whatever is in it
 
 
 def main() -> None:
     """The ``textloom`` command."""
-    commands = {
-        "prepare": prepare,
-        "train": train,
-        "generate": generate,
-        "evaluate": evaluate,
-        "compare": compare,
-        "export": export,
-    }
+    told = (prepare, train, generate, evaluate, compare, export)
+    commands = {command.__name__: command for command in told}
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in commands:
         sys.argv[:2] = [f"textloom {name}"]
@@ -59,14 +53,14 @@ def main() -> None:
 
 def prepare() -> None:
     """Make data ready for training."""
-    quote_text(PATENT_TEXT)
+    quote_text(FREE_TEXT)
     run_command("prepare", _prepare, PrepareConfig)
 
 
 def train() -> None:
     """Train a model."""
     _work_where_another_rank_commands()
-    quote_text(PATENT_TEXT)
+    quote_text(FREE_TEXT)
     sys.argv = [f"++{part}" if part.startswith("trainer.extra.") else part for part in sys.argv]  # any key is new there
     go_on_in_the_resumed_directory()
     run_command("train", _train, TrainConfig)
@@ -178,7 +172,7 @@ def _generate(config: DictConfig) -> None:
 
     from textloom.checkpoints import load_language_model
     from textloom.data.encoding import load_splits
-    from textloom.generation.generate import default_prompt, generate_texts, window_of
+    from textloom.generation.generate import default_prompt, generate_texts, window_of, without_last_space
     from textloom.generation.sampling import Sampling
     from textloom.hardware import choose_device
     from textloom.runs import find_run
@@ -190,7 +184,7 @@ def _generate(config: DictConfig) -> None:
     prompt = checked.prompt if checked.prompt is not None else trained.samples.prompt
     if prompt is None:
         prompt = default_prompt(tokenizer, load_splits(run.tokens)["train"].tokens)
-    unknown = dict.fromkeys(tokenizer.unknown(prompt.rstrip()))
+    unknown = dict.fromkeys(tokenizer.unknown(without_last_space(tokenizer, prompt)))
     if unknown:
         log.warning("not in the run's vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
     samplings = [Sampling(checked.temperature, checked.top_k, checked.top_p)] * checked.count
@@ -250,6 +244,10 @@ def _show(trained: "Trained", directory: Path) -> None:
     print(f"\n{trained.sample}\n")
     for name in ("val/loss", "val/perplexity", "val/bits_per_char", "val/accuracy", "train/targets_per_second"):
         print(f"{name}: {trained.results[name]:,.4f}")
+    if trained.results.get("leaky"):
+        from textloom.data.article import LEAKY
+
+        print(f"{LEAKY}; compare these figures with the article's alone")
     relative = os.path.relpath(directory)
     inside = not relative.startswith("..") and len(Path(relative).parts) > 1
     logdir = Path(relative).parts[0] if inside else str(directory.parent)

@@ -90,7 +90,7 @@ def _missing(key: str, values: Any) -> str:
     group = key.partition(".")[0]
     section = values.get(group) if hasattr(values, "get") else None
     choice = next((section[label] for label in LABELS if label in section), None) if section else None
-    if choice is not None and key != "data.path":
+    if choice is not None and not key.endswith(".path"):
         return f"{key} is missing; choose the whole group as {group}={choice}"
     return f"{key} is missing; give it as {key}=VALUE"
 
@@ -138,6 +138,17 @@ def _first_line(error: Exception) -> str:
 def known_keys(schema: type[Section]) -> list[str]:
     """Every dotted key that some config of this schema may have."""
     return sorted({path for path, _ in _keys(schema)})
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"model": {"units": 128}} -> {"model.units": 128}."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
 
 
 # --- walking the schema ---------------------------------------------------------------------------------------------

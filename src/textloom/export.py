@@ -8,6 +8,7 @@ from safetensors.torch import save
 
 from textloom.checkpoints import distinct_weights, load_model
 from textloom.config import ModelConfig, TrainConfig
+from textloom.data.article import LEAKY
 from textloom.data.encoding import Splits, load_splits
 from textloom.errors import RunError
 from textloom.evaluation.evaluate import EVALUATED, evaluate_run
@@ -43,7 +44,7 @@ def export_run(run: Run, directory: Path, checkpoint: CheckpointName = "best") -
     _copy(run.tokenizer_file, export.tokenizer_file)
     for name in EVALUATED:
         if name in splits:
-            for kind in ("tokens", "boundaries", "json"):
+            for kind in ("tokens", "boundaries", "json", *(("windows",) if splits[name].windows is not None else ())):
                 _copy(run.tokens / f"{name}.{kind}", export.tokens / f"{name}.{kind}")
     write_json(export.results_file, results)
     write_text(directory / "README.md", model_card(config, checkpoint, splits, results, made))
@@ -102,6 +103,8 @@ def _portable(config: TrainConfig, tokenizer: Tokenizer, splits: Splits) -> dict
     values = config.model_dump(mode="json", exclude={"resume"})
     if "path" in values["data"]:
         values["data"]["path"] = _file_names(config)
+    if "path" in values["tokenizer"]:
+        values["tokenizer"]["path"] = PurePath(values["tokenizer"]["path"]).name
     if config.samples.prompt is None:
         values["samples"]["prompt"] = default_prompt(tokenizer, splits["train"].tokens)
     return values
@@ -176,6 +179,7 @@ def _data_facts(config: TrainConfig, splits: Splits, made: dict[str, Any]) -> di
     names = ", ".join(f"`{name}`" for name in _file_names(config))
     return {
         "kind": config.data.kind,
+        **({"split": LEAKY} if config.data.leaky else {}),
         **({"files": names} if names else {}),
         **{f"characters, {name}": f"{part.characters:,}" for name, part in splits.items()},
         "characters in all": f"{sum(part.characters for part in splits.values()):,}",

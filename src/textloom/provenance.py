@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from textloom.config import DataConfig, Hub
+
 PACKAGES = ("textloom", "torch", "pytorch-lightning", "hydra-core", "datasets", "tensorboard", "numpy")
 
 
@@ -22,6 +24,19 @@ def provenance(data_fingerprint: str, device: str, precision: str) -> dict[str, 
         "precision": precision,
         "data_fingerprint": data_fingerprint,
     }
+
+
+def source_provenance(data: DataConfig) -> dict[str, Any]:
+    """Of which revision the text is, and of which named protocol its split, in plain JSON types."""
+    facts: dict[str, Any] = {}
+    protocol = getattr(data, "protocol", None)
+    if protocol is not None:
+        facts |= {"protocol": protocol, "leaky": data.leaky}
+    if isinstance(data, Hub):
+        from textloom.data.hub import revision
+
+        facts |= {"data_revision": revision(data)}
+    return facts
 
 
 def _git(*arguments: str) -> str | None:

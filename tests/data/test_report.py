@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import Answer, documents_of, split
+from conftest import Answer, documents_of, source_of, split
 from textloom.config import SplitKeys
 from textloom.data import cache, leak
-from textloom.data.corpus import SPLITS, build_corpus
+from textloom.data.corpus import build_corpus
 from textloom.data.encoding import TokenSplit
+from textloom.data.spool import SPLITS
 from textloom.files import read_json
 
 KEYS = SplitKeys(validation_fraction=0.2, test_fraction=0.2, split_seed=0, fold_duplicates=True, near_duplicates=0.8)
@@ -70,7 +71,7 @@ def test_near_duplicates_are_on_one_side_of_the_split() -> None:
     originals = [" ".join(f"word{chance.randrange(500)}" for _ in range(120)) for _ in range(60)]
     documents = originals + [near_copy(document, chance) for document in originals[:30]]
     chance.shuffle(documents)
-    corpus = build_corpus(((document, True) for document in documents), KEYS)
+    corpus = build_corpus(source_of(documents), KEYS)
     assert (corpus.facts.documents, corpus.facts.near_duplicates) == (90, 30)
     apart = [documents_of(corpus.splits[name].pieces()) for name in SPLITS]
     assert sum(map(len, apart)) == 90
@@ -93,7 +94,7 @@ def test_few_words_and_long_documents_have_signatures_too() -> None:
         "",
         *[" ".join(f"w{j}" for j in range(400)) + f" {i}" for i in range(3)],
     ]
-    corpus = build_corpus(((d, True) for d in documents), KEYS.model_copy(update={"fold_duplicates": False}))
+    corpus = build_corpus(source_of(documents), KEYS.model_copy(update={"fold_duplicates": False}))
     assert corpus.facts.near_duplicates == 3
 
 

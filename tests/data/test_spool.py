@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 
 from conftest import compose_train, documents_of, encoded, split
 from textloom.config import TextFiles
-from textloom.data import duplicates, sources, spool
+from textloom.data import duplicates, sources, spool, text_files
 from textloom.data.corpus import Corpus
 from textloom.data.encoding import Splits
 from textloom.tokenizers import Tokenizer, fit_tokenizer
-from textloom.tokenizers.word import WordTokenizer
 
 CONFIG = TextFiles(
     kind="text_files",
@@ -28,7 +27,8 @@ TEXT = st.text(alphabet=st.sampled_from("abΣσé1.,'-( 漢\n\r\t\u2028"), min_s
 
 
 @pytest.mark.parametrize(
-    "overrides", [["tokenizer=char", "tokenizer.lowercase=true"], ["tokenizer=byte"], ["tokenizer=word"]]
+    "overrides",
+    [["tokenizer=char", "tokenizer.lowercase=true"], ["tokenizer=byte"], ["tokenizer=word"], ["tokenizer=whitespace"]],
 )
 @settings(max_examples=20)
 @given(documents=st.lists(TEXT, min_size=1, max_size=4))
@@ -39,12 +39,13 @@ def test_pieces_have_the_tokens_of_the_whole(
 
     def made() -> tuple[Tokenizer, Splits, Corpus]:
         corpus = split(documents, 0.3, 0.0, 0)
-        tokenizer = fit_tokenizer(config, corpus.splits["train"].texts(words=config.level == "word"))
+        tokenizer = fit_tokenizer(config, corpus.splits["train"].documents())
         return tokenizer, encoded(corpus, tokenizer, tmp_path_factory.mktemp("tokens")), corpus
 
     whole, whole_splits, whole_corpus = made()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spool, "BLOCK", 8)
+        patch.setattr(Tokenizer, "block", 8)
         cut, cut_splits, cut_corpus = made()
     assert cut.to_dict() == whole.to_dict()
     assert cut_corpus.facts == whole_corpus.facts
@@ -55,26 +56,13 @@ def test_pieces_have_the_tokens_of_the_whole(
         assert cut_splits[name].spelling_nats == pytest.approx(part.spelling_nats)
 
 
-def test_a_long_document_is_cut_where_no_tokenizer_looks_across() -> None:
-    text = "one two\nthree four\n\nfive"
-    assert text[: spool.safe_cut(text, 1)] == "one two\n"
-    assert spool.safe_cut("one two three, four.", 1) == len("one two")
-    assert spool.safe_cut("one,two", 1) == 0
-    pieces = ["one two", "three"]
-    tokenizer = WordTokenizer.fit(["one two three"], lowercase=False)
-    assert (
-        np.concatenate([tokenizer.encode(piece) for piece in pieces]).tolist()
-        == tokenizer.encode("one two three").tolist()
-    )
-
-
 @given(text=TEXT)
 def test_blank_lines_part_documents_wherever_the_file_is_read_in_two(text: str) -> None:
-    expected = documents_of(sources.blank_line_documents(iter([text])))
+    expected = documents_of(text_files.blank_line_documents(iter([text])))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sources, "BLOCK", 5)
-        assert documents_of(sources.blank_line_documents(iter(text))) == expected
-        assert documents_of(sources.blank_line_documents(iter([text[:9], text[9:]]))) == expected
+        patch.setattr(text_files, "BLOCK", 5)
+        assert documents_of(text_files.blank_line_documents(iter(text))) == expected
+        assert documents_of(text_files.blank_line_documents(iter([text[:9], text[9:]]))) == expected
 
 
 @settings(max_examples=50)
@@ -83,7 +71,7 @@ def test_a_file_is_read_in_blocks_as_it_is_read_whole(text: str, tmp_path_factor
     path: Path = tmp_path_factory.mktemp("file") / "text.txt"
     path.write_bytes(b"\xef\xbb\xbf" + text.encode())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sources, "BLOCK", 3)
+        patch.setattr(text_files, "BLOCK", 3)
         config = CONFIG.model_copy(update={"path": (str(path),)})
         if text.strip():
             assert documents_of(sources.read_pieces(config)) == [text.replace("\r\n", "\n")]

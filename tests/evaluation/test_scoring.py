@@ -129,7 +129,9 @@ def test_a_run_evaluates_to_the_last_digit_from_its_directory_alone(toy_run: Run
         moved.rename(toy_run.directory)
     results = toy_run.results()
     assert set(figures) == {
-        f"{part}/{f}" for part in ("val", "test") for f in ("loss", "perplexity", "bits_per_char", "accuracy")
+        f"{part}/{f}"
+        for part in ("val", "test")
+        for f in ("loss", "perplexity", "bits_per_char", "accuracy", "unknown_rate")
     }
     assert figures == {name: results[name] for name in figures}
 

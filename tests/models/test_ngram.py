@@ -153,6 +153,16 @@ def test_an_ngram_run_is_evaluated_and_generates_like_any_other(tmp_path: Path, 
     assert "an n-gram model has no weights to hand on" in refused.err
 
 
+def test_on_shakespeare_it_does_better_than_absolute_discounting(real_data: Path) -> None:
+    """On the last tenth, characters: plain absolute discounting scores 1.72 nats with 6-grams."""
+    text = (real_data / "tinyshakespeare/input.txt").read_text()
+    symbols = {symbol: i for i, symbol in enumerate(sorted(set(text)), start=1)}
+    ids, train = np.array([0, *(symbols[symbol] for symbol in text)]), int(len(text) * 0.9)
+    *_, model = fit_orders(ids[: train + 1], len(symbols) + 1, 0, 6)
+    probability, _ = model.predict(np.append(0, ids[train + 1 :]))
+    assert -np.log(probability).mean() == pytest.approx(1.523, abs=0.01)
+
+
 def test_on_the_patents_it_counts_about_what_others_counted(tmp_path: Path, real_data: Path) -> None:
     """At the vocabulary of 10,739 words, the same abstracts, duplicates folded, and every token a target."""
     path = real_data / "patents/neural_network_patent_query.csv"

@@ -13,7 +13,7 @@ from fake_portal import ABSTRACT, tables, zipped
 from conftest import compose_train, documents_of
 from textloom.config.patents import PatentSelection
 from textloom.data.sources import read_pieces
-from textloom.data.tables import column_names
+from textloom.data.tables import read_tables
 from textloom.errors import ConfigError, DataError
 from textloom.patentsview import selection as module
 from textloom.patentsview.selection import pattern, select
@@ -74,14 +74,14 @@ def test_the_unzipped_table_is_recognised_as_data_of_ones_own(tmp_path: Path) ->
         zipped(path.name, ["patent_id", "patent_abstract"], [(str(i), text) for i, text in enumerate(HARD)])
     )
     zipfile.ZipFile(path).extractall(tmp_path)
-    assert column_names(tmp_path / "g_patent_abstract.tsv") == ["patent_id", "patent_abstract"]
+    assert next(read_tables(tmp_path / "g_patent_abstract.tsv")).column_names == ["patent_id", "patent_abstract"]
     documents = documents_of(read_pieces(compose_train("data=patents", "data.path=g_patent_abstract.tsv").data))
     assert documents == [text for text in HARD if text]
 
 
 def test_the_articles_quoting_is_recognised(real_data: Path) -> None:
     path = real_data / "patents/neural_network_patent_query.csv"
-    assert column_names(path) == ["patent_abstract", "patent_date", "patent_number", "patent_title"]
+    assert next(read_tables(path)).column_names == ["patent_abstract", "patent_date", "patent_number", "patent_title"]
     with path.open(encoding="utf-8", newline="") as file:
         expected = [row["patent_abstract"] for row in csv.DictReader(file)]
     assert any('"' in text for text in expected)

@@ -1,56 +1,117 @@
 """Tokenizers: what goes in comes out, and what is unknown is said."""
 
+import tracemalloc
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from textloom.config import SubwordTokenizerConfig
 from textloom.errors import RunError
 from textloom.files import write_json
-from textloom.tokenizers import Tokenizer, load_tokenizer, save_tokenizer
+from textloom.tokenizers import Tokenizer, fit_tokenizer, load_tokenizer, save_tokenizer, subword
 from textloom.tokenizers.byte import ByteTokenizer
 from textloom.tokenizers.char import CharTokenizer
-from textloom.tokenizers.word import JOIN, WordTokenizer, join_words, split_words
+from textloom.tokenizers.subword import BPETokenizer, UnigramTokenizer
+from textloom.tokenizers.whitespace import WhitespaceTokenizer
+from textloom.tokenizers.word import WordTokenizer
 
 PROSE = "The network's 2 gates (input, forget) keep 3.14 or 1,000 values; don't they?\n\n  Yes -- \"always\"!"
+PIECES = [
+    *("a", "B", "the", "1", "9", ".", ",", "'", "’", "-", "(", ")", '"', " ", " ", "  ", "\n", "\r\n", "\t", "\0"),
+    *(
+        "é",
+        "e\u0301",
+        "İ",
+        "Σ",
+        "ß",
+        "日本",
+        "\u00a0",
+        "\u2028",
+        "\x1c",
+        "\x85",
+        "👩\u200d👩\u200d👧",
+        "🇩🇪",
+        "\ud800",
+        "\udfff",
+    ),
+    *("<unk>", "<eos>", "<join>", "a_word_that_is_longer_than_fifteen_bytes", "\ufdd0", "\ufeff", "don't", "3.14"),
+]
+TEXTS = st.text(st.characters()) | st.lists(st.sampled_from(PIECES)).map("".join)  # lone surrogates among them
+BPE = BPETokenizer.fit([PROSE], lowercase=False, maximum_size=300)
+UNIGRAM = UnigramTokenizer.fit([PROSE], lowercase=False, maximum_size=280)
+
+
+def lossless(text: str) -> list[Tokenizer]:
+    """Those that give back any text; the first two where their vocabulary is that of the text."""
+    return [
+        CharTokenizer.fit([text], lowercase=False), WordTokenizer.fit([text], lowercase=False),
+        ByteTokenizer(), BPE, UNIGRAM,
+    ]  # fmt: skip
 
 
 def fitted(text: str) -> list[Tokenizer]:
-    return [CharTokenizer.fit([text], lowercase=False), WordTokenizer.fit([text], lowercase=False), ByteTokenizer()]
+    lower = [
+        CharTokenizer.fit([text], lowercase=True), WordTokenizer.fit([text], lowercase=True),
+        BPETokenizer(BPE.definition, lowercase=True),
+    ]  # fmt: skip
+    return [*lossless(text), *lower, WhitespaceTokenizer.fit([text], lowercase=False)]
 
 
-@given(st.text())
+@given(TEXTS)
 def test_decoding_gives_back_every_text_that_the_vocabulary_covers(text: str) -> None:
-    for tokenizer in fitted(text):
+    for tokenizer in lossless(text):
         ids = tokenizer.encode(text)
-        assert tokenizer.decode(ids.tolist()) == text
-        assert ids.size == 0 or 0 <= ids.min() <= ids.max() < tokenizer.vocabulary_size
+        assert tokenizer.decode(ids) == tokenizer.decode(ids.tolist()) == text
+        assert ids.dtype == tokenizer.dtype == np.min_scalar_type(tokenizer.vocabulary_size - 1)
+        assert ids.size == 0 or ids.max() < tokenizer.vocabulary_size
         assert tokenizer.unknown_id is None or tokenizer.unknown_id not in ids
         assert tokenizer.end_id not in ids
         assert tokenizer.unknown(text) == []
 
 
-@given(st.text(alphabet=st.sampled_from("ab1.,-'\"( )\n\t")))
-def test_words_with_any_spacing_come_back(text: str) -> None:
-    assert join_words(split_words(text)) == text
+@given(TEXTS, TEXTS)
+def test_a_text_cut_at_a_safe_place_has_the_tokens_of_the_whole(text: str, more: str) -> None:
+    for tokenizer in fitted(PROSE + text):
+        head, rest = tokenizer.safe_cut(text)
+        parts = [tokenizer.encode(head), tokenizer.encode(rest + more)]
+        assert np.concatenate(parts).tolist() == tokenizer.encode(text + more).tolist(), tokenizer.level
 
 
-def test_prose_reads_as_words_and_marks_without_a_token_for_each_space() -> None:
-    assert list(split_words("a network, 3.14 times (or so).")) == [
-        *("a", "network", ",", "3.14", "times", "(", "or", "so", ")", ".")
-    ]
-    assert JOIN in list(split_words("4%x"))
-    assert join_words(["feed", "-", "forward", "networks", "don't", "stop", "!"]) == "feed-forward networks don't stop!"
+@given(st.lists(TEXTS))
+def test_a_document_in_pieces_has_the_tokens_of_the_whole(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    for tokenizer in fitted(PROSE):
+        whole, unknown = tokenizer.encode(text).tolist(), tokenizer.unknown(text)
+        with mock.patch.object(type(tokenizer), "block", 8):
+            parts = list(tokenizer.encode_pieces(pieces))
+        assert [i for part in parts for i in part.ids.tolist()] == whole, tokenizer.level
+        assert [piece for part in parts for piece in part.unknown] == unknown
+        if tokenizer.unknown_id is not None:
+            assert len(unknown) == whole.count(tokenizer.unknown_id)
+
+
+def test_prose_has_a_safe_place_near_its_end() -> None:
+    text = "It runs on and on without a mark or a line end " * 200
+    for tokenizer in fitted(text):
+        head, rest = tokenizer.safe_cut(text)
+        assert len(head) > len(text) - 50
+        assert len(head) + len(rest) >= len(text) - 1
 
 
 def test_special_strings_in_the_text_stay_text() -> None:
     text = "a <unk> b <eos> c <join> d"
-    for tokenizer in fitted(text):
+    for tokenizer in lossless(text):
         ids = tokenizer.encode(text)
         assert tokenizer.end_id not in ids
-        assert tokenizer.decode(ids.tolist()) == text
+        assert tokenizer.decode(ids) == text
+    whitespace = WhitespaceTokenizer.fit([text], lowercase=False)
+    assert not {whitespace.end_id, whitespace.unknown_id} & set(whitespace.encode(text).tolist())
+    assert whitespace.decode(whitespace.encode(text)) == text
 
 
 def test_a_char_vocabulary_is_the_unique_characters() -> None:
@@ -63,30 +124,100 @@ def test_unknown_pieces_are_named_and_become_unk() -> None:
     char = CharTokenizer.fit(["abc"], lowercase=False)
     assert char.unknown("a?b?é") == ["?", "?", "é"]
     assert (char.encode("a?b") == char.unknown_id).tolist() == [False, True, False]
+    assert char.decode(char.encode("?a??")) == "<unk>a<unk><unk>"
     word = WordTokenizer.fit(["deep nets"], lowercase=True)
     assert word.unknown("DEEP weird nets weird") == ["weird", "weird"]
     assert word.decode(word.encode("deep weird nets")) == "deep <unk> nets"
-
-
-def test_minimum_frequency_and_maximum_size_bound_a_word_vocabulary() -> None:
-    text = ["a a a b b c", "a b d"]
-    assert WordTokenizer.fit(text, False).words == ("a", "b", "c", "d")
-    assert WordTokenizer.fit(text, False, minimum_frequency=2).words == ("a", "b")
-    assert WordTokenizer.fit(text, False, maximum_size=4).words == ("a",)
-    assert WordTokenizer.fit(text, False, maximum_size=4).vocabulary_size == 4
+    assert word.unknown("deep ,nets") == [" ", ","]  # a space where none is expected is a token that can be unknown
 
 
 def test_lower_casing_is_the_tokenizers_own() -> None:
-    for kind in (CharTokenizer, WordTokenizer):
-        tokenizer = kind.fit(["Deep Nets"], lowercase=True)
+    for tokenizer in (
+        CharTokenizer.fit(["Deep Nets"], lowercase=True),
+        WordTokenizer.fit(["Deep Nets"], lowercase=True),
+        BPETokenizer.fit(["Deep Nets"], lowercase=True, maximum_size=260),
+    ):
         assert tokenizer.decode(tokenizer.encode("DEEP nets")) == "deep nets"
 
 
-def test_bytes_that_are_no_utf8_still_decode() -> None:
-    assert ByteTokenizer().decode([0xE2, 0x98, 256, 65]) == "\ufffdA"
+@pytest.mark.parametrize("tokenizer", [ByteTokenizer(), BPE, UNIGRAM], ids=lambda one: one.level)
+def test_bytes_that_are_no_utf8_still_decode(tokenizer: Tokenizer) -> None:
+    a_face = tokenizer.encode("👩").tolist()
+    assert tokenizer.decode([*a_face[:2], tokenizer.end_id, *tokenizer.encode("A").tolist()]) == "\ufffdA"
 
 
-@pytest.mark.parametrize("tokenizer", fitted(PROSE), ids=["char", "word", "byte"])
+# --- training -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [BPETokenizer, UnigramTokenizer])
+def test_the_same_text_gives_the_same_pieces(kind: type[BPETokenizer | UnigramTokenizer]) -> None:
+    text = [f"{PROSE} {i * i}" for i in range(50)]
+    first, second = (kind.fit(iter(text), lowercase=False, maximum_size=330) for _ in range(2))
+    assert first == second
+    assert 270 < first.vocabulary_size <= 330
+    assert len(first.encode(PROSE)) < len(PROSE) / 2
+
+
+def test_of_a_long_text_a_part_from_all_over_it_is_trained_on() -> None:
+    seen: list[str] = []
+
+    def texts() -> Iterator[str]:
+        for i in range(1000):
+            seen.append(str(i))
+            yield f"{i:03d} "
+
+    kept = subword.spread(texts(), most=40)
+    assert 5 <= len(kept) <= 10
+    assert int(kept[0]) < 200 < 700 < int(kept[-1])
+    assert len(seen) == 1000  # once
+    assert subword.spread(["a", "b"], most=40) == ["a", "b"]
+
+
+SUBWORDS = [SubwordTokenizerConfig(level=level, lowercase=False, maximum_size=300) for level in ("bpe", "unigram")]
+FITS: list[Callable[[Iterator[str]], Tokenizer]] = [
+    lambda documents: CharTokenizer.fit(documents, lowercase=True),
+    lambda documents: WordTokenizer.fit(documents, lowercase=True),
+    lambda documents: WhitespaceTokenizer.fit(documents, lowercase=True),
+    *(lambda documents, config=config: fit_tokenizer(config, documents) for config in SUBWORDS),  # type: ignore[misc]
+]
+
+
+@pytest.mark.parametrize("fit", FITS, ids=["char", "word", "whitespace", "bpe", "unigram"])
+def test_fitting_reads_documents_once_and_holds_none(fit: Callable[[Iterator[str]], Tokenizer]) -> None:
+    document = f"{PROSE}\n" * 20_000  # two million characters
+    documents = 0
+
+    def stream() -> Iterator[str]:
+        nonlocal documents
+        for _ in range(4):
+            documents += 1
+            yield document
+
+    tracemalloc.start()
+    with mock.patch.object(subword, "TRAINED_ON", 100_000):
+        tokenizer = fit(stream())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert documents == 4
+    assert tokenizer.unknown(document[:1000]) == []
+    assert peak < 20e6  # the table of chunks; not 4 times 2 million characters of 4 bytes
+
+
+@pytest.mark.parametrize("tokenizer", fitted(PROSE), ids=lambda one: one.level)
+def test_encoding_a_long_text_takes_little_more_than_its_tokens(tokenizer: Tokenizer) -> None:
+    text = PROSE * 8_000
+    tokenizer.encode(PROSE * 2)  # tables that are made once
+    tracemalloc.start()
+    ids = tokenizer.encode(text)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * ids.nbytes + 12e6
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tokenizer", fitted(PROSE), ids=lambda one: one.level)
 def test_a_saved_tokenizer_is_the_same_tokenizer(tokenizer: Tokenizer, tmp_path: Path) -> None:
     save_tokenizer(tokenizer, tmp_path / "tokenizer.json")
     loaded = load_tokenizer(tmp_path / "tokenizer.json")
@@ -108,6 +239,9 @@ def test_a_damaged_tokenizer_is_refused(content: bytes, tmp_path: Path) -> None:
         {"level": "char"},
         {"level": "char", "characters": 3, "lowercase": False},
         {"level": "word", "words": [1, None], "lowercase": False},
+        {"level": "bpe", "definition": "{}", "lowercase": False},
+        {"level": "unigram", "definition": 3, "lowercase": False},
+        {"level": "pretrained", "definition": "nothing"},
         {"level": "nothing"},
         {"format": "another"},
     ],

@@ -14,6 +14,7 @@ from conftest import TINY, compose_train
 from textloom.checkpoints import read_checkpoint
 from textloom.errors import ConfigError, Interrupted, RunError
 from textloom.runs import Run, claimed_run
+from textloom.training.epoch_loop import EpochLoop
 from textloom.training.module import TrainingModule
 from textloom.training.progress import TrainingProgressBar
 from textloom.training.resume import newest_checkpoint, resumed_config
@@ -144,6 +145,31 @@ def test_resume_equals_never_stopped(
     assert resumed.overrides_file.read_text() == whole.overrides_file.read_text()
 
 
+@pytest.mark.parametrize("kind", ["stream, both", "windows", "documents"])
+def test_quiet_steps_are_lightnings_own_to_the_last_bit(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet: list[int] = []
+    original = EpochLoop._quiet_step
+    monkeypatch.setattr(EpochLoop, "_quiet_step", lambda *a: quiet.append(a[0].global_step) or original(*a))
+    overrides = [*BASE, *KINDS[kind], "trainer.checkpoint_every.steps=25"]
+    ours = start(tmp_path / "ours", overrides)
+    assert len(quiet) > ours.results()["steps"] / 3
+    counters = read_checkpoint(ours.checkpoint_file("last"))["loops"]
+    monkeypatch.setattr(EpochLoop, "_may_be_quiet", lambda self: False)
+    whole = start(tmp_path / "whole", overrides)
+    assert_equal_runs(ours, whole)
+    assert counters == read_checkpoint(whole.checkpoint_file("last"))["loops"]
+
+
+def test_a_callback_that_does_not_say_when_it_looks_sees_every_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EpochLoop, "_quiet_step", lambda *a: pytest.fail("a quiet step"))
+    start(tmp_path / "run", [*BASE, "trainer.weight_averaging=0.9", "trainer.max_epochs=1"])
+    start(tmp_path / "profiled", [*BASE, "+trainer.extra.profiler=simple", "trainer.max_epochs=1"])
+
+
 def test_a_signal_in_the_last_epoch_is_heeded_too(tmp_path: Path, signal_at: Callable[..., None]) -> None:
     whole = start(tmp_path / "whole", BASE)
     signal_at(whole.results()["steps"] - 1)
@@ -181,7 +207,7 @@ def test_the_progress_bar_of_a_resumed_epoch_knows_its_total(
     monkeypatch.setattr(TrainingProgressBar, "on_train_batch_end", note)
     resume(tmp_path / "cut")
     batches = -(-6959 // 8 // 64)
-    assert drawn[0] == (20 % batches + 2, batches)
+    assert drawn[0] == (20 % batches + 3, batches)  # a signal is heeded one step later, and one goes on from there
     assert {total for _, total in drawn} == {batches}
 
 

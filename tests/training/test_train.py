@@ -24,7 +24,9 @@ def curves(run: Run) -> dict[str, list[tuple[int, float]]]:
 def test_a_run_directory_holds_all_that_is_promised(toy_run: Run) -> None:
     results = toy_run.results()
     figures = {
-        f"{part}/{name}" for part in ("val", "test") for name in ("loss", "perplexity", "bits_per_char", "accuracy")
+        f"{part}/{name}"
+        for part in ("val", "test")
+        for name in ("loss", "perplexity", "bits_per_char", "accuracy", "unknown_rate")
     }
     assert figures | {"train/targets_per_second", "parameters", "duration_seconds"} <= set(results)
     assert all(isinstance(value, int | float) and math.isfinite(value) for value in results.values())
@@ -149,9 +151,12 @@ def test_every_optimizer_trains_under_every_schedule(optimizer: str, schedule: s
 def test_every_shipped_experiment_trains_shrunk(experiment: str, tmp_path: Path) -> None:
     (tmp_path / "patents.csv").write_text(
         "patent_abstract,patent_date,patent_number,patent_title\n"
-        + "".join(f'"A neural network, number {i}, learns.",2018-05-29,{i},Net\n' for i in range(30))
+        + "".join(
+            f'"A neural network, number {i}, learns{" and learns" * 10}.",2018-05-29,{i},Net\n' for i in range(30)
+        )
     )
     path = ["data.path=patents.csv"] if "patents" in experiment else []
+    path += ["data.article_window=4"] if experiment == "article_patents" else []
     run = train_run(tmp_path / "run", f"experiment={experiment}", *path, "trainer.batch_size=8")
     assert run.results()["val/loss"] > 0
 

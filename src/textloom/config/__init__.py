@@ -6,19 +6,15 @@ YAML composes (see ``conf/``), this checks: no unknown key, every value in its b
 from textloom.config.commands import CompareConfig, EvaluateConfig, ExportConfig, GenerateConfig, PrepareConfig
 from textloom.config.data import (
     BatchingConfig,
-    ByteTokenizerConfig,
-    CharTokenizerConfig,
     DataConfig,
     DocumentsConfig,
+    Hub,
     Patents,
-    SplitKeys,
     StreamConfig,
     Table,
     TextFiles,
-    TokenizerConfig,
     ToyData,
     WindowsConfig,
-    WordTokenizerConfig,
 )
 from textloom.config.model import (
     AdamConfig,
@@ -33,12 +29,24 @@ from textloom.config.model import (
     SGDConfig,
 )
 from textloom.config.ngram import NgramConfig
+from textloom.config.parts import Bounds, RowKeys, SplitKeys
 from textloom.config.section import Section
+from textloom.config.tokenizer import (
+    ArticleTokenizerConfig,
+    ByteTokenizerConfig,
+    CharTokenizerConfig,
+    PretrainedTokenizerConfig,
+    SubwordTokenizerConfig,
+    TokenizerConfig,
+    WordTokenizerConfig,
+)
 from textloom.config.trainer import CheckpointEvery, SamplesConfig, TrainConfig, TrainerConfig
 
 __all__ = [
     "AdamConfig",
+    "ArticleTokenizerConfig",
     "BatchingConfig",
+    "Bounds",
     "ByteTokenizerConfig",
     "CharTokenizerConfig",
     "CheckpointEvery",
@@ -50,6 +58,7 @@ __all__ = [
     "EvaluateConfig",
     "ExportConfig",
     "GenerateConfig",
+    "Hub",
     "ModelConfig",
     "NgramConfig",
     "OptimizerConfig",
@@ -57,13 +66,16 @@ __all__ = [
     "Patents",
     "PlateauSchedule",
     "PrepareConfig",
+    "PretrainedTokenizerConfig",
     "RMSpropConfig",
+    "RowKeys",
     "SGDConfig",
     "SamplesConfig",
     "ScheduleConfig",
     "Section",
     "SplitKeys",
     "StreamConfig",
+    "SubwordTokenizerConfig",
     "Table",
     "TextFiles",
     "TokenizerConfig",

@@ -1,11 +1,12 @@
 """What the commands beside train are told."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from textloom.config.data import DataConfig, TokenizerConfig
+from textloom.config.data import DataConfig, check_protocol
 from textloom.config.section import Paths, Positive, Section
+from textloom.config.tokenizer import TokenizerConfig
 
 
 class GenerateConfig(Section):
@@ -66,6 +67,11 @@ class PrepareConfig(Section):
 
     data: DataConfig
     tokenizer: TokenizerConfig
+
+    @model_validator(mode="after")
+    def _groups_fit(self) -> Self:
+        check_protocol(self.data, self.tokenizer)
+        return self
 
 
 class CompareConfig(Section):

@@ -4,31 +4,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from textloom.config.parts import GivenFiles, RowKeys, SplitKeys
 from textloom.config.patents import PatentSelection
-from textloom.config.section import Fraction, Paths, Positive, Section
-
-
-class SplitKeys(Section):
-    """How documents become a training, a validation and a test part."""
-
-    validation_fraction: Fraction
-    """Share of the documents (of the characters, where there is one document) that validates."""
-    test_fraction: Fraction
-    """Share that is tested on, once, at the end; 0 for no test part."""
-    split_seed: int
-    """Which documents fall into which part; runs with the same data and split_seed are comparable."""
-    fold_duplicates: bool
-    """Keep one of the documents that differ only in case, punctuation or white space."""
-    near_duplicates: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Similarity (Jaccard, of word 5-grams) from which on documents stay on one side of the split; null: not sought."""
-
-    @model_validator(mode="after")
-    def _leaves_something_to_train_on(self) -> Self:
-        if not self.validation_fraction > 0:
-            raise ValueError("validation_fraction=0 leaves nothing to validate on; give it a share such as 0.1")
-        if self.validation_fraction + self.test_fraction >= 1:
-            raise ValueError("validation_fraction and test_fraction leave nothing to train on; lower one of them")
-        return self
+from textloom.config.section import Positive, Section
+from textloom.config.tokenizer import TokenizerConfig
 
 
 class ToyData(SplitKeys):
@@ -37,64 +16,87 @@ class ToyData(SplitKeys):
     kind: Literal["toy"]
 
 
-class TextFiles(SplitKeys):
+class TextFiles(GivenFiles):
     """Plain UTF-8 text files."""
 
     kind: Literal["text_files"]
-    path: Paths
-    """A file or a glob such as 'books/*.txt', or a list of them."""
     documents: Literal["file", "blank_line"]
     """What one document is: a whole file, or a block between blank lines."""
+    protocol: Literal["nanogpt", "char_rnn", "torch_rnn"] | None = None
+    """A well-known split of one file: its last tenth validates; the tails of 50 rows do; 80/10/10. Null for shares."""
+
+    @property
+    def has_test_part(self) -> bool:
+        """As the protocol has it."""
+        return super().has_test_part if self.protocol is None else self.protocol == "torch_rnn"
+
+    @property
+    def by_share(self) -> bool:
+        """A protocol has its own shares."""
+        return self.protocol is None and super().by_share
+
+    @model_validator(mode="after")
+    def _protocol_stands_alone(self) -> Self:
+        if self.protocol is not None and (any(self.given) or self.documents != "file"):
+            raise ValueError(
+                f"protocol={self.protocol} cuts one file; leave out validation_path and test_path, "
+                "and set data.documents=file"
+            )
+        return self
 
 
-class Table(SplitKeys):
-    """CSV, TSV, JSON lines or Parquet with one document a row."""
+class Table(GivenFiles, RowKeys):
+    """CSV, TSV, JSON lines or Parquet, plain or as gz, zip or zst, with one document a row."""
 
     kind: Literal["table"]
-    path: Paths
-    """A file or a glob such as 'parts/*.parquet', or a list of them."""
-    text_column: str
-    """The column that holds the text."""
+
+
+class Hub(RowKeys):
+    """A data set of the Hugging Face Hub, or a local folder in its layout."""
+
+    kind: Literal["hub"]
+    path: str
+    """Its id, such as ccdv/patent-classification, or a folder."""
+    name: str | None = None
+    """Which of its configurations; null where there is one."""
+    split: str = "train"
+    """Its split that trains, or that is split."""
+    validation_split: str | None = None
+    """Its split that validates, as it is; null for a share of split."""
+    test_split: str | None = None
+    """Its split that is tested on, as it is; null for a share of split, or none where validation_split is given."""
+    revision: str | None = None
+    """A commit, tag or branch; null for the newest, whose commit is written into provenance.json."""
+    streaming: bool = False
+    """Read from the network while it is encoded, where it does not fit on the disk; else the Hub's cache keeps it."""
+
+    @property
+    def given(self) -> tuple[bool, bool]:
+        """Whether there are splits for it."""
+        return self.validation_split is not None, self.test_split is not None
 
 
 class Patents(PatentSelection, SplitKeys):
     """Patent abstracts: the article's CSV, PatentsView's g_patent_abstract.tsv, or a selection from the portal."""
 
     kind: Literal["patents"]
+    protocol: Literal["article"] | None = None
+    """article: the data of "Recurrent Neural Networks by Example in Python" as published, leaky; null: clean."""
+    article_window: Positive = 50
+    """With protocol=article: tokens of context in a window, which batching.context must equal."""
+
+    @property
+    def has_test_part(self) -> bool:
+        """The article has none."""
+        return self.protocol is None and super().has_test_part
+
+    @property
+    def leaky(self) -> bool:
+        """The article's windows overlap those that validate."""
+        return self.protocol == "article"
 
 
-DataConfig = Annotated[ToyData | TextFiles | Table | Patents, Field(discriminator="kind")]
-
-
-class CharTokenizerConfig(Section):
-    """One token for each character of the training text."""
-
-    level: Literal["char"]
-    lowercase: bool
-    """Fold the text to lower case first."""
-
-
-class ByteTokenizerConfig(Section):
-    """One token for each byte of the UTF-8 text: no text is unknown."""
-
-    level: Literal["byte"]
-
-
-class WordTokenizerConfig(Section):
-    """Words and punctuation marks; spaces follow from them."""
-
-    level: Literal["word"]
-    lowercase: bool
-    """Fold the text to lower case first."""
-    minimum_frequency: Positive
-    """How often a word must occur in the training text to enter the vocabulary."""
-    maximum_size: Annotated[int, Field(ge=4)] | None
-    """Most entries that the vocabulary may have, the special ones included; null for no limit."""
-
-
-TokenizerConfig = Annotated[
-    CharTokenizerConfig | ByteTokenizerConfig | WordTokenizerConfig, Field(discriminator="level")
-]
+DataConfig = Annotated[ToyData | TextFiles | Table | Patents | Hub, Field(discriminator="kind")]
 
 
 class WindowsConfig(Section):
@@ -136,3 +138,19 @@ class StreamConfig(Section):
 
 
 BatchingConfig = Annotated[WindowsConfig | DocumentsConfig | StreamConfig, Field(discriminator="kind")]
+
+
+def check_protocol(data: DataConfig, tokenizer: TokenizerConfig, batching: BatchingConfig | None = None) -> None:
+    """The article's data is windows of the article's words. Raises ValueError for anything else."""
+    if not data.leaky:
+        if tokenizer.level == "article":
+            raise ValueError("tokenizer=article goes with data.protocol=article alone; choose tokenizer=word")
+        return
+    window = getattr(data, "article_window", None)
+    if tokenizer.level != "article":
+        raise ValueError(f"data.protocol=article needs tokenizer=article, not {tokenizer.level}")
+    if batching is not None and (not isinstance(batching, WindowsConfig) or batching.context != window):
+        raise ValueError(
+            f"data.protocol=article deals out windows of {window} tokens; set batching=windows "
+            f"batching.context={window}, or another data.article_window"
+        )

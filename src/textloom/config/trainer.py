@@ -4,10 +4,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from textloom.config.data import BatchingConfig, DataConfig, TokenizerConfig
+from textloom.config.data import BatchingConfig, DataConfig, check_protocol
 from textloom.config.model import ModelConfig, OptimizerConfig, ScheduleConfig
 from textloom.config.ngram import NgramConfig
 from textloom.config.section import Positive, Section, as_tuple
+from textloom.config.tokenizer import TokenizerConfig
 
 
 class CheckpointEvery(Section):
@@ -116,7 +117,10 @@ class TrainConfig(Section):
     samples: SamplesConfig
 
     @model_validator(mode="after")
-    def _counting_needs_one_process(self) -> Self:
+    def _groups_fit(self) -> Self:
+        check_protocol(self.data, self.tokenizer, self.batching)
+        if isinstance(self.model, NgramConfig) and self.data.leaky:
+            raise ValueError("model=ngram counts documents, and data.protocol=article deals out windows; leave one out")
         if isinstance(self.model, NgramConfig) and self.trainer.devices * self.trainer.num_nodes > 1:
             raise ValueError("trainer.devices: n-grams are counted in one process; set trainer.devices=1")
         return self

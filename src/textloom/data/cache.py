@@ -18,10 +18,10 @@ from filelock import FileLock
 from textloom.config import DataConfig, TokenizerConfig
 from textloom.data.corpus import Corpus, Facts, build_corpus
 from textloom.data.encoding import Splits, encode_corpus, load_splits
-from textloom.data.sources import read_pieces, source_checksum
+from textloom.data.sources import read_source, source_checksum
 from textloom.errors import RunError
 from textloom.files import read_json, write_json
-from textloom.tokenizers import Tokenizer, fit_tokenizer, load_tokenizer, save_tokenizer
+from textloom.tokenizers import Tokenizer, fit_tokenizer, load_tokenizer, origin, save_tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -83,12 +83,13 @@ def fitted(corpus: Corpus, config: TokenizerConfig) -> Tokenizer:
     """The tokenizer of a corpus, from the cache where it is there."""
     with suppress(RunError):
         return load_tokenizer(entry_of(corpus, config) / TOKENIZER)
-    return fit_tokenizer(config, corpus.splits["train"].texts(words=config.level == "word"))
+    return fit_tokenizer(config, corpus.splits["train"].documents())
 
 
 def entry_of(corpus: Corpus, config: TokenizerConfig) -> Path:
     """The folder of the cache that holds, or would hold, a corpus in the tokens of a tokenizer."""
-    return cache_directory() / "tokens" / _key(corpus.facts.fingerprint, corpus.facts.contiguous, config.model_dump())
+    made_from = (corpus.facts.fingerprint, corpus.facts.contiguous, config.model_dump(), origin(config))
+    return cache_directory() / "tokens" / _key(*made_from)
 
 
 def _key(*parts: object) -> str:
@@ -108,7 +109,7 @@ def _code_version() -> str:
 
 
 def _read(config: DataConfig) -> Corpus:
-    return build_corpus(read_pieces(config), config, cache_directory())
+    return build_corpus(read_source(config), config, cache_directory())
 
 
 def _whole(entry: Path, corpus: Corpus, config: TokenizerConfig, use: Callable[[], Used]) -> Used:

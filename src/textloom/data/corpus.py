@@ -7,18 +7,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from textloom.config import SplitKeys
+from textloom.config import Patents, SplitKeys, TextFiles
 from textloom.data.duplicates import Keys
 from textloom.data.near_duplicates import near_duplicate_groups
-from textloom.data.spool import Part, Piece, Spool
+from textloom.data.protocols import Protocol, Ranges, character_ranges
+from textloom.data.rows import SplitColumn
+from textloom.data.sources import Source
+from textloom.data.spool import SPLITS, Part, Piece, SplitName, Spool
 from textloom.errors import DataError
-
-SplitName = Literal["train", "val", "test"]
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,8 @@ class Facts:
     """How many were dropped because they repeat another."""
     near_duplicates: int = 0
     """How many of the rest nearly repeat an earlier one, and are on the same side of the split."""
+    article_window: int | None = None
+    """Tokens in the windows that the article's protocol deals out of all documents; None for a clean split."""
 
 
 class Corpus:
@@ -50,38 +51,100 @@ class Corpus:
         return self._read()
 
 
-def build_corpus(pieces: Iterable[Piece], keys: SplitKeys, directory: Path | None = None) -> Corpus:
+def build_corpus(source: Source, keys: SplitKeys, directory: Path | None = None) -> Corpus:
     """Write documents to a temporary file, fold and split. Raises DataError where a part is left empty."""
     spool, duplicates = Spool(directory), Keys()
+    if len(source.parts) > 1:
+        return _as_given(spool, source, keys)
+    (pieces,) = source.parts.values()
     written = spool.fill(pieces)
-    if keys.fold_duplicates:
+    folding = keys.fold_duplicates and not keys.leaky
+    if folding:
         duplicates.add(written)
     else:
-        for _ in written:
-            pass
+        _exhaust(written)
     documents = spool.whole()
-    if keys.fold_duplicates:
-        documents = documents.take(duplicates.firsts())
-    return split(documents, keys, duplicates_folded=len(spool.whole()) - len(documents))
+    if isinstance(keys, Patents) and keys.protocol == "article":
+        return _all_in_both(documents, keys.article_window)
+    firsts = duplicates.firsts() if folding else np.ones(len(documents), dtype=bool)
+    documents, folded = documents.take(firsts), int((~firsts).sum())
+    if isinstance(keys, TextFiles) and keys.protocol is not None:
+        return _corpus(_by_protocol(documents, keys.protocol), contiguous=True)
+    if source.split_column is not None:
+        return _corpus(_by_column(documents, source.split_column, firsts, keys), duplicates_folded=folded)
+    return split(documents, keys, folded)
 
 
 def split(documents: Part, keys: SplitKeys, duplicates_folded: int = 0) -> Corpus:
     """By document; a single document is cut, its end is validation and test. No text is in two parts."""
-    contiguous, groups = len(documents) == 1, None
-    if keys.near_duplicates is not None and len(documents) > 1:
+    if len(documents) == 1:
+        return _corpus(_cut(documents, keys), True, duplicates_folded)
+    groups, near_duplicates = None, 0
+    if keys.near_duplicates is not None and len(documents):
         groups = near_duplicate_groups(documents, keys.near_duplicates)
-    parts = _cut(documents, keys) if contiguous else _deal(documents, keys, groups)
-    if not keys.test_fraction:
-        del parts["test"]
+        near_duplicates = len(documents) - len(np.unique(groups))
+    return _corpus(_deal(documents, keys, groups), False, duplicates_folded, near_duplicates)
+
+
+def _corpus(
+    parts: dict[SplitName, Part], contiguous: bool = False, duplicates_folded: int = 0, near_duplicates: int = 0
+) -> Corpus:
+    documents = 1 if contiguous else sum(map(len, parts.values()))
     for name, part in parts.items():
         if not (part.ends > part.begins).any():
             raise DataError(
-                f"data: no document is left for the {name} part, with {len(documents)} in all; give more text, "
+                f"data: no document is left for the {name} part, with {documents} in all; give more text, "
                 "raise its fraction, set data.test_fraction=0, or make documents smaller (data.documents=blank_line)"
             )
-    near_duplicates = 0 if groups is None else len(documents) - len(np.unique(groups))
-    facts = Facts(_fingerprint(parts), contiguous, len(documents), duplicates_folded, near_duplicates)
-    return Corpus(facts, lambda: parts)
+    return Corpus(Facts(_fingerprint(parts), contiguous, documents, duplicates_folded, near_duplicates), lambda: parts)
+
+
+def _as_given(spool: Spool, source: Source, keys: SplitKeys) -> Corpus:
+    """The parts that the source keeps apart, as they are; without one to validate on, that is a share of the rest."""
+    borders = [0]
+    for pieces in source.parts.values():
+        _exhaust(spool.fill(pieces))
+        borders.append(len(spool.whole()))
+    whole = spool.whole()
+    parts: dict[SplitName, Part] = {
+        name: whole.take(np.arange(first, last))
+        for name, first, last in zip(source.parts, borders[:-1], borders[1:], strict=True)
+    }
+    contiguous = all(len(part) == 1 for part in parts.values())
+    if "val" not in parts:
+        shares = split(parts["train"], keys.model_copy(update={"test_fraction": 0.0}))
+        parts = {**shares.splits, "test": parts["test"]}
+    return _corpus(parts, contiguous)
+
+
+def _exhaust(pieces: Iterable[Piece]) -> None:
+    for _ in pieces:
+        pass
+
+
+def _by_protocol(documents: Part, protocol: Protocol) -> dict[SplitName, Part]:
+    if len(documents) != 1:
+        raise DataError(f"data.protocol={protocol} cuts one file, and there are {len(documents)}; give data.path=FILE")
+    return cut_at(documents, character_ranges(protocol, character_count(documents)))
+
+
+def _by_column(documents: Part, column: SplitColumn, kept: np.ndarray, keys: SplitKeys) -> dict[SplitName, Part]:
+    """By the part that a column names, or by its order: the first train, the next validate, the last test."""
+    places = np.frombuffer(column.places)[kept]
+    if not column.labels:
+        ordered = np.sort(places)
+        counts = (_share(fraction, len(ordered)) for fraction in (keys.test_fraction, keys.validation_fraction))
+        test, validation = (len(ordered) - int(count) for count in np.cumsum(list(counts)))
+        first, last = ordered[max(0, validation)], ordered[test] if keys.test_fraction else np.inf
+        places = (places >= first).astype(int) + (places >= last)  # equal ones are on one side
+    parts = {name: documents.take(np.flatnonzero(places == number)) for number, name in enumerate(SPLITS)}
+    return parts if keys.test_fraction else {name: parts[name] for name in SPLITS[:2]}
+
+
+def _all_in_both(documents: Part, window: int) -> Corpus:
+    parts: dict[SplitName, Part] = {"train": documents, "val": documents}
+    fingerprint = hashlib.sha256(f"article {window} {_fingerprint(parts)}".encode()).hexdigest()
+    return Corpus(Facts(fingerprint, False, len(documents), 0, article_window=window), lambda: parts)
 
 
 def _fingerprint(parts: dict[SplitName, Part]) -> str:
@@ -107,7 +170,8 @@ def _deal(documents: Part, keys: SplitKeys, groups: np.ndarray | None) -> dict[S
         validation = int(ends[np.searchsorted(ends, validation)])
         test = int(ends[np.searchsorted(ends, min(validation + test, len(shuffled)))]) - validation if test else 0
     borders = {"val": (0, validation), "test": (validation, validation + test), "train": (validation + test, None)}
-    return {name: documents.take(np.sort(shuffled[slice(*borders[name])])) for name in SPLITS}
+    names = SPLITS if keys.test_fraction else SPLITS[:2]
+    return {name: documents.take(np.sort(shuffled[slice(*borders[name])])) for name in names}
 
 
 def _together(order: np.ndarray, groups: np.ndarray) -> np.ndarray:
@@ -127,10 +191,13 @@ def _cut(document: Part, keys: SplitKeys) -> dict[SplitName, Part]:
     characters = character_count(document)
     test = characters - round(characters * keys.test_fraction)
     validation = test - round(characters * keys.validation_fraction)
-    return cut_at(document, {"train": [(0, validation)], "val": [(validation, test)], "test": [(test, characters)]})
+    ranges: Ranges = {"train": [(0, validation)], "val": [(validation, test)]}
+    if keys.test_fraction:
+        ranges["test"] = [(test, characters)]
+    return cut_at(document, ranges)
 
 
-def cut_at(document: Part, ranges: dict[SplitName, list[tuple[int, int]]]) -> dict[SplitName, Part]:
+def cut_at(document: Part, ranges: Ranges) -> dict[SplitName, Part]:
     """A single document in parts, each of some ranges of its characters."""
     places = sorted({place for spans in ranges.values() for span in spans for place in span})
     byte = dict(zip(places, _byte_places(document, places), strict=True))

@@ -8,19 +8,20 @@ were cut from one document have no ``<eos>`` at their end: no document ends ther
 
 import hashlib
 from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 import numpy as np
 
-from textloom.data.corpus import SPLITS, Corpus, SplitName
+from textloom.data.article import deal_windows
+from textloom.data.corpus import Corpus
 from textloom.data.spelling import Spelling
-from textloom.data.spool import Part
-from textloom.errors import RunError
+from textloom.data.spool import SPLITS, Part, SplitName
+from textloom.errors import DataError, RunError
 from textloom.files import file_checksum, read_json, write_json, written_whole
 from textloom.tokenizers import Tokenizer
-from textloom.tokenizers.word import WordTokenizer
 
 WRITTEN_AT_ONCE = 1 << 16  # numbers
 
@@ -39,11 +40,13 @@ class TokenSplit:
     """Tokens that are ``<unk>``."""
     spelling_nats: float
     """What it costs to spell the texts that those stand for."""
+    windows: np.ndarray | None = None
+    """(windows,) int64, rising: the positions of the targets, where the article's protocol dealt out windows."""
 
     @property
     def targets(self) -> int:
-        """How many tokens are to be predicted: all of them."""
-        return len(self.tokens) - 1
+        """How many tokens are to be predicted: all of them, unless windows were dealt out."""
+        return len(self.tokens) - 1 if self.windows is None else len(self.windows)
 
     @property
     def documents(self) -> int:
@@ -72,6 +75,7 @@ class _Header:
     spelling_nats: float
     tokens_sha256: str
     boundaries_sha256: str
+    windows_sha256: str | None = None
 
 
 def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, directory: Path) -> None:
@@ -80,6 +84,8 @@ def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, directory: Path) -> None
     spelling = Spelling(corpus.splits["train"].texts() if tokenizer.unknown_id is not None else ())
     for name, part in corpus.splits.items():
         _write(part, tokenizer, spelling, directory, name, ends_are_targets=not corpus.facts.contiguous)
+        if corpus.facts.article_window is not None:
+            _write_windows(directory, name, corpus.facts.article_window, tokenizer)
 
 
 class Splits(dict[SplitName, TokenSplit]):
@@ -107,36 +113,52 @@ def _has(directory: Path, name: SplitName) -> bool:
 def _write(
     part: Part, tokenizer: Tokenizer, spelling: Spelling, directory: Path, name: SplitName, ends_are_targets: bool
 ) -> None:
-    dtype = np.min_scalar_type(tokenizer.vocabulary_size - 1)
     end = np.array([tokenizer.end_id])
-    words = isinstance(tokenizer, WordTokenizer)
     unknown, spelling_nats, position, characters = 0, 0.0, 0, 0
+
+    def counted(document: Iterable[str]) -> Iterator[str]:
+        nonlocal characters
+        for text in document:
+            characters += len(text)
+            yield text
+
     with (
         written_whole(directory / f"{name}.tokens") as tokens_file,
         written_whole(directory / f"{name}.boundaries") as boundaries_file,
     ):
-        tokens, boundaries, inside = _Output(tokens_file, dtype), array("q", [0]), False
+        tokens, boundaries = _Output(tokens_file, tokenizer.dtype), array("q", [0])
         tokens.add(end)
-        for text, ends in part.pieces():
-            characters += len(text)
-            text = text.removeprefix(" ") if inside and words else text
-            ids = tokenizer.encode(text)
-            if tokenizer.unknown_id is not None and (ids == tokenizer.unknown_id).any():
-                pieces = tokenizer.unknown(text)
-                unknown += len(pieces)
-                spelling_nats += spelling.nats(pieces)
-            tokens.add(ids)
-            position += len(ids)
-            if ends:
-                if ends_are_targets:
-                    tokens.add(end)
-                    position += 1
-                boundaries.append(position)
-            inside = not ends
+        for document in part.documents():
+            last = None
+            for ids, unknown_pieces in tokenizer.encode_pieces(counted(document)):
+                tokens.add(ids)
+                position += len(ids)
+                unknown += len(unknown_pieces)
+                spelling_nats += spelling.nats(unknown_pieces)
+                last = ids[-1] if len(ids) else last
+            if ends_are_targets and last != tokenizer.end_id:  # the last line of a text may have said it
+                tokens.add(end)
+                position += 1
+            boundaries.append(position)
         boundaries_file.write(boundaries)
         checksums = [tokens.finish(), hashlib.sha256(boundaries).hexdigest()]
-    header = _Header(str(dtype), position + 1, len(part), characters, unknown, spelling_nats, *checksums)
+    header = _Header(str(tokenizer.dtype), position + 1, len(part), characters, unknown, spelling_nats, *checksums)
     write_json(directory / f"{name}.json", asdict(header))
+
+
+def _write_windows(directory: Path, name: SplitName, window: int, tokenizer: Tokenizer) -> None:
+    """The windows of a part, and in its header the characters of their targets, each with a space."""
+    part = _open(directory, name)
+    windows = deal_windows(part.boundaries, window)[name]
+    if not len(windows):
+        raise DataError(f"data: no document has more than the {window} tokens of a window; lower data.article_window")
+    lengths = np.array([len(tokenizer.decode([i])) + 1 for i in range(tokenizer.vocabulary_size)])
+    header = read_json(directory / f"{name}.json")
+    with written_whole(directory / f"{name}.windows") as file:
+        file.write(windows.tobytes())
+    header["windows_sha256"] = hashlib.sha256(windows.tobytes()).hexdigest()
+    header["characters"] = int(lengths[part.tokens[windows]].sum())
+    write_json(directory / f"{name}.json", header)
 
 
 class _Output:
@@ -176,6 +198,11 @@ def _open(directory: Path, name: SplitName) -> TokenSplit:
             raise RunError(f"{path}: damaged: not what was written; train the run again")
         tokens = np.memmap(path, dtype=header.dtype, mode="r")
         boundaries = np.fromfile(directory / f"{name}.boundaries", dtype=np.int64)
+        windows = None
+        if header.windows_sha256 is not None:
+            windows = np.fromfile(directory / f"{name}.windows", dtype=np.int64)
+            if hashlib.sha256(windows.tobytes()).hexdigest() != header.windows_sha256:
+                raise RunError(f"{path}: the windows are damaged: not what was written; train the run again")
     except (OSError, ValueError, TypeError) as error:
         raise RunError(f"{path}: the tokens cannot be read ({error}); train the run again") from error
-    return TokenSplit(tokens, boundaries, header.characters, header.unknown, header.spelling_nats)
+    return TokenSplit(tokens, boundaries, header.characters, header.unknown, header.spelling_nats, windows)

@@ -8,9 +8,9 @@ import pytorch_lightning as pl
 from textloom.config import BatchingConfig
 from textloom.data.batches import Batch, Batching
 from textloom.data.batching import evaluation_batches, training_batches
-from textloom.data.corpus import SplitName
 from textloom.data.encoding import TokenSplit
 from textloom.data.gathering import tokens_on
+from textloom.data.spool import SplitName
 from textloom.ranks import ALONE, Ranks
 
 

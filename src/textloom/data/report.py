@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from textloom.config import PrepareConfig
+from textloom.data.article import LEAKY
 from textloom.data.cache import REPORT, entry_of
 from textloom.data.corpus import Corpus
 from textloom.data.encoding import Splits, TokenSplit
@@ -48,8 +49,10 @@ def make_report(config: PrepareConfig, corpus: Corpus, tokenizer: Tokenizer, spl
 
 def readable(report: Report) -> str:
     """The report as lines of text."""
-    lines = [f"documents         {report['documents']:>14,}  {_duplicates(report)}"]
-    lines.append(f"vocabulary        {report['vocabulary']:>14,}  fitted on the training part")
+    lines = [LEAKY] if report["article_window"] is not None else []
+    lines += [f"documents         {report['documents']:>14,}  {_duplicates(report)}"]
+    fitted_on = "the training part" if report["article_window"] is None else "all documents"
+    lines.append(f"vocabulary        {report['vocabulary']:>14,}  fitted on {fitted_on}")
     for name, part in report["parts"].items():
         share = part["unknown"] / part["tokens"]
         lines.append(

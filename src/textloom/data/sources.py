@@ -1,46 +1,104 @@
-"""Where documents come from. Each source yields them in pieces, in a fixed order."""
+"""Where documents come from. Each source yields them in pieces, in a fixed order, for each part that it names."""
 
-import codecs
 import glob
 import hashlib
 import importlib.resources
 import logging
-import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from textloom.config import DataConfig, Patents, Table, TextFiles, ToyData
-from textloom.data.spool import BLOCK, Piece
-from textloom.data.tables import column_names, read_column
+from textloom.config import DataConfig, Hub, Patents, Table, TextFiles, ToyData
+from textloom.data.rows import Rows, SplitColumn
+from textloom.data.spool import Piece, SplitName
+from textloom.data.tables import read_tables
+from textloom.data.text_files import text_documents
 from textloom.errors import DataError
 from textloom.files import file_checksum
 
 log = logging.getLogger(__name__)
 
 PATENT_ABSTRACT_COLUMN = "patent_abstract"  # both in the article's CSV and in PatentsView's g_patent_abstract.tsv
-BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Documents on their way in."""
+
+    parts: dict[SplitName, Iterator[Piece]]
+    """The documents of each part that the source keeps apart, to be read in order; ``train`` alone is to be split."""
+    split_column: SplitColumn | None = field(default=None)
+    """What the rows of ``train`` are split by, filled while they are read."""
+
+
+def read_source(config: DataConfig) -> Source:
+    """The documents of a data group. Raises DataError where a file cannot be read as the group says."""
+    if isinstance(config, ToyData):
+        return Source({"train": iter([(toy_text(), True)])})
+    if isinstance(config, Hub):
+        from textloom.data.hub import read_hub
+
+        rows, column = Rows.of(config), SplitColumn.of(config)
+        return Source({name: rows.documents(tables, label, column) for name, label, tables in read_hub(config)}, column)
+    if isinstance(config, TextFiles):
+        return Source({name: text_documents(paths, config.documents) for name, paths in _files(config).items()})
+    rows, column = Rows(columns=(PATENT_ABSTRACT_COLUMN,)), None
+    if isinstance(config, Table):
+        rows, column = Rows.of(config), SplitColumn.of(config)
+    return Source({name: _rows_of(paths, rows, column) for name, paths in _files(config).items()}, column)
 
 
 def read_pieces(config: DataConfig) -> Iterator[Piece]:
-    """The documents of a data group. Raises DataError where a file cannot be read as the group says."""
-    if isinstance(config, TextFiles):
-        return _text_documents(config)
-    if isinstance(config, Table):
-        return _table_documents(config.path, config.text_column)
-    if isinstance(config, Patents):
-        return _table_documents(_patent_files(config), PATENT_ABSTRACT_COLUMN)
-    return iter([(toy_text(), True)])
+    """The documents of all parts."""
+    for documents in read_source(config).parts.values():
+        yield from documents
 
 
 def source_checksum(config: DataConfig) -> str:
     """A hash of the files that a data group names, and of how they are to be read."""
+    contents: list[str] = []
     if isinstance(config, ToyData):
-        contents = [hashlib.sha256(toy_text().encode()).hexdigest()]
+        contents = [toy_text()]
+    elif isinstance(config, Hub):
+        from textloom.data.hub import revision
+
+        contents = [config.path, revision(config)]
     else:
-        patterns = _patent_files(config) if isinstance(config, Patents) else config.path
-        contents = [path.suffix + _checksum(path) for path in find_files(patterns)]
-    settings = config.model_dump_json(exclude={"path"})
+        for name, paths in _files(config).items():
+            contents += [name, *("".join(path.suffixes) + _checksum(path) for path in paths)]
+    settings = config.model_dump_json(exclude={"path", "validation_path", "test_path"})
     return hashlib.sha256("\n".join([settings, *contents]).encode()).hexdigest()
+
+
+def toy_text() -> str:
+    """The small text about deep learning that comes with textloom."""
+    return importlib.resources.files("textloom.data").joinpath("toy.txt").read_text(encoding="utf-8")
+
+
+def find_files(patterns: tuple[str, ...], key: str = "data.path") -> list[Path]:
+    """The files that paths and globs name, sorted, each once. Raises DataError where a pattern names none."""
+    found: set[Path] = set()
+    for pattern in patterns:
+        path = Path(pattern).expanduser()
+        matches = [path] if path.exists() else [Path(name) for name in glob.glob(str(path), recursive=True)]
+        files = [match for match in matches if match.is_file()]
+        if not files:
+            what = "is a folder" if path.is_dir() else "names no file"
+            raise DataError(f"{key}={pattern}: {what}; give a file or a glob such as 'folder/*.txt'")
+        found.update(files)
+    return sorted(found)
+
+
+def _files(config: TextFiles | Table | Patents) -> dict[SplitName, list[Path]]:
+    """The files of each part that is given."""
+    if isinstance(config, Patents):
+        return {"train": find_files(_patent_files(config))}
+    files: dict[SplitName, list[Path]] = {"train": find_files(config.path)}
+    if config.validation_path is not None:
+        files["val"] = find_files(config.validation_path, "data.validation_path")
+    if config.test_path is not None:
+        files["test"] = find_files(config.test_path, "data.test_path")
+    return files
 
 
 def _patent_files(config: Patents) -> tuple[str, ...]:
@@ -52,25 +110,6 @@ def _patent_files(config: Patents) -> tuple[str, ...]:
     return (str(find_prepared(config)),)
 
 
-def toy_text() -> str:
-    """The small text about deep learning that comes with textloom."""
-    return importlib.resources.files("textloom.data").joinpath("toy.txt").read_text(encoding="utf-8")
-
-
-def find_files(patterns: tuple[str, ...]) -> list[Path]:
-    """The files that paths and globs name, sorted, each once. Raises DataError where a pattern names none."""
-    found: set[Path] = set()
-    for pattern in patterns:
-        path = Path(pattern).expanduser()
-        matches = [path] if path.exists() else [Path(name) for name in glob.glob(str(path), recursive=True)]
-        files = [match for match in matches if match.is_file()]
-        if not files:
-            what = "is a folder" if path.is_dir() else "names no file"
-            raise DataError(f"data.path={pattern}: {what}; give a file or a glob such as 'folder/*.txt'")
-        found.update(files)
-    return sorted(found)
-
-
 def _checksum(path: Path) -> str:
     try:
         return file_checksum(path)
@@ -78,86 +117,12 @@ def _checksum(path: Path) -> str:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
 
 
-def _text_documents(config: TextFiles) -> Iterator[Piece]:
-    paths = find_files(config.path)
-    empty = [path for path in paths if _is_empty(path)]
+def _rows_of(paths: list[Path], rows: Rows, column: SplitColumn | None) -> Iterator[Piece]:
+    empty = [path for path in paths if not path.stat().st_size] if len(paths) > 1 else []
     if len(empty) == len(paths):
         raise DataError(f"{paths[0]}: the file is empty; give one that holds text")
     for path in paths:
         if path in empty:
             log.warning("%s: the file is empty; left out", path)
-        elif config.documents == "file":
-            yield from ((text, False) for text in _read_text(path))
-            yield "", True
         else:
-            yield from blank_line_documents(_read_text(path))
-
-
-def blank_line_documents(texts: Iterator[str]) -> Iterator[Piece]:
-    """The blocks between blank lines of a text that comes in pieces, as documents without white space around them."""
-    buffer, searched, inside, begun = "", 0, False, False
-    for text in texts:
-        buffer += text
-        if not begun:
-            buffer = buffer.lstrip()
-            begun = bool(buffer)
-        while (found := BLANK_LINES.search(buffer, searched)) and found.end() < len(buffer):
-            yield buffer[: found.start()], True
-            buffer, searched, inside = buffer[found.end() :], 0, False
-        kept = len(buffer.rstrip())  # the white space at the end may be the beginning of a border
-        if kept > BLOCK:
-            yield buffer[:kept], False
-            buffer, kept, inside = buffer[kept:], 0, True
-        searched = kept
-    if buffer.rstrip() or inside:
-        yield buffer.rstrip(), True
-
-
-def _is_empty(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return not any(block.strip() for block in iter(lambda: file.read(BLOCK), b""))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-
-
-def _read_text(path: Path) -> Iterator[str]:
-    """The text of a UTF-8 file in pieces, with the line breaks of Unix."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    position, carriage_return = 0, ""
-    try:
-        with path.open("rb") as file:
-            if file.read(3) != codecs.BOM_UTF8:
-                file.seek(0)
-            position = file.tell()
-            while content := file.read(BLOCK):
-                if b"\0" in content:
-                    raise DataError(f"{path}: a binary file, not text; give a UTF-8 text file")
-                position -= len(decoder.getstate()[0])
-                text = carriage_return + decoder.decode(content)
-                position = file.tell()
-                carriage_return = "\r" if text.endswith("\r") else ""
-                yield text.removesuffix("\r").replace("\r\n", "\n")
-            position -= len(decoder.getstate()[0])
-            yield carriage_return + decoder.decode(b"", final=True)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: not UTF-8 at byte {position + error.start}; convert it, for example with iconv -f LATIN1 -t UTF-8"
-        ) from error
-
-
-def _table_documents(patterns: tuple[str, ...], column: str) -> Iterator[Piece]:
-    for path in find_files(patterns):
-        columns = column_names(path)
-        if column not in columns:
-            cure = "" if column == PATENT_ABSTRACT_COLUMN else "; set data.text_column"
-            raise DataError(f"{path}: there is no column {column}; its columns are {', '.join(columns)}{cure}")
-        filled = False
-        for text in read_column(path, column):
-            if text.strip():
-                filled = True
-                yield text, True
-        if not filled:
-            raise DataError(f"{path}: the column {column} is empty; give one that holds text")
+            yield from rows.documents(read_tables(path), str(path), column)

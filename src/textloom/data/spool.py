@@ -4,22 +4,26 @@ No document and no part of the corpus is ever whole in memory; what stays there 
 """
 
 import codecs
+import itertools
 import os
 import tempfile
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from textloom.errors import DataError
 
+SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+
 Piece = tuple[str, bool]
 """A text, and whether its document ends there: most documents are one piece, long ones are several."""
 
 BLOCK = 1 << 22  # bytes read at once
-LONGEST = 1 << 24  # characters of a piece at most, where there is no place at which it can be cut without a trace
 
 
 class Spool:
@@ -89,29 +93,23 @@ class Part:
         """Those of the given numbers, (documents,) rising, or of a mask."""
         return Part(self.spool, self.begins[which], self.ends[which])
 
-    def texts(self, words: bool = False) -> Iterator[str]:
-        """The text of each piece; with ``words`` without the space at a cut, which a word tokenizer implies."""
-        inside = False
-        for text, ends in self.pieces():
-            yield text.removeprefix(" ") if inside and words else text
-            inside = not ends
+    def texts(self) -> Iterator[str]:
+        """The text of each piece."""
+        return (text for text, _ in self.pieces())
+
+    def documents(self) -> Iterator[Iterable[str]]:
+        """Each document in its pieces, all of which must be taken before the next one's."""
+        pieces = self.pieces()
+        for text, ends in pieces:
+            yield (text,) if ends else itertools.chain((text,), _to_the_end(pieces))
 
     def pieces(self) -> Iterator[Piece]:
-        """The documents; those longer than a block cut where no tokenizer looks across."""
+        """The documents; those longer than a block come in several pieces."""
         decoder = codecs.getincrementaldecoder("utf-8")("surrogatepass")
-        rest, inside = "", False
+        inside = False
         for content, ends in self.blocks():
-            if ends and not inside:
-                yield content.decode("utf-8", "surrogatepass"), True
-                continue
-            fresh = len(rest)
-            rest += decoder.decode(content, final=ends)
-            if ends:
-                yield rest, True
-                rest = ""
-            elif cut := safe_cut(rest, max(1, fresh - 1)):
-                yield rest[:cut], False
-                rest = rest[cut:]
+            whole = ends and not inside
+            yield content.decode("utf-8", "surrogatepass") if whole else decoder.decode(content, final=ends), ends
             inside = not ends
 
     def blocks(self) -> Iterator[tuple[bytes, bool]]:
@@ -133,17 +131,9 @@ class Part:
             first = last
 
 
-def safe_cut(text: str, start: int) -> int:
-    """The last place from ``start`` on where cutting a text changes the tokens of no tokenizer, 0 where there is none.
-
-    After a line break that stands alone between two other characters; else before a space that stands alone between two
-    words: there a word tokenizer, for which the space goes without saying, must leave it out.
-    """
-    for sign, after in (("\n", 1), (" ", 0)):
-        place = text.rfind(sign, start, len(text) - 1)
-        while place > 0:
-            left, right = text[place - 1], text[place + 1]
-            if not (left.isspace() or right.isspace()) and (after or (left.isalnum() and right.isalnum())):
-                return place + after
-            place = text.rfind(sign, start, place)
-    return len(text) if len(text) > LONGEST else 0
+def _to_the_end(pieces: Iterator[Piece]) -> Iterator[str]:
+    """The rest of a document."""
+    for text, ends in pieces:
+        yield text
+        if ends:
+            return

@@ -32,7 +32,9 @@ class Windows:
         self.context = context
         self.shuffle_seed = shuffle_seed
         self.share = share
-        self.target_positions = _target_positions(split.boundaries, stride, shortest_context)  # (windows,)
+        self.target_positions = (  # (windows,)
+            _target_positions(split.boundaries, stride, shortest_context) if split.windows is None else split.windows
+        )
 
     def __len__(self) -> int:
         """Batches in an epoch."""

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from textloom.data.corpus import SplitName
 from textloom.data.encoding import TokenSplit
+from textloom.data.spool import SplitName
 from textloom.evaluation.scoring import Score, Tally
 from textloom.models.ngram import NgramModel, fit_orders
 

@@ -5,8 +5,8 @@ import logging
 from textloom.checkpoints import load_language_model
 from textloom.config import BatchingConfig
 from textloom.data.batching import evaluation_batches
-from textloom.data.corpus import SplitName
 from textloom.data.encoding import TokenSplit, load_splits
+from textloom.data.spool import SplitName
 from textloom.errors import ConfigError, RunError
 from textloom.evaluation.counting import score_ngrams
 from textloom.evaluation.scoring import Score, Tally
@@ -23,7 +23,7 @@ def evaluate_run(run: Run, checkpoint: CheckpointName = "best") -> dict[str, flo
     """Loss, perplexity, bits per character and accuracy of the validation and, where there is one, the test part."""
     config, _, model = load_language_model(run, checkpoint)
     splits = load_splits(run.tokens)
-    if config.data.test_fraction and "test" not in splits:
+    if config.data.has_test_part and "test" not in splits:
         raise RunError(f"{run.tokens}: the tokens of the test part are missing; give a complete run directory")
     try:
         device = choose_device(config.trainer.accelerator)

@@ -30,6 +30,8 @@ class Score:
     """Share of the targets that were the likeliest token."""
     bits_per_char: float
     """(All nats + those to spell what is ``<unk>``) / ln 2 / characters of the raw text: compares tokenizers."""
+    unknown_rate: float
+    """Share of the targets that were ``<unk>``."""
     targets: int
     """Tokens predicted."""
 
@@ -45,6 +47,7 @@ class Score:
             f"{split}/perplexity": self.perplexity,
             f"{split}/bits_per_char": self.bits_per_char,
             f"{split}/accuracy": self.accuracy,
+            f"{split}/unknown_rate": self.unknown_rate,
         }
 
 
@@ -85,5 +88,6 @@ class Tally:
             loss=nats / self.targets,
             accuracy=int(self.correct) / self.targets,
             bits_per_char=(nats + part.spelling_nats) / log(2) / part.characters,
+            unknown_rate=part.unknown / part.targets,
             targets=self.targets,
         )

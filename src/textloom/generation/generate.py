@@ -1,5 +1,6 @@
 """Text from a model, each token fed back to draw the next."""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -12,7 +13,6 @@ from textloom.generation.decoder import Decoder, NgramDecoder
 from textloom.generation.sampling import Sampling, TokenSampler
 from textloom.models.language_model import LanguageModel, NgramLanguageModel
 from textloom.tokenizers import Tokenizer
-from textloom.tokenizers.word import WordTokenizer
 
 DEFAULT_PROMPT_TOKENS = 10
 PROMPT_SEARCHED = 10_000  # tokens looked through for a beginning without unknown ones
@@ -38,7 +38,8 @@ def default_prompt(tokenizer: Tokenizer, tokens: np.ndarray) -> str:
         longest = max(longest, run, key=len)
         if len(longest) == DEFAULT_PROMPT_TOKENS:
             break
-    return tokenizer.decode(longest or tokens[1:2].tolist())
+    text = tokenizer.decode(longest or tokens[1:2].tolist())
+    return text.rstrip("\ufffd") or text  # a character that is cut in the middle
 
 
 def generate(
@@ -70,8 +71,7 @@ def generate_texts(
     ``window`` tokens anew for every token, as it did in training; others carry their state. Raises GenerationError for
     an empty prompt.
     """
-    if isinstance(tokenizer, WordTokenizer):
-        prompt = prompt.rstrip()  # the space before the next word is the model's to write
+    prompt = without_last_space(tokenizer, prompt)
     if not prompt:
         raise GenerationError('the prompt is empty; give the text to go on from, such as prompt="deep learn"')
     prompt_ids = tokenizer.encode(prompt).tolist()
@@ -81,8 +81,19 @@ def generate_texts(
     uniforms = sampler.uniforms(seed, length)
     with torch.inference_mode(), _suited_to(decoder):
         drawn = _drawn(decoder, sampler, ids[-window:] if window else ids, uniforms, tokenizer.end_id)
-    spoken = len(tokenizer.decode(prompt_ids))
-    return [prompt + tokenizer.decode([*ids, *row])[spoken:] for row in drawn]
+    known = tokenizer.decode(prompt_ids)
+    return [prompt + _after(known, tokenizer.decode([*prompt_ids, *row])) for row in drawn]
+
+
+def _after(known: str, text: str) -> str:
+    """What the text has more: all but what is the same. Some decoders mend the end of a prompt when it goes on."""
+    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(known, text, strict=False))
+    return text[sum(1 for _ in same) :]
+
+
+def without_last_space(tokenizer: Tokenizer, prompt: str) -> str:
+    """The prompt as it is read: the space before the next word is the model's to write, where it belongs to a word."""
+    return prompt.rstrip(" ") if tokenizer.writes_spaces else prompt
 
 
 def _decoder(model: LanguageModel, texts: int, window: int | None, never: int | None) -> Decoder | NgramDecoder:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from textloom.config.section import flatten
+from textloom.composition import flatten
 from textloom.errors import RunError
 from textloom.files import read_json
 from textloom.runs import Run

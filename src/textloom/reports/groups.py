@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from textloom.data.article import LEAKY
 from textloom.data.encoding import load_splits
 from textloom.errors import RunError
 from textloom.reports.collect import Record
@@ -48,6 +49,8 @@ def headings(groups: dict[Protocol, list[Record]]) -> dict[Protocol, str]:
     for protocol, config in firsts.items():
         text = [f"text {protocol.fingerprint[:12]}", f"data.kind={config.get('data.kind')}"]
         text += [f"{key}={_short(config[key])}" for key in differing if key in config]
+        if config.get("data.protocol") == "article":
+            text.append(LEAKY)
         if len({other.lowercase for other in groups}) > 1:
             text.append("lower-cased" if protocol.lowercase else "case kept")
         if len({other.evaluation_rows for other in groups}) > 1:

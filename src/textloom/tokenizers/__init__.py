@@ -1,56 +1,80 @@
 """Tokenizers: text to token ids and back. Fitted on the training part, saved with the run as ``tokenizer.json``."""
 
+import hashlib
+import logging
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-
-from textloom.config import ByteTokenizerConfig, CharTokenizerConfig, TokenizerConfig
+from textloom.config import (
+    ArticleTokenizerConfig,
+    ByteTokenizerConfig,
+    CharTokenizerConfig,
+    PretrainedTokenizerConfig,
+    SubwordTokenizerConfig,
+    TokenizerConfig,
+)
 from textloom.errors import RunError
 from textloom.files import read_json, write_json
+from textloom.tokenizers.article import ArticleTokenizer
+from textloom.tokenizers.base import Tokenizer
 from textloom.tokenizers.byte import ByteTokenizer
 from textloom.tokenizers.char import CharTokenizer
+from textloom.tokenizers.pretrained import PretrainedTokenizer, find_definition
+from textloom.tokenizers.subword import BPETokenizer, UnigramTokenizer
+from textloom.tokenizers.whitespace import WhitespaceTokenizer
 from textloom.tokenizers.word import WordTokenizer
 
+__all__ = ["Tokenizer", "fit_tokenizer", "load_tokenizer", "origin", "save_tokenizer"]
+
+log = logging.getLogger(__name__)
+
+SAMPLE = 10_000  # characters of the text that are encoded and decoded to see what a pretrained tokenizer loses
 FORMAT = "textloom tokenizer 1"
+CLASSES: dict[str, type[Tokenizer]] = {
+    one.level: one
+    for one in (
+        *(CharTokenizer, ByteTokenizer, WordTokenizer, WhitespaceTokenizer),
+        *(BPETokenizer, UnigramTokenizer, PretrainedTokenizer, ArticleTokenizer),
+    )
+}
 
 
-class Tokenizer(Protocol):
-    """What the data, generation and evaluation ask of a tokenizer."""
+def fit_tokenizer(config: TokenizerConfig, documents: Iterable[Iterable[str]]) -> Tokenizer:
+    """A tokenizer whose vocabulary is that of the given (training) documents, which are read once.
 
-    @property
-    def vocabulary_size(self) -> int:
-        """Number of token ids, 0 up to this."""
-
-    @property
-    def unknown_id(self) -> int | None:
-        """The id that stands for all that the vocabulary does not have; None where it has everything."""
-
-    @property
-    def end_id(self) -> int:
-        """The id that stands between documents: the end of one, the context of the next one's first token."""
-
-    def encode(self, text: str) -> np.ndarray:
-        """Token ids, (tokens,) int64."""
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """Readable text; ends of documents leave no trace."""
-
-    def unknown(self, text: str) -> list[str]:
-        """The pieces of a text that the vocabulary does not have, in order, repeated as they are."""
-
-    def to_dict(self) -> dict[str, object]:
-        """All that is needed to build the same tokenizer again, in plain JSON types."""
-
-
-def fit_tokenizer(config: TokenizerConfig, documents: Iterable[str]) -> Tokenizer:
-    """A tokenizer whose vocabulary is that of the given (training) documents."""
+    A document is one or more pieces, cut anywhere. Raises ConfigError where a pretrained tokenizer cannot be had.
+    """
     if isinstance(config, CharTokenizerConfig):
         return CharTokenizer.fit(documents, config.lowercase)
     if isinstance(config, ByteTokenizerConfig):
         return ByteTokenizer()
-    return WordTokenizer.fit(documents, config.lowercase, config.minimum_frequency, config.maximum_size)
+    if isinstance(config, ArticleTokenizerConfig):
+        return ArticleTokenizer.fit(documents, config.lowercase, config.filters)
+    if isinstance(config, PretrainedTokenizerConfig):
+        pretrained = PretrainedTokenizer.load(config.path)
+        _say_what_is_lost(pretrained, "".join(next(iter(documents), "")))
+        return pretrained
+    if isinstance(config, SubwordTokenizerConfig):
+        subwords = BPETokenizer if config.level == "bpe" else UnigramTokenizer
+        return subwords.fit(documents, config.lowercase, config.maximum_size)
+    words = WordTokenizer if config.level == "word" else WhitespaceTokenizer
+    return words.fit(documents, config.lowercase, config.minimum_frequency, config.maximum_size)
+
+
+def _say_what_is_lost(tokenizer: Tokenizer, text: str) -> None:
+    text = text[:SAMPLE]
+    if tokenizer.unknown_id not in tokenizer.encode(text) and tokenizer.decode(tokenizer.encode(text)) != text:
+        log.warning(
+            "tokenizer: it does not give the text back as it was (case, spaces or marks are lost), so that its "
+            "bits_per_char are those of an easier text"
+        )
+
+
+def origin(config: TokenizerConfig) -> str | None:
+    """A hash of what a tokenizer is made from beside the config and the text. Raises ConfigError where it is absent."""
+    if isinstance(config, PretrainedTokenizerConfig):
+        return hashlib.sha256(find_definition(config.path).encode()).hexdigest()
+    return None
 
 
 def save_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
@@ -65,7 +89,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
         if content.pop("format") != FORMAT:
             raise ValueError
         level = content.pop("level")
-        tokenizer: Tokenizer = {"char": CharTokenizer, "byte": ByteTokenizer, "word": WordTokenizer}[level](**content)
+        tokenizer = CLASSES[level](**content)
         tokenizer.decode(range(tokenizer.vocabulary_size))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path}: not a tokenizer of textloom; give the tokenizer.json of a run") from error

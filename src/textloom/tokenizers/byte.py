@@ -2,13 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
+from textloom.tokenizers.base import Encoded, Tokenizer
+
 
 @dataclass(frozen=True)
-class ByteTokenizer:
+class ByteTokenizer(Tokenizer):
     """Ids 0 to 255 are the bytes, 256 is ``<eos>``."""
+
+    level: ClassVar[str] = "byte"
+    writes_spaces: ClassVar[bool] = False
 
     @property
     def vocabulary_size(self) -> int:
@@ -25,18 +31,36 @@ class ByteTokenizer:
         """The id of ``<eos>``."""
         return 256
 
-    def encode(self, text: str) -> np.ndarray:
-        """Token ids, (bytes,) int64."""
-        return np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8).astype(np.int64)
-
     def decode(self, ids: Iterable[int]) -> str:
         """Readable text; bytes that are no UTF-8, which a model may well write, show as the replacement sign."""
-        return bytes(i for i in ids if i < 256).decode("utf-8", "replace")
+        array = id_array(ids)
+        return text_of_bytes(array[array < 256].astype(np.uint8).tobytes())
 
-    def unknown(self, text: str) -> list[str]:
-        """Nothing: every text is bytes."""
-        return []
+    def safe_cut(self, text: str) -> tuple[str, str]:
+        """Anywhere."""
+        return text, ""
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
-        return {"level": "byte"}
+        return {"level": self.level}
+
+    def _encode(self, text: str) -> Encoded:
+        return Encoded(np.frombuffer(bytes_of_text(text), dtype=np.uint8).astype(self.dtype), [])
+
+
+def id_array(ids: Iterable[int]) -> np.ndarray:
+    """Token ids as an array."""
+    return ids if isinstance(ids, np.ndarray) else np.fromiter(ids, dtype=np.int64)
+
+
+def bytes_of_text(text: str) -> bytes:
+    """UTF-8, and for lone surrogates, which UTF-8 has no bytes for, those that they would have."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def text_of_bytes(content: bytes) -> str:
+    """What ``bytes_of_text`` encoded; in other bytes, the replacement sign for what is no UTF-8."""
+    try:
+        return content.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return content.decode("utf-8", "replace")

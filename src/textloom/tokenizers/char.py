@@ -3,10 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 
-UNKNOWN, END = "<unk>", "<eos>"
+from textloom.tokenizers.base import UNKNOWN, Encoded, Tokenizer, blocks, cut_at_space
+from textloom.tokenizers.byte import id_array
+
 UNICODE_SIZE = 0x110000
 
 
@@ -15,20 +18,29 @@ def code_points(text: str) -> np.ndarray:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
 
+def text_of_code_points(points: np.ndarray) -> str:
+    """The text of Unicode numbers, (characters,) uint32."""
+    return points.tobytes().decode("utf-32-le", "surrogatepass")
+
+
 @dataclass(frozen=True)
-class CharTokenizer:
+class CharTokenizer(Tokenizer):
     """Ids 0 and 1 are ``<unk>`` and ``<eos>``, then the characters of the training text in Unicode order."""
 
+    level: ClassVar[str] = "char"
+    writes_spaces: ClassVar[bool] = False
     characters: str
     lowercase: bool
 
     @classmethod
-    def fit(cls, documents: Iterable[str], lowercase: bool) -> "CharTokenizer":
+    def fit(cls, documents: Iterable[Iterable[str]], lowercase: bool) -> "CharTokenizer":
         """The vocabulary of some documents."""
         found = np.zeros(UNICODE_SIZE, dtype=bool)
+        empty = cls("", lowercase)
         for document in documents:
-            found[code_points(document.lower() if lowercase else document)] = True
-        return cls("".join(map(chr, np.flatnonzero(found))), lowercase)
+            for block in blocks(document, empty.safe_cut, cls.block):
+                found[empty._points(block)] = True
+        return cls(text_of_code_points(np.flatnonzero(found).astype(np.uint32)), lowercase)
 
     @property
     def vocabulary_size(self) -> int:
@@ -46,29 +58,36 @@ class CharTokenizer:
         return 1
 
     @cached_property
-    def _table(self) -> np.ndarray:
-        table = np.zeros(UNICODE_SIZE, dtype=np.int64)
+    def _ids(self) -> np.ndarray:
+        table = np.zeros(UNICODE_SIZE, dtype=self.dtype)
         table[code_points(self.characters)] = np.arange(2, self.vocabulary_size)
         return table
 
     @cached_property
-    def _symbols(self) -> list[str]:
-        return [UNKNOWN, "", *self.characters]
-
-    def encode(self, text: str) -> np.ndarray:
-        """Token ids, (characters,) int64."""
-        ids: np.ndarray = self._table[code_points(text.lower() if self.lowercase else text)]
-        return ids
+    def _characters(self) -> np.ndarray:
+        return np.concatenate([np.zeros(2, np.uint32), code_points(self.characters)])
 
     def decode(self, ids: Iterable[int]) -> str:
         """Readable text."""
-        return "".join(self._symbols[i] for i in ids)
+        array = id_array(ids)
+        array = array[array != self.end_id]
+        unknown = np.flatnonzero(array == self.unknown_id)
+        return UNKNOWN.join(
+            text_of_code_points(self._characters[part[i > 0 :]]) for i, part in enumerate(np.split(array, unknown))
+        )
 
-    def unknown(self, text: str) -> list[str]:
-        """The characters that the vocabulary does not have, in order."""
-        known = set(self.characters)
-        return [c for c in (text.lower() if self.lowercase else text) if c not in known]
+    def safe_cut(self, text: str) -> tuple[str, str]:
+        """Anywhere, but for lower-casing: which small sigma a capital one becomes hangs on the rest of its word."""
+        return cut_at_space(text) if self.lowercase else (text, "")
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
-        return {"level": "char", **asdict(self)}
+        return {"level": self.level, **asdict(self)}
+
+    def _points(self, text: str) -> np.ndarray:
+        return code_points(text.lower() if self.lowercase else text)
+
+    def _encode(self, text: str) -> Encoded:
+        points = self._points(text)
+        ids = self._ids[points]
+        return Encoded(ids, list(text_of_code_points(points[ids == self.unknown_id])))

@@ -44,9 +44,17 @@ class WholeCheckpointIO(TorchCheckpointIO):
         return read_checkpoint(Path(path))
 
 
+class BestCheckpoint(ModelCheckpoint):
+    """Looks at validations alone."""
+
+    def needs_step(self, trainer: pl.Trainer, step: int) -> bool:
+        """No step."""
+        return False
+
+
 def best_checkpoint(run: Run) -> ModelCheckpoint:
     """``best.ckpt``: the lowest validation loss."""
-    return ModelCheckpoint(
+    return BestCheckpoint(
         run.checkpoints,
         filename="best",
         monitor="val/loss",
@@ -84,11 +92,20 @@ class ResumePoints(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save, if it is time to and this is a place to go on from."""
-        wanted = self.ranks.decided(self.request.received is not None or self._due(trainer))
-        if not wanted or trainer.is_last_batch:
+        if trainer.is_last_batch or not self.ranks.decided(self.needs_step(trainer, trainer.global_step)):
             return
         if _is_whole_step(trainer, batch_idx) and not _validation_follows(trainer, batch_idx):
             self._save(trainer)
+
+    def needs_step(self, trainer: pl.Trainer, step: int) -> bool:
+        """To save after it."""
+        every = self.every
+        return (
+            self.request.received is not None
+            or (every.steps is not None and step - self.saved_step >= every.steps)
+            or (every.epochs is not None and trainer.current_epoch - self.saved_epoch >= every.epochs)
+            or (every.minutes is not None and time.monotonic() - self.saved_time >= 60 * every.minutes)
+        )
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save, unless the gradients of half a step would be lost."""
@@ -119,14 +136,6 @@ class ResumePoints(Checkpoint):
         """Go on from there."""
         self.ended = state_dict["ended"]
         self.saved_step, self.saved_epoch = state_dict["saved_step"], state_dict["saved_epoch"]
-
-    def _due(self, trainer: pl.Trainer) -> bool:
-        every = self.every
-        return (
-            (every.steps is not None and trainer.global_step - self.saved_step >= every.steps)
-            or (every.epochs is not None and trainer.current_epoch - self.saved_epoch >= every.epochs)
-            or (every.minutes is not None and time.monotonic() - self.saved_time >= 60 * every.minutes)
-        )
 
     def _save(self, trainer: pl.Trainer) -> None:
         self.saved_step, self.saved_epoch, self.saved_time = (
@@ -165,6 +174,10 @@ class EndWithValidation(pl.Callback):
         """Lightning validates when it is asked to stop, but not when it reaches its last step."""
         if _limit_reached(trainer):
             trainer.should_stop = True
+
+    def needs_step(self, trainer: pl.Trainer, step: int) -> bool:
+        """Only the last, which every callback sees."""
+        return False
 
 
 def _limit_reached(trainer: pl.Trainer) -> bool:

@@ -24,9 +24,9 @@ class Curves(pl.Callback):
         self.every = every
         self.written_step = 0
 
-    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, index: int) -> None:
-        """The clock of training runs."""
-        self.meter.start()
+    def needs_step(self, trainer: pl.Trainer, step: int) -> bool:
+        """For the next point."""
+        return step - self.written_step >= self.every
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_index: int

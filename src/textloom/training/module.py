@@ -47,8 +47,9 @@ class TrainingModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer, and its schedule where one moves at every step."""
+        self.trained = list(self.parameters())
         fused = self.trainer.precision != "16-mixed"  # a fused step would undo the loss scaling only after the clipping
-        optimizer = build_optimizer(self.optimizer_config, self.parameters(), fused)
+        optimizer = build_optimizer(self.optimizer_config, self.trained, fused)
         self.plateau = build_plateau(self.schedule_config, optimizer)
         schedule = build_schedule(self.schedule_config, optimizer, self.total_steps)
         if schedule is None:
@@ -59,6 +60,7 @@ class TrainingModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         """Mean nats per target of the batch; the state goes on, cut from its graph."""
+        self.meter.start()
         hidden, state = self.model(batch.inputs, None if batch.starts else self.state)
         self.state = detach(state)
         softmax = self.model.softmax
@@ -71,7 +73,7 @@ class TrainingModule(pl.LightningModule):
     ) -> None:
         """By norm. Lightning's own clipping refuses fused optimizers in every mixed precision, bf16 included."""
         limit = float("inf") if gradient_clip_val is None else gradient_clip_val
-        self.meter.add_gradient_norm(torch.nn.utils.clip_grad_norm_(self.parameters(), limit))
+        self.meter.add_gradient_norm(torch.nn.utils.clip_grad_norm_(self.trained, limit))
 
     # --- validation -------------------------------------------------------------------------------------------------
 

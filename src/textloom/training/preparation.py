@@ -4,12 +4,13 @@ import logging
 from dataclasses import dataclass
 
 from textloom.config import DataConfig, TrainConfig
+from textloom.data.article import LEAKY
 from textloom.data.cache import fitted, load_corpus, tokenized
 from textloom.data.corpus import Facts
 from textloom.data.encoding import Splits, load_splits
 from textloom.errors import DataError, RunError
 from textloom.files import read_json, write_json
-from textloom.provenance import provenance
+from textloom.provenance import provenance, source_provenance
 from textloom.runs import Run
 from textloom.tokenizers import Tokenizer, load_tokenizer
 
@@ -35,7 +36,8 @@ def prepare(config: TrainConfig, run: Run, device: str, precision: str) -> Prepa
     else:
         corpus = load_corpus(config.data)
         prepared = Prepared(*tokenized(corpus, config.tokenizer, run.tokenizer_file, run.tokens))
-        write_json(run.provenance_file, provenance(corpus.facts.fingerprint, device, precision))
+        made = provenance(corpus.facts.fingerprint, device, precision)
+        write_json(run.provenance_file, {**made, **source_provenance(config.data)})
         _say_source(corpus.facts)
     _say_parts(prepared, config.data)
     return prepared
@@ -53,6 +55,8 @@ def _refuse_other_text(config: TrainConfig, run: Run) -> None:
             f"{run.directory}: the text has changed since the run was made: its fingerprint was {recorded[:12]}, "
             f"and is {corpus.facts.fingerprint[:12]} now; restore the text, or train a new run"
         )
+    if config.tokenizer.level == "pretrained":  # not made from this text, and perhaps no longer where it was
+        return
     tokenizer = fitted(corpus, config.tokenizer)
     if tokenizer.to_dict() != load_tokenizer(run.tokenizer_file).to_dict():
         raise RunError(
@@ -62,6 +66,8 @@ def _refuse_other_text(config: TrainConfig, run: Run) -> None:
 
 
 def _say_source(facts: Facts) -> None:
+    if facts.article_window is not None:
+        log.warning("data: %s", LEAKY)
     if facts.contiguous:
         log.info("data: one document, cut in order")
     else:
@@ -70,7 +76,7 @@ def _say_source(facts: Facts) -> None:
 
 def _say_parts(prepared: Prepared, config: DataConfig) -> None:
     characters = sum(part.characters for part in prepared.splits.values())
-    wanted = {"val": config.validation_fraction, "test": config.test_fraction}
+    wanted = {"val": config.validation_fraction, "test": config.test_fraction} if config.by_share else {}
     for name, part in prepared.splits.items():
         log.info(
             "  %-5s %9s documents %12s characters %12s targets %8.2f %% unknown",
@@ -90,4 +96,5 @@ def _say_parts(prepared: Prepared, config: DataConfig) -> None:
                 100 * asked,
             )
     size = f"{prepared.tokenizer.vocabulary_size:,}"
-    log.info("tokenizer: %s entries in the vocabulary, fitted on the training part", size)
+    fitted_on = "all documents" if config.leaky else "the training part"
+    log.info("tokenizer: %s entries in the vocabulary, fitted on %s", size, fitted_on)

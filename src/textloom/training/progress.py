@@ -39,6 +39,10 @@ class TrainingProgressBar(TQDMProgressBar):
             self._drawn = now
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
+    def needs_step(self, trainer: pl.Trainer, step: int) -> bool:
+        """To redraw."""
+        return time.perf_counter() - self._drawn >= SECONDS_BETWEEN_REDRAWS
+
     def get_metrics(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:

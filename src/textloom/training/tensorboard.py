@@ -7,8 +7,8 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.tensorboard.summary import custom_scalars, hparams
 
 from textloom.checkpoints import read_checkpoint
+from textloom.composition import flatten
 from textloom.config import TrainConfig
-from textloom.config.section import flatten
 
 RESULT_METRICS = ("val/loss", "val/bits_per_char")  # the same in every run: TensorBoard takes its columns from one run
 LAYOUT = {

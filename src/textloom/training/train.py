@@ -133,6 +133,7 @@ def _close(fit: Fit, fitted: Fitted, began: float) -> Trained:
         "vocabulary_size": fit.prepared.tokenizer.vocabulary_size,
         "steps": fitted.trainer.global_step,
         "duration_seconds": time.perf_counter() - began,
+        **({"leaky": True} if fit.config.data.leaky else {}),
     }
     write_json(fit.run.results_file, results)
     return Trained(results, texts[fit.config.samples.temperatures[0]])

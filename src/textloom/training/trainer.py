@@ -23,6 +23,7 @@ from textloom.training.checkpointing import (
 from textloom.training.curves import Curves
 from textloom.training.distributed import strategy
 from textloom.training.efficiency import Efficiency
+from textloom.training.epoch_loop import EpochLoop
 from textloom.training.meter import Meter
 from textloom.training.profiling import Trace, table
 from textloom.training.progress import TrainingProgressBar, someone_is_watching
@@ -66,7 +67,7 @@ def build_trainer(
         callbacks.append(TrainingProgressBar(meter))
     # what is saved must have seen the validation first: checkpoints come last
     callbacks += [best_checkpoint(run), ResumePoints(run, config.checkpoint_every, request, ranks)]
-    return pl.Trainer(
+    trainer = pl.Trainer(
         accelerator=device.type,
         devices=config.devices,
         num_nodes=config.num_nodes,
@@ -89,6 +90,9 @@ def build_trainer(
         reload_dataloaders_every_n_epochs=1,
         **config.extra,
     )
+    replaced = trainer.fit_loop.epoch_loop
+    trainer.fit_loop.epoch_loop = EpochLoop(trainer, replaced.min_steps, replaced.max_steps)
+    return trainer
 
 
 def check_extra(extra: dict[str, object]) -> None:

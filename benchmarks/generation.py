@@ -1,0 +1,111 @@
+"""Generation: our step against Keras's ``model.predict`` loop and an eager ``nn.LSTM``, and many texts against one."""
+
+import statistics
+
+import numpy as np
+import torch
+
+from benchmarks.keras_process import MISSING, keras_process
+from benchmarks.rows import Row, seconds, unmeasured
+from textloom.config import ModelConfig
+from textloom.generation.generate import generate_texts
+from textloom.generation.sampling import Sampling
+from textloom.models.recurrent import RecurrentLanguageModel
+from textloom.tokenizers.char import CharTokenizer
+
+TOKENIZER = CharTokenizer("".join(map(chr, range(32, 90))), lowercase=False)  # 60 tokens
+PROMPT, WINDOW, KERAS_TOKENS = "DEEP LEARN", 10, 20
+KERAS, EAGER = "Keras, model.predict on a window of 10 for each token", "eager loop: nn.LSTM, nn.Linear, multinomial"
+
+
+def main(quick: bool = False) -> list[Row]:
+    """Rows for the CPU, and for the GPU where there is one."""
+    turns = 2 if quick else 9
+    rows = _one_text(_model(8 if quick else 128), turns)
+    for device in ("cpu", "cuda"):
+        for units, must in ((8, 15.0),) if quick else ((128, 15.0), (512, None)):
+            rows.append(_many_texts(_model(units), device, units, must, turns))
+    return rows
+
+
+def _one_text(model: RecurrentLanguageModel, turns: int) -> list[Row]:
+    """Batch 1 in turns with the others. Threads: ours takes one, the others what torch has here."""
+    work = "generation, batch 1, LSTM 128 char"
+    with keras_process() as keras:
+        if keras is not None:
+            generator = np.random.default_rng(0)
+            windows = generator.integers(TOKENIZER.vocabulary_size, size=(64, WINDOW))
+            keras.build("char", windows, windows[:, 0], TOKENIZER.vocabulary_size, batch_size=64)
+            keras.generate("char", KERAS_TOKENS)
+        timed: dict[str, list[float]] = {"ours": [], "windows": [], "eager": [], "keras": []}
+        for _ in range(turns):
+            timed["ours"].append(_seconds_a_token(model, 1, 1000))
+            timed["eager"].append(_eager_seconds_a_token(model, 300))
+            timed["windows"].append(_seconds_a_token(model, 1, 300, WINDOW))
+            if keras is not None:
+                timed["keras"].append(keras.generate("char", KERAS_TOKENS))
+    rows = [_row(work, EAGER, timed["ours"], timed["eager"], 4.0)]
+    same = work + ", windows of 10 read anew"
+    if keras is None:
+        return [*rows, unmeasured(work, KERAS, 500.0, MISSING), unmeasured(same, KERAS, 500.0, MISSING)]
+    return [
+        *rows,
+        _row(work, KERAS, timed["ours"], timed["keras"], 500.0),
+        _row(same, KERAS, timed["windows"], timed["keras"], None),
+    ]
+
+
+def _many_texts(model: RecurrentLanguageModel, device: str, units: int, must: float | None, turns: int) -> Row:
+    work, against = f"generation on {device}, batch 64, LSTM {units} char", "our batch 1"
+    if device == "cuda" and not torch.cuda.is_available():
+        return unmeasured(work, against, must or 15.0, "no GPU here")
+    model = model.to(device)
+    many, one = [], []
+    for _ in range(turns):
+        many.append(_seconds_a_token(model, 64, 500) / 64)
+        one.append(_seconds_a_token(model, 1, 500))
+    return _row(work, against, many, one, must)
+
+
+def _row(work: str, against: str, ours: list[float], theirs: list[float], must: float | None) -> Row:
+    ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
+    note = f"{torch.get_num_threads()} threads"
+    return Row(
+        work, against, 1 / statistics.median(ours), 1 / statistics.median(theirs), "tokens/s", ratio, must, note=note
+    )
+
+
+def _model(units: int) -> RecurrentLanguageModel:
+    torch.manual_seed(0)
+    config = ModelConfig(
+        cell="lstm", units=units, layers=1, embedding_dim=None, tied_weights=False,
+        input_dropout=0.0, layer_dropout=0.0, output_dropout=0.0,
+    )  # fmt: skip
+    model = RecurrentLanguageModel(config, TOKENIZER.vocabulary_size)
+    model.softmax.bias.data[TOKENIZER.end_id] = -100.0  # a text without end
+    return model
+
+
+def _seconds_a_token(model: RecurrentLanguageModel, texts: int, length: int, window: int | None = None) -> float:
+    """The whole call: preparing the weights, the prompt, and the text made of tokens."""
+    samplings = [Sampling(0.8)] * texts
+    return seconds(lambda: generate_texts(model, TOKENIZER, PROMPT, length, samplings, window, seed=0)) / length
+
+
+@torch.inference_mode()
+def _eager_seconds_a_token(model: RecurrentLanguageModel, length: int) -> float:
+    """What one writes first: the modules called for each token, a multinomial draw, its number fetched."""
+    recurrence, softmax, eye = model.recurrence, model.softmax, torch.eye(model.vocabulary_size)
+
+    def loop() -> None:
+        token, state = torch.tensor([[1]]), None
+        for _ in range(length):
+            hidden, state = recurrence(eye[token], state)
+            token = torch.multinomial(torch.softmax(softmax(hidden[:, -1]) / 0.8, dim=-1), 1)
+            token.item()
+
+    return seconds(loop) / length
+
+
+if __name__ == "__main__":
+    print(*main(), sep="\n")

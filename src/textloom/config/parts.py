@@ -1,0 +1,130 @@
+"""How documents become a training, a validation and a test part, and how the rows of tables become documents."""
+
+import string
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from textloom.config.section import Fraction, Paths, Section, as_tuple
+
+
+class SplitKeys(Section):
+    """How documents become a training, a validation and a test part."""
+
+    validation_fraction: Fraction
+    """Share of the documents (of the characters, where there is one document) that validates."""
+    test_fraction: Fraction
+    """Share that is tested on, once, at the end; 0 for no test part."""
+    split_seed: int
+    """Which documents fall into which part; runs with the same data and split_seed are comparable."""
+    fold_duplicates: bool
+    """Keep one of the documents that differ only in case, punctuation or white space."""
+    near_duplicates: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Similarity (Jaccard, of word 5-grams) from which on documents stay on one side of the split; null: not sought."""
+
+    @property
+    def has_test_part(self) -> bool:
+        """Whether there is a part that is tested on at the end."""
+        return self.test_fraction > 0
+
+    @property
+    def by_share(self) -> bool:
+        """Whether the parts are shares of one whole."""
+        return not self.leaky
+
+    @property
+    def leaky(self) -> bool:
+        """Whether what validates was trained on too."""
+        return False
+
+    @model_validator(mode="after")
+    def _leaves_something_to_train_on(self) -> Self:
+        if not self.validation_fraction > 0:
+            raise ValueError("validation_fraction=0 leaves nothing to validate on; give it a share such as 0.1")
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError("validation_fraction and test_fraction leave nothing to train on; lower one of them")
+        return self
+
+
+class GivenParts(SplitKeys):
+    """Data that may bring its own validation and test part."""
+
+    @property
+    def given(self) -> tuple[bool, bool]:
+        """Whether there is a validation part, and a test part, that is taken as it is."""
+        raise NotImplementedError
+
+    @property
+    def has_test_part(self) -> bool:
+        """A given one; a share of the rest only where validation is a share too."""
+        validation, test = self.given
+        return test or (not validation and super().has_test_part)
+
+    @property
+    def by_share(self) -> bool:
+        """Whether the parts are shares of one whole."""
+        return not any(self.given)
+
+
+class GivenFiles(GivenParts):
+    """Files, and others that validate and test."""
+
+    path: Paths
+    """A file or a glob such as 'books/*.txt', or a list of them."""
+    validation_path: Paths | None = None
+    """Files that validate, as they are, nothing folded; path then trains whole. Null for a share of path."""
+    test_path: Paths | None = None
+    """Files that are tested on, as they are; null for a share of path, or none where validation_path is given."""
+
+    @property
+    def given(self) -> tuple[bool, bool]:
+        """Whether there are files for it."""
+        return self.validation_path is not None, self.test_path is not None
+
+
+class Bounds(Section):
+    """From the least to the greatest value, both included."""
+
+    min: int | float | str | None = None
+    """Null for no lower bound."""
+    max: int | float | str | None = None
+    """Null for no upper bound."""
+
+
+Value = bool | int | float | str
+Filter = Value | Annotated[tuple[Value, ...], BeforeValidator(as_tuple)] | Bounds
+
+
+class RowKeys(GivenParts):
+    """How rows become documents."""
+
+    text_column: str
+    """The column that holds the text."""
+    template: str | None = None
+    """The text of a document from several columns, such as '{title}. {abstract}'; null for text_column alone."""
+    filters: dict[str, Filter] | None = None
+    """Rows to keep: for each of some columns a value, a list of values, or {min: A, max: B}; numbers, or plain text."""
+    split_by: str | None = None
+    """A column that names the part of a row (train, validation, test), or a date or number: the earliest train, the
+    later validate, the last test, in the shares below, equal ones together; null for shares at random."""
+
+    @model_validator(mode="after")
+    def _template_names_columns(self) -> Self:
+        if self.template is not None:
+            try:
+                parsed = list(string.Formatter().parse(self.template))
+            except ValueError as error:
+                raise ValueError(f"template={self.template}: {error}; write it as '{{title}}. {{abstract}}'") from error
+            if not any(name for _, name, _, _ in parsed) or any(
+                name == "" or spec or conversion for _, name, spec, conversion in parsed
+            ):
+                raise ValueError(
+                    f"template={self.template}: needs columns in braces, such as '{{title}}. {{abstract}}'"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_split(self) -> Self:
+        if self.split_by is not None and (any(self.given) or self.near_duplicates is not None):
+            raise ValueError("split_by is a split of its own; leave out near_duplicates and given parts, or split_by")
+        return self

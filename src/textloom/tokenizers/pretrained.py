@@ -1,0 +1,178 @@
+"""A tokenizer that others trained: any ``tokenizer.json``, from a file or from the Hugging Face Hub."""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import tokenizers
+
+from textloom.errors import ConfigError
+from textloom.tokenizers.base import UNKNOWN, Encoded, Tokenizer
+from textloom.tokenizers.byte import id_array
+from textloom.tokenizers.subword import CUT, SURROGATES, read_definition
+
+FILE = "tokenizer.json"
+CONTEXT = 64  # characters on either side of a place to cut that are encoded to see whether it is one
+HIDDEN = "\ufdd0"  # a code point that Unicode keeps free for such uses: no text contains it
+
+
+@dataclass(frozen=True)
+class PretrainedTokenizer(Tokenizer):
+    """The ids of the file, and ``<eos>`` after them. What it loses of a text (case, spaces), only its author knows."""
+
+    level: ClassVar[str] = "pretrained"
+    block: ClassVar[int] = 1 << 15
+
+    definition: str
+    """The content of the ``tokenizer.json``, without what would make special tokens of text."""
+
+    @classmethod
+    def load(cls, path: str) -> "PretrainedTokenizer":
+        """From a file, a folder with a ``tokenizer.json``, or a Hub id. Raises ConfigError where there is none."""
+        content = find_definition(path)
+        try:
+            tokenizer = cls(plain_definition(content))
+            tokenizer.encode("a")
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            problem = str(error).splitlines()[0]
+            raise ConfigError(f"tokenizer.path={path}: {problem}; give a tokenizer.json, or a Hub id") from error
+        return tokenizer
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids, 0 up to this."""
+        return max(self._model.get_vocab().values()) + 2
+
+    @cached_property
+    def unknown_id(self) -> int | None:
+        """The id of the model's own unknown token, where it has one."""
+        model = json.loads(self.definition)["model"]
+        if model.get("unk_id") is not None:
+            return int(model["unk_id"])
+        return self._model.token_to_id(model["unk_token"]) if model.get("unk_token") else None
+
+    @property
+    def end_id(self) -> int:
+        """The id of ``<eos>``."""
+        return self.vocabulary_size - 1
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Readable text."""
+        array = id_array(ids)
+        text: str = self._model.decode(array[array != self.end_id].tolist(), skip_special_tokens=False)
+        if HIDDEN in text:
+            for token, shown in self._hidden.items():
+                text = text.replace(token, shown)
+        return text
+
+    def safe_cut(self, text: str) -> tuple[str, str]:
+        """At white space between two words where the tokens around it are seen to stay what they are."""
+        for tail in (1 << 8, 1 << 12):
+            for space in reversed(list(CUT.finditer(text, max(0, len(text) - tail)))):
+                before = text[max(0, space.start() - CONTEXT) : space.start()]
+                whole = self._ids(before + text[space.start() : space.end() + CONTEXT])
+                for start in (space.start(), space.end()):  # many put the space themselves
+                    if self._ids(before) + self._ids(text[start : space.end() + CONTEXT]) == whole:
+                        return text[: space.start()], text[start:]
+        return "", text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {"level": self.level, "definition": self.definition}
+
+    @cached_property
+    def _model(self) -> tokenizers.Tokenizer:
+        return read_definition(self.definition)
+
+    @cached_property
+    def _hidden(self) -> dict[str, str]:
+        """How special tokens show, which only a model can write."""
+        names = {name: i for name, i in self._model.get_vocab().items() if name.startswith(HIDDEN) and len(name) > 1}
+        return {name: UNKNOWN if i == self.unknown_id else name.strip(HIDDEN) for name, i in names.items()}
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self._model.encode(_without_surrogates(text), add_special_tokens=False).ids
+        return ids
+
+    def _encode(self, text: str) -> Encoded:
+        encoding = self._model.encode(_without_surrogates(text), add_special_tokens=False)
+        ids = np.array(encoding.ids, dtype=self.dtype)
+        unknown = [] if self.unknown_id is None else np.flatnonzero(ids == self.unknown_id).tolist()
+        places = [encoding.offsets[i] for i in unknown]
+        return Encoded(ids, [text[start:end] for start, end in places])
+
+
+def _without_surrogates(text: str) -> str:
+    """The library's strings cannot hold lone ones."""
+    return SURROGATES.sub(lambda found: "\ufffd" * len(found[0]), text)
+
+
+def plain_definition(content: str) -> str:
+    """A ``tokenizer.json`` whose special tokens are no text, which cuts and pads nothing. Raises ValueError."""
+    definition = json.loads(content)
+    special = {token["content"] for token in definition.get("added_tokens", ()) if token["special"]}
+    definition["added_tokens"] = [token for token in definition.get("added_tokens", ()) if not token["special"]]
+    definition |= {"post_processor": None, "truncation": None, "padding": None}
+    model = definition["model"]
+    if model.get("unk_token"):
+        special.add(model["unk_token"])
+    if model.get("unk_id") is not None:
+        special.add(model["vocab"][model["unk_id"]][0])
+
+    def hidden(token: str) -> str:
+        return f"{HIDDEN}{token}{HIDDEN}" if token in special else token
+
+    if isinstance(model["vocab"], dict):
+        model["vocab"] = {hidden(token): i for token, i in model["vocab"].items()}
+    else:
+        model["vocab"] = [[hidden(token), score] for token, score in model["vocab"]]
+    if model.get("unk_token"):
+        model["unk_token"] = hidden(model["unk_token"])
+    return json.dumps(definition, ensure_ascii=False)
+
+
+def find_definition(path: str) -> str:
+    """The content of a ``tokenizer.json``. Raises ConfigError where there is none, or the Hub cannot be asked."""
+    file = Path(path).expanduser()
+    file = file / FILE if file.is_dir() else file
+    try:
+        if not file.exists():
+            file = Path(_from_hub(path))
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"tokenizer.path={path}: cannot be read ({error}); give a {FILE}, or a Hub id") from error
+
+
+def _from_hub(path: str) -> str:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    try:
+        if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", path) or path.endswith(".json"):
+            raise HFValidationError
+        return hf_hub_download(path, FILE)
+    except HFValidationError:
+        problem = f"there is no such file; give a {FILE}, a folder that has one, or a Hub id such as gpt2"
+    except GatedRepoError:
+        problem = "its authors give access on request; ask on its page, then set HF_TOKEN"
+    except RepositoryNotFoundError:
+        problem = "neither a file here nor a repository on the Hub; check the name"
+    except LocalEntryNotFoundError:
+        problem = (
+            "no file here, not in the Hub's cache, and the Hub is not reached; fetch it once where there is a "
+            f"network, or give the path of a {FILE}"
+        )
+    except EntryNotFoundError:
+        problem = f"this repository has no {FILE}; give one that has"
+    raise ConfigError(f"tokenizer.path={path}: {problem}")

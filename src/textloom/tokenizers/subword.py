@@ -1,0 +1,185 @@
+"""Pieces of words, trained by Hugging Face's ``tokenizers`` on the bytes of the text, so that no text is unknown."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import tokenizers
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE, Unigram
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.trainers import BpeTrainer, UnigramTrainer
+
+from textloom.tokenizers.base import Encoded, Tokenizer, blocks, last_match
+from textloom.tokenizers.byte import bytes_of_text, id_array, text_of_bytes
+
+TRAINED_ON = 1 << 25  # characters: more text changes few pieces, and training holds its words in memory
+CUT = re.compile(r"(?<=\w)[ \n](?=\w)")
+SURROGATES = re.compile("([\ud800-\udfff]+)")
+SCORE_STEP = 1e-4  # from one byte that training dropped to the next, in the trainer
+
+
+def _symbols_of_bytes() -> list[str]:
+    """The printable character that stands for each byte in ``ByteLevel``, as in GPT-2's encoder.py."""
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = [byte for byte in range(256) if byte not in printable]
+    return [chr(byte) if byte in printable else chr(256 + others.index(byte)) for byte in range(256)]
+
+
+BYTE_SYMBOLS = _symbols_of_bytes()
+
+
+@dataclass(frozen=True)
+class SubwordTokenizer(Tokenizer):
+    """The ids of a trained model, and ``<eos>`` after them: a text cannot produce it, whatever it says."""
+
+    block: ClassVar[int] = 1 << 15  # the library needs 400 bytes for each token
+
+    definition: str
+    """The content of a ``tokenizer.json`` as the library writes it."""
+    lowercase: bool
+
+    @classmethod
+    def fit(cls, documents: Iterable[Iterable[str]], lowercase: bool, maximum_size: int) -> Self:
+        """The pieces of some documents; of a long text, a part that is spread over all of it is trained on."""
+        texts = (block for document in documents for block in blocks(document, cut_before_space, cls.block))
+        sample = spread(texts, TRAINED_ON)
+        trained = cls._train((text.lower() if lowercase else text for text in sample), maximum_size - 1)
+        return cls(trained.to_str(), lowercase)
+
+    @staticmethod
+    def _train(texts: Iterator[str], size: int) -> tokenizers.Tokenizer:
+        raise NotImplementedError
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids, 0 up to this."""
+        return int(self._model.get_vocab_size()) + 1
+
+    @property
+    def unknown_id(self) -> None:
+        """None: every text is bytes."""
+        return None
+
+    @property
+    def end_id(self) -> int:
+        """The id of ``<eos>``."""
+        return self.vocabulary_size - 1
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Readable text; bytes that are no UTF-8, which a model may well write, show as the replacement sign."""
+        return text_of_bytes(b"".join([self._bytes[i] for i in id_array(ids).tolist()]))
+
+    def safe_cut(self, text: str) -> tuple[str, str]:
+        """Before white space between two words."""
+        return cut_before_space(text)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {"level": self.level, **asdict(self)}
+
+    @cached_property
+    def _model(self) -> tokenizers.Tokenizer:
+        return read_definition(self.definition)
+
+    @cached_property
+    def _bytes(self) -> list[bytes]:
+        """What each id stands for; nothing for ``<eos>``."""
+        byte_of = {symbol: byte for byte, symbol in enumerate(BYTE_SYMBOLS)}
+        symbols = {i: symbol for symbol, i in self._model.get_vocab().items()}
+        return [*(bytes(byte_of[one] for one in symbols[i]) for i in range(len(symbols))), b""]
+
+    @cached_property
+    def _byte_ids(self) -> list[int]:
+        ids = self._model.get_vocab()
+        return [ids[symbol] for symbol in BYTE_SYMBOLS]
+
+    def _encode(self, text: str) -> Encoded:
+        parts: list[list[int]] = []
+        for i, part in enumerate(SURROGATES.split(text.lower() if self.lowercase else text)):
+            if i % 2:  # lone surrogates, which the library's strings cannot hold
+                parts.append([self._byte_ids[byte] for byte in bytes_of_text(part)])
+            elif part:
+                parts.append(self._model.encode_batch_fast([part], add_special_tokens=False)[0].ids)
+        return Encoded(np.array([i for part in parts for i in part], dtype=self.dtype), [])
+
+
+@dataclass(frozen=True)
+class BPETokenizer(SubwordTokenizer):
+    """Byte-pair encoding (Sennrich, Haddow and Birch 2016): pairs that stand together most often become one."""
+
+    level: ClassVar[str] = "bpe"
+
+    @staticmethod
+    def _train(texts: Iterator[str], size: int) -> tokenizers.Tokenizer:
+        trainer = BpeTrainer(vocab_size=size, initial_alphabet=ByteLevel.alphabet(), show_progress=False)
+        return _trained(BPE(), trainer, texts)
+
+
+@dataclass(frozen=True)
+class UnigramTokenizer(SubwordTokenizer):
+    """The likeliest pieces under a unigram model of them (Kudo 2018, "Subword Regularization")."""
+
+    level: ClassVar[str] = "unigram"
+
+    @staticmethod
+    def _train(texts: Iterator[str], size: int) -> tokenizers.Tokenizer:
+        trainer = UnigramTrainer(
+            vocab_size=size, initial_alphabet=ByteLevel.alphabet(), special_tokens=[], show_progress=False
+        )
+        return _in_one_order(_trained(Unigram(), trainer, texts))
+
+
+def _trained(model: Any, trainer: Any, texts: Iterator[str]) -> tokenizers.Tokenizer:
+    tokenizer = tokenizers.Tokenizer(model)
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = ByteLevelDecoder()
+    tokenizer.train_from_iterator((SURROGATES.sub("", text) for text in texts), trainer)
+    return tokenizer
+
+
+def _in_one_order(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
+    """The same pieces for the same text: the trainer sums in the order of a hash table that is another every time.
+
+    Bytes that training dropped come back at random places just above the lowest score; here all of them have it.
+    """
+    content = json.loads(tokenizer.to_str())
+    pieces = content["model"]["vocab"]
+    lowest = min(score for _, score in pieces)
+    dropped_below = lowest + len(BYTE_SYMBOLS) * SCORE_STEP
+    scores = {p: round(lowest if len(p) == 1 and score < dropped_below else score, 4) for p, score in pieces}
+    content["model"]["vocab"] = sorted(scores.items(), key=lambda entry: (-entry[1], entry[0]))
+    return read_definition(json.dumps(content))
+
+
+def read_definition(definition: str) -> tokenizers.Tokenizer:
+    """What the content of a ``tokenizer.json`` defines. Raises ValueError where the library cannot read it."""
+    try:
+        return tokenizers.Tokenizer.from_str(definition)
+    except Exception as error:  # the library raises nothing more special
+        raise ValueError(f"not a tokenizer.json that tokenizers {tokenizers.__version__} reads ({error})") from error
+
+
+def cut_before_space(text: str) -> tuple[str, str]:
+    """The text in two, the second beginning with the last white space between words."""
+    space = last_match(CUT, text)
+    return ("", text) if space is None else (text[: space.start()], text[space.start() :])
+
+
+def spread(texts: Iterable[str], most: int) -> list[str]:
+    """All of the texts, or every second, fourth, eighth ..., so that they have at most so many characters in all."""
+    kept: list[str] = []
+    step, total = 1, 0
+    for i, text in enumerate(texts):
+        if i % step:
+            continue
+        kept.append(text)
+        total += len(text)
+        while total > most and len(kept) > 1:
+            kept, step = kept[::2], 2 * step
+            total = sum(map(len, kept))
+    return kept

@@ -1,0 +1,39 @@
+"""What stands between white space, and ``<eos>`` at line ends: Penn Treebank and WikiText as published."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textloom.tokenizers.reading import Rules
+from textloom.tokenizers.words import WordVocabulary
+
+LINE_END = "\n"
+
+
+def split_at_white_space(text: str) -> list[str]:
+    """What stands between white space, and the line ends."""
+    return re.findall(r"\S+|\n", text)
+
+
+@dataclass(frozen=True)
+class WhitespaceTokenizer(WordVocabulary):
+    """Ids follow the frequency in the training text, after ``<unk>`` and ``<eos>``.
+
+    A line end is the same token as the end of a document, so that a document which ends with one has its end already.
+    Decoding writes a single space between words, which need not be the white space that the text had.
+    """
+
+    level: ClassVar[str] = "whitespace"
+    rules: ClassVar[Rules] = Rules(split_at_white_space, lambda words: (False, False))
+    special_pieces: ClassVar[dict[str, int]] = {LINE_END: 1}
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Readable text, a line for each ``<eos>``."""
+        lines: list[list[str]] = [[]]
+        for i in ids:
+            if i == self.end_id:
+                lines.append([])
+            else:
+                lines[-1].append(self._symbols[i])
+        return LINE_END.join(map(" ".join, lines))

@@ -1,0 +1,130 @@
+"""What tokenizers with a vocabulary of words share: counting the words, encoding, and the ids."""
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from textloom.tokenizers.base import END, UNKNOWN, Encoded, Tokenizer, blocks, last_match
+from textloom.tokenizers.reading import SPACE, Encoder, Reader, Rules
+
+log = logging.getLogger(__name__)
+
+MOST_COUNTED = 1 << 21  # distinct words counted at once: half a gigabyte
+CUT = re.compile(r"(?<=\w) (?=\w)|(?<=\S)[^\S ]")
+
+
+@dataclass(frozen=True)
+class WordVocabulary(Tokenizer):
+    """Ids follow the frequency in the training text, after those of the special tokens."""
+
+    rules: ClassVar[Rules]
+    specials: ClassVar[tuple[str, ...]] = (UNKNOWN, END)
+    special_pieces: ClassVar[dict[str, int]] = {}
+    """Pieces that a text is split into for which special tokens stand."""
+
+    words: tuple[str, ...]
+    lowercase: bool
+
+    @classmethod
+    def fit(
+        cls,
+        documents: Iterable[Iterable[str]],
+        lowercase: bool,
+        minimum_frequency: int = 1,
+        maximum_size: int | None = None,
+    ) -> Self:
+        """The vocabulary of some documents: words frequent enough, the most frequent first."""
+        counts = count_pieces(cls._lowered_blocks(documents, lowercase), cls.rules)
+        for piece in cls.special_pieces:
+            del counts[piece]
+        kept = [word for word, count in counts.items() if count >= minimum_frequency]
+        kept.sort(key=lambda word: (-counts[word], word))
+        return cls(tuple(kept[: max(0, maximum_size - len(cls.specials))] if maximum_size else kept), lowercase)
+
+    @classmethod
+    def _lowered_blocks(cls, documents: Iterable[Iterable[str]], lowercase: bool) -> Iterator[str]:
+        for document in documents:
+            for block in blocks(document, cut_between_words, cls.block):
+                yield block.lower() if lowercase else block
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids, 0 up to this."""
+        return len(self.words) + len(self.specials)
+
+    @property
+    def unknown_id(self) -> int:
+        """The id of ``<unk>``."""
+        return 0
+
+    @property
+    def end_id(self) -> int:
+        """The id of ``<eos>``."""
+        return 1
+
+    def safe_cut(self, text: str) -> tuple[str, str]:
+        """Between two words, or before white space that is not a single space."""
+        return cut_between_words(text)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {"level": self.level, **asdict(self), "words": list(self.words)}
+
+    @cached_property
+    def _symbols(self) -> list[str]:
+        return [*self.specials, *self.words]
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        ids = {word: i for i, word in enumerate(self.words, start=len(self.specials))}
+        return Encoder(self.rules, ids | self.special_pieces, self.unknown_id, self.dtype)
+
+    def _encode(self, text: str) -> Encoded:
+        return self._encoder.encode(text.lower() if self.lowercase else text)
+
+
+def cut_between_words(text: str) -> tuple[str, str]:
+    """The text in two, cut at the last single space between words, which goes, or before the last other white space."""
+    space = last_match(CUT, text)
+    if space is None:
+        return "", text
+    return text[: space.start()], text[space.end() if space[0] == SPACE else space.start() :]
+
+
+def count_pieces(texts: Iterable[str], rules: Rules) -> Counter[str]:
+    """How often each piece stands in some texts.
+
+    Memory is bounded by lossy counting (Manku and Motwani 2002, "Approximate frequency counts over data streams"):
+    where there are too many distinct pieces, the rarest are dropped and, if they come again, counted anew.
+    """
+    counts: Counter[str] = Counter()
+    reader, seen, dropped = Reader(rules), np.empty(0, dtype=np.int64), 0
+    for text in texts:
+        if reader.full:
+            dropped = _bring_in(counts, reader, seen, dropped)
+            reader, seen = Reader(rules), np.empty(0, dtype=np.int64)
+        numbers, spaces = reader.read(text)
+        seen = np.append(seen, np.zeros(len(reader.counts) - len(seen), dtype=np.int64))
+        seen += np.bincount(numbers, minlength=len(seen))
+        counts[SPACE] += int(spaces.sum())
+    dropped = _bring_in(counts, reader, seen, dropped)
+    if dropped:
+        log.warning("more than %s distinct words: some of those met up to %d times are left out", MOST_COUNTED, dropped)
+    return +counts
+
+
+def _bring_in(counts: Counter[str], reader: Reader, seen: np.ndarray, dropped: int) -> int:
+    """Add what the reader has seen; give back the count up to which pieces were dropped."""
+    for piece, times in zip(reader.pieces, np.repeat(seen, reader.counts).tolist(), strict=True):
+        counts[piece] += times
+    while len(counts) > MOST_COUNTED:
+        dropped += 1
+        for piece in [piece for piece, count in counts.items() if count <= dropped]:
+            del counts[piece]
+    return dropped

@@ -1,0 +1,128 @@
+"""Words: the tokens that are promised, however fast they are found."""
+
+import hashlib
+import logging
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_tokenizers import TEXTS
+
+from conftest import compose_train
+from textloom.data.cache import load_corpus, tokenized
+from textloom.tokenizers import chunks, words
+from textloom.tokenizers.whitespace import WhitespaceTokenizer
+from textloom.tokenizers.word import JOIN, WordTokenizer, join_words, split_words
+
+
+@given(st.text(alphabet=st.sampled_from("ab1.,-'\"( )\n\t")))
+def test_words_with_any_spacing_come_back(text: str) -> None:
+    assert join_words(split_words(text)) == text
+
+
+def test_prose_reads_as_words_and_marks_without_a_token_for_each_space() -> None:
+    assert split_words("a network, 3.14 times (or so).") == [
+        *("a", "network", ",", "3.14", "times", "(", "or", "so", ")", ".")
+    ]
+    assert JOIN in split_words("4%x")
+    assert join_words(["feed", "-", "forward", "networks", "don't", "stop", "!"]) == "feed-forward networks don't stop!"
+
+
+@given(TEXTS)
+def test_words_found_by_their_chunks_are_those_of_the_whole_text(text: str) -> None:
+    tokenizer = WordTokenizer.fit([text], lowercase=False)
+    for _ in range(2):  # new chunks, and known ones
+        assert [tokenizer._symbols[i] for i in tokenizer.encode(text)] == split_words(text)
+    plain = WhitespaceTokenizer.fit([text], lowercase=False)
+    lines = [f"{' '.join(line.split())}" for line in text.removesuffix("\n").split("\n")]
+    assert plain.decode(plain.encode(text)) == "\n".join(lines)
+
+
+@given(st.lists(TEXTS, min_size=1))
+def test_counts_are_those_of_the_words_of_all_documents(documents: list[str]) -> None:
+    counted = words.count_pieces(documents, WordTokenizer.rules)
+    expected: dict[str, int] = {}
+    for document in documents:
+        for word in split_words(document):
+            expected[word] = expected.get(word, 0) + 1
+    assert counted == expected
+
+
+@pytest.fixture
+def tight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table with room for few chunks, where most meet another one in their slot."""
+    for name, value in (("KNOWN", 20), ("SLOTS_BITS", 5), ("SLOTS_MASK", 31), ("PROBES", 3)):
+        monkeypatch.setattr(chunks, name, value)
+    monkeypatch.setattr(WordTokenizer, "block", 60)
+
+
+@pytest.mark.usefixtures("tight")
+def test_a_full_table_changes_no_token() -> None:
+    text = " ".join(f"word{i % 97} {i}, and ({i % 7})\n" for i in range(500))
+    tokenizer = WordTokenizer.fit([text], lowercase=False)
+    for _ in range(2):
+        assert [tokenizer._symbols[i] for i in tokenizer.encode(text)] == split_words(text)
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_too_many_words_to_count_cost_the_rarest_and_are_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(words, "MOST_COUNTED", 50)
+    monkeypatch.setattr(chunks, "KNOWN", 30)
+    documents = (f"often {i} again {i % 3}" for i in range(1000))
+    with caplog.at_level(logging.WARNING):
+        tokenizer = WordTokenizer.fit(documents, lowercase=False)
+    assert {"often", "again", "0", "1", "2"} <= set(tokenizer.words)
+    assert len(tokenizer.words) <= 50
+    assert "more than 50 distinct words" in caplog.text
+
+
+def test_minimum_frequency_and_maximum_size_bound_a_word_vocabulary() -> None:
+    text = ["a a a b b c", "a b d"]
+    assert WordTokenizer.fit(text, False).words == ("a", "b", "c", "d")
+    assert WordTokenizer.fit(text, False, minimum_frequency=2).words == ("a", "b")
+    assert WordTokenizer.fit(text, False, maximum_size=4).words == ("a",)
+    assert WordTokenizer.fit(text, False, maximum_size=4).vocabulary_size == 4
+
+
+def test_line_ends_are_the_ends_of_whitespace_tokens() -> None:
+    tokenizer = WhitespaceTokenizer.fit([" = A title = \n \n The <unk> text, \n"], lowercase=False)
+    ids = tokenizer.encode(" = A title = \n \n The <unk> text, \n").tolist()
+    assert [tokenizer._symbols[i] for i in ids] == [
+        *("=", "A", "title", "=", "<eos>", "<eos>", "The", "<unk>", "text,")  # the document's own end follows
+    ]
+    assert tokenizer.unknown_id not in ids
+    assert tokenizer.decode(ids) == "= A title =\n\nThe <unk> text,"
+
+
+def test_wikitext_2_has_the_published_tokens_and_types(real_data: Path, tmp_path: Path) -> None:
+    folder = real_data / "wikitext-2"
+    config = compose_train(
+        "data=text_files",
+        f"data.path={folder}/train.txt",
+        f"data.validation_path={folder}/valid.txt",
+        f"data.test_path={folder}/test.txt",
+        "tokenizer=whitespace",
+    )
+    tokenizer, splits = tokenized(load_corpus(config.data), config.tokenizer, tmp_path / "tokenizer.json", tmp_path)
+    assert [splits[name].targets for name in ("train", "val", "test")] == [2_088_628, 217_646, 245_569]
+    assert len(set(splits["train"].tokens[1:].tolist())) == 33_278 == tokenizer.vocabulary_size - 1  # no <unk> of ours
+    assert splits["val"].unknown == splits["test"].unknown == 0
+
+
+def test_the_patents_of_the_tutorial_have_the_tokens_of_the_published_figures(real_data: Path) -> None:
+    path = real_data / "patents/neural_network_patent_query.csv"
+    corpus = load_corpus(compose_train("data=patents", f"data.path={path}").data)
+    tokenizer = WordTokenizer.fit(corpus.splits["train"].documents(), lowercase=True)
+    assert tokenizer.vocabulary_size == 10_739
+    for name, tokens, unknown, digest in (
+        ("train", 374_487, 0, "aced65f7ff2e6d81"),
+        ("val", 47_115, 840, "e5fe27797cba3c54"),
+        ("test", 47_928, 791, "34c23ef50c241e13"),
+    ):
+        encoded = [tokenizer.encode(document) for document in corpus.splits[name].texts()]
+        assert sum(map(len, encoded)) == tokens
+        assert sum(int((ids == tokenizer.unknown_id).sum()) for ids in encoded) == unknown
+        assert hashlib.sha256(b"".join(ids.astype("int64").tobytes() for ids in encoded)).hexdigest()[:16] == digest
