@@ -46,9 +46,9 @@ class LoopByHand:
         self.bf16 = choose_precision(config.trainer.precision, self.device)[0] == "bf16-mixed"
         tokens = torch.from_numpy(tokens.astype(np.int64)).to(self.device)
         if isinstance(config.batching, WindowsConfig):
-            self.batches = _windows(tokens, config.trainer.batch_size, config.batching.context)
+            self.batches = _windows(tokens, config.trainer.rows, config.batching.context)
         else:
-            self.batches = _stream(tokens, config.trainer.batch_size, config.batching.steps)
+            self.batches = _stream(tokens, config.trainer.rows, config.batching.steps)
         self.last_only = isinstance(config.batching, WindowsConfig)
         self.state: tuple[torch.Tensor, torch.Tensor] | None = None
 

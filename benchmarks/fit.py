@@ -17,8 +17,10 @@ from textloom.data.encoding import TokenSplit
 from textloom.data.module import TokenDataModule
 from textloom.hardware import choose_device, choose_precision
 from textloom.models.recurrent import RecurrentLanguageModel
+from textloom.ranks import ALONE
 from textloom.runs import claimed_run
 from textloom.tokenizers.byte import ByteTokenizer
+from textloom.training.efficiency import Efficiency
 from textloom.training.meter import Meter
 from textloom.training.module import TrainingModule
 from textloom.training.samples import Sampler
@@ -94,7 +96,10 @@ def step_seconds(
         logger = RunLogger(run.directory)
         sampler = Sampler(config.samples, ByteTokenizer(), "never used", None, run.samples_file)
         precision = choose_precision(config.trainer.precision, device)[0]
-        trainer = build_trainer(config.trainer, run, device, precision, meter, sampler, logger, request)
+        efficiency = Efficiency(0.0, device, precision, devices=1)
+        trainer = build_trainer(
+            config.trainer, run, device, precision, meter, efficiency, sampler, logger, request, ALONE
+        )
         trainer.callbacks.append(taking_turns)
         try:
             trainer.fit(module, data)

@@ -69,7 +69,7 @@ def _step_seconds(config: TrainConfig, vocabulary_size: int, quick: bool) -> lis
 
 
 def _targets(config: TrainConfig) -> int:
-    return config.trainer.batch_size * (config.batching.steps if isinstance(config.batching, StreamConfig) else 1)
+    return config.trainer.rows * (config.batching.steps if isinstance(config.batching, StreamConfig) else 1)
 
 
 def _share_of_peak(quick: bool) -> list[Row]:

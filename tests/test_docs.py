@@ -8,8 +8,8 @@ from textloom.command_line import INTERRUPTED
 from textloom.config import CompareConfig
 from textloom.reports.figures import ENOUGH_TRIALS
 from textloom.reports.statistics import SIGNIFICANCE
+from textloom.training.fitting import EXPLOSION
 from textloom.training.resume import MAY_CHANGE
-from textloom.training.train import EXPLOSION
 
 DOCS = Path(__file__).parents[1] / "docs"
 RESUME, COMPARE = ((DOCS / name).read_text(encoding="utf-8") for name in ("resume.md", "compare.md"))

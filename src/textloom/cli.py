@@ -25,6 +25,7 @@ from textloom.config import (
     TrainConfig,
 )
 from textloom.errors import Interrupted, TextloomError
+from textloom.placement import placement
 
 if TYPE_CHECKING:
     from textloom.training.train import Trained
@@ -57,10 +58,22 @@ def prepare() -> None:
 
 def train() -> None:
     """Train a model."""
+    _work_where_another_rank_commands()
     quote_text(FREE_TEXT)
     sys.argv = [f"++{part}" if part.startswith("trainer.extra.") else part for part in sys.argv]  # any key is new there
     go_on_in_the_resumed_directory()
     run_command("train", _train, TrainConfig)
+
+
+def _work_where_another_rank_commands() -> None:
+    """torchrun and srun start this command once for each device: the first trains, the others help it."""
+    place = placement()
+    if place is not None and {"-m", "--multirun"} & set(sys.argv):
+        fail("-m: trains many runs, one after the other; leave out torchrun or srun, and set trainer.devices")
+    if place is not None and place.rank > 0:
+        from textloom.training.worker import work
+
+        sys.exit(work(place))
 
 
 def generate() -> None:

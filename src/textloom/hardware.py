@@ -15,6 +15,13 @@ def choose_device(accelerator: str, key: str = "trainer.accelerator") -> torch.d
     raise ConfigError(f"{key}={accelerator}: this machine has none; set {key}=auto")
 
 
+def check_devices(devices: int, device: torch.device) -> None:
+    """Raises ConfigError where this machine has fewer devices of that kind."""
+    there = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device.type, devices)  # a CPU takes any number
+    if devices > there:
+        raise ConfigError(f"trainer.devices={devices}: this machine has {there} GPU(s); set trainer.devices={there}")
+
+
 def choose_precision(precision: str, device: torch.device) -> tuple[str, str]:
     """Lightning's name for the number format of training, and why it was chosen."""
     if precision == "16-mixed" and device.type == "cpu":

@@ -75,6 +75,16 @@ class Run:
         return self.directory / "samples.txt"
 
     @property
+    def trace_file(self) -> Path:
+        """Some steps of the training, with ``trainer.profiler=torch``."""
+        return self.directory / "trace.json"
+
+    @property
+    def profile_file(self) -> Path:
+        """Where the time of the training went, with ``trainer.profiler=simple``."""
+        return self.directory / "profile.txt"
+
+    @property
     def checkpoints(self) -> Path:
         """The folder of ``best.ckpt``, ``last.ckpt`` and the one before it, ``previous.ckpt``."""
         return self.directory / "checkpoints"

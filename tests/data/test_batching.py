@@ -1,11 +1,12 @@
 """Batching: each target once, with its own context, in an order that follows from seed and epoch."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import encoded, split
@@ -14,9 +15,11 @@ from textloom.data.batches import Batch, Batching
 from textloom.data.batching import evaluation_batches, training_batches
 from textloom.data.documents import Documents
 from textloom.data.encoding import TokenSplit, load_splits
+from textloom.data.gathering import DeviceTokens
 from textloom.data.stream import Stream
 from textloom.data.windows import Windows
 from textloom.errors import DataError, RunError
+from textloom.ranks import ALONE, Ranks
 from textloom.tokenizers.byte import ByteTokenizer
 from textloom.tokenizers.char import CharTokenizer
 
@@ -73,6 +76,88 @@ def test_an_epoch_of_training_has_every_target_once_too(
     part = tokens_of(lengths)
     for epoch in range(2):
         assert sorted(all_pairs(training_batches(config, part, batch_size, seed=1), epoch)) == neighbours(part)
+
+
+@given(
+    st.lists(st.integers(1, 12), min_size=4, max_size=8),
+    st.sampled_from(CONFIGS),
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.booleans(),
+)
+def test_ranks_share_every_batch_of_the_whole_and_take_as_many_steps(
+    lengths: list[int],
+    config: WindowsConfig | DocumentsConfig | StreamConfig,
+    batch_size: int,
+    size: int,
+    training: bool,
+) -> None:
+    part = tokens_of(lengths)
+
+    def batches(ranks: Ranks, rows: int) -> list[Batch]:
+        if training:
+            return list(training_batches(config, part, rows, 1, ranks).batches(epoch=2))
+        return list(evaluation_batches(config, part, size * batch_size, ranks.share).batches(epoch=0))
+
+    if training and isinstance(config, StreamConfig) and size * batch_size > part.targets:
+        return
+    whole = batches(ALONE, size * batch_size)
+    shares = [batches(Ranks(rank, size), batch_size) for rank in range(size)]
+    for one, *parts in zip(whole, *shares, strict=True):
+        assert sorted(pair for share in parts for pair in pairs(share)) == sorted(pairs(one))
+        assert {share.targets_of_all_ranks for share in parts} == {len(one.targets)}
+        assert {share.starts for share in parts} == {one.starts}
+        rows = [len(share.inputs) for share in parts]
+        assert sum(rows) == len(one.inputs)
+        assert max(rows) - min(rows) <= 1
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.int64])
+@pytest.mark.parametrize("config", CONFIGS)
+@given(st.lists(st.integers(1, 12), min_size=4, max_size=8), st.integers(1, 4), st.integers(1, 3))
+@settings(deadline=None, max_examples=25)
+def test_tokens_on_a_device_give_the_batches_of_the_host(
+    config: WindowsConfig | DocumentsConfig | StreamConfig,
+    dtype: type,
+    lengths: list[int],
+    batch_size: int,
+    size: int,
+) -> None:
+    assert_same_batches(config, np.dtype(dtype), lengths, batch_size, size, torch.device("cpu"))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("config", CONFIGS)
+def test_tokens_on_a_gpu_give_the_batches_of_the_host(config: WindowsConfig | DocumentsConfig | StreamConfig) -> None:
+    assert_same_batches(config, np.dtype(np.uint16), [3, 9, 1, 7, 5], 2, 1, torch.device("cuda"))
+
+
+def assert_same_batches(
+    config: WindowsConfig | DocumentsConfig | StreamConfig,
+    dtype: np.dtype,
+    lengths: list[int],
+    batch_size: int,
+    size: int,
+    device: torch.device,
+) -> None:
+    part = tokens_of(lengths)
+    top = np.iinfo(dtype).max if dtype != np.int64 else 1 << 40
+    part = replace(part, tokens=(top - part.tokens.astype(np.int64) % 100).astype(dtype))  # the largest numbers
+    ranks = Ranks(size - 1, size)
+    if isinstance(config, StreamConfig) and batch_size * size > part.targets:
+        return
+    host, there = (training_batches(config, part, batch_size, 1, ranks) for _ in range(2))
+    there.tokens = DeviceTokens(part.tokens, device)
+    for ours, theirs in zip(host.batches(1), there.batches(1), strict=True):
+        assert theirs.inputs.device.type == device.type
+        assert ours._replace(inputs=None, targets=None, positions=None) == theirs._replace(
+            inputs=None, targets=None, positions=None
+        )
+        assert torch.equal(ours.inputs, theirs.inputs.cpu())
+        assert torch.equal(ours.targets, theirs.targets.cpu())
+        assert (ours.positions is None) == (theirs.positions is None)
+        if ours.positions is not None and theirs.positions is not None:
+            assert torch.equal(ours.positions, theirs.positions.cpu())
 
 
 @pytest.mark.parametrize("config", CONFIGS[:2])

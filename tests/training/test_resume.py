@@ -31,6 +31,11 @@ BASE = [
     "trainer.log_every_n_steps=5",
 ]
 
+COST = {
+    "duration_seconds", "train/targets_per_second", "train/model_flops_per_second", "train/flop_utilisation",
+    "train/peak_memory_bytes",
+}  # fmt: skip
+
 
 def start(directory: Path, overrides: list[str]) -> Run:
     with claimed_run(directory) as run:
@@ -67,7 +72,7 @@ def signal_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def curves(run: Run) -> dict[str, list[tuple[int, float]]]:
     events = EventAccumulator(str(run.directory)).Reload()
-    tags = [tag for tag in events.Tags()["scalars"] if tag != "train/targets_per_second"]
+    tags = [tag for tag in events.Tags()["scalars"] if tag not in COST]
     return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags}
 
 
@@ -89,8 +94,7 @@ def assert_equal_runs(ours: Run, theirs: Run) -> None:
         for callback in ("RandomState", "StopEarly"):
             (x,), (y,) = ([v for k, v in c["callbacks"].items() if k.startswith(callback)] for c in (a, b))
             assert same(x, y), (name, callback)
-    times = {"duration_seconds", "train/targets_per_second"}
-    a, b = ({k: v for k, v in run.results().items() if k not in times} for run in (ours, theirs))
+    a, b = ({k: v for k, v in run.results().items() if k not in COST} for run in (ours, theirs))
     assert a == b
     assert curves(ours) == curves(theirs)
     assert ours.samples_file.read_text() == theirs.samples_file.read_text()

@@ -29,8 +29,10 @@ EVALUATION_KEYS = ("limit_val_batches", "limit_test_batches", "overfit_batches",
 class TrainerConfig(Section):
     """How long, on what, and how often. Keys that Lightning's Trainer has too bear its names."""
 
-    batch_size: Positive
-    """Windows, documents or stream rows in a batch."""
+    batch_size: Positive | Literal["auto"]
+    """Windows, documents or stream rows in a batch, on each device: N devices take steps on N times as many.
+
+    auto: the largest that fits into a GPU's memory, or the fastest on a CPU, found by trial steps when a run begins."""
     max_epochs: Positive
     """Passes over the training part at most."""
     max_steps: Positive | None
@@ -47,8 +49,10 @@ class TrainerConfig(Section):
     """Batches that add up to one optimizer step."""
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
     """What to compute on; auto takes a GPU where there is one."""
-    devices: Literal[1]
-    """Devices to train on."""
+    devices: Positive
+    """Devices to train on, of each node; one process for each is started, where torchrun or srun has not."""
+    num_nodes: Positive = 1
+    """Machines to train on; on each torchrun or srun starts one process for each device."""
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
     """Number format in training; auto takes bf16 where the hardware multiplies it. Evaluation is always float32."""
     deterministic: bool
@@ -61,10 +65,18 @@ class TrainerConfig(Section):
     """How often to go back before stopping all the same."""
     log_every_n_steps: Positive
     """Optimizer steps from one training point in TensorBoard to the next."""
+    profiler: Literal["simple", "torch"] | None = None
+    """simple: a table of where the time goes (profile.txt); torch: a trace of some steps (trace.json); null: none."""
     progress_bar: bool
     """Show a progress bar, where a person is watching the terminal."""
     extra: dict[str, Any]
     """Any other argument of Lightning's Trainer, passed on as it is."""
+
+    @property
+    def rows(self) -> int:
+        """``batch_size`` as the number that it is once a run has begun."""
+        assert self.batch_size != "auto"
+        return self.batch_size
 
     @model_validator(mode="after")
     def _extra_is_extra(self) -> Self:
@@ -110,6 +122,8 @@ class TrainConfig(Section):
     @model_validator(mode="after")
     def _groups_fit(self) -> Self:
         check_protocol(self.data, self.tokenizer, self.batching)
-        if self.data.leaky and isinstance(self.model, NgramConfig):
+        if isinstance(self.model, NgramConfig) and self.data.leaky:
             raise ValueError("model=ngram counts documents, and data.protocol=article deals out windows; leave one out")
+        if isinstance(self.model, NgramConfig) and self.trainer.devices * self.trainer.num_nodes > 1:
+            raise ValueError("trainer.devices: n-grams are counted in one process; set trainer.devices=1")
         return self

@@ -1,42 +1,58 @@
 """Which batches a config asks for, in training and in evaluation."""
 
 from textloom.config import BatchingConfig, DocumentsConfig, StreamConfig
-from textloom.data.batches import Batching
+from textloom.data.batches import ALL_ROWS, Batching
 from textloom.data.documents import Documents
 from textloom.data.encoding import TokenSplit
 from textloom.data.stream import Stream
 from textloom.data.windows import Windows
 from textloom.errors import DataError
+from textloom.ranks import ALONE, Ranks
 
 EVALUATION_STEPS = 512  # longer than in training: state is carried, so the figures are the same, with fewer calls
 EVALUATION_WINDOWS = 512
 
 
-def training_batches(config: BatchingConfig, split: TokenSplit, batch_size: int, seed: int) -> Batching:
-    """The batches to train on. Raises DataError where the text is too short for one."""
-    batching: Batching
+def training_batches(
+    config: BatchingConfig, split: TokenSplit, batch_size: int, seed: int, ranks: Ranks = ALONE
+) -> Batching:
+    """The batches to train on: of each rank ``batch_size`` rows, which are its share of one large batch.
+
+    Raises DataError where the text is too short for one.
+    """
+    rows = batch_size * ranks.size
     if isinstance(config, DocumentsConfig):
-        return Documents(split, batch_size, config.steps, shuffle_seed=seed)
+        _refuse_idle_ranks(split.documents, "documents", ranks)
+        return Documents(split, rows, config.steps, seed, ranks.share)
     if isinstance(config, StreamConfig):
-        if split.targets < batch_size:
+        if split.targets < rows:
             raise DataError(
-                f"the training part has {split.targets} tokens, too few for {batch_size} rows; "
+                f"the training part has {split.targets} tokens, too few for {rows} rows; "
                 "lower trainer.batch_size or give more text"
             )
-        return Stream(split, batch_size, config.steps)
-    batching = Windows(split, batch_size, config.context, config.stride, config.shortest_context, shuffle_seed=seed)
+        return Stream(split, rows, config.steps, ranks.share)
+    batching = Windows(split, rows, config.context, config.stride, config.shortest_context, seed, ranks.share)
     if not len(batching):
         raise DataError(
             f"no document of the training part has the {config.shortest_context + 1} tokens of one window; "
             "lower batching.shortest_context and batching.context, or give more text"
         )
+    _refuse_idle_ranks(len(batching.target_positions), "windows", ranks)
     return batching
 
 
-def evaluation_batches(config: BatchingConfig, split: TokenSplit, batch_size: int) -> Batching:
-    """The batches that score every token of a part once, in a fixed order."""
+def evaluation_batches(config: BatchingConfig, split: TokenSplit, batch_size: int, share: slice = ALL_ROWS) -> Batching:
+    """The batches that score every token of a part once, in a fixed order; or a rank's share of each."""
     if isinstance(config, DocumentsConfig):
-        return Documents(split, batch_size, EVALUATION_STEPS)
+        return Documents(split, batch_size, EVALUATION_STEPS, share=share)
     if isinstance(config, StreamConfig):
-        return Stream(split, min(config.evaluation_rows, split.targets), EVALUATION_STEPS)
-    return Windows(split, EVALUATION_WINDOWS, config.context)
+        return Stream(split, min(config.evaluation_rows, split.targets), EVALUATION_STEPS, share)
+    return Windows(split, EVALUATION_WINDOWS, config.context, share=share)
+
+
+def _refuse_idle_ranks(rows: int, what: str, ranks: Ranks) -> None:
+    if rows < ranks.size:
+        raise DataError(
+            f"the training part has {rows} {what}, too few for {ranks.size} devices; "
+            "lower trainer.devices or give more text"
+        )

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 
-from textloom.data.batches import PAD, Batch
+from textloom.data.batches import ALL_ROWS, Batch
 from textloom.data.encoding import TokenSplit
+from textloom.data.gathering import HostTokens, Rows, Tokens
 
 
 class Documents:
@@ -15,10 +15,19 @@ class Documents:
     Which documents share a group is drawn once; an epoch shuffles the groups.
     """
 
-    def __init__(self, split: TokenSplit, batch_size: int, steps: int, shuffle_seed: int | None = None):
+    def __init__(
+        self,
+        split: TokenSplit,
+        batch_size: int,
+        steps: int,
+        shuffle_seed: int | None = None,
+        share: slice = ALL_ROWS,
+    ):
         self.split = split
+        self.tokens: Tokens = HostTokens(split.tokens)
         self.steps = steps
         self.shuffle_seed = shuffle_seed
+        self.share = share
         lengths = np.diff(split.boundaries)
         order = np.arange(split.documents)
         if shuffle_seed is not None:
@@ -38,18 +47,10 @@ class Documents:
             order = np.random.default_rng((self.shuffle_seed, epoch)).permutation(order)
         plan = [(group, chunk) for group in order for chunk in range(self.chunks[group])]
         for group, chunk in plan[start:]:
-            yield self._batch(self.groups[group], chunk)
+            yield self.tokens.batch(self._rows(self.groups[group], chunk))
 
-    def _batch(self, group: np.ndarray, chunk: int) -> Batch:
-        begin = self.split.boundaries[group] + chunk * self.steps
-        lengths = np.clip(self.split.boundaries[group + 1] - begin, 0, self.steps)  # (batch,)
-        time = np.arange(lengths.max())
-        filled = time < lengths[:, None]  # (batch, time)
-        source = np.where(filled, begin[:, None] + time, 0)
-        tokens = self.split.tokens
-        return Batch(
-            torch.from_numpy(np.where(filled, tokens[source], PAD).astype(np.int64)),
-            torch.from_numpy(tokens[source[filled] + 1].astype(np.int64)),
-            torch.from_numpy(np.flatnonzero(filled)),
-            starts=chunk == 0,
-        )
+    def _rows(self, group: np.ndarray, chunk: int) -> Rows:
+        begins = self.split.boundaries[group] + chunk * self.steps
+        lengths = np.clip(self.split.boundaries[group + 1] - begins, 0, self.steps)
+        ours = lengths[self.share]
+        return Rows(begins[self.share], ours, int(ours.max(initial=0)), False, chunk == 0, int(lengths.sum()))

@@ -9,7 +9,9 @@ from textloom.config import BatchingConfig
 from textloom.data.batches import Batch, Batching
 from textloom.data.batching import evaluation_batches, training_batches
 from textloom.data.encoding import TokenSplit
+from textloom.data.gathering import tokens_on
 from textloom.data.spool import SplitName
+from textloom.ranks import ALONE, Ranks
 
 
 class Loader:
@@ -30,11 +32,24 @@ class Loader:
 class TokenDataModule(pl.LightningDataModule):
     """Batches of the training and the validation part."""
 
-    def __init__(self, splits: dict[SplitName, TokenSplit], config: BatchingConfig, batch_size: int, seed: int):
+    def __init__(
+        self,
+        splits: dict[SplitName, TokenSplit],
+        config: BatchingConfig,
+        batch_size: int,
+        seed: int,
+        ranks: Ranks = ALONE,
+    ):
         super().__init__()
         self.resume_at: tuple[int, int] | None = None  # epoch, batches of it that are done
-        self.training = training_batches(config, splits["train"], batch_size, seed)
-        self.validation = evaluation_batches(config, splits["val"], batch_size)
+        self.training = training_batches(config, splits["train"], batch_size, seed, ranks)
+        self.validation = evaluation_batches(config, splits["val"], batch_size, ranks.share)
+
+    def setup(self, stage: str) -> None:
+        """The tokens go to the device that trains, once, where they fit."""
+        assert self.trainer is not None
+        for batching in (self.training, self.validation):
+            batching.tokens = tokens_on(self.trainer.strategy.root_device, batching.split.tokens)
 
     def train_dataloader(self) -> Loader:
         """The batches of the current epoch; asked for anew each epoch (``reload_dataloaders_every_n_epochs=1``)."""

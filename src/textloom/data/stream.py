@@ -7,18 +7,20 @@ network trajectories", with equal forward and backward lengths.
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 
-from textloom.data.batches import PAD, Batch
+from textloom.data.batches import ALL_ROWS, Batch
 from textloom.data.encoding import TokenSplit
+from textloom.data.gathering import HostTokens, Rows, Tokens
 
 
 class Stream:
     """The text in ``rows`` equal pieces side by side, ``steps`` tokens a batch; each token is a target once."""
 
-    def __init__(self, split: TokenSplit, rows: int, steps: int):
+    def __init__(self, split: TokenSplit, rows: int, steps: int, share: slice = ALL_ROWS):
         self.split = split
+        self.tokens: Tokens = HostTokens(split.tokens)
         self.steps = steps
+        self.share = share
         self.row_starts = np.arange(rows) * split.targets // rows
         self.row_lengths = np.diff(np.append(self.row_starts, split.targets))  # differ by one token at most
 
@@ -29,25 +31,11 @@ class Stream:
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from the given one on. The text has one order: every epoch is the same."""
         for index in range(start, len(self)):
-            yield self._batch(index)
+            yield self.tokens.batch(self._rows(index))
 
-    def _batch(self, index: int) -> Batch:
+    def _rows(self, index: int) -> Rows:
         first = index * self.steps
-        lengths = np.clip(self.row_lengths - first, 0, self.steps)  # (rows,)
-        time = np.arange(lengths.max())
-        source = (self.row_starts + first)[:, None] + time  # (rows, time)
-        tokens = self.split.tokens
-        if lengths.min() == len(time):
-            return Batch(_int64(tokens[source]), _int64(tokens[source + 1]).flatten(), None, starts=index == 0)
-        filled = time < lengths[:, None]
-        source = np.where(filled, source, 0)
-        return Batch(
-            torch.from_numpy(np.where(filled, tokens[source], PAD).astype(np.int64)),
-            _int64(tokens[source[filled] + 1]),
-            torch.from_numpy(np.flatnonzero(filled)),
-            starts=index == 0,
-        )
-
-
-def _int64(tokens: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(tokens.astype(np.int64))
+        lengths = np.clip(self.row_lengths - first, 0, self.steps)
+        ours = lengths[self.share]
+        begins = self.row_starts[self.share] + first
+        return Rows(begins, ours, int(ours.max(initial=0)), False, index == 0, int(lengths.sum()))

@@ -7,10 +7,10 @@ import itertools
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 
-from textloom.data.batches import PAD, Batch
+from textloom.data.batches import ALL_ROWS, Batch
 from textloom.data.encoding import TokenSplit
+from textloom.data.gathering import HostTokens, Rows, Tokens
 
 
 class Windows:
@@ -24,11 +24,14 @@ class Windows:
         stride: int = 1,
         shortest_context: int = 1,
         shuffle_seed: int | None = None,
+        share: slice = ALL_ROWS,
     ):
         self.split = split
+        self.tokens: Tokens = HostTokens(split.tokens)
         self.batch_size = batch_size
         self.context = context
         self.shuffle_seed = shuffle_seed
+        self.share = share
         self.target_positions = (  # (windows,)
             _target_positions(split.boundaries, stride, shortest_context) if split.windows is None else split.windows
         )
@@ -37,29 +40,29 @@ class Windows:
         """Batches in an epoch."""
         return -(-len(self.target_positions) // self.batch_size)
 
+    @property
+    def steps_per_target(self) -> float:
+        """Tokens read for each target: the mean length of the contexts."""
+        return float(self._lengths(self.target_positions).mean())
+
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from the given one on."""
         order = self.target_positions
         if self.shuffle_seed is not None:
             order = np.random.default_rng((self.shuffle_seed, epoch)).permutation(order)
         for first in range(start * self.batch_size, len(order), self.batch_size):
-            yield self._batch(order[first : first + self.batch_size])
+            yield self.tokens.batch(self._rows(order[first : first + self.batch_size]))
 
-    def _batch(self, positions: np.ndarray) -> Batch:
-        tokens, boundaries = self.split.tokens, self.split.boundaries
+    def _rows(self, positions: np.ndarray) -> Rows:
+        ours = positions[self.share]
+        lengths = self._lengths(ours)
+        return Rows(ours - lengths, lengths, self.context, True, True, len(positions))
+
+    def _lengths(self, positions: np.ndarray) -> np.ndarray:
+        boundaries = self.split.boundaries
         beginnings = boundaries[np.searchsorted(boundaries, positions, side="left") - 1]
-        lengths = np.minimum(positions - beginnings, self.context)
-        time = np.arange(self.context)
-        source = (positions - lengths)[:, None] + time  # (batch, time)
-        filled = time < lengths[:, None]
-        inputs = np.where(filled, tokens[np.minimum(source, len(tokens) - 1)], PAD).astype(np.int64)
-        last = np.arange(len(positions)) * self.context + lengths - 1
-        return Batch(
-            torch.from_numpy(inputs),
-            torch.from_numpy(tokens[positions].astype(np.int64)),
-            torch.from_numpy(last),
-            starts=True,
-        )
+        lengths: np.ndarray = np.minimum(positions - beginnings, self.context)
+        return lengths
 
 
 def _target_positions(boundaries: np.ndarray, stride: int, shortest_context: int) -> np.ndarray:

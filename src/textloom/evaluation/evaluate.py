@@ -34,7 +34,7 @@ def evaluate_run(run: Run, checkpoint: CheckpointName = "best") -> dict[str, flo
     figures: dict[str, float] = {}
     for name in EVALUATED:
         if name in splits:
-            figures |= score(model, splits[name], config.batching, config.trainer.batch_size).named(name)
+            figures |= score(model, splits[name], config.batching, config.trainer.rows).named(name)
     return figures
 
 

@@ -19,9 +19,11 @@ from textloom.models.size import sized
 from textloom.sweeps.composing import Composer
 from textloom.sweeps.space import Point, typed
 from textloom.sweeps.table import clock
+from textloom.training.batch_size import Trial as BatchTrial
+from textloom.training.batch_size import choose_batch_size
+from textloom.training.fitting import total_steps
 from textloom.training.loss import softmax_cross_entropy
 from textloom.training.optimizers import build_optimizer
-from textloom.training.train import total_steps
 
 Value = TypeVar("Value")
 
@@ -76,15 +78,25 @@ class _Meter:
         if isinstance(config.model, NgramConfig):  # counted in seconds; how many, nobody knows before
             return Cost(0, 1, 0.0)
         model = sized(config.model, vocabulary_size)
-        batching = training_batches(config.batching, text, config.trainer.batch_size, config.seed)
+        rows = self._rows(config, model, text, vocabulary_size)
+        batching = training_batches(config.batching, text, rows, config.seed)
         with torch.device("meta"):
             parameters = parameter_count(RecurrentLanguageModel(model, vocabulary_size))
-        shape = repr(([getattr(config, name) for name in SHAPES], config.trainer.batch_size, config.trainer.precision))
+        shape = repr(([getattr(config, name) for name in SHAPES], rows, config.trainer.precision))
         seconds = _once(
             self._seconds, shape, lambda: self._time(config, model, vocabulary_size, batching.batches(0, 0))
         )
         steps = total_steps(config, len(batching))
         return Cost(parameters, steps, seconds * steps * config.trainer.accumulate_grad_batches)
+
+    def _rows(self, config: TrainConfig, model: ModelConfig, text: TokenSplit, vocabulary_size: int) -> int:
+        """``trainer.batch_size``, or what auto would choose."""
+        if config.trainer.batch_size != "auto":
+            return config.trainer.batch_size
+        precision = choose_precision(config.trainer.precision, self.device)[0]
+        sized_config = config.model_copy(update={"model": model})
+        ranks = config.trainer.devices * config.trainer.num_nodes
+        return choose_batch_size(BatchTrial(sized_config, text, vocabulary_size, self.device, precision, ranks))[0]
 
     def _time(self, config: TrainConfig, sizes: ModelConfig, vocabulary_size: int, batches: Any) -> float:
         """Seconds for a forward pass, a backward pass and an optimizer's step."""

@@ -26,7 +26,7 @@ def build_pruner(name: str | None) -> BasePruner:
 
 
 class PruningCallback(pl.Callback):
-    """Raises Pruned after a validation, on all ranks or on none."""
+    """Raises Pruned after a validation, on the first rank, which ends all others with it."""
 
     def __init__(self, pruning: Pruning):
         self.pruning = pruning
@@ -38,12 +38,11 @@ class PruningCallback(pl.Callback):
         self.validations += not trainer.sanity_checking
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The first rank asks, all obey: a rank that went on alone would wait for the others for ever."""
+        """Say how it does, and obey."""
         if trainer.sanity_checking:
             return
         value = float(trainer.callback_metrics[self.pruning.metric])
-        worse = trainer.is_global_zero and self._is_worse(value)
-        if trainer.strategy.reduce_boolean_decision(worse, all=False):
+        if self._is_worse(value):
             raise Pruned(f"{self.pruning.metric} {value:.4f} at validation {self.validations}")
 
     def state_dict(self) -> dict[str, Any]:

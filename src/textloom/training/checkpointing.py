@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoi
 from textloom.checkpoints import read_checkpoint
 from textloom.config import CheckpointEvery
 from textloom.files import written_whole
+from textloom.ranks import Ranks
 from textloom.runs import Run
 from textloom.training.signals import StopRequest
 
@@ -70,10 +71,11 @@ class ResumePoints(Checkpoint):
     the middle of an epoch, or after a validation, when all other callbacks have seen it.
     """
 
-    def __init__(self, run: Run, every: CheckpointEvery, request: StopRequest):
+    def __init__(self, run: Run, every: CheckpointEvery, request: StopRequest, ranks: Ranks):
         self.run = run
         self.every = every
         self.request = request
+        self.ranks = ranks
         self.saved_step, self.saved_epoch, self.saved_time = 0, 0, time.monotonic()
         self.ended = False
 
@@ -90,7 +92,7 @@ class ResumePoints(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save, if it is time to and this is a place to go on from."""
-        if trainer.is_last_batch or not self.needs_step(trainer, trainer.global_step):
+        if trainer.is_last_batch or not self.ranks.decided(self.needs_step(trainer, trainer.global_step)):
             return
         if _is_whole_step(trainer, batch_idx) and not _validation_follows(trainer, batch_idx):
             self._save(trainer)

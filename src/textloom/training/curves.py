@@ -5,6 +5,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from textloom.training.efficiency import Efficiency
 from textloom.training.meter import Meter
 from textloom.training.module import TrainingModule
 
@@ -17,8 +18,9 @@ class Curves(pl.Callback):
     Lightning's own ``self.log`` costs a quarter of a millisecond a call, written or not, and its points lie a step off.
     """
 
-    def __init__(self, meter: Meter, every: int):
+    def __init__(self, meter: Meter, efficiency: Efficiency, every: int):
         self.meter = meter
+        self.efficiency = efficiency
         self.every = every
         self.written_step = 0
 
@@ -72,11 +74,12 @@ class Curves(pl.Callback):
         reading = self.meter.read(rate)
         if reading is not None and trainer.global_step > self.written_step:
             self.written_step = trainer.global_step
+            self.meter.stop()  # a look at the machine is no training
             point = {
                 "train/loss": reading.loss,
                 "train/gradient_norm": reading.gradient_norm,
                 "train/learning_rate": rate,
-                "train/targets_per_second": reading.targets_per_second,
+                **self.efficiency.figures(reading.targets_per_second),
                 "train/targets": float(self.meter.total_targets),  # in all until here
             }
             _write(trainer, point)

@@ -13,13 +13,18 @@ from textloom.tokenizers import load_tokenizer
 CPU_ALLOCATOR = "DefaultCPUAllocator"  # what torch's allocator for main memory calls itself in its message
 
 
+def is_shortage(error: Exception) -> bool:
+    """Whether a GPU or the machine is out of memory."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or CPU_ALLOCATOR in str(error)
+
+
 @contextmanager
 def explained_shortage(config: TrainConfig, run: Run) -> Iterator[None]:
     """Turns a shortage of GPU or main memory into a TrainingError that says what to lower."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and CPU_ALLOCATOR not in str(error):
+        if not is_shortage(error):
             raise
         if isinstance(config.model, NgramConfig):
             raise TrainingError(

@@ -1,12 +1,13 @@
 """Loss and throughput of the training since the last look, without a device sync at every step."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from textloom.errors import DivergenceError
+from textloom.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,14 @@ class _Batch:
 
 
 class Meter:
-    """Collects losses on the device and counts targets; the clock runs only while there is training."""
+    """Collects losses on the device and counts targets; the clock runs only while there is training.
 
-    def __init__(self, largest_loss: float):
+    Where several ranks train, all are asked to ``read`` and for their ``state_dict`` at the same step.
+    """
+
+    def __init__(self, largest_loss: float, ranks: Ranks = ALONE):
         self.largest_loss = largest_loss
+        self.ranks = ranks
         self.total_targets = 0
         self.total_seconds = 0.0
         self.last: Reading | None = None
@@ -67,17 +72,17 @@ class Meter:
         """
         if not self._batches:
             return self.last
-        losses = _as_floats([batch.loss for batch in self._batches])  # waits for the device
-        for loss, batch in zip(losses, self._batches, strict=True):
-            if not abs(loss) <= self.largest_loss:
+        batches = self._of_all_ranks()
+        for batch in batches:
+            if not abs(float(batch.loss)) <= self.largest_loss:
                 norm = None if batch.gradient_norm is None else float(batch.gradient_norm)
-                raise DivergenceError(batch.step, loss, learning_rate, norm)
+                raise DivergenceError(batch.step, float(batch.loss), learning_rate, norm)
         if self._started is not None:
             self.stop()
             self.start()
-        targets = sum(batch.targets for batch in self._batches)
-        nats = sum(loss * batch.targets for loss, batch in zip(losses, self._batches, strict=True))
-        norms = [float(batch.gradient_norm) for batch in self._batches[-1:] if batch.gradient_norm is not None]
+        targets = sum(batch.targets for batch in batches)
+        nats = sum(float(batch.loss) * batch.targets for batch in batches)
+        norms = [float(batch.gradient_norm) for batch in batches[-1:] if batch.gradient_norm is not None]
         rate = targets / self._seconds if self._seconds else 0.0
         self.last = Reading(nats / targets, norms[0] if norms else 0.0, rate)
         self.total_targets += targets
@@ -89,7 +94,7 @@ class Meter:
         """What was counted, and what no look has seen yet, in plain types."""
         pending = [
             (batch.step, float(batch.loss), batch.targets, None if norm is None else float(norm))
-            for batch in self._batches
+            for batch in self._of_all_ranks()
             for norm in [batch.gradient_norm]
         ]
         return {"total_targets": self.total_targets, "total_seconds": self.total_seconds, "pending": pending}
@@ -97,7 +102,23 @@ class Meter:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there."""
         self.total_targets, self.total_seconds = state["total_targets"], state["total_seconds"]
-        self._batches = [_Batch(*batch) for batch in state["pending"]]
+        counted = int(self.ranks.rank == 0)  # what all ranks did together counts once
+        self._batches = [
+            _Batch(step, loss * counted, targets * counted, norm) for step, loss, targets, norm in state["pending"]
+        ]
+
+    def _of_all_ranks(self) -> list[_Batch]:
+        """What was added since the last look, with the losses on the CPU and of the whole batches."""
+        losses = _as_floats([batch.loss for batch in self._batches])  # waits for the device
+        batches = [replace(batch, loss=loss) for batch, loss in zip(self._batches, losses, strict=True)]
+        if self.ranks.size == 1 or not batches:
+            return batches
+        mine = [(loss * batch.targets, batch.targets) for batch, loss in zip(batches, losses, strict=True)]
+        sums = self.ranks.sum(torch.tensor(mine, dtype=torch.float64)).tolist()
+        return [
+            replace(batch, loss=nats / targets, targets=int(targets))
+            for batch, (nats, targets) in zip(batches, sums, strict=True)
+        ]
 
 
 def _as_floats(values: list[torch.Tensor | float]) -> list[float]:

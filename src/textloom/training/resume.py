@@ -21,6 +21,7 @@ MAY_CHANGE = (
     "trainer.early_stopping_patience",
     "trainer.checkpoint_every",
     "trainer.log_every_n_steps",
+    "trainer.profiler",
     "trainer.progress_bar",
     "trainer.on_nan",
     "trainer.max_rollbacks",

@@ -11,9 +11,13 @@ ASKED_TO_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 class StopRequest:
-    """Remembers the first signal, so that training can write a checkpoint and end; a second Ctrl-C stops at once."""
+    """Remembers the first signal, so that training can write a checkpoint and end; a second Ctrl-C stops at once.
 
-    def __init__(self) -> None:
+    Where several processes train, rank 0 decides when all stop; the others do not heed a signal.
+    """
+
+    def __init__(self, heeds: bool = True) -> None:
+        self.heeds = heeds
         self.received: signal.Signals | None = None
         self.training = False
 
@@ -40,6 +44,8 @@ class StopRequest:
         return Interrupted(f"stopped by {name}")
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
+        if not self.heeds:
+            return
         if self.received is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = self.received or signal.Signals(number)

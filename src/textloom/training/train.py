@@ -4,37 +4,33 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log as natural_log
 
 import pytorch_lightning as pl
 import torch
 import yaml
 
 from textloom.checkpoints import load_model
-from textloom.config import ModelConfig, NgramConfig, TrainConfig
-from textloom.data.module import TokenDataModule
-from textloom.errors import DivergenceError
+from textloom.config import NgramConfig, TrainConfig
+from textloom.data.batching import training_batches
 from textloom.evaluation.evaluate import evaluate_run
 from textloom.files import write_checked_text, write_json, write_text
 from textloom.generation.generate import default_prompt, window_of
-from textloom.hardware import choose_device, choose_precision
-from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
+from textloom.hardware import check_devices, choose_device, choose_precision
+from textloom.models.recurrent import parameter_count
 from textloom.models.size import sized
+from textloom.ranks import Ranks
 from textloom.runs import Run
+from textloom.training.batch_size import Trial, choose_batch_size
 from textloom.training.counting import count
+from textloom.training.fitting import Fit, Fitted, fit_with_rollbacks
 from textloom.training.memory import explained_shortage
-from textloom.training.meter import Meter
-from textloom.training.module import TrainingModule
 from textloom.training.preparation import Prepared, prepare
-from textloom.training.resume import newest_checkpoint
+from textloom.training.processes import Workers
 from textloom.training.samples import Sampler
 from textloom.training.signals import StopRequest
-from textloom.training.tensorboard import RunLogger, announce
-from textloom.training.trainer import build_trainer, check_extra
+from textloom.training.trainer import check_extra
 
 log = logging.getLogger(__name__)
-
-EXPLOSION = 10  # a loss this many times that of guessing has diverged
 
 
 @dataclass(frozen=True)
@@ -63,9 +59,10 @@ def train(
     where the process was asked to stop.
     """
     began = time.perf_counter()
-    with StopRequest() as request, explained_shortage(config, run):
-        check_extra(config.trainer.extra)
-        device = choose_device(config.trainer.accelerator)
+    check_extra(config.trainer.extra)
+    device = choose_device(config.trainer.accelerator)
+    check_devices(config.trainer.devices, device)
+    with StopRequest() as request, explained_shortage(config, run), Workers(config.trainer) as workers:
         precision, reason = choose_precision(config.trainer.precision, device)
         _write_config(config, run)
         if not run.overrides_file.exists():  # a resumed run keeps what it was made by
@@ -83,9 +80,15 @@ def train(
             tokenizer, splits = prepared.tokenizer, prepared.splits
             results, texts = count(config, config.model, run, tokenizer, splits, shown, sampler, began)
             return Trained(results, texts[config.samples.temperatures[0]])
-        fit = _Fit(config, run, prepared, sampler, request, device, precision, shown, callbacks)
-        trainer, module, logger = _fit_with_rollbacks(fit)
-        return _close(run, config, trainer, module, logger, sampler, prepared, began)
+        config = _with_batch_size(config, prepared, run, device, precision, workers.size)
+        if workers.size > 1:  # refused here rather than by each of them
+            alike = Ranks(size=workers.size)
+            training_batches(config.batching, prepared.splits["train"], config.trainer.rows, config.seed, alike)
+        ranks = workers.meet(run, device.type, precision)
+        fit = Fit(config, run, prepared, sampler, request, device, precision, ranks, shown, callbacks)
+        fitted = fit_with_rollbacks(fit)
+    with explained_shortage(config, run):
+        return _close(fit, fitted, began)
 
 
 def _sized(config: TrainConfig, vocabulary_size: int, run: Run) -> TrainConfig:
@@ -101,109 +104,45 @@ def _sized(config: TrainConfig, vocabulary_size: int, run: Run) -> TrainConfig:
     return config
 
 
+def _with_batch_size(
+    config: TrainConfig, prepared: Prepared, run: Run, device: torch.device, precision: str, ranks: int
+) -> TrainConfig:
+    """With a number in the place of ``trainer.batch_size=auto``."""
+    if config.trainer.batch_size != "auto":
+        return config
+    trial = Trial(config, prepared.splits["train"], prepared.tokenizer.vocabulary_size, device, precision, ranks)
+    size, reason = choose_batch_size(trial)
+    log.info("trainer.batch_size=auto: %d, %s", size, reason)
+    config = config.model_copy(update={"trainer": config.trainer.model_copy(update={"batch_size": size})})
+    _write_config(config, run)
+    return config
+
+
 def _write_config(config: TrainConfig, run: Run) -> None:
     values = config.model_dump(mode="json", exclude={"resume"})
     write_checked_text(run.config_file, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
-@dataclass(frozen=True)
-class _Fit:
-    """All that a training is made of."""
-
-    config: TrainConfig
-    run: Run
-    prepared: Prepared
-    sampler: Sampler
-    request: StopRequest
-    device: torch.device
-    precision: str
-    compared: list[str]
-    callbacks: Sequence[pl.Callback]
-
-
-def _fit_with_rollbacks(fit: _Fit) -> tuple[pl.Trainer, TrainingModule, RunLogger]:
-    """Fit; where the loss diverges and the config says so, go back and on with half the learning rate."""
-    rate = 1.0
-    for rollbacks in range(fit.config.trainer.max_rollbacks + 1):
-        try:
-            return _fit(fit, rate)
-        except DivergenceError as error:
-            checkpoint = newest_checkpoint(fit.run)
-            if fit.config.trainer.on_nan == "stop" or rollbacks == fit.config.trainer.max_rollbacks:
-                raise
-            rate /= 2
-            log.warning("%s\ngoing back to %s, with %g of the learning rate", error, checkpoint or "the start", rate)
-    raise AssertionError("the loop ends by return or raise")
-
-
-def _fit(fit: _Fit, rate: float) -> tuple[pl.Trainer, TrainingModule, RunLogger]:
-    config, prepared = fit.config, fit.prepared
-    assert isinstance(config.model, ModelConfig)  # n-grams are counted elsewhere
-    pl.seed_everything(config.seed, verbose=False)
-    data = TokenDataModule(prepared.splits, config.batching, config.trainer.batch_size, config.seed)
-    model = RecurrentLanguageModel(config.model, prepared.tokenizer.vocabulary_size)
-    meter = Meter(largest_loss=EXPLOSION * natural_log(prepared.tokenizer.vocabulary_size))
-    module = TrainingModule(
-        model,
-        config.optimizer,
-        config.schedule,
-        total_steps=total_steps(config, len(data.training)),
-        validation=prepared.splits["val"],
-        meter=meter,
-        rate=rate,
-    )
-    checkpoint = newest_checkpoint(fit.run)
-    log.info("model: %s, %s parameters", config.model.cell, f"{parameter_count(model):,}")
-    if checkpoint is None:
-        fit.run.forget_training()
-    else:
-        log.info("going on from %s", checkpoint)
-    logger = RunLogger(fit.run.directory, checkpoint)
-    if checkpoint is None:
-        announce(logger, config, fit.compared)
-    trainer = build_trainer(config.trainer, fit.run, fit.device, fit.precision, meter, fit.sampler, logger, fit.request)
-    trainer.callbacks += fit.callbacks  # type: ignore[attr-defined]  # Lightning has it, and does not declare it
-    try:
-        trainer.fit(module, data, ckpt_path=checkpoint)
-    except BaseException:
-        logger.close()
-        raise
-    return trainer, module, logger
-
-
-def total_steps(config: TrainConfig, batches_per_epoch: int) -> int:
-    """Optimizer steps of a training that nothing ends early."""
-    limit = config.trainer.extra.get("limit_train_batches", 1.0)
-    batches_per_epoch = min(batches_per_epoch, limit if isinstance(limit, int) else int(limit * batches_per_epoch))
-    steps = -(-batches_per_epoch // config.trainer.accumulate_grad_batches) * config.trainer.max_epochs
-    return min(steps, config.trainer.max_steps or steps)
-
-
-def _close(
-    run: Run,
-    config: TrainConfig,
-    trainer: pl.Trainer,
-    module: TrainingModule,
-    logger: RunLogger,
-    sampler: Sampler,
-    prepared: Prepared,
-    began: float,
-) -> Trained:
+def _close(fit: Fit, fitted: Fitted, began: float) -> Trained:
     """Evaluate the best checkpoint, and write the results."""
+    assert fit.sampler is not None
+    assert fitted.logger is not None
+    meter = fitted.module.meter
+    cost = fitted.efficiency.figures(meter.total_targets / max(meter.total_seconds, 1e-9))
     log.info("scoring the best checkpoint on every token of the validation and test parts")
-    figures = evaluate_run(run)
-    texts = sampler.write(load_model(run, "best")[2], "best checkpoint")
+    figures = evaluate_run(fit.run)
+    texts = fit.sampler.write(load_model(fit.run, "best")[2], "best checkpoint")
     # the last point of each curve is the result: the evaluation of the best checkpoint
-    logger.log_metrics(figures, trainer.global_step + 1)
-    logger.close()
+    fitted.logger.log_metrics(figures, fitted.trainer.global_step + 1)
+    fitted.logger.close()
     results = {
         **figures,
-        "train/targets_per_second": module.meter.total_targets / max(module.meter.total_seconds, 1e-9),
-        "parameters": parameter_count(module.model),
-        "vocabulary_size": prepared.tokenizer.vocabulary_size,
-        "steps": trainer.global_step,
+        **cost,
+        "parameters": parameter_count(fitted.module.model),
+        "vocabulary_size": fit.prepared.tokenizer.vocabulary_size,
+        "steps": fitted.trainer.global_step,
         "duration_seconds": time.perf_counter() - began,
-        **({"leaky": True} if config.data.leaky else {}),
+        **({"leaky": True} if fit.config.data.leaky else {}),
     }
-    write_json(run.results_file, results)
-    return Trained(results, texts[config.samples.temperatures[0]])
+    write_json(fit.run.results_file, results)
+    return Trained(results, texts[fit.config.samples.temperatures[0]])

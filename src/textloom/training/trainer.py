@@ -11,6 +11,7 @@ from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
 from textloom.composition import nearest
 from textloom.config import TrainerConfig
 from textloom.errors import ConfigError
+from textloom.ranks import Ranks
 from textloom.runs import Run
 from textloom.training.checkpointing import (
     EndWithValidation,
@@ -20,8 +21,11 @@ from textloom.training.checkpointing import (
     best_checkpoint,
 )
 from textloom.training.curves import Curves
+from textloom.training.distributed import strategy
+from textloom.training.efficiency import Efficiency
 from textloom.training.epoch_loop import EpochLoop
 from textloom.training.meter import Meter
+from textloom.training.profiling import Trace, table
 from textloom.training.progress import TrainingProgressBar, someone_is_watching
 from textloom.training.random_state import RandomState
 from textloom.training.samples import SampleCallback, Sampler
@@ -37,33 +41,37 @@ def build_trainer(
     device: torch.device,
     precision: str,
     meter: Meter,
-    sampler: Sampler,
-    logger: RunLogger,
+    efficiency: Efficiency,
+    sampler: Sampler | None,
+    logger: RunLogger | None,
     request: StopRequest,
+    ranks: Ranks,
 ) -> pl.Trainer:
-    """A Trainer whose callbacks write curves, samples and checkpoints."""
+    """A Trainer whose callbacks write curves, samples and checkpoints; of several ranks the first alone has those."""
     # Lightning's advice for other kinds of data, and its notes on what is set on purpose
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    bar = config.progress_bar and someone_is_watching()
-    callbacks: list[Callback] = [
-        RandomState(),
-        EndWithValidation(),
-        Curves(meter, config.log_every_n_steps),
-        SampleCallback(sampler),
-    ]
+    bar = config.progress_bar and ranks.rank == 0 and someone_is_watching()
+    curves = Curves(meter, efficiency, config.log_every_n_steps)
+    callbacks: list[Callback] = [RandomState(ranks), EndWithValidation(), curves]
+    if sampler is not None:
+        callbacks.append(SampleCallback(sampler))
     if config.early_stopping_patience is not None:
         callbacks.append(StopEarly(config.early_stopping_patience))
     if config.weight_averaging is not None:
         callbacks.append(EMAWeightAveraging(decay=config.weight_averaging))
+    if config.profiler == "torch" and ranks.rank == 0:
+        callbacks.append(Trace(run))
     if bar:
         callbacks.append(TrainingProgressBar(meter))
     # what is saved must have seen the validation first: checkpoints come last
-    callbacks += [best_checkpoint(run), ResumePoints(run, config.checkpoint_every, request)]
+    callbacks += [best_checkpoint(run), ResumePoints(run, config.checkpoint_every, request, ranks)]
     trainer = pl.Trainer(
         accelerator=device.type,
         devices=config.devices,
+        num_nodes=config.num_nodes,
+        strategy=strategy(ranks),
         precision=precision,  # type: ignore[arg-type]
         max_epochs=config.max_epochs,
         max_steps=config.max_steps or -1,
@@ -72,7 +80,8 @@ def build_trainer(
         gradient_clip_val=config.gradient_clip_val,
         accumulate_grad_batches=config.accumulate_grad_batches,
         deterministic=config.deterministic,
-        logger=logger,
+        logger=logger or False,
+        profiler=table(run) if config.profiler == "simple" and ranks.rank == 0 else None,
         callbacks=callbacks,
         plugins=[WholeCheckpointIO()],
         enable_progress_bar=bar,

@@ -1,0 +1,74 @@
+"""Which of several processes this one is, where torchrun or Slurm's srun started one for each device."""
+
+import os
+from dataclasses import dataclass
+
+from textloom.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One of several processes, and where they meet."""
+
+    rank: int
+    size: int
+    """How many processes there are, on all nodes."""
+    local_rank: int
+    local_size: int
+    """How many there are on this node."""
+    address: str
+    """Where rank 0 runs."""
+    port: int
+    external: bool = True
+    """Whether torchrun or srun started the processes, not rank 0."""
+
+
+def placement() -> Placement | None:
+    """What the environment says; None where this is the only process."""
+    return _torchrun() or _slurm()
+
+
+def check_placement(given: Placement | None, devices: int, num_nodes: int) -> None:
+    """Raises ConfigError where the processes are not one for each device that the config asks for."""
+    asked = f"trainer.devices={devices}, trainer.num_nodes={num_nodes}"
+    if given is None and num_nodes > 1:
+        raise ConfigError(
+            f"{asked}: this process is alone; start one for each device with torchrun or srun, or set "
+            "trainer.num_nodes=1"
+        )
+    if given is not None and (given.size, given.local_size) != (devices * num_nodes, devices):
+        nodes = given.size // given.local_size
+        raise ConfigError(
+            f"{asked}: {given.size} processes were started on {nodes} node(s); "
+            f"set trainer.devices={given.local_size} trainer.num_nodes={nodes}, or start as many as asked for"
+        )
+
+
+def _torchrun() -> Placement | None:
+    """https://docs.pytorch.org/docs/stable/elastic/run.html#environment-variables."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
+        return None
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    rank, size, local_rank, local_size = (int(os.environ[name]) for name in names)
+    return Placement(rank, size, local_rank, local_size, os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+
+
+def _slurm() -> Placement | None:
+    """https://slurm.schedmd.com/srun.html, output environment variables. A batch script's own process is no step."""
+    environment = os.environ
+    size = int(environment.get("SLURM_STEP_NUM_TASKS", 1))
+    if size == 1:
+        return None
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+
+    nodes = int(environment.get("SLURM_STEP_NUM_NODES", 1))
+    # other steps of the job may train too: the port follows from job and step, and all ranks know both
+    step = int(environment["SLURM_JOB_ID"]) + int(environment["SLURM_STEP_ID"])
+    return Placement(
+        rank=int(environment["SLURM_PROCID"]),
+        size=size,
+        local_rank=int(environment["SLURM_LOCALID"]),
+        local_size=size // nodes,
+        address=SLURMEnvironment.resolve_root_node_address(environment.get("SLURM_STEP_NODELIST", "127.0.0.1")),
+        port=int(environment.get("MASTER_PORT", 15000 + step % 20000)),
+    )

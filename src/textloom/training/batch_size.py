@@ -1,0 +1,143 @@
+"""``trainer.batch_size=auto``: real training steps on a copy of the model that is thrown away.
+
+Nothing of them stays: the training seeds its random numbers afterwards, and begins with a model of its own.
+"""
+
+import gc
+import itertools
+import time
+from dataclasses import dataclass
+
+import torch
+
+from textloom.config import ModelConfig, TrainConfig
+from textloom.data.batches import Batch, Batching
+from textloom.data.batching import training_batches
+from textloom.data.encoding import TokenSplit
+from textloom.errors import DataError
+from textloom.evaluation.scoring import scored_states
+from textloom.models.recurrent import RecurrentLanguageModel
+from textloom.ranks import Ranks
+from textloom.training.loss import softmax_cross_entropy
+from textloom.training.memory import is_shortage
+from textloom.training.optimizers import build_optimizer
+
+SMALLEST, LARGEST = 8, 1 << 16
+FEWEST_STEPS = 10  # in an epoch: larger batches would leave a text of this length hardly any
+FIRST_BATCHES = 4  # the largest of these is tried
+TRIES = 3
+SECONDS = 3.0  # no larger size is tried after that
+NEARLY_AS_FAST = 0.95  # of the fastest: the smallest batch of those learns most from each target
+MEMORY_TO_USE = 0.8  # of a GPU's: validation, fragments and the buckets of several devices need some
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a trial step took."""
+
+    targets_per_second: float
+    memory: float
+    """Share of the GPU's memory; 0 on a CPU."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Trains a step on batches of any size."""
+
+    config: TrainConfig
+    split: TokenSplit
+    vocabulary_size: int
+    device: torch.device
+    precision: str
+    ranks: int
+
+    def batching(self, size: int) -> Batching:
+        """The batches of that size. Raises DataError where the text is too short for them."""
+        config = self.config
+        batching = training_batches(config.batching, self.split, size, config.seed, Ranks(size=self.ranks))
+        if size > SMALLEST and len(batching) < FEWEST_STEPS * config.trainer.accumulate_grad_batches:
+            raise DataError("too few steps an epoch")
+        return batching
+
+    def __call__(self, size: int) -> Tried | None:
+        """The fastest of some steps; None where they do not fit into the memory."""
+        firsts = itertools.islice(self.batching(size).batches(epoch=0), FIRST_BATCHES)
+        batch = max(firsts, key=lambda one: one.inputs.numel()).to(self.device)
+        try:
+            seconds, memory = self._train(batch)
+        except (MemoryError, RuntimeError) as error:
+            if size == SMALLEST or not is_shortage(error):
+                raise
+            return None
+        finally:
+            gc.collect()
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+        return Tried(len(batch.targets) / seconds, memory)
+
+    def _train(self, batch: Batch) -> tuple[float, float]:
+        assert isinstance(self.config.model, ModelConfig)
+        model = RecurrentLanguageModel(self.config.model, self.vocabulary_size).to(self.device)
+        optimizer = build_optimizer(self.config.optimizer, model.parameters(), fused=self.precision != "16-mixed")
+        dtype = torch.float16 if self.precision == "16-mixed" else torch.bfloat16
+        seconds = float("inf")
+        for _ in range(1 + TRIES):  # the first one prepares
+            began = time.perf_counter()
+            with torch.autocast(self.device.type, dtype, enabled=self.precision != "32-true"):
+                hidden, _ = model(batch.inputs)
+                loss = softmax_cross_entropy(
+                    scored_states(hidden, batch), model.softmax.weight, model.softmax.bias, batch.targets
+                )
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            loss.item()  # waits for a GPU
+            seconds = min(seconds, time.perf_counter() - began)
+        if self.device.type != "cuda":
+            return seconds, 0.0
+        taken = torch.cuda.max_memory_allocated(self.device)
+        torch.cuda.reset_peak_memory_stats(self.device)
+        return seconds, taken / torch.cuda.get_device_properties(self.device).total_memory
+
+
+def choose_batch_size(trial: Trial) -> tuple[int, str]:
+    """The power of two that is best, and why.
+
+    On a GPU the largest that leaves some memory free, elsewhere the smallest that is nearly as fast as the fastest.
+    """
+    tried, end = _try_sizes(trial)
+    if trial.device.type == "cuda":
+        size = max(tried)
+        return size, f"the largest that fits ({end}), {tried[size].memory:.0%} of the GPU's memory"
+    rates = {size: one.targets_per_second for size, one in tried.items()}
+    size = min(size for size, rate in rates.items() if rate >= NEARLY_AS_FAST * max(rates.values()))
+    shown = ", ".join(f"{size}: {rate:,.0f}" for size, rate in rates.items())
+    return size, f"the smallest of the fastest on this {trial.device.type} (targets/s of {shown}; {end})"
+
+
+def _try_sizes(trial: Trial) -> tuple[dict[int, Tried], str]:
+    """Doubling, from the smallest; and what ended it."""
+    tried: dict[int, Tried] = {}
+    began, size = time.perf_counter(), SMALLEST
+    while size <= LARGEST:
+        try:
+            one = trial(size)
+        except DataError:
+            if size == SMALLEST:
+                raise
+            return tried, f"with {size} an epoch would have fewer than {FEWEST_STEPS} steps"
+        if one is None or (one.memory > MEMORY_TO_USE and tried):
+            return tried, f"{size} do not fit into the memory"
+        tried[size] = one
+        if trial.device.type != "cuda" and _no_longer_faster([one.targets_per_second for one in tried.values()]):
+            return tried, "larger ones are no faster"
+        if time.perf_counter() - began > SECONDS and trial.device.type != "cuda":
+            return tried, f"{SECONDS:.0f} seconds of trials"
+        size *= 2
+    return tried, "none larger is tried"
+
+
+def _no_longer_faster(rates: list[float]) -> bool:
+    """Whether neither of the last two doublings gained a twentieth."""
+    return len(rates) > 2 and NEARLY_AS_FAST * max(rates[-2:]) < max(rates[:-2])
