@@ -5,6 +5,8 @@ from typing import NamedTuple, Protocol
 
 import torch
 
+from textloom.data.encoding import TokenSplit
+
 PAD = 0  # any valid id: padding stands to the right of all that is scored, so it never reaches a loss
 
 
@@ -28,6 +30,9 @@ class Batch(NamedTuple):
 
 class Batching(Protocol):
     """All batches of one part of the corpus, in an order that follows from the seed and the epoch alone."""
+
+    split: TokenSplit
+    """The part."""
 
     def __len__(self) -> int:
         """Batches in an epoch."""

@@ -11,6 +11,8 @@ from textloom.data.batching import evaluation_batches, training_batches
 from textloom.data.encoding import TokenSplit
 from textloom.data.spool import SplitName
 
+RELEASED_EVERY = 1000  # batches
+
 
 class Loader:
     """One epoch of batches, or the rest of one, as Lightning wants it: the epoch's length and an iterator."""
@@ -24,7 +26,10 @@ class Loader:
         return len(self.batching)
 
     def __iter__(self) -> Iterator[Batch]:
-        return self.batching.batches(self.epoch, self.start)
+        for index, batch in enumerate(self.batching.batches(self.epoch, self.start), start=1):
+            yield batch
+            if index % RELEASED_EVERY == 0:
+                self.batching.split.release()  # or the memory of the process would grow by all that was ever read
 
 
 class TokenDataModule(pl.LightningDataModule):
