@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from conftest import encoded, split
 from textloom.config import DocumentsConfig, StreamConfig, WindowsConfig
+from textloom.data import windows
 from textloom.data.batches import Batch, Batching
 from textloom.data.batching import evaluation_batches, training_batches
 from textloom.data.documents import Documents
@@ -288,3 +289,27 @@ def test_damaged_tokens_are_refused(tmp_path: Path, damage: str) -> None:
         (tmp_path / "val.json").write_text("{}")
     with pytest.raises(RunError, match="train the run again"):
         load_splits(tmp_path)
+
+
+@pytest.mark.parametrize("batch_size", [4, 7])
+def test_of_very_many_windows_each_stretch_is_shuffled_by_itself(
+    batch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(windows, "SHUFFLED_AT_ONCE", 20)
+    part = tokens_of([9, 30, 2, 44, 17])
+    batching = Windows(part, batch_size, context=5, shuffle_seed=1)
+    assert sorted(all_pairs(batching)) == neighbours(part)
+    assert all_pairs(batching, 0) != all_pairs(batching, 1)
+    whole = list(batching.batches(0))
+    for start in range(len(whole) + 1):
+        rest = list(batching.batches(0, start))
+        assert [pairs(batch) for batch in rest] == [pairs(batch) for batch in whole[start:]]
+
+
+def test_tokens_that_were_released_are_read_again(tmp_path: Path) -> None:
+    part = encoded(split(["one two", "three", "four five six"], 0.3, 0.3, 0), ByteTokenizer(), tmp_path)["train"]
+    before = part.tokens.tolist()
+    part.release()
+    assert part.tokens.tolist() == before
+    assert part.read(1, 4).tolist() == before[1:4]
+    tokens_of([3]).release()  # nothing is mapped there

@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import re
+import shlex
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +13,7 @@ import pytest
 import zstandard
 
 from conftest import Answer, compose_train, documents_of, train_run
+from textloom.command_line import quote_text
 from textloom.config import DataConfig
 from textloom.data.cache import load_corpus
 from textloom.data.sources import read_pieces
@@ -331,3 +335,16 @@ def test_a_template_is_typed_as_it_is(command: Callable[..., Answer], table: Pat
     assert answer.status == 0, answer.err
     report = json.loads(Path(answer.out.split("written to ")[1].strip()).read_text())
     assert report["parts"]["train"]["characters"] == 8 * len("Title 0. " + ROWS[0]["abstract"])
+
+
+def documented() -> list[list[str]]:
+    page = (Path(__file__).parents[2] / "docs/data.md").read_text("utf-8")
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
+    return [shlex.split(line)[2:] for line in lines if line.startswith("python scripts/")]
+
+
+@pytest.mark.parametrize("arguments", documented(), ids=lambda arguments: arguments[-1])
+def test_every_documented_command_is_a_config(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["prepare", *arguments])
+    quote_text(("data.template",))
+    assert compose_train(*sys.argv[1:]).data.kind in ("patents", "table", "hub")

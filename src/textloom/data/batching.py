@@ -37,7 +37,7 @@ def training_batches(
             f"no document of the training part has the {config.shortest_context + 1} tokens of one window; "
             "lower batching.shortest_context and batching.context, or give more text"
         )
-    _refuse_idle_ranks(len(batching.target_positions), "windows", ranks)
+    _refuse_idle_ranks(batching.windows, "windows", ranks)
     return batching
 
 

@@ -32,22 +32,25 @@ class Documents:
         order = np.arange(split.documents)
         if shuffle_seed is not None:
             order = np.random.default_rng(shuffle_seed).permutation(order)
-        order = order[np.argsort(-lengths[order], kind="stable")]  # longest first, ties in random order
-        self.groups = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
-        self.chunks = [-(-int(lengths[group[0]]) // steps) for group in self.groups]  # batches that each group takes
+        self.order = order[np.argsort(-lengths[order], kind="stable")]  # longest first, ties in random order
+        self.batch_size = batch_size
+        self.chunks = -(-lengths[self.order[::batch_size]] // steps)  # (groups,) batches that each group takes
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        return sum(self.chunks)
+        return int(self.chunks.sum())
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from the given one on."""
-        order = np.arange(len(self.groups))
+        groups = np.arange(len(self.chunks))
         if self.shuffle_seed is not None:
-            order = np.random.default_rng((self.shuffle_seed, epoch)).permutation(order)
-        plan = [(group, chunk) for group in order for chunk in range(self.chunks[group])]
-        for group, chunk in plan[start:]:
-            yield self.tokens.batch(self._rows(self.groups[group], chunk))
+            groups = np.random.default_rng((self.shuffle_seed, epoch)).permutation(groups)
+        ends = np.cumsum(self.chunks[groups])
+        for index in range(start, len(self)):
+            place = np.searchsorted(ends, index, side="right")
+            group = groups[place]
+            members = self.order[group * self.batch_size : (group + 1) * self.batch_size]
+            yield self.tokens.batch(self._rows(members, index - int(ends[place] - self.chunks[group])))
 
     def _rows(self, group: np.ndarray, chunk: int) -> Rows:
         begins = self.split.boundaries[group] + chunk * self.steps

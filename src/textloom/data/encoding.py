@@ -7,6 +7,7 @@ were cut from one document have no ``<eos>`` at their end: no document ends ther
 """
 
 import hashlib
+import mmap
 from array import array
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -54,6 +55,12 @@ class TokenSplit:
     def documents(self) -> int:
         """How many documents there are."""
         return len(self.boundaries) - 1
+
+    def release(self) -> None:
+        """Give back the memory of what was read through the map; it is mapped again when it is asked for."""
+        mapped = getattr(self.tokens, "_mmap", None)
+        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+            mapped.madvise(mmap.MADV_DONTNEED)
 
     def read(self, begin: int, end: int) -> np.ndarray:
         """Some of the tokens, read from the file: what is read through a memory map stays in this process's memory."""

@@ -13,6 +13,8 @@ from textloom.data.gathering import tokens_on
 from textloom.data.spool import SplitName
 from textloom.ranks import ALONE, Ranks
 
+RELEASED_EVERY = 1000  # batches
+
 
 class Loader:
     """One epoch of batches, or the rest of one, as Lightning wants it: the epoch's length and an iterator."""
@@ -26,7 +28,10 @@ class Loader:
         return len(self.batching)
 
     def __iter__(self) -> Iterator[Batch]:
-        return self.batching.batches(self.epoch, self.start)
+        for index, batch in enumerate(self.batching.batches(self.epoch, self.start), start=1):
+            yield batch
+            if index % RELEASED_EVERY == 0:
+                self.batching.split.release()  # or the memory of the process would grow by all that was ever read
 
 
 class TokenDataModule(pl.LightningDataModule):

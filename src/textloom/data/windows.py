@@ -3,7 +3,6 @@
 Every target costs a pass over its whole context, where ``documents`` and ``stream`` spend one step on it.
 """
 
-import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,6 +10,9 @@ import numpy as np
 from textloom.data.batches import ALL_ROWS, Batch
 from textloom.data.encoding import TokenSplit
 from textloom.data.gathering import HostTokens, Rows, Tokens
+
+SHUFFLED_AT_ONCE = 1 << 25  # windows: of more, each stretch is shuffled by itself, so that memory stays bounded
+MEASURED = 10_000  # windows whose lengths stand for all
 
 
 class Windows:
@@ -32,26 +34,54 @@ class Windows:
         self.context = context
         self.shuffle_seed = shuffle_seed
         self.share = share
-        self.target_positions = (  # (windows,)
-            _target_positions(split.boundaries, stride, shortest_context) if split.windows is None else split.windows
-        )
+        self.stride = stride
+        self.shortest_context = shortest_context
+        lengths = np.diff(split.boundaries)
+        per_document = np.maximum(0, -(-(lengths - shortest_context + 1) // stride))
+        self.ends = np.cumsum(per_document)  # (documents,) how many windows there are up to the end of each
+        self.windows = int(self.ends[-1]) if split.windows is None else len(split.windows)
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        return -(-len(self.target_positions) // self.batch_size)
+        return -(-self.windows // self.batch_size)
 
     @property
     def steps_per_target(self) -> float:
-        """Tokens read for each target: the mean length of the contexts."""
-        return float(self._lengths(self.target_positions).mean())
+        """Tokens read for each target: the mean length of the contexts, of some windows from all over the part."""
+        some = np.unique(np.linspace(0, self.windows - 1, MEASURED).astype(np.int64))
+        return float(self._lengths(self._positions(some)).mean())
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from the given one on."""
-        order = self.target_positions
-        if self.shuffle_seed is not None:
-            order = np.random.default_rng((self.shuffle_seed, epoch)).permutation(order)
-        for first in range(start * self.batch_size, len(order), self.batch_size):
-            yield self.tokens.batch(self._rows(order[first : first + self.batch_size]))
+        at_once = max(1, SHUFFLED_AT_ONCE // self.batch_size) * self.batch_size
+        stretches = np.arange(-(-self.windows // at_once))
+        if self.shuffle_seed is not None and len(stretches) > 1:
+            full = np.random.default_rng((self.shuffle_seed, epoch)).permutation(stretches[:-1])
+            stretches = np.append(full, stretches[-1])
+        for place in range(start * self.batch_size // at_once, len(stretches)):
+            order = self._order(int(stretches[place]) * at_once, at_once, epoch)
+            for first in range(max(0, start * self.batch_size - place * at_once), len(order), self.batch_size):
+                yield self.tokens.batch(self._rows(self._positions(order[first : first + self.batch_size])))
+
+    def _order(self, first: int, at_once: int, epoch: int) -> np.ndarray:
+        """The numbers of the windows of one stretch, shuffled where the part is to be."""
+        order = np.arange(first, min(first + at_once, self.windows))
+        if self.shuffle_seed is None:
+            return order
+        seed = (self.shuffle_seed, epoch, first) if first else (self.shuffle_seed, epoch)
+        return np.random.default_rng(seed).permutation(order)
+
+    def _positions(self, numbers: np.ndarray) -> np.ndarray:
+        """Where the targets of windows stand: every ``stride``-th token of each document."""
+        if self.split.windows is not None:
+            dealt: np.ndarray = self.split.windows[numbers]
+            return dealt
+        documents = np.searchsorted(self.ends, numbers, side="right")
+        before = np.where(documents > 0, self.ends[documents - 1], 0)
+        positions: np.ndarray = (
+            self.split.boundaries[documents] + self.shortest_context + (numbers - before) * self.stride
+        )
+        return positions
 
     def _rows(self, positions: np.ndarray) -> Rows:
         ours = positions[self.share]
@@ -63,11 +93,3 @@ class Windows:
         beginnings = boundaries[np.searchsorted(boundaries, positions, side="left") - 1]
         lengths: np.ndarray = np.minimum(positions - beginnings, self.context)
         return lengths
-
-
-def _target_positions(boundaries: np.ndarray, stride: int, shortest_context: int) -> np.ndarray:
-    """Where the targets of all windows stand: every ``stride``-th token of each document, (windows,)."""
-    per_document = [
-        np.arange(begin + shortest_context, end + 1, stride) for begin, end in itertools.pairwise(boundaries)
-    ]
-    return np.concatenate(per_document)
