@@ -39,13 +39,14 @@ class Row(NamedTuple):
 
 
 def made_text(size: int) -> str:
-    """Words by Zipf's law with marks and line ends: as many distinct ones as text of that length has."""
+    """Words by the law of Zipf and Mandelbrot, with marks and line ends."""
     rng = np.random.default_rng(0)
     letters = np.array(list("etaoinshrdlcumwfgypbvk"))
     lengths = rng.poisson(5, 200_000) + 1
     words = ["".join(rng.choice(letters, length)) for length in lengths]
     marks = np.array([""] * 17 + [",", ".", ".\n"])
-    drawn = np.minimum(rng.zipf(1.2, size // 6), len(words)) - 1
+    frequencies = 1 / (np.arange(len(words)) + 2.7) ** 1.07
+    drawn = rng.choice(len(words), size // 6, p=frequencies / frequencies.sum())
     ends = marks[rng.integers(len(marks), size=len(drawn))]
     return " ".join(words[i] + end for i, end in zip(drawn.tolist(), ends.tolist(), strict=True))
 

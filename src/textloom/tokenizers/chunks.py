@@ -7,13 +7,14 @@ two 64-bit words, and found in a hash table with open addressing; longer and new
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 TAB, FILE_SEPARATOR = np.uint8(9), np.uint8(28)
 DOCUMENT_END = b"\xff"  # no byte of UTF-8
 SHORT = 15  # bytes: the sixteenth holds the length
-SLOTS_BITS = 18
+SLOTS_BITS = 20
 SLOTS_MASK = (1 << SLOTS_BITS) - 1
-KNOWN = 1 << 17  # chunks that are remembered; when there are more, all are forgotten
+KNOWN = 1 << 19  # chunks that are remembered; when there are more, all are forgotten
 PROBES = 8
 FACTORS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], dtype=np.uint64)
 NOBODY, TOO_LONG = np.iinfo(np.uint64).max, np.uint64((1 << 64) - 2)  # no chunk's: their upper byte is no length
@@ -38,69 +39,101 @@ def find_chunks(content: bytes) -> Chunks:
     return Chunks(edges[:-1], edges[1:] - edges[:-1])
 
 
+class Column:
+    """An array that grows at its end; what it has room for doubles, so that growing costs little."""
+
+    def __init__(self, dtype: DTypeLike, room: int = 1024):
+        self._room = np.zeros(room, dtype=dtype)
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    @property
+    def values(self) -> np.ndarray:
+        """What was added."""
+        return self._room[: self._size]
+
+    def add(self, values: np.ndarray) -> None:
+        """To the end."""
+        size = self._size + len(values)
+        if size > len(self._room):
+            self._room = np.append(self._room, np.zeros(max(size, len(self._room)), dtype=self._room.dtype))
+        self._room[self._size : size] = values
+        self._size = size
+
+
 class ChunkNumbers:
     """Numbers 0, 1, 2, ... for distinct chunks, in the order in which they are met."""
 
     def __init__(self) -> None:
-        self.known: dict[bytes, int] = {}
-        self.slots = np.full(1 << SLOTS_BITS, -1)
-        self.first = np.empty(0, dtype=np.uint64)  # of each number's chunk, where it is short; the last entry is none's
-        self.second = np.empty(0, dtype=np.uint64)
-        self._make_room(KNOWN)
+        self.met = 0
+        self.slots = np.zeros(1 << SLOTS_BITS, dtype=np.int32)  # a chunk's number and one more; 0 in a free one
+        self.first, self.second = Column(np.uint64), Column(np.uint64)  # the keys of the chunks, in these places
+        self.first.add(np.array([NOBODY]))
+        self.second.add(np.array([NOBODY]))
+        self.without_slot: dict[bytes, int] = {}  # the long ones, and those that found no free slot
 
     @property
     def full(self) -> bool:
         """Whether it is time to begin anew."""
-        return len(self.known) >= KNOWN
+        return self.met >= KNOWN
 
     def number(self, content: bytes, chunks: Chunks) -> tuple[np.ndarray, list[bytes]]:
         """The number of each chunk, (chunks,), and the chunks that are new, in the order of their numbers."""
         keys = _hashed(content, chunks)
         numbers = self._looked_up(keys)
         rest = np.flatnonzero(numbers < 0)
+        if not len(rest):
+            return numbers, []
         places = zip(chunks.starts[rest].tolist(), chunks.sizes[rest].tolist(), strict=True)
         texts = [content[start : start + size] for start, size in places]
         new: dict[bytes, int] = {}
-        known, met = self.known, len(self.known)
+        known, met = self.without_slot, self.met
         numbers[rest] = [
             number if (number := known.get(text)) is not None else new.setdefault(text, met + len(new))
             for text in texts
         ]
         if new:
-            known.update(new)
-            fresh = rest[numbers[rest] >= met]
-            self._remember(keys, fresh[chunks.sizes[fresh] <= SHORT], numbers)
+            fresh = np.empty(len(new), dtype=np.int64)  # a place of each
+            at = rest[numbers[rest] >= met]
+            fresh[numbers[at] - met] = at
+            self._remember(keys, fresh, list(new))
         return numbers, list(new)
 
     def _looked_up(self, keys: "_Keys") -> np.ndarray:
         """The number of each chunk, -1 where it was not found."""
-        numbers: np.ndarray = self.slots[keys.slots]
-        wrong = (self.first[numbers] != keys.first) | (self.second[numbers] != keys.second)
-        looking = np.flatnonzero(wrong)
+        first, second = self.first.values, self.second.values
+        entries: np.ndarray = self.slots[keys.slots].astype(np.int64)
+        looking = np.flatnonzero((first[entries] != keys.first) | (second[entries] != keys.second))
         for probe in range(1, PROBES):
+            looking = looking[entries[looking] > 0]  # where a slot is free, there is no such chunk
             if not len(looking):
                 break
             found = self.slots[(keys.slots[looking] + probe) & SLOTS_MASK]
-            numbers[looking] = found
-            wrong = (self.first[found] != keys.first[looking]) | (self.second[found] != keys.second[looking])
-            looking = looking[wrong]
-        numbers[looking] = -1
-        return numbers
+            entries[looking] = found
+            looking = looking[(first[found] != keys.first[looking]) | (second[found] != keys.second[looking])]
+        entries[looking] = 0
+        entries -= 1
+        return entries
 
-    def _remember(self, keys: "_Keys", places: np.ndarray, numbers: np.ndarray) -> None:
-        """Enter the chunks at some places; one that finds no free slot will be found in the dict."""
-        self._make_room(len(self.known))
-        self.first[numbers[places]], self.second[numbers[places]] = keys.first[places], keys.second[places]
+    def _remember(self, keys: "_Keys", places: np.ndarray, chunks: list[bytes]) -> None:
+        """Number new chunks, found at some places."""
+        entries = np.arange(self.met + 1, self.met + 1 + len(chunks), dtype=np.int32)
+        self.met += len(chunks)
+        self.first.add(keys.first[places])
+        self.second.add(keys.second[places])
+        long = keys.second[places] == TOO_LONG
+        slots, waiting = keys.slots[places], np.flatnonzero(~long)
         for probe in range(PROBES):
-            slots = (keys.slots[places] + probe) & SLOTS_MASK
-            free = self.slots[slots] < 0
-            self.slots[slots[free]] = numbers[places[free]]
-            places = places[self.slots[slots] != numbers[places]]
-
-    def _make_room(self, size: int) -> None:
-        if size >= len(self.first):
-            more = np.full(size + 1, NOBODY)
-            self.first, self.second = np.concatenate([self.first, more]), np.concatenate([self.second, more])
+            tried = (slots[waiting] + probe) & SLOTS_MASK
+            free = self.slots[tried] == 0
+            self.slots[tried[free]] = entries[waiting[free]]
+            waiting = waiting[self.slots[tried] != entries[waiting]]
+            if not len(waiting):
+                break
+        slotless = [*np.flatnonzero(long).tolist(), *waiting.tolist()]
+        self.without_slot |= {chunks[i]: int(entries[i]) - 1 for i in slotless}
 
 
 class _Keys(NamedTuple):

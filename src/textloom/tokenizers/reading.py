@@ -7,7 +7,7 @@ import numpy as np
 
 from textloom.tokenizers.base import EncodedDocuments
 from textloom.tokenizers.byte import bytes_of_text
-from textloom.tokenizers.chunks import DOCUMENT_END, ChunkNumbers, find_chunks
+from textloom.tokenizers.chunks import DOCUMENT_END, ChunkNumbers, Column, find_chunks
 
 SPACE = " "
 AFTER, ENDS, BEFORE = 1, 2, 4  # a chunk's last space is a piece; it has one; one before the chunk is a piece
@@ -36,11 +36,12 @@ class Reader:
     def __init__(self, rules: Rules):
         self.rules = rules
         self.numbers = ChunkNumbers()
-        self.pieces: list[str] = []
-        """Of all chunks end to end, in the order of their numbers, without the space that a chunk ends with."""
-        self.counts = np.empty(0, dtype=np.int32)
+        self.new_pieces: list[str] = []
+        """Of chunks end to end, in the order of their numbers, without the space that a chunk ends with. Whoever has
+        taken them clears the list."""
+        self.counts = Column(np.int64)
         """How many of them are each chunk's."""
-        self.flags = np.empty(0, dtype=np.uint8)
+        self.flags = Column(np.uint8)
 
     @property
     def full(self) -> bool:
@@ -52,28 +53,30 @@ class Reader:
         numbers, new = self.numbers.number(content, find_chunks(content))
         if new:
             self._learn(new)
-        flags = self.flags[numbers]
+        flags = self.flags.values[numbers]
         spaces = flags & AFTER
         spaces[:-1] |= (flags[:-1] // ENDS) & (flags[1:] // BEFORE) & 1
         return numbers, spaces
 
     def _learn(self, chunks: list[bytes]) -> None:
-        counts, flags = [], []
+        counts, flags, new_pieces = [], [], self.new_pieces
         for chunk in chunks:
             flag = ENDINGS.get(chunk[-1:], 0)
             inner = (chunk[:-1] if flag else chunk).decode("utf-8", "surrogatepass")
-            pieces = [inner]
-            if not inner.isalnum():
-                pieces = self.rules.split(inner)
-                before, after = self.rules.edges(pieces)
-                flag += BEFORE * before + (AFTER if after and flag == ENDS else 0)
-            if flag & LAST:
+            if inner.isalnum() and flag != LAST:  # most are
+                new_pieces.append(inner)
+                counts.append(1)
+                flags.append(flag)
+                continue
+            pieces = self.rules.split(inner)
+            before, after = self.rules.edges(pieces)
+            if flag == LAST:
                 pieces.append(END_PIECE)
-            self.pieces += pieces
+            new_pieces += pieces
             counts.append(len(pieces))
-            flags.append(flag)
-        self.counts = np.append(self.counts, np.array(counts, dtype=np.int32))
-        self.flags = np.append(self.flags, np.array(flags, dtype=np.uint8))
+            flags.append(flag + BEFORE * before + (AFTER if after and flag == ENDS else 0))
+        self.counts.add(np.array(counts))
+        self.flags.add(np.array(flags))
 
 
 class Encoder:
@@ -88,10 +91,9 @@ class Encoder:
 
     def _begin(self) -> None:
         self.reader = Reader(self.rules)
-        self.known_pieces = 0
-        self.tokens = np.empty(0, self.dtype)  # of all chunks end to end, a space after each
-        self.starts = np.empty(0, dtype=np.int32)  # of each chunk in these
-        self.lacking = np.empty(0, dtype=bool)  # whether a chunk has pieces without an id
+        self.tokens = Column(self.dtype)  # of all chunks end to end, a space after each
+        self.starts = Column(np.int64)  # of each chunk in these
+        self.lacking = Column(np.bool)  # whether a chunk has pieces without an id
         self.without_id: dict[int, list[str]] = {}  # these pieces, by the chunk's number
 
     def encode(self, content: bytes) -> EncodedDocuments:
@@ -99,19 +101,19 @@ class Encoder:
         if self.reader.full:
             self._begin()
         numbers, spaces = self.reader.read(content)
-        if self.known_pieces < len(self.reader.pieces) or len(self.starts) < len(self.reader.counts):
+        if len(self.starts) < len(self.reader.counts):
             self._learn()
-        counts = self.reader.counts[numbers] + spaces
+        counts = self.reader.counts.values[numbers] + spaces
         ends = np.cumsum(counts)
-        places = np.repeat(self.starts[numbers] - ends + counts, counts)
+        places = np.repeat(self.starts.values[numbers] - ends + counts, counts)
         places += np.arange(len(places))
-        ids = self.tokens[places]
+        ids = self.tokens.values[places]
         unknown = self._unknown(numbers, spaces) if (ids == self.unknown_id).any() else []
-        last = np.flatnonzero(self.reader.flags[numbers] & LAST)
+        last = np.flatnonzero(self.reader.flags.values[numbers] & LAST)
         return EncodedDocuments(ids, unknown, np.diff(ends[last], prepend=0))
 
     def _unknown(self, numbers: np.ndarray, spaces: np.ndarray) -> list[str]:
-        lacking = self.lacking[numbers]
+        lacking = self.lacking.values[numbers]
         if SPACE in self.ids:
             return [piece for number in numbers[lacking].tolist() for piece in self.without_id[number]]
         places = np.flatnonzero(lacking | (spaces > 0))
@@ -123,17 +125,17 @@ class Encoder:
 
     def _learn(self) -> None:
         """The tokens of the chunks that the reader has met since the last time."""
-        pieces, counts = self.reader.pieces[self.known_pieces :], self.reader.counts[len(self.starts) :]
-        get, unknown = self.ids.get, self.unknown_id
+        pieces, counts = self.reader.new_pieces, self.reader.counts.values[len(self.starts) :]
+        get, unknown, before = self.ids.get, self.unknown_id, len(self.starts)
         ids = np.array([get(piece, unknown) for piece in pieces], dtype=self.dtype)
-        ends = np.cumsum(counts, dtype=np.int32)
-        before = len(self.starts)
-        starts = len(self.tokens) + ends - counts + np.arange(len(counts), dtype=np.int32)
-        self.tokens = np.append(self.tokens, np.insert(ids, ends, get(SPACE, unknown)))
-        lacking = np.zeros(len(counts), dtype=bool)
-        for i in np.flatnonzero(ids == unknown).tolist():
-            chunk = int(np.searchsorted(ends, i, side="right"))
-            lacking[chunk] = True
-            self.without_id.setdefault(before + chunk, []).append(pieces[i])
-        self.starts, self.lacking = np.append(self.starts, starts), np.append(self.lacking, lacking)
-        self.known_pieces += len(pieces)
+        ends = np.cumsum(counts)
+        self.starts.add(len(self.tokens) + ends - counts + np.arange(len(counts)))
+        self.tokens.add(np.insert(ids, ends, get(SPACE, unknown)))
+        lacking = np.flatnonzero(ids == unknown)
+        chunks = np.searchsorted(ends, lacking, side="right")
+        for piece, chunk in zip(lacking.tolist(), chunks.tolist(), strict=True):
+            self.without_id.setdefault(before + chunk, []).append(pieces[piece])
+        flags = np.zeros(len(counts), dtype=np.bool)
+        flags[chunks] = True
+        self.lacking.add(flags)
+        pieces.clear()

@@ -139,7 +139,7 @@ def count_pieces(texts: Iterable[str], rules: Rules, block: int) -> Counter[str]
 
 def _bring_in(counts: Counter[str], reader: Reader, seen: np.ndarray, dropped: int) -> int:
     """Add what the reader has seen; give back the count up to which pieces were dropped."""
-    for piece, times in zip(reader.pieces, np.repeat(seen, reader.counts).tolist(), strict=True):
+    for piece, times in zip(reader.new_pieces, np.repeat(seen, reader.counts.values).tolist(), strict=True):
         counts[piece] += times
     while len(counts) > MOST_COUNTED:
         dropped += 1
