@@ -7,9 +7,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from textloom.metrics import lower_is_better
 from textloom.reports.comparison import Group, Row
 from textloom.reports.events import Curve, read_curves
-from textloom.reports.metrics import BITS_PER_CHAR, lower_is_better
+from textloom.reports.metrics import BITS_PER_CHAR
 from textloom.reports.table import shown
 
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2", "#9d755d", "#eeca3b", "#ff9da6", "#79706e")

@@ -8,12 +8,6 @@ from textloom.reports.collect import Record
 
 BITS_PER_CHAR = "val/bits_per_char"
 PARTS = ("val/", "test/")
-HIGHER_IS_BETTER = ("accuracy", "targets_per_second")
-
-
-def lower_is_better(metric: str) -> bool:
-    """Whether less of it is more."""
-    return not metric.endswith(HIGHER_IS_BETTER)
 
 
 def is_quality(metric: str) -> bool:

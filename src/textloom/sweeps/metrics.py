@@ -4,30 +4,25 @@ from typing import Literal
 
 from textloom.composition import nearest
 from textloom.errors import ConfigError
+from textloom.metrics import lower_is_better
 
 Direction = Literal["minimize", "maximize"]
 
-DIRECTIONS: dict[str, Direction] = {
-    **{f"{part}/{name}": "minimize" for part in ("val", "test") for name in ("loss", "perplexity", "bits_per_char")},
-    "val/accuracy": "maximize",
-    "test/accuracy": "maximize",
-    "train/targets_per_second": "maximize",
-    "parameters": "minimize",
-    "vocabulary_size": "minimize",
-    "steps": "minimize",
-    "duration_seconds": "minimize",
-}
+KNOWN = (
+    *(f"{part}/{name}" for part in ("val", "test") for name in ("loss", "perplexity", "bits_per_char", "accuracy")),
+    *("train/targets_per_second", "train/model_flops_per_second", "train/flop_utilisation"),
+    *("parameters", "vocabulary_size", "steps", "duration_seconds"),
+)
 
 
 def directions(metrics: tuple[str, ...]) -> list[Direction]:
     """Which way each is better. Raises ConfigError for one that no run has."""
     for name in metrics:
-        if name not in DIRECTIONS:
-            known = list(DIRECTIONS)
+        if name not in KNOWN:
             raise ConfigError(
-                f"sweep.metric={name}: no run has it{nearest(name, known)}; choose from {', '.join(known)}"
+                f"sweep.metric={name}: no run has it{nearest(name, list(KNOWN))}; choose from {', '.join(KNOWN)}"
             )
-    return [DIRECTIONS[name] for name in metrics]
+    return ["minimize" if lower_is_better(name) else "maximize" for name in metrics]
 
 
 def best(values: list[tuple[float, ...]], metrics: tuple[str, ...]) -> list[int]:

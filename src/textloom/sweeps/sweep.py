@@ -1,6 +1,7 @@
 """The composition root of a sweep: from what was typed to a table of trials."""
 
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -104,6 +105,19 @@ def _launcher(sweep: Sweep, master: DictConfig, trials: int) -> Iterator[Launche
         launcher.close()
 
 
+def _compare(table: Table, config: SweepConfig) -> None:
+    """What the sweep was run for: which is best, by how much, and whether that is more than luck."""
+    completed = [trial.directory for trial in table.trials if trial.state == "completed"]
+    if not completed:
+        return
+    from textloom.reports.comparison import compare_runs
+    from textloom.reports.text import render_text
+
+    print(f"\n{render_text(compare_runs(completed, config.metric[0]), shutil.get_terminal_size().columns)}")
+    runs = shlex.quote(f"{table.directory}/**")
+    print(f"\nas a page: python scripts/compare.py runs={runs} format=html > comparison.html")
+
+
 def _run(proposals: Proposals, launcher: Launcher, table: Table, config: SweepConfig) -> None:
     """Drive the sweep, and say at its end what came of it."""
     try:
@@ -115,7 +129,7 @@ def _run(proposals: Proposals, launcher: Launcher, table: Table, config: SweepCo
     winners = ", ".join(trial.name for trial in table.winners())
     if winners:
         print(f"\nbest: {winners}")
-    print(f"compare: python scripts/compare.py runs={shlex.quote(f'{table.directory}/**')}")
+    _compare(table, config)
     failed = [trial for trial in table.trials if trial.state in ("failed", "cut")]
     if failed:
         raise TrialsFailed(

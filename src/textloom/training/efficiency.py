@@ -61,16 +61,17 @@ def peak_flops_per_second(device: str, precision: str, threads: int) -> float:
     side = SIDE.get(device, SIDE_ELSEWHERE)
     left = torch.linspace(-1, 1, side * side, device=device).reshape(side, side).to(dtype)  # no random numbers used up
     right = left.t().contiguous()
-    fastest, deadline = float("inf"), time.perf_counter() + SECONDS_TO_MEASURE
+    took: list[float] = []
+    deadline = time.perf_counter() + SECONDS_TO_MEASURE
     with torch.no_grad():
         torch.mm(left, right)  # the first one prepares
-        while time.perf_counter() < deadline:
+        while not took or time.perf_counter() < deadline:
             _wait(device)
             began = time.perf_counter()
             torch.mm(left, right)
             _wait(device)
-            fastest = min(fastest, time.perf_counter() - began)
-    return float(2 * side**3 / fastest)
+            took.append(time.perf_counter() - began)
+    return float(2 * side**3 / min(took))
 
 
 def peak_memory(device: torch.device) -> int:
