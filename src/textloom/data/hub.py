@@ -77,9 +77,7 @@ def _explained(path: str, name: str | None, revision: str | None) -> Iterator[No
         if "Config name is missing" in reason or "BuilderConfig" in reason:
             raise DataError(f"{label}: {reason}; set data.name") from error
         if "Bad split" in reason or "Unknown split" in reason:
-            raise DataError(
-                f"{label}: {reason}; set data.split, data.validation_split or data.test_split"
-            ) from error
+            raise DataError(f"{label}: {reason}; set data.split, data.validation_split or data.test_split") from error
         if isinstance(error, ConnectionError | TimeoutError) or "offline" in reason.lower():
             raise DataError(
                 f"{label}: neither reachable nor in the cache ({reason[:200]}); check the network and HF_HUB_OFFLINE, "
