@@ -35,8 +35,10 @@ def run(chosen: list[str], folder: Path, quick: bool) -> None:
     found["ceilings"] = ceilings(quick)
     for name in chosen:
         print(f"--- {name}", flush=True)
-        rows: list[Row] = importlib.import_module(f"benchmarks.{name}").main(quick)
-        print(*rows, sep="\n", flush=True)
+        rows: list[Row] = []
+        for row in importlib.import_module(f"benchmarks.{name}").main(quick):
+            print(row, flush=True)
+            rows.append(row)
         found["benchmarks"][name] = {
             "commit": commit(),
             "date": datetime.now(UTC).date().isoformat(),

@@ -27,19 +27,18 @@ class Work:
     units: int
 
 
-def main(quick: bool = False) -> list[Row]:
+def main(quick: bool = False) -> Iterator[Row]:
     """Rows for the CPU, and for the GPU where there is one."""
-    rows = []
     for accelerator in ("cpu", "gpu"):
         for work in _works(quick):
             label = f"training on {accelerator}, {work.label}"
             must = 0.80 if accelerator == "gpu" and work.units < 512 else 0.95
             if accelerator == "gpu" and not torch.cuda.is_available():
-                rows.append(unmeasured(label, SAME, must, "no GPU here"))
+                yield unmeasured(label, SAME, must, "no GPU here")
             else:
                 config = composed(*work.overrides, f"trainer.accelerator={accelerator}")
-                rows += _against_the_loop(label, config, work.vocabulary_size, must, quick)
-    return rows + _share_of_peak(quick)
+                yield from _against_the_loop(label, config, work.vocabulary_size, must, quick)
+    yield from _share_of_peak(quick)
 
 
 def _works(quick: bool) -> Iterator[Work]:
