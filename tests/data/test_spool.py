@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from conftest import compose_train, documents_of, encoded, split
@@ -32,6 +32,7 @@ TEXT = st.text(alphabet=st.sampled_from("abΣσé1.,'-( 漢\n\r\t\u2028"), min_s
 )
 @settings(max_examples=20)
 @given(documents=st.lists(TEXT, min_size=1, max_size=4))
+@example(documents=["a" * 20, "a " * 8 + "\n "])
 def test_pieces_have_the_tokens_of_the_whole(
     overrides: list[str], documents: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

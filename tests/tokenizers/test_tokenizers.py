@@ -100,7 +100,7 @@ def test_many_documents_have_the_tokens_of_each_and_an_end_after_it(documents: l
     for tokenizer in fitted(PROSE):
         with mock.patch.object(type(tokenizer), "block", 20):
             groups = list(tokenizer.encode_documents(documents))
-        apart = [[*tokenizer.encode(document).tolist(), tokenizer.end_id] for document in documents]
+        apart = [ids.tolist() + tokenizer.end_after(ids).tolist() for ids in map(tokenizer.encode, documents)]
         assert [i for group in groups for i in group.ids.tolist()] == sum(apart, []), tokenizer.level  # noqa: RUF017
         assert [i for group in groups for i in group.lengths.tolist()] == list(map(len, apart))
         unknown = [piece for document in documents for piece in tokenizer.unknown(document)]
@@ -186,7 +186,7 @@ def test_of_a_long_text_a_part_from_all_over_it_is_trained_on() -> None:
 
 
 SUBWORDS = [SubwordTokenizerConfig(level=level, lowercase=False, maximum_size=300) for level in ("bpe", "unigram")]
-FITS: list[Callable[[Iterator[str]], Tokenizer]] = [
+FITS: list[Callable[[Iterator[tuple[str]]], Tokenizer]] = [
     lambda documents: CharTokenizer.fit(documents, lowercase=True),
     lambda documents: WordTokenizer.fit(documents, lowercase=True),
     lambda documents: WhitespaceTokenizer.fit(documents, lowercase=True),
@@ -195,15 +195,15 @@ FITS: list[Callable[[Iterator[str]], Tokenizer]] = [
 
 
 @pytest.mark.parametrize("fit", FITS, ids=["char", "word", "whitespace", "bpe", "unigram"])
-def test_fitting_reads_documents_once_and_holds_none(fit: Callable[[Iterator[str]], Tokenizer]) -> None:
+def test_fitting_reads_documents_once_and_holds_none(fit: Callable[[Iterator[tuple[str]]], Tokenizer]) -> None:
     document = f"{PROSE}\n" * 20_000  # two million characters
     documents = 0
 
-    def stream() -> Iterator[str]:
+    def stream() -> Iterator[tuple[str]]:
         nonlocal documents
         for _ in range(4):
             documents += 1
-            yield document
+            yield (document,)
 
     tracemalloc.start()
     with mock.patch.object(subword, "TRAINED_ON", 100_000):

@@ -35,7 +35,7 @@ def test_words_found_by_their_chunks_are_those_of_the_whole_text(text: str) -> N
     for _ in range(2):  # new chunks, and known ones
         assert [tokenizer._symbols[i] for i in tokenizer.encode(text)] == split_words(text)
     plain = WhitespaceTokenizer.fit([text], lowercase=False)
-    lines = [f"{' '.join(line.split())}" for line in text.removesuffix("\n").split("\n")]
+    lines = [f"{' '.join(line.split())}" for line in text.split("\n")]
     assert plain.decode(plain.encode(text)) == "\n".join(lines)
 
 
@@ -91,10 +91,12 @@ def test_line_ends_are_the_ends_of_whitespace_tokens() -> None:
     tokenizer = WhitespaceTokenizer.fit([" = A title = \n \n The <unk> text, \n"], lowercase=False)
     ids = tokenizer.encode(" = A title = \n \n The <unk> text, \n").tolist()
     assert [tokenizer._symbols[i] for i in ids] == [
-        *("=", "A", "title", "=", "<eos>", "<eos>", "The", "<unk>", "text,")  # the document's own end follows
+        *("=", "A", "title", "=", "<eos>", "<eos>", "The", "<unk>", "text,", "<eos>")
     ]
     assert tokenizer.unknown_id not in ids
-    assert tokenizer.decode(ids) == "= A title =\n\nThe <unk> text,"
+    assert tokenizer.decode(ids) == "= A title =\n\nThe <unk> text,\n"
+    for document, ids_and_end in (("a", [2, 1]), ("a\n", [2, 1]), ("a\n \t", [2, 1]), ("a\n\n", [2, 1, 1]), ("", [1])):
+        assert list(WhitespaceTokenizer(("a",), False).encode_documents([document]))[0].ids.tolist() == ids_and_end
 
 
 def test_wikitext_2_has_the_published_tokens_and_types(real_data: Path, tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def test_a_callback_that_does_not_say_when_it_looks_sees_every_step(
 ) -> None:
     monkeypatch.setattr(EpochLoop, "_quiet_step", lambda *a: pytest.fail("a quiet step"))
     start(tmp_path / "run", [*BASE, "trainer.weight_averaging=0.9", "trainer.max_epochs=1"])
-    start(tmp_path / "profiled", [*BASE, "+trainer.extra.profiler=simple", "trainer.max_epochs=1"])
+    start(tmp_path / "profiled", [*BASE, "trainer.profiler=simple", "trainer.max_epochs=1"])
 
 
 def test_a_signal_in_the_last_epoch_is_heeded_too(tmp_path: Path, signal_at: Callable[..., None]) -> None:

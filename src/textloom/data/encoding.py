@@ -148,10 +148,10 @@ def _encoded(part: Part, tokenizer: Tokenizer, ends_are_targets: bool) -> Iterat
             yield from tokenizer.encode_documents(text for (text,) in documents)
             continue
         for document in documents:
-            tokens, last = 0, None
+            tokens, last = 0, np.empty(0, tokenizer.dtype)
             for piece in tokenizer.encode_pieces(document):
                 yield EncodedDocuments(*piece, lengths=np.empty(0, dtype=np.int64))
-                tokens, last = tokens + len(piece.ids), piece
+                tokens, last = tokens + len(piece.ids), piece.ids if len(piece.ids) else last
             end = tokenizer.end_after(last) if ends_are_targets else np.empty(0, tokenizer.dtype)
             yield EncodedDocuments(end, [], np.array([tokens + len(end)]))
 

@@ -98,13 +98,13 @@ class Tokenizer(ABC):
         """Many documents, one or more at a time, each with the ``<eos>`` at its end."""
         for document in documents:
             parts = list(self.encode_pieces([document]))
-            end = self.end_after(parts[-1] if parts else None)
-            ids = np.concatenate([*(part.ids for part in parts), end])
+            ids = np.concatenate([np.empty(0, self.dtype), *(part.ids for part in parts)])
+            ids = np.concatenate([ids, self.end_after(ids)])
             yield EncodedDocuments(ids, [piece for part in parts for piece in part.unknown], np.array([len(ids)]))
 
-    def end_after(self, last: Encoded | None) -> np.ndarray:
-        """The ``<eos>`` of a document whose last part is given, (1,), or (0,) where the text has said it."""
-        said = last is not None and bool((last.ids[-1:] == self.end_id).any())
+    def end_after(self, ids: np.ndarray) -> np.ndarray:
+        """The ``<eos>`` of a document whose last tokens are given, (1,), or (0,) where the text has said it."""
+        said = bool((ids[-1:] == self.end_id).any())
         return np.array([] if said else [self.end_id], dtype=self.dtype)
 
 

@@ -39,4 +39,5 @@ class WhitespaceTokenizer(WordVocabulary):
         return LINE_END.join(map(" ".join, lines))
 
     def _before_end(self, document: str) -> str:
-        return super()._before_end(document.removesuffix(LINE_END))
+        lines, end, after = document.rpartition(LINE_END)
+        return super()._before_end(lines if end and not after.strip() else document)
