@@ -3,7 +3,6 @@
 The patents need the article's CSV: ``TEXTLOOM_TEST_DATA`` names the folder that has it in ``patents/``.
 """
 
-import logging
 import os
 import statistics
 import tempfile
@@ -33,7 +32,6 @@ QUIET = ["trainer.progress_bar=false", "samples.length=1", "trainer.max_epochs=1
 
 def main(quick: bool = False) -> list[Row]:
     """Rows for what torch and TensorFlow compute on here."""
-    logging.getLogger("textloom").setLevel(logging.WARNING)
     folder = os.environ.get("TEXTLOOM_TEST_DATA")
     file = Path(folder).resolve() / PATENTS if folder else None
     with tempfile.TemporaryDirectory() as outputs, keras_process() as keras:

@@ -119,8 +119,9 @@ def _drawn(
         decoder.read(tokens)
     tokens, drawn = prompt[-1], [prompt[:0]]
     ended = torch.zeros(texts, dtype=torch.bool, device=decoder.device)
-    for some in torch.split(uniforms, TOKENS_BETWEEN_LOOKS):
-        drawn.append(torch.stack([tokens := step(tokens, uniform) for uniform in some.unbind()]))
+    for begin in range(0, length, TOKENS_BETWEEN_LOOKS):
+        some = uniforms[begin : begin + TOKENS_BETWEEN_LOOKS].unbind()
+        drawn.append(torch.stack([tokens := step(tokens, uniform) for uniform in some]))
         ended |= (drawn[-1] == end).any(dim=0)
         if ended.all():
             break
