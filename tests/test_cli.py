@@ -24,7 +24,7 @@ Command = Callable[..., Answer]
         (["train", "experiment=tutorial_chars"], "no such config, did you mean tutorial_char?; choose one of"),
         (["train", "modle=gru"], "modle: there is no such key, did you mean model?"),
         (["train", "model=grru"], "model=grru: there is no such config, did you mean gru?"),
-        (["train", "data.path=a.txt"], "the chosen data has no such key; it belongs to data=hub, data=patents, data=table"),
+        (["train", "data.path=a.txt"], "the chosen data has no such key; it belongs to data=hub, data=patents"),
         (["train", "data=/tmp/a.txt"], "data=/tmp/a.txt: there is no such config; choose one of hub, patents, table"),
         (["train", "--epochs", "3"], "--epochs: there is no such option; keys are written as key=value, did you mean"),
         (["train", "-m", "resume=latest"], "resume: goes on with one run, and -m trains many"),
