@@ -1,54 +1,72 @@
-"""How fast text becomes tokens, and in how much memory: python benchmarks/encoding_memory.py text=2000 rows=10.
+"""A large text and a large table, encoded and trained on: seconds and peak memory, of a fresh process with one thread.
 
-``text=N`` makes one file of N million characters, ``rows=N`` a CSV of N million rows of about a hundred characters,
-``parquet=N`` the same in Parquet. Each goes through the store in a fresh process with one thread and an empty cache,
-and then once more with the cache filled. Other arguments are overrides of the config, such as tokenizer=word.
+The text is one document of words at random; a row of the table has some fifteen words, and one in a hundred repeats
+another. As a program this is that process: ``python -m benchmarks.encoding_memory FOLDER OVERRIDE ...``.
 """
 
 import json
 import os
 import random
 import re
+import resource
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
-WORDS = re.findall(r"\w+", Path(__file__).parents[1].joinpath("src/textloom/data/toy.txt").read_text("utf-8"))
-MILLION = 1_000_000
+from benchmarks.rows import Row
 
-CHILD = """
-import json, resource, sys, time
-from pathlib import Path
-from hydra import compose, initialize_config_dir
-from textloom.composition import check, config_directory
-from textloom.config import DataConfig, TokenizerConfig
-from textloom.data.cache import load_corpus, tokenized
-from omegaconf import OmegaConf
-from pydantic import TypeAdapter
-
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-with initialize_config_dir(str(config_directory()), version_base="1.3"):
-    composed = compose("train", sys.argv[2:])
-data, tokenizer = (
-    TypeAdapter(kind).validate_python(OmegaConf.to_container(composed[name]))
-    for name, kind in (("data", DataConfig), ("tokenizer", TokenizerConfig))
-)
-before, began = peak(), time.perf_counter()
-corpus = load_corpus(data)
-read = time.perf_counter() - began
-fitted, splits = tokenized(corpus, tokenizer, Path(sys.argv[1]) / "tokenizer.json", Path(sys.argv[1]) / "tokens")
-print(json.dumps({
-    "seconds": time.perf_counter() - began, "reading": read, "peak": peak(), "imports": before,
-    "documents": corpus.facts.documents, "folded": corpus.facts.duplicates_folded,
-    "tokens": sum(part.targets for part in splits.values()),
-}))
-"""
+ROOT = Path(__file__).parents[1]
+WORDS = re.findall(r"\w+", ROOT.joinpath("src/textloom/data/toy.txt").read_text("utf-8"))
+LIMIT = 1500.0  # MB
+FLAT = 1.1
+TRAINED = [  # steps enough to read from all over the text, a validation that is short
+    "name=benchmark",
+    "model.units=32",
+    "trainer.max_steps=200",
+    "trainer.progress_bar=false",
+    "data.validation_fraction=0.0002",
+    "data.test_fraction=0",
+    "samples.length=10",
+]
 
 
-def write_text(path: Path, millions: int) -> None:
+def main(quick: bool = False) -> Iterator[Row]:
+    """Texts of 500 MB and 2 GB, ten million rows."""
+    small, large, rows = (1, 2, 10_000) if quick else (500, 2000, 10_000_000)
+    with tempfile.TemporaryDirectory() as name:
+        folder, peaks = Path(name), []
+        for megabytes in (small, large):
+            path = folder / f"{megabytes}.txt"
+            write_text(path, megabytes * 1_000_000)
+            found = measured(path, [*TRAINED, "data=text_files", "tokenizer=char"])
+            peaks.append(found["peak_mb"])
+            yield _row(f"a text of {megabytes:,} MB encoded by character and trained on: peak memory", found)
+            if megabytes == small:
+                found = measured(path, [*TRAINED, "data=text_files", "tokenizer=word"])
+                yield _row(f"a text of {megabytes:,} MB encoded by word and trained on: peak memory", found)
+            path.unlink()
+        work = f"peak memory at {large:,} MB of text"
+        yield Row(work, f"at {small:,} MB", peaks[1], peaks[0], "MB", peaks[1] / peaks[0], FLAT, at_most=True)
+        path = folder / "rows.csv"
+        write_rows(path, rows)
+        found = measured(path, [*TRAINED, "data=table", "data.text_column=text", "tokenizer=word"])
+        yield _row(f"a CSV of {rows:,} rows encoded by word and trained on: peak memory", found)
+
+
+def _row(work: str, found: dict[str, float]) -> Row:
+    speed = found["source_mb"] / found["seconds_of_encoding"]
+    note = (
+        f"{found['source_mb']:,.0f} MB into the store in {found['seconds_of_encoding']:.0f} s ({speed:.1f} MB/s), "
+        f"{found['documents']:,.0f} documents, {found['tokens']:,.0f} tokens"
+    )
+    peak = found["peak_mb"]
+    return Row(work, "1.5 GB", peak, LIMIT, "MB", peak / LIMIT, 1.0, at_most=True, note=note)
+
+
+def write_text(path: Path, characters: int) -> None:
     """Words at random, a line break after every ten: one document."""
     chance, paragraphs = random.Random(0), []
     for _ in range(1000):
@@ -56,65 +74,57 @@ def write_text(path: Path, millions: int) -> None:
         paragraphs.append("\n".join(lines) + "\n\n")
     written = 0
     with path.open("w", encoding="utf-8") as file:
-        while written < millions * MILLION:
+        while written < characters:
             written += file.write(chance.choice(paragraphs))
 
 
-def write_rows(path: Path, millions: int) -> None:
+def write_rows(path: Path, rows: int) -> None:
     """A number and some words in each row; about one row in a hundred repeats another."""
     chance = random.Random(0)
     tails = [" ".join(chance.choices(WORDS, k=chance.randrange(5, 25))) for _ in range(10_000)]
     with path.open("w", encoding="utf-8") as file:
         file.write("id,text\n")
-        for i in range(millions * MILLION):
+        for i in range(rows):
             number = i if i % 100 else i // 2
             file.write(f'{i},"number {number}, {tails[number % len(tails)]}."\n')
 
 
-def write_parquet(path: Path, millions: int) -> None:
-    """The same rows."""
-    import pyarrow.csv
-    import pyarrow.parquet
-
-    rows = path.with_suffix(".csv")
-    write_rows(rows, millions)
-    with pyarrow.csv.open_csv(rows) as reader, pyarrow.parquet.ParquetWriter(path, reader.schema) as writer:
-        for batch in reader:
-            writer.write_batch(batch)
-    rows.unlink()
+def measured(source: Path, overrides: list[str]) -> dict[str, float]:
+    """Encoded with an empty cache and trained on, in a process of its own."""
+    with tempfile.TemporaryDirectory(dir=source.parent) as folder:
+        environment = {**os.environ, "TEXTLOOM_CACHE": f"{folder}/cache", "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "benchmarks.encoding_memory", folder, f"data.path='{source}'", *overrides]
+        done = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return {**found, "source_mb": source.stat().st_size / 1e6}
 
 
-def measure(source: Path, overrides: list[str], folder: Path) -> dict[str, float]:
-    """One pass in a process of its own."""
-    environment = {**os.environ, "TEXTLOOM_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
-    data = ["data=text_files"] if source.suffix == ".txt" else ["data=table"]
-    arguments = [str(folder / "run"), *data, f"data.path='{source}'", *overrides]
-    command = [sys.executable, "-c", CHILD, *arguments]
-    return json.loads(subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE).stdout)
+def encode_and_train(folder: Path, overrides: list[str]) -> dict[str, float]:
+    """In this process, whose peak memory it tells."""
+    from hydra import compose, initialize_config_dir
 
+    from textloom.composition import check, config_directory
+    from textloom.config import TrainConfig
+    from textloom.data.cache import load_corpus, tokenized
+    from textloom.runs import claimed_run
+    from textloom.training.train import train
 
-def main(arguments: list[str]) -> None:
-    """All sizes that were asked for, in turn."""
-    writers = {"text": (write_text, "txt"), "rows": (write_rows, "csv"), "parquet": (write_parquet, "parquet")}
-    sizes = [tuple(part.split("=")) for part in arguments if part.split("=")[0] in writers]
-    overrides = [part for part in arguments if part.split("=")[0] not in writers]
-    print(f"{'source':>12} {'cache':>6} {'MB':>6} {'seconds':>8} {'MB/s':>6} {'reading':>8} {'peak MB':>8}")
-    for kind, size in sizes:
-        with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
-            write, suffix = writers[kind]
-            source = Path(folder) / f"source.{suffix}"
-            write(source, int(size))
-            megabytes = source.stat().st_size / MILLION
-            for cache in ("empty", "filled"):
-                found = measure(source, overrides, Path(folder))
-                speed = megabytes / found["seconds"]
-                print(
-                    f"{kind + '=' + size:>12} {cache:>6} {megabytes:6.0f} {found['seconds']:8.1f} {speed:6.1f} "
-                    f"{found['reading']:8.1f} {found['peak']:8.0f}  {found['documents']:,} documents, "
-                    f"{found['folded']:,} folded, {found['tokens']:,} tokens",
-                    flush=True,
-                )
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
+        config = check(compose("train", overrides), TrainConfig)
+    began = time.perf_counter()
+    corpus = load_corpus(config.data)
+    _, splits = tokenized(corpus, config.tokenizer, folder / "tokenizer.json", folder / "tokens")
+    encoded = time.perf_counter()
+    with claimed_run(folder / "run") as run:
+        train(config, run, [])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {
+        "seconds_of_encoding": encoded - began,
+        "documents": corpus.facts.documents,
+        "tokens": sum(part.targets for part in splits.values()),
+        "peak_mb": peak / 1e6,
+    }
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["text=500", "text=2000", "rows=10"])
+    print(json.dumps(encode_and_train(Path(sys.argv[1]), sys.argv[2:])))

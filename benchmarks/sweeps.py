@@ -1,59 +1,54 @@
-"""How much faster trials of a sweep run side by side: ``python benchmarks/sweeps.py``, on a quiet machine.
+"""How much faster trials of a sweep run side by side: two at a time on a CPU, eight at a time on one GPU.
 
-Eight equal trials of the character tutorial, one after the other in one process, then with workers: two on a CPU, eight
-on one GPU. Both are whole commands, start and imports included; the two are interleaved and the best of each counts.
+Equal trials of the character tutorial, one after the other in one process, then with workers. Both are whole commands,
+start and imports included, and take turns.
 """
 
-import argparse
 import os
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
-TRIALS = ["-m", "experiment=tutorial_char", "trainer.early_stopping_patience=null", "seed=range(0,8)"]
+import torch
+
+from benchmarks.rows import Compared, Row, compared, seconds, unmeasured
+
+ROOT = Path(__file__).parents[1]
+TRIALS = ["-m", "experiment=tutorial_char", "trainer.early_stopping_patience=null"]
 
 
-def seconds(launcher: list[str]) -> float:
-    """The wall time of one sweep in a folder of its own."""
+def main(quick: bool = False) -> Iterator[Row]:
+    """Share of the serial time on the CPU, times the serial throughput on a GPU."""
+    trials = 2 if quick else 8
+    both = _measured(trials, 2, ["trainer.accelerator=cpu"], quick)
+    work, share = f"{trials} trials of the char tutorial, 2 workers on 2 cores", both.ours / both.theirs
+    yield Row(work, "one after the other", both.ours, both.theirs, "s", share, 0.65, at_most=True)
+    work, against = f"{trials} trials of the char tutorial on one GPU, side by side", "one after the other"
+    if not torch.cuda.is_available():
+        yield unmeasured(work, against, 4.0, "no GPU here")
+        return
+    both = _measured(trials, trials, ["trainer.accelerator=gpu", f"sweep.trials_per_gpu={trials}"], quick)
+    yield Row(work, against, both.ours, both.theirs, "s", both.speedup, 4.0)
+
+
+def _measured(trials: int, parallel: int, overrides: list[str], quick: bool) -> Compared:
+    """Seconds of the workers and of the serial launcher."""
+    shared = [f"seed=range(0,{trials})", *overrides, *(["trainer.max_steps=2"] if quick else [])]
+    ours, theirs = ["sweep.launcher=workers", f"sweep.parallel={parallel}"], ["sweep.launcher=serial"]
+    turns = [
+        (seconds(lambda: _sweep([*ours, *shared], trials)), seconds(lambda: _sweep([*theirs, *shared], trials)))
+        for _ in range(1 if quick else 2)
+    ]
+    return compared(*map(list, zip(*turns, strict=True)))
+
+
+def _sweep(arguments: list[str], trials: int) -> None:
+    """One sweep in a folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "textloom", "train", *TRIALS, *launcher]
-        began = time.perf_counter()
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ)
-        took = time.perf_counter() - began
-        if done.returncode != 0 or len(list(Path(folder).glob("outputs/sweeps/*/*/results.json"))) != 8:
-            sys.exit(f"the sweep failed:\n{done.stderr[-3000:]}")
-    return took
-
-
-def main() -> None:
-    """Print both times and their ratio."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--gpu", action="store_true", help="eight trials on one GPU instead of two on two cores")
-    parser.add_argument("--rounds", type=int, default=2, help="of which the best counts")
-    chosen = parser.parse_args()
-    parallel = 8 if chosen.gpu else 2
-    device = ["trainer.accelerator=gpu"] if chosen.gpu else ["trainer.accelerator=cpu"]
-    ways = {
-        "serial": ["sweep.launcher=serial", *device],
-        f"{parallel} workers": [
-            "sweep.launcher=workers",
-            "sweep.trials_per_gpu=8",
-            f"sweep.parallel={parallel}",
-            *device,
-        ],
-    }
-    best: dict[str, float] = {}
-    for _ in range(chosen.rounds):
-        for name, launcher in ways.items():
-            took = seconds(launcher)
-            best[name] = min(took, best.get(name, took))
-            print(f"{name:>10}: {took:6.1f} s", flush=True)
-    serial, side_by_side = best.values()
-    print(f"\n8 trials with {parallel} workers take {side_by_side / serial:.2f} of the serial time ", end="")
-    print(f"({serial / side_by_side:.1f} times the throughput)")
-
-
-if __name__ == "__main__":
-    main()
+        command = [sys.executable, "-m", "textloom", "train", *TRIALS, *arguments]
+        environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+        if done.returncode != 0 or len(list(Path(folder).glob("outputs/sweeps/*/*/results.json"))) != trials:
+            raise RuntimeError(f"the sweep failed:\n{done.stderr[-3000:]}")

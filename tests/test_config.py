@@ -24,7 +24,8 @@ def test_every_group_has_its_files() -> None:
 
 @pytest.mark.parametrize("choice", shipped())
 def test_every_shipped_config_fits_the_schema(choice: str) -> None:
-    needs_path = choice in ("data=text_files", "data=table", "data=hub") or "patents" in choice
+    needs_path = choice in ("data=text_files", "data=table", "data=hub", "experiment=tiny_shakespeare")
+    needs_path = needs_path or "patents" in choice
     others = {
         "tokenizer=article": ["experiment=article_patents", "data.path=some.csv"],
         "tokenizer=pretrained": ["tokenizer.path=tokenizer.json"],

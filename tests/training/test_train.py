@@ -157,6 +157,7 @@ def test_every_shipped_experiment_trains_shrunk(experiment: str, tmp_path: Path)
     )
     path = ["data.path=patents.csv"] if "patents" in experiment else []
     path += ["data.article_window=4"] if experiment == "article_patents" else []
+    path += ["data.path=patents.csv", "trainer.max_steps=3"] if experiment == "tiny_shakespeare" else []
     run = train_run(tmp_path / "run", f"experiment={experiment}", *path, "trainer.batch_size=8")
     assert run.results()["val/loss"] > 0
 
