@@ -2,6 +2,7 @@
 
 import os
 import re
+import string
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import hydra
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from textloom.composition import config_directory, explain, known_keys, nearest
@@ -48,6 +49,9 @@ def run_command(name: str, task: Callable[[DictConfig], object], schema: type[Se
     A sweep that came to its end with trials that failed has exit status 1.
     """
     _refuse_unknown_options(schema)
+    if sys.argv[1:] in (["--help"], ["-h"]):
+        print(help_text(name))
+        return
     before = os.environ.get("HYDRA_FULL_ERROR")
     if before == "1":  # the user asks for stack traces
         hydra.main(config_path=str(config_directory()), config_name=name, version_base="1.3")(task)()
@@ -72,6 +76,17 @@ def run_command(name: str, task: Callable[[DictConfig], object], schema: type[Se
         fail("stopped", 130)
     finally:
         os.environ["HYDRA_FULL_ERROR"] = before or ""
+
+
+def help_text(name: str) -> str:
+    """What Hydra would print: the template in ``conf/NAME.yaml``, with groups and their choices.
+
+    Hydra composes the config and copies it for each group, which takes longer than all the rest.
+    """
+    template = OmegaConf.load(config_directory() / f"{name}.yaml").hydra.help.template
+    groups = [folder for folder in sorted(config_directory().iterdir()) if folder.is_dir() and folder.name != "hydra"]
+    choices = [f"{group.name}: {', '.join(sorted(path.stem for path in group.glob('*.yaml')))}\n" for group in groups]
+    return string.Template(template).substitute(APP_CONFIG_GROUPS="".join(choices))
 
 
 def _tell(error: TextloomError) -> NoReturn:
