@@ -30,6 +30,8 @@ class ModelConfig(Section):
     """Chance that an element is dropped before the softmax in training."""
     forget_bias: float = 1.0
     """Initial bias of the LSTM's forget gate; above 0 it remembers from the start."""
+    embedding_range: Annotated[float, Field(gt=0)] = 0.1
+    """Embeddings begin evenly drawn from minus this to this; 1 learns faster in the first few hundred steps."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:

@@ -39,7 +39,7 @@ class RecurrentLanguageModel(nn.Module):
         self.output_dropout = nn.Dropout(config.output_dropout)
         if self.embedding is None and vocabulary_size <= 4 * config.units:
             self.register_buffer("one_hot_rows", torch.eye(vocabulary_size), persistent=False)
-        self._initialise(config.forget_bias)
+        self._initialise(config.forget_bias, config.embedding_range)
         if config.tied_weights and self.embedding is not None:
             self.softmax.weight = self.embedding.weight
 
@@ -79,10 +79,10 @@ class RecurrentLanguageModel(nn.Module):
         parts = 2 if isinstance(self.recurrence, nn.LSTM) else 1
         return tuple(torch.zeros(shape, device=self.softmax.weight.device) for _ in range(parts))
 
-    def _initialise(self, forget_bias: float) -> None:
+    def _initialise(self, forget_bias: float, embedding_range: float) -> None:
         """Glorot for input weights, orthogonal for recurrent ones, zero biases but the forget gate's: as Keras does."""
         if self.embedding is not None:
-            nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+            nn.init.uniform_(self.embedding.weight, -embedding_range, embedding_range)
         nn.init.xavier_uniform_(self.softmax.weight)
         nn.init.zeros_(self.softmax.bias)
         units = self.recurrence.hidden_size
