@@ -8,7 +8,6 @@ import json
 import os
 import random
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -106,6 +105,7 @@ def encode_and_train(folder: Path, overrides: list[str]) -> dict[str, float]:
     from textloom.composition import check, config_directory
     from textloom.config import TrainConfig
     from textloom.data.cache import load_corpus, tokenized
+    from textloom.memory import peak_resident_bytes
     from textloom.runs import claimed_run
     from textloom.training.train import train
 
@@ -117,12 +117,11 @@ def encode_and_train(folder: Path, overrides: list[str]) -> dict[str, float]:
     encoded = time.perf_counter()
     with claimed_run(folder / "run") as run:
         train(config, run, [])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return {
         "seconds_of_encoding": encoded - began,
         "documents": corpus.facts.documents,
         "tokens": sum(part.targets for part in splits.values()),
-        "peak_mb": peak / 1e6,
+        "peak_mb": peak_resident_bytes() / 1e6,
     }
 
 

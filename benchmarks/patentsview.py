@@ -31,17 +31,17 @@ ROWS_AT_ONCE = 2000
 EXPRESSION = r"\bneural[\s-]+network\w*\b"
 
 MEASURE = """
-import json, os, resource, sys, time
+import json, sys, time
 from pathlib import Path
 from textloom.config.patents import PatentSelection
+from textloom.memory import peak_resident_bytes
 from textloom.patentsview.selection import select
 folder, keys = Path(sys.argv[1]), json.loads(sys.argv[2])
 began, cpu = time.perf_counter(), time.process_time()
 rows = select(PatentSelection(source="odp", **keys), folder, folder / "selected.parquet")
 seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
 size = (folder / "selected.parquet").stat().st_size
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-print(json.dumps({"rows": rows, "seconds": seconds, "cpu_seconds": cpu, "parquet_bytes": size, "peak_bytes": peak}))
+print(json.dumps({"rows": rows, "seconds": seconds, "cpu_seconds": cpu, "parquet_bytes": size, "peak_bytes": peak_resident_bytes()}))
 """
 
 

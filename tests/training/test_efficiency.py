@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from conftest import compose_train, train_run
 from textloom.config import ModelConfig
 from textloom.data.windows import Windows
+from textloom.memory import peak_resident_bytes
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.runs import Run
 from textloom.training.efficiency import flops_per_target, peak_flops_per_second
@@ -103,3 +106,10 @@ def test_profiling_changes_no_result(tmp_path: Path) -> None:
         for name in ("null", "torch")
     )
     assert plain.results()["val/loss"] == profiled.results()["val/loss"]
+
+
+def test_memory_is_that_of_the_process_itself_and_not_of_what_started_it() -> None:
+    large = torch.ones(100_000_000)  # 400 MB
+    command = [sys.executable, "-c", "from textloom.memory import peak_resident_bytes as peak; print(peak())"]
+    child = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert 5e6 < child < 200e6 < 4 * len(large) < peak_resident_bytes()

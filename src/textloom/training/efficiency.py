@@ -1,14 +1,13 @@
 """How well a training uses its machine: model FLOP/s, their share of the matrix-product peak, peak memory."""
 
 import functools
-import resource
-import sys
 import time
 from dataclasses import dataclass
 
 import torch
 
 from textloom.config import ModelConfig
+from textloom.memory import peak_resident_bytes
 from textloom.models.size import GATES
 
 SECONDS_TO_MEASURE = 0.1
@@ -78,8 +77,7 @@ def peak_memory(device: torch.device) -> int:
     """Bytes: on a GPU the most that tensors took there, elsewhere the most that the process was resident in."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else 1024 * most
+    return peak_resident_bytes()
 
 
 def _wait(device: str) -> None:
