@@ -41,7 +41,8 @@ began, cpu = time.perf_counter(), time.process_time()
 rows = select(PatentSelection(source="odp", **keys), folder, folder / "selected.parquet")
 seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
 size = (folder / "selected.parquet").stat().st_size
-print(json.dumps({"rows": rows, "seconds": seconds, "cpu_seconds": cpu, "parquet_bytes": size, "peak_bytes": peak_resident_bytes()}))
+peak = peak_resident_bytes()
+print(json.dumps({"rows": rows, "seconds": seconds, "cpu_seconds": cpu, "parquet_bytes": size, "peak_bytes": peak}))
 """
 
 

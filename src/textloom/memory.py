@@ -9,7 +9,7 @@ from pathlib import Path
 def peak_resident_bytes() -> int:
     """The most that this process was resident in.
 
-    Linux's ``getrusage`` says no less than what the process was resident in that started this one, so ``/proc`` is asked.
+    ``getrusage`` of Linux says no less than what the process took that started this one, so ``/proc`` is asked.
     """
     if sys.platform == "linux":
         said = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE)
