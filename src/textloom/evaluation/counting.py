@@ -4,7 +4,7 @@ import numpy as np
 
 from textloom.data.encoding import TokenSplit
 from textloom.data.spool import SplitName
-from textloom.evaluation.scoring import Score, Tally
+from textloom.evaluation.score import Score
 from textloom.models.ngram import NgramModel, fit_orders
 
 PATIENCE = 2  # orders without a better loss on validation before longer n-grams are no longer tried
@@ -28,13 +28,11 @@ def best_order(
 def score_ngrams(model: NgramModel, split: TokenSplit) -> Score:
     """Every token of a part, once."""
     probability, likeliest = model.predict(split.tokens)
-    tally = Tally()
-    tally.count(-float(np.log(probability).sum()), int((likeliest == split.tokens[1:]).sum()), len(probability))
-    return tally.score(split)
+    correct = int((likeliest == split.tokens[1:]).sum())
+    return Score.of(split, -float(np.log(probability).sum()), correct, len(probability))
 
 
 def score_uniform(vocabulary_size: int, split: TokenSplit) -> Score:
     """What guessing blindly costs: every token of the vocabulary is as likely as any other."""
-    tally = Tally()
-    tally.count(split.targets * float(np.log(vocabulary_size)), int((split.tokens[1:] == 0).sum()), split.targets)
-    return tally.score(split)
+    nats = split.targets * float(np.log(vocabulary_size))
+    return Score.of(split, nats, int((split.tokens[1:] == 0).sum()), split.targets)

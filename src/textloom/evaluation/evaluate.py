@@ -9,7 +9,8 @@ from textloom.data.encoding import TokenSplit, load_splits
 from textloom.data.spool import SplitName
 from textloom.errors import ConfigError, RunError
 from textloom.evaluation.counting import score_ngrams
-from textloom.evaluation.scoring import Score, Tally
+from textloom.evaluation.score import Score
+from textloom.evaluation.scoring import Tally
 from textloom.hardware import choose_device
 from textloom.models.language_model import LanguageModel, NgramLanguageModel
 from textloom.runs import CheckpointName, Run

@@ -1,13 +1,11 @@
-"""Scores: nats summed over targets and divided once. Padding has no target, so it cannot enter."""
-
-from dataclasses import dataclass
-from math import exp, log
+"""Scoring batches: nats summed over targets and divided once. Padding has no target, so it cannot enter."""
 
 import torch
 from torch.nn import functional as F
 
 from textloom.data.batches import Batch
 from textloom.data.encoding import TokenSplit
+from textloom.evaluation.score import Score
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.models.state import State
 
@@ -18,37 +16,6 @@ def scored_states(hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
     """The hidden states that have a target: (batch, time, units) -> (targets, units)."""
     flat = hidden.flatten(0, 1)
     return flat if batch.positions is None else flat.index_select(0, batch.positions)
-
-
-@dataclass(frozen=True)
-class Score:
-    """What a model achieves on a text."""
-
-    loss: float
-    """Nats per target."""
-    accuracy: float
-    """Share of the targets that were the likeliest token."""
-    bits_per_char: float
-    """(All nats + those to spell what is ``<unk>``) / ln 2 / characters of the raw text: compares tokenizers."""
-    unknown_rate: float
-    """Share of the targets that were ``<unk>``."""
-    targets: int
-    """Tokens predicted."""
-
-    @property
-    def perplexity(self) -> float:
-        """exp(loss)."""
-        return exp(self.loss) if self.loss < 700 else float("inf")
-
-    def named(self, split: str) -> dict[str, float]:
-        """The figures under their names in TensorBoard and in results.json."""
-        return {
-            f"{split}/loss": self.loss,
-            f"{split}/perplexity": self.perplexity,
-            f"{split}/bits_per_char": self.bits_per_char,
-            f"{split}/accuracy": self.accuracy,
-            f"{split}/unknown_rate": self.unknown_rate,
-        }
 
 
 class Tally:
@@ -75,19 +42,6 @@ class Tally:
                 self.correct += (logits.argmax(dim=1) == targets).sum()
         self.targets += len(batch.targets)
 
-    def count(self, nats: float, correct: int, targets: int) -> None:
-        """Add what a model that needs no batches has summed up itself."""
-        self.nats += nats
-        self.correct += correct
-        self.targets += targets
-
     def score(self, part: TokenSplit) -> Score:
         """The figures of all that was added, which was this part of the corpus."""
-        nats = float(self.nats)
-        return Score(
-            loss=nats / self.targets,
-            accuracy=int(self.correct) / self.targets,
-            bits_per_char=(nats + part.spelling_nats) / log(2) / part.characters,
-            unknown_rate=part.unknown / part.targets,
-            targets=self.targets,
-        )
+        return Score.of(part, float(self.nats), int(self.correct), self.targets)

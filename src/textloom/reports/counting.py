@@ -11,7 +11,7 @@ from textloom.data.encoding import Splits, TokenSplit, load_splits
 from textloom.data.spool import SplitName
 from textloom.errors import RunError
 from textloom.evaluation.counting import best_order, score_ngrams, score_uniform
-from textloom.evaluation.scoring import Score
+from textloom.evaluation.score import Score
 from textloom.files import read_json, write_json
 from textloom.models.ngram import fit_orders
 from textloom.runs import Run

@@ -1,7 +1,7 @@
 """From the choices of a trial to its checked config, as if it had been typed alone."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -24,6 +24,8 @@ class Composer:
     """The config of the whole sweep, with Hydra's node."""
     loader: ConfigLoader
     space: Space
+    _checked: dict[tuple[str, ...], TrainConfig] = field(default_factory=dict, init=False, repr=False)
+    """Configs that were composed: Hydra takes a tenth of a second for each, and each is asked for more than once."""
 
     def overrides(self, point: Point) -> list[str]:
         """What would have to be typed to train this trial alone."""
@@ -31,8 +33,11 @@ class Composer:
 
     def config(self, point: Point) -> TrainConfig:
         """The trial's config. Raises ConfigError where it cannot be trained."""
+        overrides = self.overrides(point)
         try:
-            return check(self._composed(self.overrides(point)), TrainConfig)
+            if (known := self._checked.get(tuple(overrides))) is None:
+                known = self._checked[tuple(overrides)] = check(self._composed(overrides), TrainConfig)
+            return known
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(explain(error, TrainConfig)) from error
 

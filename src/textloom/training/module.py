@@ -9,7 +9,8 @@ from textloom.config import OptimizerConfig, ScheduleConfig
 from textloom.data.batches import Batch
 from textloom.data.encoding import TokenSplit
 from textloom.errors import TrainingError
-from textloom.evaluation.scoring import Score, Tally, scored_states
+from textloom.evaluation.score import Score
+from textloom.evaluation.scoring import Tally, scored_states
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.models.state import State, detach
 from textloom.training.loss import softmax_cross_entropy
