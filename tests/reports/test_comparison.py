@@ -23,7 +23,7 @@ CAPITALS = "The Cat sat on the Mat.\n\nA Dog saw the Cat and the Mat.\n\nThe Mat
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two sizes of three seeds, well apart; a third with one seed; one that failed, one that runs."""
     folder = tmp_path_factory.mktemp("sweep")
-    for units, losses in ((64, (1.00, 1.02, 1.01)), (32, (1.30, 1.31, 1.33)), (16, (1.02, 1.01, 1.04))):
+    for units, losses in ((64, (1.01, 1.02, 1.00)), (32, (1.30, 1.31, 1.33)), (16, (1.02, 1.01, 1.04))):
         for seed, loss in enumerate(losses):
             make_run(folder / f"{units}-{seed}", f"model.units={units}", f"seed={seed}", loss=loss)
     make_run(folder / "8-0", "model.units=8", loss=1.02)
@@ -50,6 +50,8 @@ def test_seeds_form_one_row_and_only_what_differs_is_a_column(comparison: Compar
     best = trained[0].figures["val/loss"]
     assert (best.mean, best.deviation, trained[0].seeds) == (pytest.approx(1.01), pytest.approx(0.01), 3)
     assert trained[1].seeds == 1
+    lowest = min(trained[0].records, key=lambda record: record.results["val/loss"])
+    assert f"best run: {lowest.run.directory}" in render_text(comparison)
 
 
 def test_a_difference_is_judged_by_welch_and_holm_and_one_seed_tells_nothing(comparison: Comparison) -> None:

@@ -2,9 +2,11 @@
 
 import re
 import textwrap
+from pathlib import Path
 
-from textloom.reports.comparison import Comparison
-from textloom.reports.table import LESS_IMPORTANT, Table, directory_of, table_of, unranked_table
+from textloom.metrics import lower_is_better
+from textloom.reports.comparison import Comparison, Row
+from textloom.reports.table import LESS_IMPORTANT, Table, table_of, unranked_table
 
 GAP = "  "
 READABLE = 22  # characters of a text that costs are left out for
@@ -23,13 +25,19 @@ def render_text(comparison: Comparison, width: int | None = None) -> str:
             notes.append(f"left out for lack of width: {', '.join(left_out)}; format=csv has all")
         trained = [row for row in group.rows if not row.counts]
         if trained:
-            notes.append(f"best: {directory_of(trained[0])}")
+            notes.append(f"best run: {_best_directory(trained[0], comparison.metric)}")
         parts += [_wrapped(group.heading, width), "\n".join(lines), "\n".join(_wrapped(note, width) for note in notes)]
     if not comparison.groups:
         parts.append("no run is completed: nothing to rank")
     if comparison.unranked:
         parts.append("\n".join(_fitted(unranked_table(comparison), width)[0]))
     return "\n\n".join(part for part in parts if part)
+
+
+def _best_directory(row: Row, metric: str) -> Path:
+    """Of the seed that did best."""
+    sign = 1 if lower_is_better(metric) else -1
+    return min(row.records, key=lambda record: sign * record.results[metric]).run.directory
 
 
 def _wrapped(text: str, width: int | None) -> str:

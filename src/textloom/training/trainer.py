@@ -49,7 +49,8 @@ def build_trainer(
 ) -> pl.Trainer:
     """A Trainer whose callbacks write curves, samples and checkpoints; of several ranks the first alone has those."""
     # Lightning's advice for other kinds of data, and its notes on what is set on purpose
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    for library in ("pytorch_lightning", "lightning_fabric"):
+        warnings.filterwarnings("ignore", module=library)
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     bar = config.progress_bar and ranks.rank == 0 and someone_is_watching()
