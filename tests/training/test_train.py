@@ -70,6 +70,12 @@ def test_the_same_seed_gives_the_same_run_and_another_another(tmp_path: Path) ->
     assert losses[0] == losses[1] != losses[2]
 
 
+def test_numbers_too_small_to_matter_do_not_slow_training_down(tmp_path: Path) -> None:
+    torch.set_flush_denormal(False)
+    train_run(tmp_path / "run", "trainer.max_steps=1")
+    assert torch.full((2,), 1e-39).mul(1.0).tolist() == [0.0, 0.0]
+
+
 def test_max_steps_ends_in_the_middle_of_an_epoch_with_a_result(tmp_path: Path) -> None:
     run = train_run(tmp_path / "run", "trainer.max_steps=2", "trainer.max_epochs=9", "trainer.batch_size=4")
     assert run.results()["steps"] == 2

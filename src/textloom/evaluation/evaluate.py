@@ -11,7 +11,7 @@ from textloom.errors import ConfigError, RunError
 from textloom.evaluation.counting import score_ngrams
 from textloom.evaluation.score import Score
 from textloom.evaluation.scoring import Tally
-from textloom.hardware import choose_device
+from textloom.hardware import choose_device, flush_denormals
 from textloom.models.language_model import LanguageModel, NgramLanguageModel
 from textloom.runs import CheckpointName, Run
 
@@ -22,6 +22,7 @@ EVALUATED: tuple[SplitName, ...] = ("val", "test")
 
 def evaluate_run(run: Run, checkpoint: CheckpointName = "best") -> dict[str, float]:
     """Loss, perplexity, bits per character and accuracy of the validation and, where there is one, the test part."""
+    flush_denormals()  # as training does
     config, _, model = load_language_model(run, checkpoint)
     splits = load_splits(run.tokens)
     if config.data.has_test_part and "test" not in splits:

@@ -13,7 +13,7 @@ from textloom.data.batching import training_batches
 from textloom.data.cache import load_corpus, prepared
 from textloom.data.encoding import TokenSplit
 from textloom.evaluation.scoring import scored_states
-from textloom.hardware import choose_device, choose_precision
+from textloom.hardware import choose_device, choose_precision, flush_denormals
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
 from textloom.models.size import sized
 from textloom.sweeps.composing import Composer
@@ -67,6 +67,7 @@ class _Meter:
     """Reads each text and times each shape once."""
 
     def __init__(self) -> None:
+        flush_denormals()  # as training does
         self.device = torch.device("cpu")
         self._texts: dict[str, tuple[int, TokenSplit]] = {}
         self._seconds: dict[str, float] = {}

@@ -15,7 +15,7 @@ from textloom.data.batching import training_batches
 from textloom.evaluation.evaluate import evaluate_run
 from textloom.files import write_checked_text, write_json, write_text
 from textloom.generation.generate import default_prompt, window_of
-from textloom.hardware import check_devices, choose_device, choose_precision
+from textloom.hardware import check_devices, choose_device, choose_precision, flush_denormals
 from textloom.models.recurrent import parameter_count
 from textloom.models.size import sized
 from textloom.ranks import Ranks
@@ -59,6 +59,7 @@ def train(
     where the process was asked to stop.
     """
     began = time.perf_counter()
+    flush_denormals()
     check_extra(config.trainer.extra)
     device = choose_device(config.trainer.accelerator)
     check_devices(config.trainer.devices, device)
