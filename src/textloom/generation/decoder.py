@@ -135,22 +135,22 @@ class _Layer:
 
 
 class _LSTMLayer(_Layer):
-    gate_order = (0, 1, 3, 2)  # input, forget and output gate side by side: one sigmoid for the three
+    gate_order = (0, 1, 2, 3)
 
     def __init__(self, recurrence: nn.RNNBase, number: int, rows: int):
         super().__init__(recurrence, number, rows)
         self.bias_ih += self.bias_hh
         self.cell = torch.zeros_like(self.hidden)
         self.states.append(self.cell)
+        self.enter, self.forget, self.candidate, self.leave = self.gates.chunk(len(self.gate_order), dim=1)
+        # tanh(x) = 2 sigmoid(2x) - 1: one sigmoid for all gates takes two thirds of the time of one for each
         units = self.hidden.shape[1]
-        self.enter, self.forget, self.leave, self.candidate = self.gates.chunk(len(self.gate_order), dim=1)
-        self.sigmoids = self.gates[:, : 3 * units]
+        for weights in (self.weight_ih, self.weight_hh, self.bias_ih):
+            weights[..., 2 * units : 3 * units] *= 2
 
     def step(self) -> None:
-        self.gates.addmm_(self.hidden, self.weight_hh)
-        self.sigmoids.sigmoid_()
-        self.candidate.tanh_()
-        self.cell.mul_(self.forget).addcmul_(self.enter, self.candidate)
+        self.gates.addmm_(self.hidden, self.weight_hh).sigmoid_()
+        self.cell.mul_(self.forget).addcmul_(self.enter, self.candidate, value=2).sub_(self.enter)
         torch.tanh(self.cell, out=self.hidden)
         self.hidden.mul_(self.leave)
 
