@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from conftest import encoded, split
 from textloom.config import DocumentsConfig, StreamConfig, WindowsConfig
-from textloom.data import windows
+from textloom.data import gathering, windows
 from textloom.data.batches import Batch, Batching
 from textloom.data.batching import evaluation_batches, training_batches
 from textloom.data.documents import Documents
@@ -125,6 +125,20 @@ def test_tokens_on_a_device_give_the_batches_of_the_host(
     size: int,
 ) -> None:
     assert_same_batches(config, np.dtype(dtype), lengths, batch_size, size, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("size", [1, 2])
+def test_batches_gathered_several_at_a_time_are_those_gathered_one_by_one(
+    config: WindowsConfig | DocumentsConfig | StreamConfig, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = tokens_of([3, 9, 1, 7, 5, 30])
+    several = list(training_batches(config, part, 2, 1, Ranks(size - 1, size)).batches(1))
+    monkeypatch.setattr(gathering, "TOKENS_AT_ONCE", 1)
+    alone = list(training_batches(config, part, 2, 1, Ranks(size - 1, size)).batches(1))
+    assert len(several) > 3
+    for one, other in zip(several, alone, strict=True):
+        assert str(one) == str(other)
 
 
 @pytest.mark.gpu

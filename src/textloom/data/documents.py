@@ -6,7 +6,7 @@ import numpy as np
 
 from textloom.data.batches import ALL_ROWS, Batch
 from textloom.data.encoding import TokenSplit
-from textloom.data.gathering import HostTokens, Rows, Tokens
+from textloom.data.gathering import HostTokens, Rows, Tokens, gathered
 
 
 class Documents:
@@ -42,6 +42,9 @@ class Documents:
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from the given one on."""
+        return gathered(self.tokens, self._rows_of(epoch, start))
+
+    def _rows_of(self, epoch: int, start: int) -> Iterator[Rows]:
         groups = np.arange(len(self.chunks))
         if self.shuffle_seed is not None:
             groups = np.random.default_rng((self.shuffle_seed, epoch)).permutation(groups)
@@ -50,7 +53,7 @@ class Documents:
             place = np.searchsorted(ends, index, side="right")
             group = groups[place]
             members = self.order[group * self.batch_size : (group + 1) * self.batch_size]
-            yield self.tokens.batch(self._rows(members, index - int(ends[place] - self.chunks[group])))
+            yield self._rows(members, index - int(ends[place] - self.chunks[group]))
 
     def _rows(self, group: np.ndarray, chunk: int) -> Rows:
         begins = self.split.boundaries[group] + chunk * self.steps

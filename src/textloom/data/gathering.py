@@ -1,5 +1,7 @@
 """From where the rows of a batch lie in the tokens to the batch: on the CPU, or on a GPU that holds all tokens."""
 
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -8,6 +10,7 @@ import torch
 from textloom.data.batches import PAD, Batch
 
 SHARE_OF_FREE_MEMORY = 0.25  # of a GPU, that the tokens may take
+TOKENS_AT_ONCE = 1 << 15  # small batches are gathered several at a time: each call costs more than what it does
 
 
 class Rows(NamedTuple):
@@ -31,12 +34,17 @@ class Rows(NamedTuple):
         """Whether no row is padded."""
         return bool((self.lengths == self.width).all())
 
-    def positions(self) -> np.ndarray | None:
+    def filled(self) -> np.ndarray | None:
+        """(rows, width) bool, where there is a token; None: everywhere."""
+        filled: np.ndarray | None = None if self.full else np.arange(self.width) < self.lengths[:, None]
+        return filled
+
+    def positions(self, filled: np.ndarray | None) -> np.ndarray | None:
         """As in Batch."""
         if self.last_only:
             last: np.ndarray = np.arange(len(self.begins)) * self.width + self.lengths - 1
             return last
-        return None if self.full else np.flatnonzero(np.arange(self.width) < self.lengths[:, None])
+        return None if filled is None else np.flatnonzero(filled)
 
 
 class Tokens(Protocol):
@@ -50,18 +58,14 @@ class HostTokens:
     """Memory-mapped."""
 
     def __init__(self, tokens: np.ndarray):
-        self.tokens = tokens  # (tokens,)
+        self.tokens = np.asarray(tokens)  # (tokens,); indexing a memmap itself takes twice as long
 
     def batch(self, rows: Rows) -> Batch:
         """On the CPU."""
-        tokens, time = self.tokens, np.arange(rows.width)
-        source = rows.begins[:, None] + time  # (rows, time)
-        positions = rows.positions()
-        if rows.full:
-            inputs = tokens[source]
-        else:
-            filled = time < rows.lengths[:, None]
-            inputs = np.where(filled, tokens[np.where(filled, source, 0)], PAD)
+        tokens, filled = self.tokens, rows.filled()
+        positions = rows.positions(filled)
+        source = rows.begins[:, None] + np.arange(rows.width)  # (rows, time)
+        inputs = tokens[source] if filled is None else np.where(filled, tokens[np.where(filled, source, 0)], PAD)
         if rows.last_only:
             targets = tokens[rows.begins + rows.lengths]
         else:
@@ -88,12 +92,13 @@ class DeviceTokens:
 
     def batch(self, rows: Rows) -> Batch:
         """On the device, with nothing that waits for it."""
-        begins, lengths, positions = map(self._sent, (rows.begins, rows.lengths, rows.positions()))
+        on_host = rows.filled()
+        begins, lengths, positions = map(self._sent, (rows.begins, rows.lengths, rows.positions(on_host)))
         assert begins is not None
         assert lengths is not None
         time = torch.arange(rows.width, device=self.device)
         source = begins[:, None] + time  # (rows, time)
-        if rows.full:
+        if on_host is None:
             inputs = self._at(source)
         else:
             filled = time < lengths[:, None]
@@ -109,6 +114,35 @@ class DeviceTokens:
 
     def _sent(self, values: np.ndarray | None) -> torch.Tensor | None:
         return None if values is None else torch.from_numpy(values).to(self.device, non_blocking=True)
+
+
+def gathered(tokens: Tokens, batches: Iterable[Rows]) -> Iterator[Batch]:
+    """A batch for each of the rows, in their order."""
+    for (width, _), alike in groupby(batches, key=lambda rows: (rows.width, rows.full)):
+        several: list[Rows] = []
+        room = TOKENS_AT_ONCE
+        for rows in alike:
+            several.append(rows)
+            room -= len(rows.begins) * width
+            if room <= 0:
+                yield from _together(tokens, several)
+                several, room = [], TOKENS_AT_ONCE
+        if several:
+            yield from _together(tokens, several)
+
+
+def _together(tokens: Tokens, several: list[Rows]) -> Iterator[Batch]:
+    """Gathered as one batch, which is then cut."""
+    begins = np.concatenate([rows.begins for rows in several])
+    lengths = np.concatenate([rows.lengths for rows in several])
+    every = tokens.batch(several[0]._replace(begins=begins, lengths=lengths))
+    row = target = 0
+    for rows in several:
+        part = slice(row, row + len(rows.begins))
+        targets = slice(target, target + (len(rows.begins) if rows.last_only else int(rows.lengths.sum())))
+        positions = None if every.positions is None else every.positions[targets] - row * rows.width
+        yield Batch(every.inputs[part], every.targets[targets], positions, rows.starts, rows.targets_of_all_ranks)
+        row, target = part.stop, targets.stop
 
 
 def tokens_on(device: torch.device, tokens: np.ndarray) -> Tokens:

@@ -10,7 +10,7 @@ import numpy as np
 
 from textloom.data.batches import ALL_ROWS, Batch
 from textloom.data.encoding import TokenSplit
-from textloom.data.gathering import HostTokens, Rows, Tokens
+from textloom.data.gathering import HostTokens, Rows, Tokens, gathered
 
 
 class Stream:
@@ -30,12 +30,11 @@ class Stream:
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from the given one on. The text has one order: every epoch is the same."""
-        for index in range(start, len(self)):
-            yield self.tokens.batch(self._rows(index))
+        return gathered(self.tokens, map(self._rows, range(start, len(self))))
 
     def _rows(self, index: int) -> Rows:
         first = index * self.steps
-        lengths = np.clip(self.row_lengths - first, 0, self.steps)
+        lengths = np.minimum(self.row_lengths - first, self.steps)
         ours = lengths[self.share]
         begins = self.row_starts[self.share] + first
         return Rows(begins, ours, int(ours.max(initial=0)), False, index == 0, int(lengths.sum()))

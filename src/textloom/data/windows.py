@@ -9,9 +9,10 @@ import numpy as np
 
 from textloom.data.batches import ALL_ROWS, Batch
 from textloom.data.encoding import TokenSplit
-from textloom.data.gathering import HostTokens, Rows, Tokens
+from textloom.data.gathering import HostTokens, Rows, Tokens, gathered
 
 SHUFFLED_AT_ONCE = 1 << 25  # windows: of more, each stretch is shuffled by itself, so that memory stays bounded
+LOCATED_AT_ONCE = 64  # batches: for one, NumPy's calls cost more than what they do
 MEASURED = 10_000  # windows whose lengths stand for all
 
 
@@ -53,15 +54,22 @@ class Windows:
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from the given one on."""
-        at_once = max(1, SHUFFLED_AT_ONCE // self.batch_size) * self.batch_size
+        return gathered(self.tokens, self._rows_of(epoch, start))
+
+    def _rows_of(self, epoch: int, start: int) -> Iterator[Rows]:
+        size = self.batch_size
+        at_once = max(1, SHUFFLED_AT_ONCE // size) * size
         stretches = np.arange(-(-self.windows // at_once))
         if self.shuffle_seed is not None and len(stretches) > 1:
             full = np.random.default_rng((self.shuffle_seed, epoch)).permutation(stretches[:-1])
             stretches = np.append(full, stretches[-1])
-        for place in range(start * self.batch_size // at_once, len(stretches)):
+        for place in range(start * size // at_once, len(stretches)):
             order = self._order(int(stretches[place]) * at_once, at_once, epoch)
-            for first in range(max(0, start * self.batch_size - place * at_once), len(order), self.batch_size):
-                yield self.tokens.batch(self._rows(self._positions(order[first : first + self.batch_size])))
+            for first in range(max(0, start * size - place * at_once), len(order), LOCATED_AT_ONCE * size):
+                positions = self._positions(order[first : first + LOCATED_AT_ONCE * size])
+                lengths = self._lengths(positions)
+                for batch in range(0, len(positions), size):
+                    yield self._rows(positions[batch : batch + size], lengths[batch : batch + size])
 
     def _order(self, first: int, at_once: int, epoch: int) -> np.ndarray:
         """The numbers of the windows of one stretch, shuffled where the part is to be."""
@@ -83,10 +91,9 @@ class Windows:
         )
         return positions
 
-    def _rows(self, positions: np.ndarray) -> Rows:
-        ours = positions[self.share]
-        lengths = self._lengths(ours)
-        return Rows(ours - lengths, lengths, self.context, True, True, len(positions))
+    def _rows(self, positions: np.ndarray, lengths: np.ndarray) -> Rows:
+        ours = lengths[self.share]
+        return Rows(positions[self.share] - ours, ours, self.context, True, True, len(positions))
 
     def _lengths(self, positions: np.ndarray) -> np.ndarray:
         boundaries = self.split.boundaries

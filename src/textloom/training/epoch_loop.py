@@ -83,11 +83,14 @@ class EpochLoop(_TrainingEpochLoop):
         with trainer.precision_plugin.train_step_context():
             loss = module.training_step(batch, index)
         if index % trainer.accumulate_grad_batches == 0:
-            optimizer.zero_grad()
+            for parameter in module.trained:
+                parameter.grad = None
             progress.zero_grad.increment_ready()
             progress.zero_grad.increment_started()
             progress.zero_grad.increment_completed()
-        (loss / trainer.accumulate_grad_batches).backward()
+        if trainer.accumulate_grad_batches > 1:
+            loss = loss / trainer.accumulate_grad_batches
+        loss.backward()
         if not self._should_accumulate():
             module.configure_gradient_clipping(optimizer, trainer.gradient_clip_val)
             progress.step.increment_ready()
