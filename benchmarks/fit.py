@@ -46,7 +46,7 @@ def made_up_tokens(vocabulary_size: int, seed: int = 0) -> np.ndarray:
     generator = np.random.default_rng(seed)
     weights = 1 / np.arange(1, vocabulary_size + 1)
     drawn = generator.choice(vocabulary_size, TOKENS, p=weights / weights.sum())
-    return drawn.astype(np.uint8 if vocabulary_size <= 256 else np.uint16)
+    return drawn.astype(np.min_scalar_type(vocabulary_size - 1))
 
 
 class _Done(Exception):

@@ -38,6 +38,7 @@ def main(quick: bool = False) -> Iterator[Row]:
             else:
                 config = composed(*work.overrides, f"trainer.accelerator={accelerator}")
                 yield from _against_the_loop(label, config, work.vocabulary_size, must, quick)
+    yield _adaptive_softmax(quick)
     yield from _share_of_peak(quick)
 
 
@@ -65,6 +66,19 @@ def _step_seconds(config: TrainConfig, vocabulary_size: int, quick: bool) -> lis
     loops = [LoopByHand(config, vocabulary_size, tokens, loss) for loss in (our_loss, torch_loss)]
     block_seconds, turns = (0.01, 2) if quick else (0.5, 7)
     return step_seconds(config, vocabulary_size, tokens, loops, block_seconds, turns)
+
+
+def _adaptive_softmax(quick: bool) -> Row:
+    units, size, cutoffs = (16, 90, "[20,50]") if quick else (256, 200_000, "[20000,100000]")
+    config = composed(f"model.units={units}", f"model.softmax_cutoffs={cutoffs}", "trainer.accelerator=cpu")
+    tokens, turns = made_up_tokens(size), ((0.01, 2) if quick else (5.0, 3))
+    both = compared(*step_seconds(config, size, tokens, [LoopByHand(config, size, tokens, our_loss)], *turns))
+    work, targets = (
+        f"training on cpu, LSTM {units}, adaptive softmax {cutoffs}, {size:,} words, 32 x 64",
+        _targets(config),
+    )
+    against = "hand-written loop, dense softmax"
+    return Row(work, against, targets / both.ours, targets / both.theirs, "targets/s", both.speedup, None)
 
 
 def _targets(config: TrainConfig) -> int:

@@ -28,6 +28,7 @@ TIED = ("model.embedding_dim=8", "model.tied_weights=true")
 ONE_HOT_ROWS = ("model.embedding_dim=null", "model.units=16")
 ONE_HOT_INDEX = ("model.embedding_dim=null", "model.units=4")  # too few for the toy text's characters: no rows
 EMBEDDING = ("model.embedding_dim=6",)
+ADAPTIVE = ("model.units=16", "model.softmax_cutoffs=[8,20]")
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +120,7 @@ class TestTheCard:
 
 class TestWeights:
     @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-    @pytest.mark.parametrize("form", [TIED, EMBEDDING, ONE_HOT_ROWS, ONE_HOT_INDEX])
+    @pytest.mark.parametrize("form", [TIED, EMBEDDING, ONE_HOT_ROWS, ONE_HOT_INDEX, ADAPTIVE])
     def test_every_model_comes_back_bit_for_bit(self, cell: str, form: tuple[str, ...], tmp_path: Path) -> None:
         run = train_run(tmp_path / "run", "trainer=debug", f"model={cell}", "model.layers=2", *form)
         export_run(run, tmp_path / "export")
@@ -232,7 +233,7 @@ class TestRefusals:
 class TestOnnx:
     @pytest.mark.parametrize("layers", [1, 2])
     @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-    @pytest.mark.parametrize("form", [TIED, EMBEDDING, ONE_HOT_ROWS, ONE_HOT_INDEX])
+    @pytest.mark.parametrize("form", [TIED, EMBEDDING, ONE_HOT_ROWS, ONE_HOT_INDEX, ADAPTIVE])
     def test_onnxruntime_fed_with_its_own_state_computes_our_logits(
         self, cell: str, layers: int, form: tuple[str, ...], tmp_path: Path
     ) -> None:

@@ -32,6 +32,10 @@ BASE = [*TINY, "trainer.precision=32-true", "trainer.log_every_n_steps=1", "trai
 TEXT = ["data=text_files", "data.path=text.txt", "data.documents=blank_line"]
 KINDS = {
     "stream": ["batching.steps=50", "trainer.batch_size=7"],
+    "stream, adaptive softmax": [
+        "batching.steps=9", "trainer.batch_size=1", "tokenizer=word", "model.units=16",
+        "model.softmax_cutoffs=[50,120]",
+    ],
     "stream, accumulation": ["batching.steps=30", "trainer.batch_size=4", "trainer.accumulate_grad_batches=3"],
     "stream, rows of evaluation": ["batching.steps=50", "batching.evaluation_rows=5", "trainer.batch_size=16"],
     "windows, ragged": ["batching=windows", "batching.context=8", "batching.stride=9", "trainer.batch_size=100"],

@@ -1,5 +1,6 @@
 """Which model, and how its weights move."""
 
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -22,6 +23,8 @@ class ModelConfig(Section):
     """Length of the vector that stands for a token; null for one-hot input."""
     tied_weights: bool
     """Use the embedding as the softmax's weights too; needs embedding_dim equal to units, which units=auto makes it."""
+    softmax_cutoffs: list[Positive] | None = None
+    """Ids at which clusters of rarer tokens begin, for an adaptive softmax, faster past 100,000 words; null: dense."""
     input_dropout: Fraction
     """Chance that an element of the embedding is dropped in training."""
     layer_dropout: Fraction
@@ -42,6 +45,11 @@ class ModelConfig(Section):
                 f"tied_weights needs embedding_dim equal to units={self.units}; "
                 f"set model.embedding_dim={self.units} or model.tied_weights=false"
             )
+        if self.softmax_cutoffs is not None:
+            if not self.softmax_cutoffs or any(a >= b for a, b in pairwise(self.softmax_cutoffs)):
+                raise ValueError("softmax_cutoffs must rise; give them as model.softmax_cutoffs=[10000,50000]")
+            if self.tied_weights:
+                raise ValueError("softmax_cutoffs and tied_weights exclude each other; set model.tied_weights=false")
         if self.input_dropout and self.embedding_dim is None:
             raise ValueError("input_dropout needs an embedding; set model.embedding_dim or model.input_dropout=0")
         if self.layer_dropout and self.layers == 1:

@@ -1,6 +1,7 @@
 """Scoring batches: nats summed over targets and divided once. Padding has no target, so it cannot enter."""
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from textloom.data.batches import Batch
@@ -16,6 +17,16 @@ def scored_states(hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
     """The hidden states that have a target: (batch, time, units) -> (targets, units)."""
     flat = hidden.flatten(0, 1)
     return flat if batch.positions is None else flat.index_select(0, batch.positions)
+
+
+def _nats_and_likeliest(
+    model: RecurrentLanguageModel, hidden: torch.Tensor, targets: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of (targets, units): what each target costs, and the token that would have cost least."""
+    if isinstance(model.softmax, nn.AdaptiveLogSoftmaxWithLoss):
+        return -model.softmax(hidden, targets).output, model.softmax.predict(hidden)
+    logits = model.logits(hidden)  # (targets, vocabulary)
+    return F.cross_entropy(logits, targets, reduction="none"), logits.argmax(dim=1)
 
 
 class Tally:
@@ -36,10 +47,9 @@ class Tally:
             for some, targets in zip(
                 torch.split(hidden, SCORED_AT_ONCE), torch.split(batch.targets, SCORED_AT_ONCE), strict=True
             ):
-                logits = model.logits(some)  # (targets, vocabulary)
-                nats = F.cross_entropy(logits, targets, reduction="none")
+                nats, likeliest = _nats_and_likeliest(model, some, targets)
                 self.nats += (nats.cpu() if nats.device.type == "mps" else nats).double().sum()  # MPS has no float64
-                self.correct += (logits.argmax(dim=1) == targets).sum()
+                self.correct += (likeliest == targets).sum()
         self.targets += len(batch.targets)
 
     def score(self, part: TokenSplit) -> Score:

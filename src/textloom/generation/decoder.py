@@ -5,6 +5,8 @@ out once as the products want them, the input product of a small vocabulary beco
 and every buffer stays where it is, so that a GPU can record a whole step and replay it.
 """
 
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 
@@ -24,7 +26,7 @@ class Decoder:
 
     def __init__(self, model: RecurrentLanguageModel, texts: int, window: int | None = None, never: int | None = None):
         """``never`` is a token that is not to be drawn: its score is minus infinity."""
-        self.device = model.softmax.weight.device
+        self.device = model.device
         self._window = window
         self._layers = [
             LAYERS[type(model.recurrence)](model.recurrence, number, texts * (window or 1))
@@ -37,12 +39,10 @@ class Decoder:
             self._table = first.weight_ih + first.bias_ih  # (vocabulary, gates)
         elif len(self._embedding) <= TABLE_ROWS:
             self._table = torch.addmm(first.bias_ih, self._embedding, first.weight_ih)
-        self._softmax_weight = model.softmax.weight.detach().t().contiguous()  # (units, vocabulary)
-        self._softmax_bias = model.softmax.bias.detach().clone()
-        if never is not None:
-            self._softmax_bias[never] = float("-inf")
+        dense = isinstance(model.softmax, nn.Linear)
+        self._softmax = _DenseSoftmax(model, never) if dense else _AdaptiveSoftmax(model, never)
         products = [layer.weight_hh for layer in self._layers] + [layer.weight_ih for layer in self._layers[1:]]
-        self.multiplications = texts * (self._softmax_weight.numel() + (window or 1) * sum(w.numel() for w in products))
+        self.multiplications = texts * (_numbers(model.softmax.parameters()) + (window or 1) * _numbers(products))
         """In a step, about."""
         self._read = torch.zeros(1, dtype=torch.long, device=self.device)  # tokens that each text has read
 
@@ -70,7 +70,7 @@ class Decoder:
         if self._window is not None:
             oldest = (self._read - self._window).clamp_(min=0) % self._window
             hidden = hidden.view(self._window, -1, hidden.shape[1]).index_select(0, oldest)[0]
-        return torch.addmm(self._softmax_bias, hidden, self._softmax_weight)
+        return self._softmax(hidden)
 
     def _first_product(self, tokens: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
         """The first layer's gates as far as the tokens say: (texts, gates)."""
@@ -79,6 +79,37 @@ class Decoder:
         assert self._embedding is not None
         first = self._layers[0]
         return torch.addmm(first.bias_ih, self._embedding[tokens], first.weight_ih, out=out)
+
+
+class _DenseSoftmax:
+    """(texts, units) -> (texts, vocabulary)."""
+
+    def __init__(self, model: RecurrentLanguageModel, never: int | None):
+        assert isinstance(model.softmax, nn.Linear)
+        self.weight = model.softmax.weight.detach().t().contiguous()  # (units, vocabulary)
+        self.bias = model.softmax.bias.detach().clone()
+        if never is not None:
+            self.bias[never] = float("-inf")
+
+    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
+        return torch.addmm(self.bias, hidden, self.weight)
+
+
+class _AdaptiveSoftmax:
+    """The same, of an adaptive softmax."""
+
+    def __init__(self, model: RecurrentLanguageModel, never: int | None):
+        self.model, self.never = model, never
+
+    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
+        scores = self.model.logits(hidden)
+        if self.never is not None:
+            scores[:, self.never] = float("-inf")
+        return scores
+
+
+def _numbers(weights: Iterable[torch.Tensor]) -> int:
+    return sum(weight.numel() for weight in weights)
 
 
 class NgramDecoder:

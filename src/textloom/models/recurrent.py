@@ -1,4 +1,4 @@
-"""The recurrent language model: tokens in, hidden states out, a dense softmax over them."""
+"""The recurrent language model: tokens in, hidden states out, a softmax over them."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from textloom.config import ModelConfig
+from textloom.models.adaptive_softmax import adaptive_softmax
 from textloom.models.one_hot import index_forward
 from textloom.models.size import sized
 from textloom.models.state import State
@@ -15,7 +16,7 @@ CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "
 
 
 class RecurrentLanguageModel(nn.Module):
-    """Embedding or one-hot input, LSTM, GRU or RNN layers, dense softmax.
+    """Embedding or one-hot input, LSTM, GRU or RNN layers, dense or adaptive softmax.
 
     The LSTM is that of Gers, Schmidhuber and Cummins (2000), "Learning to forget", without peepholes; the GRU that of
     Cho et al. (2014), arXiv 1406.1078, with the reset gate after the matrix product, as cuDNN has it.
@@ -34,13 +35,17 @@ class RecurrentLanguageModel(nn.Module):
             dropout=config.layer_dropout,
             batch_first=True,
         )
-        self.softmax = nn.Linear(config.units, vocabulary_size)
+        self.softmax: nn.Linear | nn.AdaptiveLogSoftmaxWithLoss = (
+            nn.Linear(config.units, vocabulary_size)
+            if config.softmax_cutoffs is None
+            else adaptive_softmax(config.units, vocabulary_size, config.softmax_cutoffs)
+        )
         self.input_dropout = nn.Dropout(config.input_dropout)
         self.output_dropout = nn.Dropout(config.output_dropout)
         if self.embedding is None and vocabulary_size <= 4 * config.units:
             self.register_buffer("one_hot_rows", torch.eye(vocabulary_size), persistent=False)
         self._initialise(config.forget_bias, config.embedding_range)
-        if config.tied_weights and self.embedding is not None:
+        if config.tied_weights and self.embedding is not None and isinstance(self.softmax, nn.Linear):
             self.softmax.weight = self.embedding.weight
 
     def forward(self, inputs: torch.Tensor, state: State | None = None) -> tuple[torch.Tensor, State]:
@@ -66,10 +71,12 @@ class RecurrentLanguageModel(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.softmax.weight.device
+        return next(self.parameters()).device
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Scores of every token: (..., units) -> (..., vocabulary_size)."""
+        """Scores of every token, (..., units) -> (..., vocabulary_size); adaptive softmax gives log-probabilities."""
+        if isinstance(self.softmax, nn.AdaptiveLogSoftmaxWithLoss):
+            return self.softmax.log_prob(hidden.flatten(0, -2)).view(*hidden.shape[:-1], self.vocabulary_size)
         scores: torch.Tensor = self.softmax(hidden)
         return scores
 
@@ -77,14 +84,14 @@ class RecurrentLanguageModel(nn.Module):
         """Zeros."""
         shape = (self.recurrence.num_layers, batch_size, self.recurrence.hidden_size)
         parts = 2 if isinstance(self.recurrence, nn.LSTM) else 1
-        return tuple(torch.zeros(shape, device=self.softmax.weight.device) for _ in range(parts))
+        return tuple(torch.zeros(shape, device=self.device) for _ in range(parts))
 
     def _initialise(self, forget_bias: float, embedding_range: float) -> None:
         """Glorot for input weights, orthogonal for recurrent ones, zero biases but the forget gate's: as Keras does."""
         if self.embedding is not None:
             nn.init.uniform_(self.embedding.weight, -embedding_range, embedding_range)
-        nn.init.xavier_uniform_(self.softmax.weight)
-        nn.init.zeros_(self.softmax.bias)
+        for parameter in self.softmax.parameters():
+            nn.init.xavier_uniform_(parameter) if parameter.dim() > 1 else nn.init.zeros_(parameter)
         units = self.recurrence.hidden_size
         for name, parameter in self.recurrence.named_parameters():
             if name.startswith("weight_ih"):

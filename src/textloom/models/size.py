@@ -4,6 +4,7 @@ from bisect import bisect_right
 
 from textloom.config import ModelConfig
 from textloom.errors import ConfigError
+from textloom.models.adaptive_softmax import multiplications
 
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 
@@ -38,7 +39,9 @@ def count(config: ModelConfig, units: int, vocabulary_size: int) -> int:
     embedding_dim = units if config.tied_weights else config.embedding_dim
     inputs = embedding_dim or vocabulary_size
     embedding = vocabulary_size * (embedding_dim or 0)
-    softmax = vocabulary_size * (1 if config.tied_weights else units + 1)  # tied: the bias alone
+    softmax = sum(multiplications(units, vocabulary_size, config.softmax_cutoffs))
+    if config.softmax_cutoffs is None:
+        softmax = vocabulary_size + (0 if config.tied_weights else softmax)  # with the bias; tied: that alone
     first = units * (inputs + units + 2)
     others = (config.layers - 1) * units * (2 * units + 2)
     return embedding + GATES[config.cell] * (first + others) + softmax

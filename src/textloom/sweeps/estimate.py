@@ -22,7 +22,7 @@ from textloom.sweeps.table import clock
 from textloom.training.batch_size import Trial as BatchTrial
 from textloom.training.batch_size import choose_batch_size
 from textloom.training.fitting import total_steps
-from textloom.training.loss import softmax_cross_entropy
+from textloom.training.loss import mean_nats
 from textloom.training.optimizers import build_optimizer
 
 Value = TypeVar("Value")
@@ -123,8 +123,7 @@ class _Meter:
 
 def _loss(model: RecurrentLanguageModel, batch: Batch) -> torch.Tensor:
     hidden, _ = model(batch.inputs)
-    softmax = model.softmax
-    return softmax_cross_entropy(scored_states(hidden, batch), softmax.weight, softmax.bias, batch.targets)
+    return mean_nats(model.softmax, scored_states(hidden, batch), batch.targets)
 
 
 def _read(config: TrainConfig) -> tuple[int, TokenSplit]:

@@ -18,7 +18,7 @@ from textloom.errors import DataError
 from textloom.evaluation.scoring import scored_states
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.ranks import Ranks
-from textloom.training.loss import softmax_cross_entropy
+from textloom.training.loss import mean_nats
 from textloom.training.memory import is_shortage
 from textloom.training.optimizers import build_optimizer
 
@@ -85,9 +85,7 @@ class Trial:
             began = time.perf_counter()
             with torch.autocast(self.device.type, dtype, enabled=self.precision != "32-true"):
                 hidden, _ = model(batch.inputs)
-                loss = softmax_cross_entropy(
-                    scored_states(hidden, batch), model.softmax.weight, model.softmax.bias, batch.targets
-                )
+                loss = mean_nats(model.softmax, scored_states(hidden, batch), batch.targets)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.strategies import DDPStrategy
+from torch import nn
 
 from textloom.data.batches import Batch
 from textloom.ranks import ALONE, Ranks
@@ -23,7 +24,11 @@ class RankModule(TrainingModule):
             self.meter.add(self.global_step, torch.zeros((), device=self.device), 0)
             return torch.stack([0 * parameter.sum() for parameter in self.parameters()]).sum()
         weight = len(batch.targets) * self.ranks.size / batch.targets_of_all_ranks
-        return super().training_step(batch, batch_index) * weight
+        loss = super().training_step(batch, batch_index) * weight
+        if isinstance(self.model.softmax, nn.AdaptiveLogSoftmaxWithLoss):
+            # perhaps no target lies in one of its clusters, but the ranks wait for the gradient of every weight
+            loss = loss + 0 * torch.stack([parameter.sum() for parameter in self.model.softmax.parameters()]).sum()
+        return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Adds the share to the sums."""

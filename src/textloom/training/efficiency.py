@@ -4,10 +4,12 @@ import functools
 import time
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from textloom.config import ModelConfig
 from textloom.memory import peak_resident_bytes
+from textloom.models.adaptive_softmax import multiplications
 from textloom.models.size import GATES
 
 SECONDS_TO_MEASURE = 0.1
@@ -15,7 +17,9 @@ SIDE = {"cuda": 8192}  # of the matrices whose product gives the peak
 SIDE_ELSEWHERE = 1024
 
 
-def flops_per_target(config: ModelConfig, vocabulary_size: int, steps_per_target: float) -> float:
+def flops_per_target(
+    config: ModelConfig, vocabulary_size: int, steps_per_target: float, targets: np.ndarray | None = None
+) -> float:
     """Floating-point operations that the model needs to train on one target.
 
         6 * (steps_per_target * sum over layers of gates * units * (inputs + units)  +  units * vocabulary)
@@ -23,12 +27,17 @@ def flops_per_target(config: ModelConfig, vocabulary_size: int, steps_per_target
     A multiplication and an addition for each weight that a token meets in a matrix product, and twice as many in the
     backward pass, as Kaplan et al. (2020, arXiv 2001.08361, section 2.1) count; look-ups, the one-hot input's too, and
     element-wise operations count nothing, nor does what an implementation recomputes or pads (model FLOPs: Chowdhery
-    et al. 2022, arXiv 2204.02311, appendix B).
+    et al. 2022, arXiv 2204.02311, appendix B). Of an adaptive softmax's clusters the share counts that some ``targets``
+    reach.
     """
     assert config.units != "auto"
     inputs = [config.embedding_dim or 0] + [config.units] * (config.layers - 1)
     recurrence = sum(GATES[config.cell] * config.units * (size + config.units) for size in inputs)
-    return 6.0 * (steps_per_target * recurrence + config.units * vocabulary_size)
+    softmax, *clusters = multiplications(config.units, vocabulary_size, config.softmax_cutoffs)
+    if config.softmax_cutoffs is not None and targets is not None:
+        reached = np.histogram(targets, [*config.softmax_cutoffs, vocabulary_size])[0] / len(targets)
+        softmax += round(float(reached @ clusters))
+    return 6.0 * (steps_per_target * recurrence + softmax)
 
 
 @dataclass(frozen=True)

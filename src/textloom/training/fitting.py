@@ -29,6 +29,7 @@ from textloom.training.trainer import build_trainer
 
 log = logging.getLogger(__name__)
 
+TARGETS_THAT_STAND_FOR_ALL = 1 << 20
 EXPLOSION = 10  # a loss this many times that of guessing has diverged
 
 
@@ -115,7 +116,8 @@ def _fit(fit: Fit, rate: float) -> Fitted:
 
 def _efficiency(fit: Fit, model: ModelConfig, training: Batching) -> Efficiency:
     steps_per_target = training.steps_per_target if isinstance(training, Windows) else 1.0
-    flops = flops_per_target(model, fit.prepared.tokenizer.vocabulary_size, steps_per_target)
+    some = training.split.tokens[:TARGETS_THAT_STAND_FOR_ALL]
+    flops = flops_per_target(model, fit.prepared.tokenizer.vocabulary_size, steps_per_target, some)
     return Efficiency(flops, fit.device, fit.precision, fit.ranks.size)
 
 

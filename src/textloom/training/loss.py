@@ -9,12 +9,22 @@ large-vocabulary language models", arXiv 2411.09009, without a kernel of our own
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 LOGITS_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 26}  # 4 MB of float32 stay in a CPU's cache; a GPU wants large products
 LOGITS_IN_A_CACHE = 1 << 18  # 1 MB: so few are taken all at once, by torch's own functions, at two thirds of the cost
 FEWEST_TARGETS_AT_ONCE = 128  # each slice adds to the whole gradient of the weights, which costs as much again
+
+
+def mean_nats(softmax: nn.Linear | nn.AdaptiveLogSoftmaxWithLoss, hidden: Tensor, targets: Tensor) -> Tensor:
+    """Mean of -log probability of the targets, (targets,), after the hidden states, (targets, units)."""
+    if isinstance(softmax, nn.AdaptiveLogSoftmaxWithLoss):
+        with torch.autocast(hidden.device.type, enabled=False):  # torch's own does not run under it
+            loss: Tensor = softmax(hidden.float(), targets).loss
+            return loss
+    return softmax_cross_entropy(hidden, softmax.weight, softmax.bias, targets)
 
 
 def softmax_cross_entropy(

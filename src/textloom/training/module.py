@@ -13,7 +13,7 @@ from textloom.evaluation.score import Score
 from textloom.evaluation.scoring import Tally, scored_states
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.models.state import State, detach
-from textloom.training.loss import softmax_cross_entropy
+from textloom.training.loss import mean_nats
 from textloom.training.meter import Meter
 from textloom.training.optimizers import build_optimizer, build_plateau, build_schedule
 
@@ -64,8 +64,7 @@ class TrainingModule(pl.LightningModule):
         self.meter.start()
         hidden, state = self.model(batch.inputs, None if batch.starts else self.state)
         self.state = detach(state)
-        softmax = self.model.softmax
-        loss = softmax_cross_entropy(scored_states(hidden, batch), softmax.weight, softmax.bias, batch.targets)
+        loss = mean_nats(self.model.softmax, scored_states(hidden, batch), batch.targets)
         self.meter.add(self.global_step, loss.detach(), len(batch.targets))
         return loss
 
@@ -73,6 +72,9 @@ class TrainingModule(pl.LightningModule):
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """By norm. Lightning's own clipping refuses fused optimizers in every mixed precision, bf16 included."""
+        for parameter in self.trained:
+            if parameter.grad is None:  # no target lay in one of an adaptive softmax's clusters
+                parameter.grad = torch.zeros_like(parameter)
         limit = float("inf") if gradient_clip_val is None else gradient_clip_val
         self.meter.add_gradient_norm(torch.nn.utils.clip_grad_norm_(self.trained, limit))
 
