@@ -21,6 +21,7 @@ TOKENIZER = CharTokenizer.fit([TEXT], lowercase=False)  # 17 tokens with <unk> a
 INPUTS = {
     "embedding": {"embedding_dim": 5},
     "tied": {"embedding_dim": 12, "tied_weights": True},
+    "adaptive": {"softmax_cutoffs": [4]},
     "one_hot_lookup": {"embedding_dim": None},
     "one_hot_index": {"embedding_dim": None, "units": 3},  # 17 symbols are a large vocabulary for 3 units
 }
@@ -35,7 +36,8 @@ def build(cell: Cell, layers: int, **keys: object) -> RecurrentLanguageModel:
     model = RecurrentLanguageModel(ModelConfig.model_validate(values), TOKENIZER.vocabulary_size)
     for parameter in model.parameters():  # biases too, which start as zeros
         torch.nn.init.normal_(parameter)
-    model.softmax.bias.data[TOKENIZER.end_id] = -100.0  # a text without end
+    if isinstance(model.softmax, torch.nn.Linear):
+        model.softmax.bias.data[TOKENIZER.end_id] = -100.0  # a text without end
     return model.eval()
 
 
@@ -46,6 +48,8 @@ def reference(model: RecurrentLanguageModel, prompt: str, length: int, window: i
         logits = model.logits(model(torch.tensor([ids[-window:] if window else ids]))[0][0, -1])
         logits[TOKENIZER.unknown_id] = float("-inf")
         ids.append(int(logits.argmax()))
+        if ids[-1] == TOKENIZER.end_id:
+            break
     return TOKENIZER.decode(ids)
 
 

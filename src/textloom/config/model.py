@@ -9,7 +9,7 @@ from textloom.config.section import Fraction, NonNegative, Positive, Section, as
 
 
 class ModelConfig(Section):
-    """A recurrent language model: input, recurrent layers, dense softmax."""
+    """A recurrent language model: input, recurrent layers, dense or adaptive softmax."""
 
     cell: Literal["lstm", "gru", "rnn"]
     """Which recurrence."""
@@ -47,7 +47,7 @@ class ModelConfig(Section):
             )
         if self.softmax_cutoffs is not None:
             if not self.softmax_cutoffs or any(a >= b for a, b in pairwise(self.softmax_cutoffs)):
-                raise ValueError("softmax_cutoffs must rise; give them as model.softmax_cutoffs=[10000,50000]")
+                raise ValueError("softmax_cutoffs must be rising ids; write model.softmax_cutoffs=[20000,100000]")
             if self.tied_weights:
                 raise ValueError("softmax_cutoffs and tied_weights exclude each other; set model.tied_weights=false")
         if self.input_dropout and self.embedding_dim is None:

@@ -12,7 +12,7 @@ from textloom.data.encoding import TokenSplit
 from textloom.data.gathering import HostTokens, Rows, Tokens, gathered
 
 SHUFFLED_AT_ONCE = 1 << 25  # windows: of more, each stretch is shuffled by itself, so that memory stays bounded
-LOCATED_AT_ONCE = 64  # batches: for one, NumPy's calls cost more than what they do
+LOCATED_AT_ONCE = 1 << 12  # windows, whole batches of them: for a small one NumPy's calls cost more than what they do
 MEASURED = 10_000  # windows whose lengths stand for all
 
 
@@ -58,15 +58,15 @@ class Windows:
 
     def _rows_of(self, epoch: int, start: int) -> Iterator[Rows]:
         size = self.batch_size
-        at_once = max(1, SHUFFLED_AT_ONCE // size) * size
+        at_once, located = (max(1, most // size) * size for most in (SHUFFLED_AT_ONCE, LOCATED_AT_ONCE))
         stretches = np.arange(-(-self.windows // at_once))
         if self.shuffle_seed is not None and len(stretches) > 1:
             full = np.random.default_rng((self.shuffle_seed, epoch)).permutation(stretches[:-1])
             stretches = np.append(full, stretches[-1])
         for place in range(start * size // at_once, len(stretches)):
             order = self._order(int(stretches[place]) * at_once, at_once, epoch)
-            for first in range(max(0, start * size - place * at_once), len(order), LOCATED_AT_ONCE * size):
-                positions = self._positions(order[first : first + LOCATED_AT_ONCE * size])
+            for first in range(max(0, start * size - place * at_once), len(order), located):
+                positions = self._positions(order[first : first + located])
                 lengths = self._lengths(positions)
                 for batch in range(0, len(positions), size):
                     yield self._rows(positions[batch : batch + size], lengths[batch : batch + size])

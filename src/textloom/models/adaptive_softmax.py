@@ -3,6 +3,7 @@
 The tokens before the first cutoff and one entry for each cluster of rarer ones make a small softmax; a cluster is
 looked into only for targets that lie in it, through a projection that is a quarter as wide as that of the cluster
 before. It pays for vocabularies past 100,000 whose ids run from frequent to rare, as those of the word tokenizers do.
+What it costs: it computes in float32 in every precision, and a GPU is waited for at each cluster of each step.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ def adaptive_softmax(units: int, vocabulary_size: int, cutoffs: Sequence[int]) -
     if units < NARROWER ** len(cutoffs):
         raise ConfigError(
             f"model.softmax_cutoffs: {len(cutoffs)} clusters need {NARROWER ** len(cutoffs)} units, "
-            f"model.units is {units}; give fewer cutoffs or more units"
+            f"model.units is {units}; give fewer cutoffs or more units (or model.parameters)"
         )
     return nn.AdaptiveLogSoftmaxWithLoss(units, vocabulary_size, list(cutoffs), NARROWER)
 

@@ -76,7 +76,8 @@ class RecurrentLanguageModel(nn.Module):
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Scores of every token, (..., units) -> (..., vocabulary_size); adaptive softmax gives log-probabilities."""
         if isinstance(self.softmax, nn.AdaptiveLogSoftmaxWithLoss):
-            return self.softmax.log_prob(hidden.flatten(0, -2)).view(*hidden.shape[:-1], self.vocabulary_size)
+            flat = self.softmax.log_prob(hidden.reshape(-1, hidden.shape[-1]))
+            return flat.view(*hidden.shape[:-1], self.vocabulary_size)
         scores: torch.Tensor = self.softmax(hidden)
         return scores
 

@@ -9,8 +9,9 @@ from types import ModuleType
 
 if not {"scipy.signal", "pytorch_lightning"} & sys.modules.keys():
     _stand_in = ModuleType("scipy.signal")
-    vars(_stand_in)["hamming"] = None  # what torchmetrics looks for
+    vars(_stand_in)["hamming"] = None  # all that torchmetrics looks for
     sys.modules["scipy.signal"] = _stand_in
-    import pytorch_lightning  # noqa: F401
-
-    del sys.modules["scipy.signal"]
+    try:
+        import pytorch_lightning  # noqa: F401
+    finally:
+        del sys.modules["scipy.signal"]

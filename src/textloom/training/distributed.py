@@ -1,5 +1,6 @@
 """Training one model in several processes: the gradient is that of the mean over all targets of the whole batch."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -22,12 +23,12 @@ class RankModule(TrainingModule):
         if len(batch.targets) == 0:  # the end of a part may not reach all ranks, but all take the step
             self.state = None if batch.starts else self.state
             self.meter.add(self.global_step, torch.zeros((), device=self.device), 0)
-            return torch.stack([0 * parameter.sum() for parameter in self.parameters()]).sum()
+            return _zero_of(self.parameters())
         weight = len(batch.targets) * self.ranks.size / batch.targets_of_all_ranks
         loss = super().training_step(batch, batch_index) * weight
         if isinstance(self.model.softmax, nn.AdaptiveLogSoftmaxWithLoss):
             # perhaps no target lies in one of its clusters, but the ranks wait for the gradient of every weight
-            loss = loss + 0 * torch.stack([parameter.sum() for parameter in self.model.softmax.parameters()]).sum()
+            loss = loss + _zero_of(self.model.softmax.parameters())
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
@@ -54,6 +55,11 @@ class RankModule(TrainingModule):
         super().on_load_checkpoint(checkpoint)
         if self.state is not None:
             self.state = tuple(part[:, self.ranks.share].contiguous() for part in self.state)
+
+
+def _zero_of(parameters: Iterable[torch.nn.Parameter]) -> torch.Tensor:
+    """Zero, of which all of these have a gradient."""
+    return 0 * torch.stack([parameter.sum() for parameter in parameters]).sum()
 
 
 def _dealt_back(shares: list[list[torch.Tensor] | None]) -> list[torch.Tensor] | None:

@@ -27,16 +27,17 @@ def flops_per_target(
     A multiplication and an addition for each weight that a token meets in a matrix product, and twice as many in the
     backward pass, as Kaplan et al. (2020, arXiv 2001.08361, section 2.1) count; look-ups, the one-hot input's too, and
     element-wise operations count nothing, nor does what an implementation recomputes or pads (model FLOPs: Chowdhery
-    et al. 2022, arXiv 2204.02311, appendix B). Of an adaptive softmax's clusters the share counts that some ``targets``
-    reach.
+    et al. 2022, arXiv 2204.02311, appendix B). Of an adaptive softmax's clusters the share counts that ``targets``
+    reach: (tokens,) ids that stand for all; a dense softmax does without.
     """
     assert config.units != "auto"
     inputs = [config.embedding_dim or 0] + [config.units] * (config.layers - 1)
     recurrence = sum(GATES[config.cell] * config.units * (size + config.units) for size in inputs)
-    softmax, *clusters = multiplications(config.units, vocabulary_size, config.softmax_cutoffs)
-    if config.softmax_cutoffs is not None and targets is not None:
+    softmax, *clusters = map(float, multiplications(config.units, vocabulary_size, config.softmax_cutoffs))
+    if config.softmax_cutoffs is not None:
+        assert targets is not None
         reached = np.histogram(targets, [*config.softmax_cutoffs, vocabulary_size])[0] / len(targets)
-        softmax += round(float(reached @ clusters))
+        softmax += float(reached @ clusters)
     return 6.0 * (steps_per_target * recurrence + softmax)
 
 

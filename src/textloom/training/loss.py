@@ -1,4 +1,4 @@
-"""Dense softmax and cross-entropy in one step, a few targets at a time.
+"""Softmax and cross-entropy in one step; of a dense softmax a few targets at a time.
 
 For a large vocabulary the (targets, vocabulary) matrix of logits is most of the memory traffic of a training step. Here
 only a slice of it exists at any time, and the gradient of a slice is taken while it is still in the cache: the forward
@@ -9,7 +9,7 @@ large-vocabulary language models", arXiv 2411.09009, without a kernel of our own
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
@@ -18,11 +18,13 @@ LOGITS_IN_A_CACHE = 1 << 18  # 1 MB: so few are taken all at once, by torch's ow
 FEWEST_TARGETS_AT_ONCE = 128  # each slice adds to the whole gradient of the weights, which costs as much again
 
 
-def mean_nats(softmax: nn.Linear | nn.AdaptiveLogSoftmaxWithLoss, hidden: Tensor, targets: Tensor) -> Tensor:
+def mean_nats(
+    softmax: nn.Linear | nn.AdaptiveLogSoftmaxWithLoss, hidden: torch.Tensor, targets: torch.Tensor
+) -> torch.Tensor:
     """Mean of -log probability of the targets, (targets,), after the hidden states, (targets, units)."""
     if isinstance(softmax, nn.AdaptiveLogSoftmaxWithLoss):
         with torch.autocast(hidden.device.type, enabled=False):  # torch's own does not run under it
-            loss: Tensor = softmax(hidden.float(), targets).loss
+            loss: torch.Tensor = softmax(hidden.float(), targets).loss
             return loss
     return softmax_cross_entropy(hidden, softmax.weight, softmax.bias, targets)
 
