@@ -15,7 +15,7 @@ from textloom.composition import check, config_directory
 from textloom.config import TrainConfig
 from textloom.data.encoding import TokenSplit
 from textloom.data.module import TokenDataModule
-from textloom.hardware import choose_device, choose_precision, flush_denormals
+from textloom.hardware import choose_device, choose_precision, denormals_flushed
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.ranks import ALONE
 from textloom.runs import claimed_run
@@ -79,11 +79,11 @@ class _InTurns(pl.Callback):
         self.since = time.perf_counter()
 
 
+@denormals_flushed()  # for all of them
 def step_seconds(
     config: TrainConfig, vocabulary_size: int, tokens: np.ndarray, others: list[Steps], block_seconds: float, turns: int
 ) -> list[list[float]]:
     """Seconds a step of our Trainer, and of each of the others, in every turn; a first turn is not counted."""
-    flush_denormals()  # for all of them
     device = choose_device(config.trainer.accelerator)
     ends = np.array([0, len(tokens) - 1])
     part = TokenSplit(tokens=tokens, boundaries=ends, characters=len(tokens), unknown=0, spelling_nats=0.0)

@@ -11,7 +11,7 @@ from textloom.errors import ConfigError, RunError
 from textloom.evaluation.counting import score_ngrams
 from textloom.evaluation.score import Score
 from textloom.evaluation.scoring import Tally
-from textloom.hardware import choose_device, flush_denormals
+from textloom.hardware import choose_device, denormals_flushed
 from textloom.models.language_model import LanguageModel, NgramLanguageModel
 from textloom.runs import CheckpointName, Run
 
@@ -20,9 +20,9 @@ log = logging.getLogger(__name__)
 EVALUATED: tuple[SplitName, ...] = ("val", "test")
 
 
+@denormals_flushed()  # as in training
 def evaluate_run(run: Run, checkpoint: CheckpointName = "best") -> dict[str, float]:
     """Loss, perplexity, bits per character and accuracy of the validation and, where there is one, the test part."""
-    flush_denormals()  # as training does
     config, _, model = load_language_model(run, checkpoint)
     splits = load_splits(run.tokens)
     if config.data.has_test_part and "test" not in splits:

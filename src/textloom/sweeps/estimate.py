@@ -13,7 +13,7 @@ from textloom.data.batching import training_batches
 from textloom.data.cache import load_corpus, prepared
 from textloom.data.encoding import TokenSplit
 from textloom.evaluation.scoring import scored_states
-from textloom.hardware import choose_device, choose_precision, flush_denormals
+from textloom.hardware import choose_device, choose_precision, denormals_flushed
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
 from textloom.models.size import sized
 from textloom.sweeps.composing import Composer
@@ -67,7 +67,6 @@ class _Meter:
     """Reads each text and times each shape once."""
 
     def __init__(self) -> None:
-        flush_denormals()  # as training does
         self.device = torch.device("cpu")
         self._texts: dict[str, tuple[int, TokenSplit]] = {}
         self._seconds: dict[str, float] = {}
@@ -99,6 +98,7 @@ class _Meter:
         ranks = config.trainer.devices * config.trainer.num_nodes
         return choose_batch_size(BatchTrial(sized_config, text, vocabulary_size, self.device, precision, ranks))[0]
 
+    @denormals_flushed()
     def _time(self, config: TrainConfig, sizes: ModelConfig, vocabulary_size: int, batches: Any) -> float:
         """Seconds for a forward pass, a backward pass and an optimizer's step."""
         model = RecurrentLanguageModel(sizes, vocabulary_size).to(self.device)

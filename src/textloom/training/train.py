@@ -15,7 +15,7 @@ from textloom.data.batching import training_batches
 from textloom.evaluation.evaluate import evaluate_run
 from textloom.files import write_checked_text, write_json, write_text
 from textloom.generation.generate import default_prompt, window_of
-from textloom.hardware import check_devices, choose_device, choose_precision, flush_denormals
+from textloom.hardware import check_devices, choose_device, choose_precision, denormals_flushed
 from textloom.models.recurrent import parameter_count
 from textloom.models.size import sized
 from textloom.ranks import Ranks
@@ -43,6 +43,7 @@ class Trained:
     """A text of the best checkpoint, at the first of the temperatures."""
 
 
+@denormals_flushed()
 def train(
     config: TrainConfig,
     run: Run,
@@ -59,7 +60,6 @@ def train(
     where the process was asked to stop.
     """
     began = time.perf_counter()
-    flush_denormals()
     check_extra(config.trainer.extra)
     device = choose_device(config.trainer.accelerator)
     check_devices(config.trainer.devices, device)

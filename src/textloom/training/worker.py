@@ -17,7 +17,7 @@ from torch.distributed.distributed_c10d import Store
 
 from textloom.data.encoding import load_splits
 from textloom.errors import TextloomError
-from textloom.hardware import flush_denormals
+from textloom.hardware import denormals_flushed
 from textloom.placement import Placement
 from textloom.runs import Run
 from textloom.tokenizers import load_tokenizer
@@ -46,9 +46,9 @@ def work(place: Placement) -> int:
     return 0
 
 
+@denormals_flushed()
 def _train(run: Run, store: Store, place: Placement, device: str, precision: str) -> None:
     config = run.config()
-    flush_denormals()
     with StopRequest(heeds=False) as request, explained_shortage(config, run):
         prepared = Prepared(load_tokenizer(run.tokenizer_file), load_splits(run.tokens))
         ranks = join(store, place, device)
