@@ -29,6 +29,8 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
+        if self.inputs.device == device:
+            return self
         positions = self.positions.to(device) if self.positions is not None else None
         return self._replace(inputs=self.inputs.to(device), targets=self.targets.to(device), positions=positions)
 

@@ -131,18 +131,21 @@ def gathered(tokens: Tokens, batches: Iterable[Rows]) -> Iterator[Batch]:
             yield from _together(tokens, several)
 
 
-def _together(tokens: Tokens, several: list[Rows]) -> Iterator[Batch]:
+def _together(tokens: Tokens, several: list[Rows]) -> list[Batch]:
     """Gathered as one batch, which is then cut."""
     begins = np.concatenate([rows.begins for rows in several])
     lengths = np.concatenate([rows.lengths for rows in several])
     every = tokens.batch(several[0]._replace(begins=begins, lengths=lengths))
+    batches = []
     row = target = 0
     for rows in several:
         part = slice(row, row + len(rows.begins))
         targets = slice(target, target + (len(rows.begins) if rows.last_only else int(rows.lengths.sum())))
         positions = None if every.positions is None else every.positions[targets] - row * rows.width
-        yield Batch(every.inputs[part], every.targets[targets], positions, rows.starts, rows.targets_of_all_ranks)
+        batch = Batch(every.inputs[part], every.targets[targets], positions, rows.starts, rows.targets_of_all_ranks)
+        batches.append(batch)
         row, target = part.stop, targets.stop
+    return batches
 
 
 def tokens_on(device: torch.device, tokens: np.ndarray) -> Tokens:
