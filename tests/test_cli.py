@@ -10,6 +10,7 @@ import torch
 
 from conftest import TINY, Answer
 from textloom.runs import Run
+from textloom.typed import as_typed, typed
 
 Command = Callable[..., Answer]
 
@@ -157,3 +158,19 @@ def test_help_needs_nothing_heavy(script: str) -> None:
     imported = {line.rpartition("|")[2].strip() for line in answer.stderr.splitlines()}
     assert "hydra" in imported
     assert not imported & {"torch", "pytorch_lightning", "numpy", "datasets", "tensorboard"}
+
+
+@pytest.mark.parametrize(
+    ("started", "told"),
+    [
+        ("scripts/train.py", "python scripts/generate.py"),
+        ("/there/scripts/train.py", "python /there/scripts/generate.py"),
+        ("textloom train", "textloom generate"),
+    ],
+)
+def test_the_next_command_is_told_as_the_first_was_typed(
+    started: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [started])
+    assert typed("generate") == told
+    assert as_typed("python scripts/generate.py run=latest") == f"{told} run=latest"

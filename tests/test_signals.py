@@ -34,7 +34,7 @@ def test_sigterm_writes_a_checkpoint_and_resume_goes_on(tmp_path: Path) -> None:
         _, said = training.communicate(timeout=60)
     run = Run(tmp_path / "outputs/run")
     assert training.returncode == 75, said
-    assert "stopped by SIGTERM; go on with: python scripts/train.py resume=" in said
+    assert "stopped by SIGTERM; go on with: textloom train resume=" in said
     assert "Traceback" not in said
     assert run.status()["status"] == "interrupted"
 

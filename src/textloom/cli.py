@@ -26,6 +26,7 @@ from textloom.config import (
 )
 from textloom.errors import Interrupted, TextloomError
 from textloom.placement import placement
+from textloom.typed import typed
 
 if TYPE_CHECKING:
     from textloom.training.train import Trained
@@ -149,7 +150,7 @@ def _train(config: DictConfig) -> float:
             interrupted = isinstance(error, Interrupted | KeyboardInterrupt | SystemExit)
             run.mark("interrupted" if interrupted else "failed", f"{type(error).__name__}: {error}")
             if isinstance(error, Interrupted):
-                raise Interrupted(f"{error}; go on with: python scripts/train.py resume={run.directory}") from error
+                raise Interrupted(f"{error}; go on with: {typed('train')} resume={run.directory}") from error
             raise
         run.mark("completed")
     _show(trained, run.directory)
@@ -249,5 +250,5 @@ def _show(trained: "Trained", directory: Path) -> None:
     relative = os.path.relpath(directory)
     inside = not relative.startswith("..") and len(Path(relative).parts) > 1
     logdir = Path(relative).parts[0] if inside else str(directory.parent)
-    print(f"\nrun directory: {relative}\ngenerate text: python scripts/generate.py run={shlex.quote(relative)}")
+    print(f"\nrun directory: {relative}\ngenerate text: {typed('generate')} run={shlex.quote(relative)}")
     print(f"watch curves:  tensorboard --logdir {shlex.quote(logdir)}")

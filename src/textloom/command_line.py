@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from textloom.composition import config_directory, explain, known_keys, nearest
 from textloom.config import Section
 from textloom.errors import Interrupted, RunError, TextloomError, TrialsFailed
+from textloom.typed import as_typed
 
 TRIALS_FAILED = 1
 USER_ERROR = 2
@@ -86,7 +87,7 @@ def help_text(name: str) -> str:
     template = OmegaConf.load(config_directory() / f"{name}.yaml").hydra.help.template
     groups = [folder for folder in sorted(config_directory().iterdir()) if folder.is_dir() and folder.name != "hydra"]
     choices = [f"{group.name}: {', '.join(sorted(path.stem for path in group.glob('*.yaml')))}\n" for group in groups]
-    return string.Template(template).substitute(APP_CONFIG_GROUPS="".join(choices))
+    return as_typed(string.Template(template).substitute(APP_CONFIG_GROUPS="".join(choices)))
 
 
 def _tell(error: TextloomError) -> NoReturn:

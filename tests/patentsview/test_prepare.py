@@ -97,7 +97,7 @@ def test_where_the_portal_gives_nothing_the_tables_that_are_here_serve(
     [
         (
             ["train", *ASKED],
-            "fetch them first: python scripts/prepare.py data=patents data.source=odp 'data.query=neural",
+            "fetch them first: textloom prepare data=patents data.source=odp 'data.query=neural",
         ),
         (["train", *ASKED, "data.cpc=[G06N3,H04]"], "'data.cpc=[G06N3,H04]'"),
         (

@@ -30,7 +30,7 @@ def test_a_trial_bears_the_name_of_what_varies_and_the_table_says_which_is_best(
     assert f"best: {best}" in answer.out
     assert f"{figures[best]:.4f}" in answer.out
     assert (sweep / "table.txt").read_text() in answer.out
-    assert "python scripts/compare.py runs=" in answer.out
+    assert "textloom compare runs=" in answer.out
     assert "sweep" not in Run(sweep / best).config_file.read_text()
     assert Run(sweep / best).config().sweep is None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from textloom.config.patents import PatentSelection
 from textloom.data.cache import cache_directory
 from textloom.errors import DataError
+from textloom.typed import typed
 
 
 def patentsview_directory() -> Path:
@@ -40,6 +41,6 @@ def find_prepared(selection: PatentSelection) -> Path:
         )
         raise DataError(
             "data.source=odp: these patents are not here yet; fetch them first: "
-            f"python scripts/prepare.py data=patents data.source=odp {asked}".rstrip()
+            f"{typed('prepare')} data=patents data.source=odp {asked}".rstrip()
         )
     return path

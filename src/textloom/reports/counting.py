@@ -16,6 +16,7 @@ from textloom.files import read_json, write_json
 from textloom.models.ngram import fit_orders
 from textloom.runs import Run
 from textloom.tokenizers import load_tokenizer
+from textloom.typed import typed
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def counting_figures(run: Run, with_ngrams: bool) -> Figures:
     if with_ngrams and splits["train"].targets > MOST_TARGETS:
         raise RunError(
             f"{run.directory}: {splits['train'].targets:,} targets are too many to count in passing; "
-            "count them once with: python scripts/train.py experiment=ngram and the same data and tokenizer"
+            f"count them once with: {typed('train')} experiment=ngram and the same data and tokenizer"
         )
     headers = [read_json(run.tokens / f"{name}.json")["tokens_sha256"] for name in splits]
     key = json.dumps([LAYOUT, LARGEST_ORDER, with_ngrams, tokenizer.vocabulary_size, headers])

@@ -59,9 +59,9 @@ def directory_of(row: Row) -> str:
 
 def shown(value: Any) -> str:
     """A config value as it is typed."""
-    if isinstance(value, tuple):
+    if isinstance(value, list | tuple):
         return f"[{','.join(map(shown, value))}]"
-    return {None: "null", True: "true", False: "false"}.get(value, str(value)) if not isinstance(value, list) else "[]"
+    return {None: "null", True: "true", False: "false"}.get(value, str(value))
 
 
 def with_deviation(spread: Spread) -> str:

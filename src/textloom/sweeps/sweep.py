@@ -24,6 +24,7 @@ from textloom.sweeps.plan import Sweep
 from textloom.sweeps.space import Space, read_space
 from textloom.sweeps.table import Table
 from textloom.sweeps.trials import Fingerprints, Trial
+from textloom.typed import typed
 
 
 class _Sweeping(Section):
@@ -115,7 +116,7 @@ def _compare(table: Table, config: SweepConfig) -> None:
 
     print(f"\n{render_text(compare_runs(completed, config.metric[0]), shutil.get_terminal_size().columns)}")
     runs = shlex.quote(f"{table.directory}/**")
-    print(f"\nas a page: python scripts/compare.py runs={runs} format=html > comparison.html")
+    print(f"\nas a page: {typed('compare')} runs={runs} format=html > comparison.html")
 
 
 def _run(proposals: Proposals, launcher: Launcher, table: Table, config: SweepConfig) -> None:
