@@ -2,8 +2,10 @@
 
 import gzip
 import json
+import os
 import re
 import shlex
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
@@ -348,3 +350,15 @@ def test_every_documented_command_is_a_config(arguments: list[str], monkeypatch:
     monkeypatch.setattr(sys, "argv", ["prepare", *arguments])
     quote_text(("data.template",))
     assert compose_train(*sys.argv[1:]).data.kind in ("patents", "table", "hub")
+
+
+@pytest.mark.slow
+def test_a_hub_that_does_not_answer_is_told_in_one_line(tmp_path: Path) -> None:
+    """The Hub's library tries for half a minute, and says nothing of it."""
+    command = [sys.executable, "-m", "textloom", "prepare", "data=hub", "data.path=no/body", "data.text_column=text"]
+    nobody = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
+    done = subprocess.run(command, cwd=tmp_path, env=nobody, capture_output=True, text=True)
+    asking, told = done.stderr.splitlines()
+    assert asking == "asking the Hub for no/body"
+    assert told.startswith("data.path=no/body: neither reachable nor in the cache")
+    assert done.returncode == 2

@@ -17,6 +17,8 @@ from textloom.files import file_checksum
 if TYPE_CHECKING:
     import pyarrow
 
+log = logging.getLogger(__name__)
+
 
 def read_hub(config: Hub) -> list[tuple[SplitName, str, Iterator["pyarrow.Table"]]]:
     """For each part its name, what to call it in messages, and its rows. Raises DataError where it cannot be had."""
@@ -41,22 +43,27 @@ def revision(config: Hub) -> str:
 
 @cache
 def _commit(path: str, name: str | None, revision: str | None) -> str:
+    log.info("asking the Hub for %s", path)
     with _explained(path, name, revision):
-        import datasets
-
-        builder = datasets.load_dataset_builder(path, name, revision=revision)  # asks the Hub, or offline its cache
+        builder = _datasets().load_dataset_builder(path, name, revision=revision)  # asks the Hub, or offline its cache
         return str(builder.hash)
 
 
 def _rows(config: Hub, split: str) -> Iterator["pyarrow.Table"]:
     with _explained(config.path, config.name, config.revision):
-        import datasets
-
-        datasets.logging.set_verbosity(logging.CRITICAL)  # its errors come back as exceptions, and are told once
-        rows: Any = datasets.load_dataset(
+        rows: Any = _datasets().load_dataset(
             config.path, config.name, split=split, revision=config.revision, streaming=config.streaming
         )
         yield from rows.with_format("arrow").iter(batch_size=ROWS)
+
+
+def _datasets() -> Any:
+    """The library, and the one below it, quiet: their errors come back as exceptions, and are told once."""
+    import datasets
+
+    for name in ("datasets", "huggingface_hub"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return datasets
 
 
 @contextmanager
