@@ -13,9 +13,10 @@ from hydra import compose, initialize_config_dir
 
 from textloom.composition import check, config_directory
 from textloom.config import TrainConfig
+from textloom.cpu import denormals_flushed, memory_kept
 from textloom.data.encoding import TokenSplit
 from textloom.data.module import TokenDataModule
-from textloom.hardware import choose_device, choose_precision, denormals_flushed
+from textloom.hardware import choose_device, choose_precision
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.ranks import ALONE
 from textloom.runs import claimed_run
@@ -80,6 +81,7 @@ class _InTurns(pl.Callback):
 
 
 @denormals_flushed()  # for all of them
+@memory_kept()
 def step_seconds(
     config: TrainConfig, vocabulary_size: int, tokens: np.ndarray, others: list[Steps], block_seconds: float, turns: int
 ) -> list[list[float]]:

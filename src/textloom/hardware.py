@@ -1,8 +1,5 @@
 """Which device to compute on and in which number format: picked by themselves, and said in the log."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 
 from textloom.errors import ConfigError
@@ -36,21 +33,6 @@ def choose_precision(precision: str, device: torch.device) -> tuple[str, str]:
     if device.type == "cpu" and _cpu_multiplies_bf16():
         return "bf16-mixed", "the CPU multiplies bf16: 1.5 to 2.4 times faster"
     return "32-true", "no bf16 in this hardware"
-
-
-@contextmanager
-def denormals_flushed() -> Iterator[None]:
-    """Within it this process takes numbers under 1e-38 for zero.
-
-    Gradients that fade on their way back through a window are such numbers, and a CPU takes a hundred times as long
-    for each: backward passes over windows of 50 tokens took 290 ms, and 45 ms with them flushed (LSTM 128, 2 cores).
-    """
-    before = float(torch.tensor(1e-40) * 1) == 0.0  # torch itself cannot tell
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(before)
 
 
 def _cpu_multiplies_bf16() -> bool:

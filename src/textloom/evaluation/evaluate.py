@@ -4,6 +4,7 @@ import logging
 
 from textloom.checkpoints import load_language_model
 from textloom.config import BatchingConfig
+from textloom.cpu import denormals_flushed, memory_kept
 from textloom.data.batching import evaluation_batches
 from textloom.data.encoding import TokenSplit, load_splits
 from textloom.data.spool import SplitName
@@ -11,7 +12,7 @@ from textloom.errors import ConfigError, RunError
 from textloom.evaluation.counting import score_ngrams
 from textloom.evaluation.score import Score
 from textloom.evaluation.scoring import Tally
-from textloom.hardware import choose_device, denormals_flushed
+from textloom.hardware import choose_device
 from textloom.models.language_model import LanguageModel, NgramLanguageModel
 from textloom.runs import CheckpointName, Run
 
@@ -21,6 +22,7 @@ EVALUATED: tuple[SplitName, ...] = ("val", "test")
 
 
 @denormals_flushed()  # as in training
+@memory_kept()
 def evaluate_run(run: Run, checkpoint: CheckpointName = "best") -> dict[str, float]:
     """Loss, perplexity, bits per character and accuracy of the validation and, where there is one, the test part."""
     config, _, model = load_language_model(run, checkpoint)

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 
 from textloom.config import ModelConfig, NgramConfig, SweepConfig, TrainConfig
+from textloom.cpu import denormals_flushed, memory_kept
 from textloom.data.batches import Batch
 from textloom.data.batching import training_batches
 from textloom.data.cache import load_corpus, prepared
 from textloom.data.encoding import TokenSplit
 from textloom.evaluation.scoring import scored_states
-from textloom.hardware import choose_device, choose_precision, denormals_flushed
+from textloom.hardware import choose_device, choose_precision
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
 from textloom.models.size import sized
 from textloom.sweeps.composing import Composer
@@ -99,6 +100,7 @@ class _Meter:
         return choose_batch_size(BatchTrial(sized_config, text, vocabulary_size, self.device, precision, ranks))[0]
 
     @denormals_flushed()
+    @memory_kept()
     def _time(self, config: TrainConfig, sizes: ModelConfig, vocabulary_size: int, batches: Any) -> float:
         """Seconds for a forward pass, a backward pass and an optimizer's step."""
         model = RecurrentLanguageModel(sizes, vocabulary_size).to(self.device)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from textloom.config import ModelConfig, TrainConfig
+from textloom.cpu import memory_kept
 from textloom.data.batches import Batch, Batching
 from textloom.data.batching import training_batches
 from textloom.data.encoding import TokenSplit
@@ -75,6 +76,7 @@ class Trial:
                 torch.cuda.empty_cache()
         return Tried(len(batch.targets) / seconds, memory)
 
+    @memory_kept()
     def _train(self, batch: Batch) -> tuple[float, float]:
         assert isinstance(self.config.model, ModelConfig)
         model = RecurrentLanguageModel(self.config.model, self.vocabulary_size).to(self.device)

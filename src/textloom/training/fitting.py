@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from textloom.config import ModelConfig, TrainConfig
+from textloom.cpu import memory_kept
 from textloom.data.batches import Batching
 from textloom.data.module import TokenDataModule
 from textloom.data.windows import Windows
@@ -62,6 +63,7 @@ class Fitted:
     """Of rank 0 alone."""
 
 
+@memory_kept()
 def fit_with_rollbacks(fit: Fit) -> Fitted:
     """Fit; where the loss diverges and the config says so, go back and on with half the learning rate."""
     rate = 1.0

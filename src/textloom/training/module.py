@@ -4,6 +4,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from textloom.config import OptimizerConfig, ScheduleConfig
 from textloom.data.batches import Batch
@@ -75,8 +76,11 @@ class TrainingModule(pl.LightningModule):
         for parameter in self.trained:
             if parameter.grad is None:  # no target lay in one of an adaptive softmax's clusters
                 parameter.grad = torch.zeros_like(parameter)
-        limit = float("inf") if gradient_clip_val is None else gradient_clip_val
-        self.meter.add_gradient_norm(torch.nn.utils.clip_grad_norm_(self.trained, limit))
+        norm = get_total_norm([parameter.grad for parameter in self.trained if parameter.grad is not None])
+        self.meter.add_gradient_norm(norm)
+        # a GPU is not asked, it would have to be waited for; its factor is 1 where the norm is small
+        if gradient_clip_val is not None and (norm.device.type != "cpu" or not norm <= gradient_clip_val):
+            clip_grads_with_norm_(self.trained, gradient_clip_val, norm)
 
     # --- validation -------------------------------------------------------------------------------------------------
 

@@ -11,11 +11,12 @@ import yaml
 
 from textloom.checkpoints import load_model
 from textloom.config import NgramConfig, TrainConfig
+from textloom.cpu import denormals_flushed
 from textloom.data.batching import training_batches
 from textloom.evaluation.evaluate import evaluate_run
 from textloom.files import write_checked_text, write_json, write_text
 from textloom.generation.generate import default_prompt, window_of
-from textloom.hardware import check_devices, choose_device, choose_precision, denormals_flushed
+from textloom.hardware import check_devices, choose_device, choose_precision
 from textloom.models.recurrent import parameter_count
 from textloom.models.size import sized
 from textloom.ranks import Ranks

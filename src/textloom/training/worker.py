@@ -15,9 +15,9 @@ import torch
 from torch import distributed
 from torch.distributed.distributed_c10d import Store
 
+from textloom.cpu import denormals_flushed
 from textloom.data.encoding import load_splits
 from textloom.errors import TextloomError
-from textloom.hardware import denormals_flushed
 from textloom.placement import Placement
 from textloom.runs import Run
 from textloom.tokenizers import load_tokenizer

@@ -1,0 +1,46 @@
+"""What a process that trains on a CPU does with tiny numbers and with memory, and that it ends with the training."""
+
+import resource
+import sys
+
+import pytest
+import torch
+
+from textloom.cpu import denormals_flushed, memory_kept
+
+MEBIBYTES = 48  # glibc maps blocks over 32 anew each time
+PAGES = (MEBIBYTES << 20) // resource.getpagesize()
+
+
+def test_numbers_too_small_to_matter_are_zero_within_and_not_after() -> None:
+    tiny = torch.tensor(1e-40)
+    assert tiny * 1 > 0
+    with denormals_flushed():
+        assert tiny * 1 == 0
+        with denormals_flushed():
+            pass
+        assert tiny * 1 == 0
+    assert tiny * 1 > 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_memory_that_was_freed_is_taken_again_without_a_page_fault_within_and_given_back_after() -> None:
+    assert faults_of_a_block() > PAGES / 2
+    with memory_kept():
+        for _ in range(20):  # glibc before 2.38 takes a few before it finds the first again
+            faults_of_a_block()
+        assert faults_of_a_block() < PAGES / 100
+        kept = resident_pages()
+    assert resident_pages() < kept - PAGES / 2
+    assert faults_of_a_block() > PAGES / 2
+
+
+def faults_of_a_block() -> int:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(MEBIBYTES << 18)  # float32
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+def resident_pages() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1])
