@@ -35,14 +35,19 @@ def test_few_logits_are_not_worth_slicing(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("rows", [1, 7, 50, 1000])
 def test_loss_and_gradients_are_those_of_the_plain_form(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FEWEST_TARGETS_AT_ONCE", rows)
-    monkeypatch.setitem(module.LOGITS_AT_ONCE, "cpu", 1)
+    monkeypatch.setattr(module, "_rows_at_once", lambda *sizes: min(rows, len(TARGETS)))
     hidden, weight, bias = problem()
     ours = softmax_cross_entropy(hidden, weight, bias, TARGETS)
     plain = F.cross_entropy(F.linear(hidden, weight, bias), TARGETS)
     assert torch.allclose(ours, plain)
     gradients = [torch.autograd.grad(3 * loss, (hidden, weight, bias)) for loss in (ours, plain)]
     assert all(torch.allclose(a, b) for a, b in zip(*gradients, strict=True))
+
+
+def test_slices_are_alike_and_no_larger_than_the_weights() -> None:
+    assert module._rows_at_once("cpu", targets=700, vocabulary_size=33_278, units=200) == 175
+    assert module._rows_at_once("cpu", targets=2048, vocabulary_size=50_000, units=512) == 512
+    assert module._rows_at_once("cpu", targets=300, vocabulary_size=1_000, units=8) == 300  # the cache holds them all
 
 
 def test_in_mixed_precision_it_is_as_exact_as_autocast() -> None:
@@ -88,7 +93,7 @@ def test_no_matrix_of_all_logits_is_ever_made() -> None:
     bias, wanted = torch.zeros(vocabulary, requires_grad=True), torch.randint(vocabulary, (targets,))
     with _Sizes() as sizes, torch.autocast("cpu", dtype=torch.bfloat16):
         softmax_cross_entropy(hidden, weight, bias, wanted).backward()
-    assert max(sizes.made) == 128 * vocabulary
+    assert max(sizes.made) == 125 * vocabulary  # 16 slices
     with _Sizes() as plain:
         F.cross_entropy(F.linear(hidden, weight, bias), wanted).backward()
     assert max(plain.made) == targets * vocabulary

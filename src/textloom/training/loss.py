@@ -6,6 +6,7 @@ pass leaves the gradients, the backward pass scales them. The idea is that of Wi
 large-vocabulary language models", arXiv 2411.09009, without a kernel of our own.
 """
 
+from math import ceil
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 
 LOGITS_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 26}  # 4 MB of float32 stay in a CPU's cache; a GPU wants large products
 LOGITS_IN_A_CACHE = 1 << 18  # 1 MB: so few are taken all at once, by torch's own functions, at two thirds of the cost
-FEWEST_TARGETS_AT_ONCE = 128  # each slice adds to the whole gradient of the weights, which costs as much again
+FEWEST_TARGETS_AT_ONCE = 128  # each slice adds to the whole gradient of the weights, however few it has
 
 
 def mean_nats(
@@ -58,7 +59,7 @@ class _SoftmaxCrossEntropy(torch.autograd.Function):
         with torch.autocast(hidden.device.type, enabled=False):
             states, matrix = hidden.to(dtype), weight.to(dtype)
             shares = (hidden / len(targets)).to(dtype)  # the mean's factor, where it costs least
-            rows = min(len(targets), _rows_at_once(hidden.device.type, len(weight)))
+            rows = _rows_at_once(hidden.device.type, len(targets), *weight.shape)
             scores = torch.empty(rows, len(weight), device=hidden.device, dtype=weight.dtype)
             products = scores if dtype == weight.dtype else torch.empty_like(scores, dtype=dtype)
             hidden_gradient, weight_gradient = torch.empty_like(states), torch.empty_like(weight)
@@ -85,8 +86,10 @@ class _SoftmaxCrossEntropy(torch.autograd.Function):
         return hidden.to(ctx.hidden_dtype), weight, bias, None, None
 
 
-def _rows_at_once(device: str, vocabulary_size: int) -> int:
-    return max(FEWEST_TARGETS_AT_ONCE, LOGITS_AT_ONCE.get(device, 1 << 24) // vocabulary_size)
+def _rows_at_once(device: str, targets: int, vocabulary_size: int, units: int) -> int:
+    """Targets of a slice, alike for all: as many as units, their logits are then as many as there are weights."""
+    most = max(FEWEST_TARGETS_AT_ONCE, units, LOGITS_AT_ONCE.get(device, 1 << 24) // vocabulary_size)
+    return ceil(targets / ceil(targets / most))
 
 
 def _probabilities_less_targets(
