@@ -124,7 +124,7 @@ class DocumentsConfig(Section):
 
     kind: Literal["documents"]
     steps: Positive
-    """Tokens between two cuts of the gradient; a longer document goes on in the next batch with its state."""
+    """Tokens between two cuts of the gradient, at most: a longer document goes on in equal pieces, with its state."""
 
 
 class StreamConfig(Section):

@@ -10,9 +10,10 @@ from textloom.data.gathering import HostTokens, Rows, Tokens, gathered
 
 
 class Documents:
-    """Groups of ``batch_size`` documents, cut every ``steps`` tokens; the state goes on within a group.
+    """Groups of ``batch_size`` documents, in pieces of at most ``steps`` tokens; the state goes on within a group.
 
-    Which documents share a group is drawn once; an epoch shuffles the groups.
+    The pieces of a group are equally long: each is an optimizer step, in which a short remainder would weigh as much as
+    a full piece. Which documents share a group is drawn once; an epoch shuffles the groups.
     """
 
     def __init__(
@@ -25,7 +26,6 @@ class Documents:
     ):
         self.split = split
         self.tokens: Tokens = HostTokens(split.tokens)
-        self.steps = steps
         self.shuffle_seed = shuffle_seed
         self.share = share
         lengths = np.diff(split.boundaries)
@@ -34,7 +34,9 @@ class Documents:
             order = np.random.default_rng(shuffle_seed).permutation(order)
         self.order = order[np.argsort(-lengths[order], kind="stable")]  # longest first, ties in random order
         self.batch_size = batch_size
-        self.chunks = -(-lengths[self.order[::batch_size]] // steps)  # (groups,) batches that each group takes
+        longest = lengths[self.order[::batch_size]]  # (groups,)
+        self.chunks = -(-longest // steps)  # (groups,) batches that each group takes
+        self.widths = -(-longest // self.chunks)  # (groups,) tokens of the longest document in each of them
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -52,11 +54,12 @@ class Documents:
         for index in range(start, len(self)):
             place = np.searchsorted(ends, index, side="right")
             group = groups[place]
-            members = self.order[group * self.batch_size : (group + 1) * self.batch_size]
-            yield self._rows(members, index - int(ends[place] - self.chunks[group]))
+            yield self._rows(group, index - int(ends[place] - self.chunks[group]))
 
-    def _rows(self, group: np.ndarray, chunk: int) -> Rows:
-        begins = self.split.boundaries[group] + chunk * self.steps
-        lengths = np.clip(self.split.boundaries[group + 1] - begins, 0, self.steps)
+    def _rows(self, group: int, chunk: int) -> Rows:
+        members = self.order[group * self.batch_size : (group + 1) * self.batch_size]
+        width = int(self.widths[group])
+        begins = self.split.boundaries[members] + chunk * width
+        lengths = np.clip(self.split.boundaries[members + 1] - begins, 0, width)
         ours = lengths[self.share]
         return Rows(begins[self.share], ours, int(ours.max(initial=0)), False, chunk == 0, int(lengths.sum()))
