@@ -25,6 +25,7 @@ from textloom.config import (
     TrainConfig,
 )
 from textloom.errors import Interrupted, TextloomError
+from textloom.importing import heavy_imports
 from textloom.placement import placement
 from textloom.typed import typed
 
@@ -72,7 +73,8 @@ def _work_where_another_rank_commands() -> None:
     if place is not None and {"-m", "--multirun"} & set(sys.argv):
         fail("-m: trains many runs, one after the other; leave out torchrun or srun, and set trainer.devices")
     if place is not None and place.rank > 0:
-        from textloom.training.worker import work
+        with heavy_imports():
+            from textloom.training.worker import work
 
         sys.exit(work(place))
 
@@ -128,7 +130,8 @@ def _train(config: DictConfig) -> float:
     directory = Path(hydra_config.runtime.output_dir)
     resume = config.get("resume") is not None
     if resume:
-        from textloom.training.resume import resumed_config
+        with heavy_imports():
+            from textloom.training.resume import resumed_config
 
         log.info("run: %s", directory)
         checked = resumed_config(Run(directory), overrides)
@@ -143,7 +146,8 @@ def _train(config: DictConfig) -> float:
             raise
     with claimed_run(directory, resume) as run:
         try:
-            from textloom.training.train import train
+            with heavy_imports():
+                from textloom.training.train import train
 
             trained = train(checked, run, overrides)
         except BaseException as error:
@@ -169,12 +173,13 @@ def _remove_if_empty(directory: Path) -> None:
 def _generate(config: DictConfig) -> None:
     checked = check(config, GenerateConfig)
 
-    from textloom.checkpoints import load_language_model
-    from textloom.data.encoding import load_splits
-    from textloom.generation.generate import default_prompt, generate_texts, window_of, without_last_space
-    from textloom.generation.sampling import Sampling
-    from textloom.hardware import choose_device
-    from textloom.runs import find_run
+    with heavy_imports():
+        from textloom.checkpoints import load_language_model
+        from textloom.data.encoding import load_splits
+        from textloom.generation.generate import default_prompt, generate_texts, window_of, without_last_space
+        from textloom.generation.sampling import Sampling
+        from textloom.hardware import choose_device
+        from textloom.runs import find_run
 
     device = choose_device(checked.accelerator, "accelerator")
     run = find_run(checked.run, Path(checked.outputs), checked.checkpoint)
@@ -196,8 +201,9 @@ def _generate(config: DictConfig) -> None:
 def _evaluate(config: DictConfig) -> None:
     checked = check(config, EvaluateConfig)
 
-    from textloom.evaluation.evaluate import evaluate_run
-    from textloom.runs import find_run
+    with heavy_imports():
+        from textloom.evaluation.evaluate import evaluate_run
+        from textloom.runs import find_run
 
     run = find_run(checked.run, Path(checked.outputs), checked.checkpoint)
     log.info("run: %s", run.directory)
@@ -215,14 +221,16 @@ def _export(config: DictConfig) -> None:
     directory = run.directory.resolve()
     default = Path("exports") / f"{directory.parent.name}_{directory.name}"
     if checked.format == "onnx":
-        from textloom.files import write_bytes
-        from textloom.onnx_export import export_onnx
+        with heavy_imports():
+            from textloom.files import write_bytes
+            from textloom.onnx_export import export_onnx
 
         target = Path(checked.to) if checked.to else default.with_name(f"{default.name}.onnx")
         export_onnx(run, target, checked.checkpoint)
         write_bytes(target.with_suffix(".tokenizer.json"), run.tokenizer_file.read_bytes())
     else:
-        from textloom.export import export_run
+        with heavy_imports():
+            from textloom.export import export_run
 
         target = Path(checked.to) if checked.to else default
         export_run(run, target, checked.checkpoint)
@@ -232,9 +240,10 @@ def _export(config: DictConfig) -> None:
 def _compare(config: DictConfig) -> None:
     checked = check(config, CompareConfig)
 
-    from textloom.reports.collect import find_directories
-    from textloom.reports.comparison import compare_runs
-    from textloom.reports.render import render
+    with heavy_imports():
+        from textloom.reports.collect import find_directories
+        from textloom.reports.comparison import compare_runs
+        from textloom.reports.render import render
 
     print(render(compare_runs(find_directories(checked.runs), checked.metric), checked.format))
 

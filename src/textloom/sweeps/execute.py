@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 from textloom.composition import check
 from textloom.config import TrainConfig
 from textloom.errors import Interrupted, Pruned, TextloomError
+from textloom.importing import heavy_imports
 from textloom.runs import claimed_run
 from textloom.sweeps.job import Job
 
@@ -37,7 +38,8 @@ def execute(job: Job, own_process: bool = False) -> None:
     with claimed_run(directory, resume, wait=SECONDS_FOR_AN_ORPHAN_TO_END) as run:
         limit = TimeLimit(job.timeout, own_process)
         try:
-            from textloom.training.train import train
+            with heavy_imports():
+                from textloom.training.train import train
 
             config, callbacks = check(job.config, TrainConfig), _callbacks(job)
             with limit:
