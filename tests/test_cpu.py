@@ -23,6 +23,16 @@ def test_numbers_too_small_to_matter_are_zero_within_and_not_after() -> None:
     assert tiny * 1 > 0
 
 
+def test_they_are_in_threads_that_were_there_before_too() -> None:
+    torch.set_num_threads(2)
+    tiny = torch.full((1 << 20,), 1e-40)
+    assert (tiny * 1 > 0).all()  # by both threads
+    with denormals_flushed():
+        assert torch.get_num_threads() == 2
+        assert not (tiny * 1).view(torch.int32).any()
+    assert (tiny * 1 > 0).all()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
 def test_memory_that_was_freed_is_taken_again_without_a_page_fault_within_and_given_back_after() -> None:
     assert faults_of_a_block() > PAGES / 2
