@@ -62,11 +62,13 @@ def copy_bandwidth(device: str, quick: bool = False) -> float:
 def product_peak(device: str, dtype: torch.dtype, quick: bool = False) -> float:
     """Floating point operations a second of square matrix products: the best of some sizes."""
     sizes = (256,) if quick else (1024, 2048, 4096) if device == "cpu" else (4096, 8192)
-    best = 0.0
-    for size in sizes:
-        a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-        best = max(best, 2 * size**3 / _median_seconds(lambda a=a, b=b: a @ b, device))
-    return best
+    return max(product_rate(size, device, dtype) for size in sizes)
+
+
+def product_rate(size: int, device: str, dtype: torch.dtype) -> float:
+    """Floating point operations a second of one product of square matrices."""
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    return 2 * size**3 / _median_seconds(lambda: a @ b, device)
 
 
 def _median_seconds(work: object, device: str) -> float:

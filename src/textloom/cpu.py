@@ -28,13 +28,14 @@ def denormals_flushed() -> Iterator[None]:
 
 
 def _flush(on: bool) -> None:
-    """In all threads: torch sets this one alone, from which those of OpenMP have it when they are started."""
+    """In this thread and those that OpenMP has for it: torch sets this one alone, new ones have it from there."""
     torch.set_flush_denormal(on)
     end_threads = getattr(ctypes.CDLL(None), "omp_pause_resource_all", None)
     if end_threads is not None:
         threads = torch.get_num_threads()
         end_threads(OMP_PAUSE_HARD)  # the next parallel work starts new ones
-        torch.set_num_threads(threads)
+        if torch.get_num_threads() != threads:  # OpenMP may forget how many
+            torch.set_num_threads(threads)
 
 
 @contextmanager
@@ -43,14 +44,15 @@ def memory_kept() -> Iterator[None]:
 
     glibc gives blocks over 32 MB back to the kernel as they are freed, and asks for them anew, 4 kB at a time as they
     are written: 16,000 page faults a step, a quarter of its time (LSTM 128, 256 windows of 50 tokens, on 2 cores; as
-    much for LSTM 512, 64 x 64). Other C libraries are left as they are.
+    much for LSTM 512, 64 x 64). It costs memory: freed blocks leave holes, which make its peak up to a half higher.
+    Other C libraries are left as they are.
     """
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option is None:
         yield
         return
     set_option(M_MMAP_MAX, 0)
-    set_option(M_TRIM_THRESHOLD, 2**31 - 1)
+    set_option(M_TRIM_THRESHOLD, -1)  # never
     try:
         yield
     finally:

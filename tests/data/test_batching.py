@@ -243,6 +243,11 @@ def test_documents_of_similar_length_share_a_batch_and_long_ones_go_on_in_equal_
     ]
 
 
+def test_the_pieces_of_a_long_document_differ_by_one_token_at_most() -> None:
+    batches = Documents(tokens_of([32]), batch_size=1, steps=4).batches(0)  # 33 targets with <eos>
+    assert [batch.inputs.shape[1] for batch in batches] == [4, 4, 4, 4, 4, 4, 3, 3, 3]
+
+
 def test_stream_rows_go_on_from_batch_to_batch() -> None:
     batches = list(Stream(tokens_of([11]), rows=2, steps=4).batches(0))
     assert [batch.starts for batch in batches] == [True, False]

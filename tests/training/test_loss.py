@@ -44,7 +44,7 @@ def test_loss_and_gradients_are_those_of_the_plain_form(rows: int, monkeypatch: 
     assert all(torch.allclose(a, b) for a, b in zip(*gradients, strict=True))
 
 
-def test_slices_are_alike_and_no_larger_than_the_weights() -> None:
+def test_slices_are_alike_and_have_as_many_targets_as_there_are_units_or_fit_the_cache() -> None:
     assert module._rows_at_once("cpu", targets=700, vocabulary_size=33_278, units=200) == 175
     assert module._rows_at_once("cpu", targets=2048, vocabulary_size=50_000, units=512) == 512
     assert module._rows_at_once("cpu", targets=300, vocabulary_size=1_000, units=8) == 300  # the cache holds them all

@@ -12,8 +12,8 @@ from textloom.data.gathering import HostTokens, Rows, Tokens, gathered
 class Documents:
     """Groups of ``batch_size`` documents, in pieces of at most ``steps`` tokens; the state goes on within a group.
 
-    The pieces of a group are equally long: each is an optimizer step, in which a short remainder would weigh as much as
-    a full piece. Which documents share a group is drawn once; an epoch shuffles the groups.
+    The pieces of a group differ by one token at most: each is an optimizer step, in which a short remainder would weigh
+    as much as a full piece. Which documents share a group is drawn once; an epoch shuffles the groups.
     """
 
     def __init__(
@@ -36,7 +36,8 @@ class Documents:
         self.batch_size = batch_size
         longest = lengths[self.order[::batch_size]]  # (groups,)
         self.chunks = -(-longest // steps)  # (groups,) batches that each group takes
-        self.widths = -(-longest // self.chunks)  # (groups,) tokens of the longest document in each of them
+        # (groups,) tokens of the longest document in each of them, and how many of them, the first, have one more
+        self.widths, self.longer = np.divmod(longest, np.maximum(self.chunks, 1))
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -58,8 +59,9 @@ class Documents:
 
     def _rows(self, group: int, chunk: int) -> Rows:
         members = self.order[group * self.batch_size : (group + 1) * self.batch_size]
-        width = int(self.widths[group])
-        begins = self.split.boundaries[members] + chunk * width
+        width, longer = int(self.widths[group]), int(self.longer[group])
+        begins = self.split.boundaries[members] + chunk * width + min(chunk, longer)
+        width += chunk < longer
         lengths = np.clip(self.split.boundaries[members + 1] - begins, 0, width)
         ours = lengths[self.share]
         return Rows(begins[self.share], ours, int(ours.max(initial=0)), False, chunk == 0, int(lengths.sum()))
