@@ -1,9 +1,11 @@
-"""What a command imports stays until it ends: the garbage collector need not look at it, not even at the end."""
+"""Imports of large libraries: without garbage collection meanwhile, and without TensorFlow."""
 
 import gc
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
 
 @contextmanager
@@ -22,3 +24,13 @@ def heavy_imports() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def without_tensorflow() -> None:
+    """Keep TensorBoard from importing an installed TensorFlow, which costs 4 s and 500 MB and is not needed here.
+
+    Call it before TensorBoard is imported. TensorBoard reads ``tensorboard.compat.notf``, which its own builds without
+    TensorFlow contain, as a request for its own reading and writing of files.
+    """
+    sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
+    logging.getLogger("datasets").setLevel(logging.WARNING)  # it reports which frameworks are installed

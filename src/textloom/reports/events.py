@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from textloom.importing import without_tensorflow
 from textloom.runs import Run
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class Curve:
 
 def read_curves(run: Run, tags: tuple[str, ...]) -> dict[str, Curve]:
     """The curves of these tags that the run has. A file that breaks off is read up to there, with a warning."""
+    without_tensorflow()
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     files = sorted(run.directory.glob("events.out.tfevents.*"))

@@ -4,11 +4,15 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers import TensorBoardLogger
-from torch.utils.tensorboard.summary import custom_scalars, hparams
 
 from textloom.checkpoints import read_checkpoint
 from textloom.composition import flatten
 from textloom.config import TrainConfig
+from textloom.importing import without_tensorflow
+
+without_tensorflow()
+
+from torch.utils.tensorboard.summary import custom_scalars, hparams  # noqa: E402
 
 RESULT_METRICS = ("val/loss", "val/bits_per_char")  # the same in every run: TensorBoard takes its columns from one run
 LAYOUT = {
