@@ -125,6 +125,13 @@ def test_prepare_builds_what_training_starts_from_and_says_what_it_holds(
     assert json.loads(next(tmp_path.rglob("results.json")).read_text())["val/loss"] > 0
 
 
+def test_prepare_shows_special_tokens_by_their_names(command: Callable[..., Answer], tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("key=value (a=b) key=value\n" * 40)
+    answer = command("prepare", "data=text_files", "data.path=text.txt", "tokenizer=word")
+    assert "'<join>'" in answer.out
+    assert "<token" not in answer.out
+
+
 def test_prepare_without_a_place_for_the_tokens_is_told(
     command: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

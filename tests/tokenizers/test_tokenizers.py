@@ -14,7 +14,8 @@ from textloom.config import SubwordTokenizerConfig
 from textloom.errors import RunError
 from textloom.files import write_json
 from textloom.tokenizers import Tokenizer, fit_tokenizer, load_tokenizer, save_tokenizer, subword
-from textloom.tokenizers.byte import ByteTokenizer
+from textloom.tokenizers.article import ArticleTokenizer
+from textloom.tokenizers.byte import ByteTokenizer, valid_text
 from textloom.tokenizers.char import CharTokenizer
 from textloom.tokenizers.subword import BPETokenizer, UnigramTokenizer
 from textloom.tokenizers.whitespace import WhitespaceTokenizer
@@ -39,10 +40,31 @@ PIECES = [
         "\ud800",
         "\udfff",
     ),
+    *("हिन्दी", "कि", "ที่นี่", "กำ", "한", "\u1112\u1161\u11ab", "e\u0323\u0302", "z" + "\u0301" * 50, "\u0301", "ำ", "ﾞ"),
+    *("👍🏽", "1\ufe0f\u20e3", "#\ufe0f\u20e3", "❤\ufe0f", "\u200d", "\u200c", "\xad", "\u200f", "\ufe0f", "ℹ"),
+    *(
+        'צה"ל',
+        "ג׳",
+        "ինչպե՞ս",
+        "\u0600",
+        "\u060012",
+        "ൎ",
+        "٣٫١٤",
+        "＇",
+        "ʼ",
+        "‘",
+        "½",
+        "²",
+        "\ufffe",
+        "\U0010ffff",
+        "\ue000",
+    ),
     *("<unk>", "<eos>", "<join>", "a_word_that_is_longer_than_fifteen_bytes", "\ufdd0", "\ufeff", "don't", "3.14"),
 ]
 TEXTS = st.text(st.characters()) | st.lists(st.sampled_from(PIECES)).map("".join)  # lone surrogates among them
 BPE = BPETokenizer.fit([PROSE], lowercase=False, maximum_size=300)
+ODD_CHARACTERS = CharTokenizer("a\ud800\udfff", lowercase=False)  # lone surrogates, which older runs may hold
+ODD_WORDS = WordTokenizer(("a", "\ud800b"), lowercase=False)
 UNIGRAM = UnigramTokenizer.fit([PROSE], lowercase=False, maximum_size=280)
 
 
@@ -66,7 +88,7 @@ def fitted(text: str) -> list[Tokenizer]:
 def test_decoding_gives_back_every_text_that_the_vocabulary_covers(text: str) -> None:
     for tokenizer in lossless(text):
         ids = tokenizer.encode(text)
-        assert tokenizer.decode(ids) == tokenizer.decode(ids.tolist()) == text
+        assert tokenizer.decode(ids) == tokenizer.decode(ids.tolist()) == valid_text(text)
         assert ids.dtype == tokenizer.dtype == np.min_scalar_type(tokenizer.vocabulary_size - 1)
         assert ids.size == 0 or ids.max() < tokenizer.vocabulary_size
         assert tokenizer.unknown_id is None or tokenizer.unknown_id not in ids
@@ -156,6 +178,18 @@ def test_lower_casing_is_the_tokenizers_own() -> None:
 def test_bytes_that_are_no_utf8_still_decode(tokenizer: Tokenizer) -> None:
     a_face = tokenizer.encode("👩").tolist()
     assert tokenizer.decode([*a_face[:2], tokenizer.end_id, *tokenizer.encode("A").tolist()]) == "\ufffdA"
+
+
+@given(st.lists(st.integers(0, 400), max_size=30))
+def test_any_ids_decode_to_a_text_that_utf8_can_hold(ids: list[int]) -> None:
+    for tokenizer in [*fitted(PROSE), ArticleTokenizer.fit([PROSE], False, "!"), ODD_CHARACTERS, ODD_WORDS]:
+        tokenizer.decode([i % tokenizer.vocabulary_size for i in ids]).encode()
+
+
+def test_lone_surrogates_are_read_as_the_replacement_character() -> None:
+    for tokenizer in [*fitted("a\ufffd"), ArticleTokenizer.fit(["a\ufffd"], False, "!")]:
+        assert tokenizer.encode("a\udce9").tolist() == tokenizer.encode("a\ufffd").tolist()
+    assert CharTokenizer.fit(["abc"], False).unknown("a\udce9") == ["\ufffd"]
 
 
 # --- training -------------------------------------------------------------------------------------------------------

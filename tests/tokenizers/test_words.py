@@ -1,10 +1,14 @@
 """Words: the tokens that are promised, however fast they are found."""
 
 import hashlib
+import itertools
 import logging
+import re
+import time
 from pathlib import Path
 
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 from test_tokenizers import TEXTS
@@ -12,6 +16,8 @@ from test_tokenizers import TEXTS
 from conftest import compose_train
 from textloom.data.cache import load_corpus, tokenized
 from textloom.tokenizers import chunks, words
+from textloom.tokenizers.byte import valid_text
+from textloom.tokenizers.segmentation import PIECES, PLAIN_PIECES, split_pieces
 from textloom.tokenizers.whitespace import WhitespaceTokenizer
 from textloom.tokenizers.word import JOIN, WordTokenizer, join_words, split_words
 
@@ -29,13 +35,63 @@ def test_prose_reads_as_words_and_marks_without_a_token_for_each_space() -> None
     assert join_words(["feed", "-", "forward", "networks", "don't", "stop", "!"]) == "feed-forward networks don't stop!"
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("किताब पढ़ना।", ["किताब", "पढ़ना", JOIN, "।"]),
+        ("क्‍षेत्र, हिन्दी", ["क्‍षेत्र", ",", "हिन्दी"]),
+        ("நிலா வந்தது", ["நிலா", "வந்தது"]),
+        ("ที่นี่ น้ำ", ["ที่นี่", "น้ำ"]),
+        ("كَتَبَ ٣٫١٤ مرّة", ["كَتَبَ", "٣٫١٤", "مرّة"]),
+        ("می‌خواهم", ["می‌خواهم"]),
+        ('שַׁבָּת צה"ל ג׳ורג׳', ["שַׁבָּת", 'צה"ל', "ג׳ורג׳"]),
+        ("Tie\u0302\u0301ng Vie\u0323\u0302t", ["Tie\u0302\u0301ng", "Vie\u0323\u0302t"]),
+        ("\u1112\u1161\u11ab글", ["\u1112\u1161\u11ab글"]),
+        ("ինչպե՞ս", ["ինչպե՞ս"]),
+        ("co\xadop \u200fabc\u200e.", ["co\xadop", "\u200f", JOIN, "abc\u200e", "."]),
+        ("z" + "\u0301" * 50 + "x", ["z" + "\u0301" * 50 + "x"]),
+        ("3.1\u03014 1\ufe0f\u20e3", ["3.1\u03014", "1\ufe0f\u20e3"]),
+        ("🇩🇪🇫🇷 👍🏽", ["🇩🇪", JOIN, "🇫🇷", "👍🏽"]),
+        ("👩\u200d👩\u200d👧 ❤\ufe0f #\ufe0f\u20e3", ["👩\u200d👩\u200d👧", "❤\ufe0f", "#\ufe0f\u20e3"]),
+        ("日本語。中国", ["日本語", JOIN, "。", JOIN, "中国"]),
+        ("don't e.g. l’été", ["don't", "e", ".", JOIN, "g", ".", "l’été"]),
+    ],
+)
+def test_marks_and_joiners_belong_to_their_letter_and_a_grapheme_cluster_is_one_token(
+    text: str, words: list[str]
+) -> None:
+    assert [word for word in split_words(text) if word != " "] == words
+    assert join_words(split_words(text)) == text
+
+
+@given(TEXTS)
+def test_no_grapheme_cluster_is_torn(text: str) -> None:
+    borders = set(itertools.accumulate(map(len, split_pieces(text))))
+    clusters = set(itertools.accumulate(map(len, regex.findall(r"\X", text))))
+    spaces = {i for i, character in enumerate(text) if character.isspace()}  # a mark after a space stands alone
+    assert borders - clusters <= spaces | {i + 1 for i in spaces}
+
+
+@given(st.text(st.sampled_from("aéß1²½_日.,'’-“”(ł \u00a0\u3000\n\x1c\u2028©😀·ʼ€…한𝒜١ا\x00\u200b\ufffe")))
+def test_the_fast_patterns_find_what_the_full_one_finds(text: str) -> None:
+    assert PLAIN_PIECES.findall(text) == PIECES.findall(text)
+    assert split_pieces(text) == re.findall(r"\d+(?:[.,]\d+)+|\w+(?:['’]\w+)*|[^\w\s]|\s+", text)  # of older runs
+
+
+@pytest.mark.parametrize("text", ["🇩", "a\u0301", "👩\u200d", "\u0301\xad", "1.", "a'", 'א"', "\u0600 ", "क्", "ﾞ"])
+def test_a_long_text_of_one_kind_is_split_in_time_that_grows_with_its_length(text: str) -> None:
+    begin = time.process_time()
+    assert "".join(PIECES.findall(text * 100_000)) == text * 100_000
+    assert time.process_time() - begin < 5  # quadratic time would be minutes
+
+
 @given(TEXTS)
 def test_words_found_by_their_chunks_are_those_of_the_whole_text(text: str) -> None:
     tokenizer = WordTokenizer.fit([text], lowercase=False)
     for _ in range(2):  # new chunks, and known ones
-        assert [tokenizer._symbols[i] for i in tokenizer.encode(text)] == split_words(text)
+        assert [tokenizer._symbols[i] for i in tokenizer.encode(text)] == split_words(valid_text(text))
     plain = WhitespaceTokenizer.fit([text], lowercase=False)
-    lines = [f"{' '.join(line.split())}" for line in text.split("\n")]
+    lines = [f"{' '.join(line.split())}" for line in valid_text(text).split("\n")]
     assert plain.decode(plain.encode(text)) == "\n".join(lines)
 
 
@@ -44,7 +100,7 @@ def test_counts_are_those_of_the_words_of_all_documents(documents: list[str]) ->
     counted = words.count_pieces(documents, WordTokenizer.rules, block=20)
     expected: dict[str, int] = {}
     for document in documents:
-        for word in split_words(document):
+        for word in split_words(valid_text(document)):
             expected[word] = expected.get(word, 0) + 1
     assert counted == expected
 

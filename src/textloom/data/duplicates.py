@@ -1,36 +1,45 @@
 """Documents that repeat another: which one is the first of those that differ only in case, punctuation or space."""
 
 import hashlib
-import re
+import unicodedata
 from collections.abc import Iterable
 
 import numpy as np
+import regex
 
 from textloom.data.spool import Piece
+from textloom.tokenizers.byte import bytes_of_text
 
-MARKS = re.compile(r"[\W_]+")
-ASCII_MARKS = bytes(code for code in range(128) if MARKS.match(chr(code)))
+# Combining marks make other words (vowel signs, tones), and so do emoji; joiners and variation selectors do not show
+NOT_LETTERS = regex.compile(
+    r"[^\0-\x7f\p{L}\p{N}\p{M}\p{WB=ALetter}\p{RI}\p{Emoji_Presentation}\p{Emoji_Modifier}]+"
+    r"|\p{Default_Ignorable_Code_Point}+"
+)
+ASCII_MARKS = bytes(code for code in range(128) if not chr(code).isalnum())  # as bytes, five times faster
 
 
 class Keys:
-    """128 bits for each document, equal where only case, punctuation or white space differ."""
+    """128 bits for each document, equal if only case, punctuation, symbols or white space differ.
+
+    Canonically equivalent texts have equal keys.
+    """
 
     def __init__(self) -> None:
         self._keys = bytearray()
 
     def add(self, pieces: Iterable[Piece]) -> None:
         """Take in documents."""
-        digest, letters_seen = hashlib.blake2b(digest_size=16), False
+        digest, folding, letters_seen = _digest(), _Folding(), False
         for text, ends in pieces:
-            if found := _letters(text):
-                if not letters_seen:  # marks alone are told apart by what they are, until there are letters
-                    digest, letters_seen = hashlib.blake2b(digest_size=16), True
+            if found := folding.letters(text, ends):
+                if not letters_seen:  # a text without letters has the key of its punctuation
+                    digest, letters_seen = _digest(), True
                 digest.update(found)
             elif not letters_seen:
-                digest.update(text.encode("utf-8", "surrogatepass"))
+                digest.update(bytes_of_text(unicodedata.normalize("NFD", text)))
             if ends:
                 self._keys += digest.digest()
-                digest, letters_seen = hashlib.blake2b(digest_size=16), False
+                digest, folding, letters_seen = _digest(), _Folding(), False
 
     def firsts(self) -> np.ndarray:
         """(documents,) bool: whether no document before has the same key."""
@@ -43,9 +52,24 @@ class Keys:
         return found
 
 
-def _letters(text: str) -> bytes:
-    """Letters and digits without case; the marks of ASCII are taken out as bytes, five times faster than by pattern."""
-    content = text.casefold().encode("utf-8", "surrogatepass").translate(None, ASCII_MARKS)
-    if text.isascii():
-        return content
-    return MARKS.sub("", content.decode("utf-8", "surrogatepass")).encode("utf-8", "surrogatepass")
+def _digest() -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=16)
+
+
+class _Folding:
+    """Letters, marks and digits of a document in pieces that are cut anywhere: without case, canonically decomposed."""
+
+    def __init__(self) -> None:
+        self.waiting = ""  # combining marks at the end of a piece, among which those of the next have to be sorted in
+
+    def letters(self, text: str, ends: bool) -> bytes:
+        """The letters up to the end of a piece, without the marks that come with the next one."""
+        if text.isascii() and not self.waiting:
+            return text.lower().encode().translate(None, ASCII_MARKS)
+        decomposed = unicodedata.normalize("NFD", self.waiting + text)
+        end = len(decomposed)
+        while not ends and end and unicodedata.combining(decomposed[end - 1]):
+            end -= 1
+        self.waiting = decomposed[end:]
+        letters = bytes_of_text(decomposed[:end].casefold()).translate(None, ASCII_MARKS).decode()
+        return NOT_LETTERS.sub("", letters).encode()

@@ -5,19 +5,22 @@ The signatures are those of ``datasketch``; its index would hold kilobytes of Py
 signatures and bands lie in temporary files, and one band at a time is sorted in memory.
 """
 
-import re
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import BinaryIO
 
 import numpy as np
+import regex
 
 from textloom.data.spool import Part
+from textloom.tokenizers.base import cut_at_space
 
 PERMUTATIONS = 128
 WORDS = 5
 PAIRS_AT_ONCE = 10_000
+WORD = regex.compile(r"[\p{L}\p{N}\p{M}_]+")
 
 
 def near_duplicate_groups(documents: Part, threshold: float) -> np.ndarray:
@@ -61,8 +64,10 @@ def _signatures(documents: Part) -> Iterator[np.ndarray]:
     empty = MinHash(num_perm=PERMUTATIONS)
     minhash = empty.copy()
     before: list[str] = []
+    cut = ""  # a word that the next piece may go on with
     for text, ends in documents.pieces():
-        words = before + re.findall(r"\w+", text.casefold())
+        text, cut = (cut + text, "") if ends else cut_at_space(cut + text)
+        words = before + WORD.findall(unicodedata.normalize("NFD", text).casefold())
         last = len(words) - WORDS + 1
         if ends and minhash.is_empty():
             last = max(1, last)  # a document of fewer words is one n-gram

@@ -39,8 +39,8 @@ def make_report(config: PrepareConfig, corpus: Corpus, tokenizer: Tokenizer, spl
         "tokenizer": config.tokenizer.model_dump(mode="json"),
         "vocabulary": tokenizer.vocabulary_size,
         "parts": {name: _part(split, corpus.facts.contiguous) for name, split in splits.items()},
-        "frequent": [[_shown(tokenizer, i), int(frequencies[i])] for i in _frequent(frequencies)],
-        "rare": [[_shown(tokenizer, i), int(frequencies[i])] for i in _rare(frequencies)],
+        "frequent": [[tokenizer.token_text(i), int(frequencies[i])] for i in _frequent(frequencies)],
+        "rare": [[tokenizer.token_text(i), int(frequencies[i])] for i in _rare(frequencies)],
         "overlap": {
             name: asdict(overlap(split, splits["train"], left_out)) for name, split in splits.items() if name != "train"
         },
@@ -127,8 +127,3 @@ def _rare(frequencies: np.ndarray) -> list[int]:
     occurring = np.flatnonzero(frequencies)
     rarest = occurring[frequencies[occurring] == frequencies[occurring].min()]
     return [int(rarest[k * len(rarest) // SHOWN]) for k in range(SHOWN)] if len(rarest) > SHOWN else rarest.tolist()
-
-
-def _shown(tokenizer: Tokenizer, token: int) -> str:
-    special = {tokenizer.unknown_id: "<unk>", tokenizer.end_id: "<eos>"}
-    return special.get(token) or tokenizer.decode([token]) or f"<token {token}>"

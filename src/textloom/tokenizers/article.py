@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from textloom.tokenizers.base import UNKNOWN, Encoded, Tokenizer
+from textloom.tokenizers.byte import valid_text
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class ArticleTokenizer(Tokenizer):
 
 def article_words(text: str, lowercase: bool, filters: str) -> list[str]:
     """A space before marks that do not follow a digit, no references such as (12), then split as Keras does."""
+    text = valid_text(text)
     text = re.sub(r"(?<=[^\s0-9])(?=[.,;?])", " ", text)
     text = re.sub(r"\((\d+)\)", "", text)
     text = re.sub(r"\s\s", " ", text)

@@ -1,15 +1,17 @@
 """What every tokenizer is: text to token ids and back, in pieces of bounded size."""
 
-import re
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import regex
 
 UNKNOWN, END = "<unk>", "<eos>"
-WHITE_SPACE = re.compile(r"\s")
+WHITE_SPACE = r"[\s\x1c-\x1f]"
+"""As a class in patterns: what str.isspace() says, of which ``regex`` leaves out the last four."""
+SPACE = regex.compile(WHITE_SPACE)
 
 
 class Encoded(NamedTuple):
@@ -60,6 +62,10 @@ class Tokenizer(ABC):
     @abstractmethod
     def decode(self, ids: Iterable[int]) -> str:
         """Readable text; ends of documents leave no trace."""
+
+    def token_text(self, token: int) -> str:
+        """A token as reports show it: its text, or the name of a special one."""
+        return {self.unknown_id: UNKNOWN, self.end_id: END}.get(token) or self.decode([token])
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
@@ -138,11 +144,11 @@ def blocks(pieces: Iterable[str], safe_cut: Callable[[str], tuple[str, str]], si
 
 def cut_at_space(text: str) -> tuple[str, str]:
     """The text in two, the second beginning with the last white space; the first is empty where there is none."""
-    space = last_match(WHITE_SPACE, text)
+    space = last_match(SPACE, text)
     return ("", text) if space is None else (text[: space.start()], text[space.start() :])
 
 
-def last_match(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+def last_match(pattern: regex.Pattern[str], text: str) -> regex.Match[str] | None:
     """Where a pattern matches for the last time; nearly always that is near the end."""
     for tail in (1 << 8, 1 << 12, len(text)):
         found = deque(pattern.finditer(text, max(0, len(text) - tail)), maxlen=1)

@@ -1,5 +1,6 @@
 """One token for each byte of the UTF-8 text: a vocabulary of 257 for every language, nothing unknown."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -7,6 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from textloom.tokenizers.base import Encoded, Tokenizer
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+REPLACEMENT = "\ufffd"
 
 
 @dataclass(frozen=True)
@@ -53,14 +57,19 @@ def id_array(ids: Iterable[int]) -> np.ndarray:
     return ids if isinstance(ids, np.ndarray) else np.fromiter(ids, dtype=np.int64)
 
 
+def valid_text(text: str) -> str:
+    """The text with U+FFFD for each lone surrogate, which is no character and which no encoding has bytes for."""
+    return SURROGATE.sub(REPLACEMENT, text)
+
+
 def bytes_of_text(text: str) -> bytes:
-    """UTF-8, and for lone surrogates, which UTF-8 has no bytes for, those that they would have."""
-    return text.encode("utf-8", "surrogatepass")
+    """UTF-8, with U+FFFD for lone surrogates."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return valid_text(text).encode()
 
 
 def text_of_bytes(content: bytes) -> str:
-    """What ``bytes_of_text`` encoded; in other bytes, the replacement sign for what is no UTF-8."""
-    try:
-        return content.decode("utf-8", "surrogatepass")
-    except UnicodeDecodeError:
-        return content.decode("utf-8", "replace")
+    """What ``bytes_of_text`` encoded; in other bytes, U+FFFD for what is no UTF-8."""
+    return content.decode("utf-8", "replace")

@@ -8,19 +8,23 @@ from typing import Any, ClassVar
 import numpy as np
 
 from textloom.tokenizers.base import UNKNOWN, Encoded, Tokenizer, blocks, cut_at_space
-from textloom.tokenizers.byte import id_array
+from textloom.tokenizers.byte import id_array, valid_text
 
 UNICODE_SIZE = 0x110000
 
 
 def code_points(text: str) -> np.ndarray:
-    """The Unicode numbers of a text's characters, (characters,) uint32."""
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    """The Unicode numbers of a text's characters, (characters,) uint32; U+FFFD for lone surrogates."""
+    try:
+        content = text.encode("utf-32-le")
+    except UnicodeEncodeError:
+        content = valid_text(text).encode("utf-32-le")
+    return np.frombuffer(content, dtype=np.uint32)
 
 
 def text_of_code_points(points: np.ndarray) -> str:
     """The text of Unicode numbers, (characters,) uint32."""
-    return points.tobytes().decode("utf-32-le", "surrogatepass")
+    return points.tobytes().decode("utf-32-le")
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import tokenizers
 
 from textloom.errors import ConfigError
 from textloom.tokenizers.base import UNKNOWN, Encoded, Tokenizer
-from textloom.tokenizers.byte import id_array
-from textloom.tokenizers.subword import CUT, SURROGATES, read_definition
+from textloom.tokenizers.byte import id_array, valid_text
+from textloom.tokenizers.subword import CUT, read_definition
 
 FILE = "tokenizer.json"
 CONTEXT = 64  # characters on either side of a place to cut that are encoded to see whether it is one
@@ -96,20 +96,15 @@ class PretrainedTokenizer(Tokenizer):
         return {name: UNKNOWN if i == self.unknown_id else name.strip(HIDDEN) for name, i in names.items()}
 
     def _ids(self, text: str) -> list[int]:
-        ids: list[int] = self._model.encode(_without_surrogates(text), add_special_tokens=False).ids
+        ids: list[int] = self._model.encode(valid_text(text), add_special_tokens=False).ids
         return ids
 
     def _encode(self, text: str) -> Encoded:
-        encoding = self._model.encode(_without_surrogates(text), add_special_tokens=False)
+        encoding = self._model.encode(valid_text(text), add_special_tokens=False)
         ids = np.array(encoding.ids, dtype=self.dtype)
         unknown = [] if self.unknown_id is None else np.flatnonzero(ids == self.unknown_id).tolist()
         places = [encoding.offsets[i] for i in unknown]
         return Encoded(ids, [text[start:end] for start, end in places])
-
-
-def _without_surrogates(text: str) -> str:
-    """The library's strings cannot hold lone ones."""
-    return SURROGATES.sub(lambda found: "\ufffd" * len(found[0]), text)
 
 
 def plain_definition(content: str) -> str:

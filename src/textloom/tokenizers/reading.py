@@ -62,7 +62,7 @@ class Reader:
         counts, flags, new_pieces = [], [], self.new_pieces
         for chunk in chunks:
             flag = ENDINGS.get(chunk[-1:], 0)
-            inner = (chunk[:-1] if flag else chunk).decode("utf-8", "surrogatepass")
+            inner = (chunk[:-1] if flag else chunk).decode()
             if inner.isalnum() and flag != LAST:  # most are
                 new_pieces.append(inner)
                 counts.append(1)

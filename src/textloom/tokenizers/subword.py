@@ -1,13 +1,13 @@
 """Pieces of words, trained by Hugging Face's ``tokenizers`` on the bytes of the text, so that no text is unknown."""
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import regex
 import tokenizers
 from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE, Unigram
@@ -15,11 +15,10 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer, UnigramTrainer
 
 from textloom.tokenizers.base import Encoded, Tokenizer, blocks, last_match
-from textloom.tokenizers.byte import bytes_of_text, id_array, text_of_bytes
+from textloom.tokenizers.byte import id_array, text_of_bytes, valid_text
 
 TRAINED_ON = 1 << 25  # characters: more text changes few pieces, and training holds its words in memory
-CUT = re.compile(r"(?<=\w)[ \n](?=\w)")
-SURROGATES = re.compile("([\ud800-\udfff]+)")
+CUT = regex.compile(r"(?<=\w)[ \n](?=\w)")
 SCORE_STEP = 1e-4  # from one byte that training dropped to the next, in the trainer
 
 
@@ -93,19 +92,10 @@ class SubwordTokenizer(Tokenizer):
         symbols = {i: symbol for symbol, i in self._model.get_vocab().items()}
         return [*(bytes(byte_of[one] for one in symbols[i]) for i in range(len(symbols))), b""]
 
-    @cached_property
-    def _byte_ids(self) -> list[int]:
-        ids = self._model.get_vocab()
-        return [ids[symbol] for symbol in BYTE_SYMBOLS]
-
     def _encode(self, text: str) -> Encoded:
-        parts: list[list[int]] = []
-        for i, part in enumerate(SURROGATES.split(text.lower() if self.lowercase else text)):
-            if i % 2:  # lone surrogates, which the library's strings cannot hold
-                parts.append([self._byte_ids[byte] for byte in bytes_of_text(part)])
-            elif part:
-                parts.append(self._model.encode_batch_fast([part], add_special_tokens=False)[0].ids)
-        return Encoded(np.array([i for part in parts for i in part], dtype=self.dtype), [])
+        text = valid_text(text.lower() if self.lowercase else text)
+        encoding = self._model.encode_batch_fast([text], add_special_tokens=False)[0]
+        return Encoded(np.array(encoding.ids, dtype=self.dtype), [])
 
 
 @dataclass(frozen=True)
@@ -138,7 +128,7 @@ def _trained(model: Any, trainer: Any, texts: Iterator[str]) -> tokenizers.Token
     tokenizer = tokenizers.Tokenizer(model)
     tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
     tokenizer.decoder = ByteLevelDecoder()
-    tokenizer.train_from_iterator((SURROGATES.sub("", text) for text in texts), trainer)
+    tokenizer.train_from_iterator(map(valid_text, texts), trainer)
     return tokenizer
 
 

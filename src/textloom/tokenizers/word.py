@@ -5,17 +5,16 @@ has something else, a token says so: the white space that is there, or ``<join>`
 So the vocabulary holds each word once, and decoding gives the text back.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
 from textloom.tokenizers.base import END, UNKNOWN
 from textloom.tokenizers.reading import Rules
+from textloom.tokenizers.segmentation import split_pieces
 from textloom.tokenizers.words import WordVocabulary
 
 JOIN = "<join>"  # no piece of a text looks like it: "<" is one of its own
-PATTERN = re.compile(r"\d+(?:[.,]\d+)+|\w+(?:['’]\w+)*|[^\w\s]|\s+")
 NO_SPACE_AFTER = frozenset("([{#$/-‐–")
 NO_SPACE_BEFORE = frozenset(",.;:!?)]}%'’/-‐–")
 
@@ -24,7 +23,7 @@ def split_words(text: str) -> list[str]:
     """Words, punctuation marks, and a token wherever the space between them is not the expected one."""
     words: list[str] = []
     previous, gap = "", ""
-    for piece in PATTERN.findall(text):
+    for piece in split_pieces(text):
         if piece.isspace():
             gap = piece
             continue
@@ -55,7 +54,7 @@ def join_words(words: Iterable[str]) -> str:
 
 
 def _expected_space(left: str, right: str) -> str:
-    return "" if not left or left in NO_SPACE_AFTER or right in NO_SPACE_BEFORE else " "
+    return "" if not left or left[0] in NO_SPACE_AFTER or right[0] in NO_SPACE_BEFORE else " "
 
 
 def _unexpected_spaces(words: list[str]) -> tuple[bool, bool]:
@@ -63,7 +62,7 @@ def _unexpected_spaces(words: list[str]) -> tuple[bool, bool]:
     if not words:
         return True, True
     first, last = words[0], words[-1]
-    return first in NO_SPACE_BEFORE or first.isspace(), last in NO_SPACE_AFTER or last.isspace()
+    return first[0] in NO_SPACE_BEFORE or first.isspace(), last[0] in NO_SPACE_AFTER or last.isspace()
 
 
 @dataclass(frozen=True)

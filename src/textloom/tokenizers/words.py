@@ -1,7 +1,6 @@
 """What tokenizers with a vocabulary of words share: counting the words, encoding, and the ids."""
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -9,15 +8,29 @@ from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import regex
 
-from textloom.tokenizers.base import END, UNKNOWN, Encoded, EncodedDocuments, Tokenizer, blocks, grouped, last_match
-from textloom.tokenizers.byte import bytes_of_text
+from textloom.tokenizers.base import (
+    END,
+    UNKNOWN,
+    WHITE_SPACE,
+    Encoded,
+    EncodedDocuments,
+    Tokenizer,
+    blocks,
+    grouped,
+    last_match,
+)
+from textloom.tokenizers.byte import bytes_of_text, valid_text
 from textloom.tokenizers.reading import END_PIECE, SPACE, Encoder, Reader, Rules, closed
+from textloom.tokenizers.segmentation import EXTENDING, LETTER
 
 log = logging.getLogger(__name__)
 
 MOST_COUNTED = 1 << 21  # distinct words counted at once: half a gigabyte
-CUT = re.compile(r"(?<=\w) (?=\w)|(?<=\S)[^\S ]")
+CUT = regex.compile(
+    rf"(?<=[{LETTER}--{EXTENDING}]\p{{M}}{{0,3}}) (?={LETTER})|(?<=[^{WHITE_SPACE}])[{WHITE_SPACE}--\ ]", regex.V1
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +82,10 @@ class WordVocabulary(Tokenizer):
         """The id of ``<eos>``."""
         return 1
 
+    def token_text(self, token: int) -> str:
+        """A token as reports show it: its text, or the name of a special one."""
+        return self._symbols[token]
+
     def safe_cut(self, text: str) -> tuple[str, str]:
         """Between two words, or before white space that is not a single space."""
         return cut_between_words(text)
@@ -79,7 +96,7 @@ class WordVocabulary(Tokenizer):
 
     @cached_property
     def _symbols(self) -> list[str]:
-        return [*self.specials, *self.words]
+        return [*self.specials, *map(valid_text, self.words)]
 
     @cached_property
     def _encoder(self) -> Encoder:
