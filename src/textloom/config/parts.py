@@ -1,15 +1,20 @@
 """How documents become a training, a validation and a test part, and how the rows of tables become documents."""
 
 import string
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from textloom.config.section import Fraction, Paths, Section, as_tuple
+from textloom.config.section import Fraction, Paths, Section, as_tuple, lower
+
+Form = Literal["nfc", "nfd", "nfkc", "nfkd"]
 
 
 class SplitKeys(Section):
-    """How documents become a training, a validation and a test part."""
+    """How documents become a training, a validation and a test part, and in which form their characters are read."""
+
+    normalization: Annotated[Form, BeforeValidator(lower)] | None = None
+    """Unicode normalization form that all text is read in; null leaves characters as they are."""
 
     validation_fraction: Fraction
     """Share of the documents (of the characters, where there is one document) that validates."""

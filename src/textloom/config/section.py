@@ -17,6 +17,11 @@ def as_tuple(value: Any) -> Any:
 Paths = Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
 
 
+def lower(value: Any) -> Any:
+    """A name in any case."""
+    return value.lower() if isinstance(value, str) else value
+
+
 def as_whole(value: Any) -> Any:
     """1e6 is how one writes a million, and YAML reads it as a float."""
     return int(value) if isinstance(value, float) and value.is_integer() else value

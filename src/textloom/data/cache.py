@@ -6,18 +6,20 @@ import json
 import logging
 import os
 import shutil
+import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from filelock import FileLock
 
 from textloom.config import DataConfig, TokenizerConfig
 from textloom.data.corpus import Corpus, Facts, build_corpus
 from textloom.data.encoding import Splits, encode_corpus, load_splits
+from textloom.data.notes import Notes
 from textloom.data.sources import read_source, source_checksum
 from textloom.errors import RunError
 from textloom.files import read_json, write_json
@@ -44,14 +46,14 @@ def load_corpus(config: DataConfig) -> Corpus:
     try:
         known.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(known.with_suffix(".lock")):
-            with suppress(RunError, TypeError):  # not there, or damaged
-                return Corpus(Facts(**read_json(known)), lambda: _read(config).splits)
-            corpus = _read(config)
+            with suppress(RunError, TypeError, KeyError):  # not there, or damaged
+                return _remembered(read_json(known), config)
+            corpus, notes = _read(config)
             with suppress(RunError):
-                write_json(known, asdict(corpus.facts))
+                write_json(known, {"facts": asdict(corpus.facts), "notes": notes.lines})
             return corpus
     except OSError:  # no place for a cache
-        return _read(config)
+        return _read(config)[0]
 
 
 def tokenized(corpus: Corpus, config: TokenizerConfig, tokenizer_file: Path, tokens: Path) -> tuple[Tokenizer, Splits]:
@@ -105,11 +107,23 @@ def _code_version() -> str:
         digest.update(path.read_bytes())
     for library in ("datasets", "datasketch", "regex", "tokenizers"):
         digest.update(importlib.metadata.version(library).encode())
+    digest.update(unicodedata.unidata_version.encode())
     return digest.hexdigest()
 
 
-def _read(config: DataConfig) -> Corpus:
-    return build_corpus(read_source(config), config, cache_directory())
+def _read(config: DataConfig, notes: Notes | None = None) -> tuple[Corpus, Notes]:
+    """The corpus, and what was noted while it was read; what is noted already is not logged again."""
+    source = read_source(config, notes or Notes())
+    corpus = build_corpus(source, config, cache_directory())
+    source.normalizer.report(source.notes)
+    return corpus, source.notes
+
+
+def _remembered(known: dict[str, Any], config: DataConfig) -> Corpus:
+    """A corpus whose facts are known; what was noted when it was first read is logged again."""
+    facts, notes = Facts(**known["facts"]), Notes(known["notes"])
+    notes.repeat()
+    return Corpus(facts, lambda: _read(config, notes)[0].splits)
 
 
 def _whole(entry: Path, corpus: Corpus, config: TokenizerConfig, use: Callable[[], Used]) -> Used:

@@ -3,20 +3,19 @@
 import glob
 import hashlib
 import importlib.resources
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from textloom.config import DataConfig, Hub, Patents, Table, TextFiles, ToyData
+from textloom.data.normalization import Normalizer
+from textloom.data.notes import Notes
 from textloom.data.rows import Rows, SplitColumn
 from textloom.data.spool import Piece, SplitName
 from textloom.data.tables import read_tables
-from textloom.data.text_files import text_documents
+from textloom.data.text_files import TextReader
 from textloom.errors import DataError
 from textloom.files import file_checksum
-
-log = logging.getLogger(__name__)
 
 PATENT_ABSTRACT_COLUMN = "patent_abstract"  # both in the article's CSV and in PatentsView's g_patent_abstract.tsv
 
@@ -29,28 +28,37 @@ class Source:
     """The documents of each part that the source keeps apart, to be read in order; ``train`` alone is to be split."""
     split_column: SplitColumn | None = field(default=None)
     """What the rows of ``train`` are split by, filled while they are read."""
+    normalizer: Normalizer = field(default_factory=lambda: Normalizer(None))
+    """What the documents go through, with counts of what it has changed so far."""
+    notes: Notes = field(default_factory=Notes)
+    """What was found out about the files so far."""
 
 
-def read_source(config: DataConfig) -> Source:
-    """The documents of a data group. Raises DataError where a file cannot be read as the group says."""
+def read_source(config: DataConfig, notes: Notes) -> Source:
+    """The documents of a data group. Raises DataError if a file cannot be read as the group says."""
+    normalizer = Normalizer(config.normalization, "file" if isinstance(config, TextFiles) else "row")
     if isinstance(config, ToyData):
-        return Source({"train": iter([(toy_text(), True)])})
+        return Source({"train": normalizer.pieces([(toy_text(), True)])}, None, normalizer, notes)
+    if isinstance(config, TextFiles):
+        texts = TextReader(config.documents, normalizer, notes)
+        parts = {name: texts.documents(paths) for name, paths in _files(config).items()}
+        return Source(parts, None, normalizer, notes)
+    rows, column = Rows(columns=(PATENT_ABSTRACT_COLUMN,)), None
+    if isinstance(config, Table | Hub):
+        rows, column = Rows.of(config), SplitColumn.of(config)
     if isinstance(config, Hub):
         from textloom.data.hub import read_hub
 
-        rows, column = Rows.of(config), SplitColumn.of(config)
-        return Source({name: rows.documents(tables, label, column) for name, label, tables in read_hub(config)}, column)
-    if isinstance(config, TextFiles):
-        return Source({name: text_documents(paths, config.documents) for name, paths in _files(config).items()})
-    rows, column = Rows(columns=(PATENT_ABSTRACT_COLUMN,)), None
-    if isinstance(config, Table):
-        rows, column = Rows.of(config), SplitColumn.of(config)
-    return Source({name: _rows_of(paths, rows, column) for name, paths in _files(config).items()}, column)
+        parts = {name: rows.documents(tables, label, column) for name, label, tables in read_hub(config)}
+    else:
+        parts = {name: _rows_of(paths, rows, column, notes) for name, paths in _files(config).items()}
+    parts = {name: normalizer.pieces(documents) for name, documents in parts.items()}
+    return Source(parts, column, normalizer, notes)
 
 
 def read_pieces(config: DataConfig) -> Iterator[Piece]:
     """The documents of all parts."""
-    for documents in read_source(config).parts.values():
+    for documents in read_source(config, Notes()).parts.values():
         yield from documents
 
 
@@ -117,12 +125,12 @@ def _checksum(path: Path) -> str:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
 
 
-def _rows_of(paths: list[Path], rows: Rows, column: SplitColumn | None) -> Iterator[Piece]:
+def _rows_of(paths: list[Path], rows: Rows, column: SplitColumn | None, notes: Notes) -> Iterator[Piece]:
     empty = [path for path in paths if not path.stat().st_size] if len(paths) > 1 else []
     if len(empty) == len(paths):
         raise DataError(f"{paths[0]}: the file is empty; give one that holds text")
     for path in paths:
         if path in empty:
-            log.warning("%s: the file is empty; left out", path)
+            notes.warn(f"{path}: the file is empty; left out")
         else:
             yield from rows.documents(read_tables(path), str(path), column)

@@ -1,33 +1,42 @@
 """Plain text files as documents, read in pieces."""
 
 import codecs
-import logging
+import itertools
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from textloom.data.normalization import Normalizer
+from textloom.data.notes import Notes
 from textloom.data.spool import BLOCK, Piece
 from textloom.errors import DataError
-
-log = logging.getLogger(__name__)
 
 BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
 
 
-def text_documents(paths: list[Path], documents: Literal["file", "blank_line"]) -> Iterator[Piece]:
-    """The files, or the blocks between their blank lines. Raises DataError for one that cannot be read."""
-    empty = [path for path in paths if _is_empty(path)]
-    if len(empty) == len(paths):
-        raise DataError(f"{paths[0]}: the file is empty; give one that holds text")
-    for path in paths:
-        if path in empty:
-            log.warning("%s: the file is empty; left out", path)
-        elif documents == "file":
-            yield from ((text, False) for text in _read_text(path))
-            yield "", True
-        else:
-            yield from blank_line_documents(_read_text(path))
+@dataclass(frozen=True)
+class TextReader:
+    """How text files become documents."""
+
+    documents_are: Literal["file", "blank_line"]
+    """Whole files, or the blocks between blank lines."""
+    normalizer: Normalizer
+    notes: Notes
+
+    def documents(self, paths: list[Path]) -> Iterator[Piece]:
+        """The documents of some files, in order. Raises DataError if one cannot be read or all are empty."""
+        empty = [path for path in paths if _is_empty(path)]
+        if len(empty) == len(paths):
+            raise DataError(f"{paths[0]}: the file is empty; give one that holds text")
+        for path in paths:
+            if path in empty:
+                self.notes.warn(f"{path}: the file is empty; left out")
+                continue
+            texts = itertools.chain(((text, False) for text in _read_text(path)), [("", True)])
+            pieces = self.normalizer.pieces(texts)
+            yield from pieces if self.documents_are == "file" else blank_line_documents(text for text, _ in pieces)
 
 
 def blank_line_documents(texts: Iterator[str]) -> Iterator[Piece]:
@@ -59,9 +68,9 @@ def _is_empty(path: Path) -> bool:
 
 
 def _read_text(path: Path) -> Iterator[str]:
-    """The text of a UTF-8 file in pieces, with the line breaks of Unix."""
+    """The text of a UTF-8 file in pieces."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    position, carriage_return = 0, ""
+    position = 0
     try:
         with path.open("rb") as file:
             if file.read(3) != codecs.BOM_UTF8:
@@ -71,12 +80,11 @@ def _read_text(path: Path) -> Iterator[str]:
                 if b"\0" in content:
                     raise DataError(f"{path}: a binary file, not text; give a UTF-8 text file")
                 position -= len(decoder.getstate()[0])
-                text = carriage_return + decoder.decode(content)
+                text = decoder.decode(content)
                 position = file.tell()
-                carriage_return = "\r" if text.endswith("\r") else ""
-                yield text.removesuffix("\r").replace("\r\n", "\n")
+                yield text
             position -= len(decoder.getstate()[0])
-            yield carriage_return + decoder.decode(b"", final=True)
+            yield decoder.decode(b"", final=True)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     except UnicodeDecodeError as error:

@@ -1,0 +1,130 @@
+"""One form for every text: line ends are LF, canonically equivalent texts are equal.
+
+Text comes in pieces that may be cut anywhere, so what could change with the text after it is held back: the CR of a
+CR LF, a letter whose combining mark may follow.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import Literal
+
+from textloom.config.parts import Form
+from textloom.data.notes import Notes
+from textloom.data.spool import Piece
+
+UnicodeForm = Literal["NFC", "NFD", "NFKC", "NFKD"]
+FORMS: dict[Form, UnicodeForm] = {"nfc": "NFC", "nfd": "NFD", "nfkc": "NFKC", "nfkd": "NFKD"}
+
+LINE_ENDS = re.compile(r"\r{1,2}\n|\r")  # CR CR LF is a CR LF that was converted twice
+SURROGATES = re.compile(r"[\ud800-\udfff]")  # halves of characters, from JSON that was cut in one
+JAMO = range(0x1160, 0x1200)  # vowels and final consonants, which join the syllable before them
+LONG_RUN = 30  # combining marks after one letter, as many as Unicode's Stream-Safe Text Format allows
+NOT_LATIN = re.compile(f"[^\0-\u02ff]{{{LONG_RUN},}}")  # where such a run may be; found ten times as fast as the run
+
+
+def normalize_text(text: str, form: Form | None) -> str:
+    """A whole text in the form that documents have after reading, for prompts and filters."""
+    return Normalizer(form).text(text)
+
+
+class Normalizer:
+    """Brings texts into one form and counts what it changed.
+
+    ``form``: a Unicode normalization form; None leaves characters as they are, line ends become LF all the same.
+    ``unit``: what a text is called in the log, "file" or "row".
+    """
+
+    def __init__(self, form: Form | None, unit: str = "text"):
+        self.form = form
+        self.unit = unit
+        self.line_ends = self.reformed = self.halves = 0  # texts with each kind of change
+
+    def text(self, text: str) -> str:
+        """A whole text, normalized."""
+        (whole,) = self.pieces([(text, True)])
+        return whole[0]
+
+    def pieces(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
+        """Texts in pieces, normalized as each would be if it were whole."""
+        held, changed = "", [False] * 3
+        for text, ends in pieces:
+            text = held + text
+            cut = len(text) if ends else self._safe_end(text)
+            text, held = text[:cut], text[cut:]
+            if not text.isascii() or "\r" in text:
+                straight = _with_line_feeds(text)
+                whole = straight if straight.isascii() else SURROGATES.sub("\ufffd", straight)
+                normal = whole if self.form is None else _normalized(FORMS[self.form], whole)
+                for i, different in enumerate((straight != text, normal != whole, whole != straight)):
+                    changed[i] |= different
+                text = normal
+            yield text, ends
+            if ends and True in changed:
+                self.line_ends += changed[0]
+                self.reformed += changed[1]
+                self.halves += changed[2]
+                changed = [False] * 3
+
+    def report(self, notes: Notes) -> None:
+        """Say what was changed, and how to leave it."""
+        if self.line_ends:
+            notes.info(f"line ends: CR or CR LF became LF in {_counted(self.line_ends, self.unit)}")
+        if self.reformed:
+            assert self.form is not None
+            notes.info(
+                f"normal form: {_counted(self.reformed, self.unit)} changed to {FORMS[self.form]} "
+                "(data.normalization=null leaves characters as they are)"
+            )
+        if self.halves:
+            notes.warn(f"halves of surrogate pairs became U+FFFD in {_counted(self.halves, self.unit)}")
+
+    def _safe_end(self, text: str) -> int:
+        """The end of what no later text can change."""
+        end = len(text)
+        if self.form is not None:
+            decomposed: UnicodeForm = "NFD" if self.form in ("nfc", "nfd") else "NFKD"
+            while end and not _begins_anew(text[end - 1], decomposed):
+                end -= 1
+            end -= end > 0  # that character may be changed by what follows
+        while end and text[end - 1] == "\r" and len(text) - end < 3:
+            end -= 1
+        return end
+
+
+def _with_line_feeds(text: str) -> str:
+    if "\r" not in text:
+        return text
+    if "\r\r" in text:
+        return LINE_ENDS.sub("\n", text)
+    return text.replace("\r\n", "\n").replace("\r", "\n")  # ten times as fast
+
+
+def _normalized(form: UnicodeForm, text: str) -> str:
+    """``unicodedata.normalize``, whose time is quadratic in the length of a run of unordered combining marks."""
+    if text.isascii() or unicodedata.is_normalized(form, text):
+        return text
+    ordered = NOT_LATIN.sub(lambda some: _long_runs().sub(_in_canonical_order, some[0]), text)
+    return unicodedata.normalize(form, ordered)
+
+
+def _in_canonical_order(marks: re.Match[str]) -> str:
+    return "".join(sorted(marks[0], key=unicodedata.combining))
+
+
+@cache
+def _long_runs() -> re.Pattern[str]:
+    marks = [code for code in range(0x300, 0x20000) if unicodedata.combining(chr(code))]
+    return re.compile(f"[{''.join(map(chr, marks))}]{{{LONG_RUN},}}")
+
+
+@cache
+def _begins_anew(character: str, form: UnicodeForm) -> bool:
+    """True if nothing before a character can join it or be reordered with it. ``form``: "NFD" or "NFKD"."""
+    first = unicodedata.normalize(form, character)[0]
+    return not unicodedata.combining(first) and unicodedata.category(first)[0] != "M" and ord(first) not in JAMO
+
+
+def _counted(count: int, unit: str) -> str:
+    return f"{count:,} {unit}{'' if count == 1 else 's'}"
