@@ -14,6 +14,8 @@ from textloom.evaluation.counting import score_ngrams
 from textloom.evaluation.evaluate import evaluate_run
 from textloom.models.language_model import NgramLanguageModel
 from textloom.models.ngram import FALLBACK_DISCOUNTS, NgramModel, discounts_of, fit_orders
+from textloom.reports.comparison import compare_runs
+from textloom.reports.render import render
 from textloom.runs import Run
 from textloom.training.preparation import prepare
 
@@ -173,3 +175,42 @@ def test_on_the_patents_it_counts_about_what_others_counted(tmp_path: Path, real
     score = score_ngrams(model, splits["val"])
     assert 4.3 < score.loss < 5.4
     assert 0.22 < score.accuracy < 0.32
+
+
+def write_words(letters: str, count: int) -> None:
+    """Words that do not depend on each other: the best order is 1."""
+    Path("words.txt").write_text(" ".join(np.random.default_rng(0).choice(list(letters), count)))
+
+
+WORDS = ["data=text_files", "data.path=words.txt", "tokenizer=word"]
+
+
+def test_a_model_of_order_1_is_a_run_like_any_other(tmp_path: Path, command: Callable[..., Answer]) -> None:
+    write_words("abcdefgh", 4000)
+    given = [*WORDS, "model.order=1", "samples.length=10", "hydra.run.dir=outputs/run"]
+    status, _, said = command("train", "experiment=ngram", *given)
+    assert status == 0, said
+    run = Run(Path("outputs/run"))
+    results = run.results()
+    assert results["order"] == 1
+    assert 7.95 < results["val/perplexity"] < 8.25
+    assert evaluate_run(run) == {name: results[name] for name in evaluate_run(run)}
+    status, text, said = command("generate", "run=outputs/run", "prompt=a", "length=30", "seed=1")
+    assert (status, len(text.split())) == (0, 31), said
+    for form in ("text", "html"):
+        status, shown, said = command("compare", "runs=outputs/run", f"format={form}")
+        assert status == 0, said
+        assert "1-gram" in shown
+
+
+@pytest.mark.parametrize("text", ["a" * 2000, "abcdefgh" * 250, "ab ab ab ab ab ab"], ids=["one", "period", "tiny"])
+@pytest.mark.parametrize("order", [None, 1, 3, 5000])
+def test_texts_without_surprises_are_counted_in_any_order(text: str, order: int | None, tmp_path: Path) -> None:
+    Path("text.txt").write_text(text)
+    chosen = [] if order is None else [f"model.order={order}"]
+    run = train_run(tmp_path / "run", "experiment=ngram", "data=text_files", "data.path=text.txt", *chosen)
+    results = run.results()
+    assert 0 < results["val/loss"] < 2.2
+    assert results["order"] == order or order in (None, 5000)  # which no text here has
+    compared = render(compare_runs([run.directory]), "html")
+    assert f"{int(results['order'])}-gram" in compared

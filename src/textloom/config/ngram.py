@@ -11,3 +11,5 @@ class NgramConfig(Section):
     cell: Literal["ngram"]
     largest_order: Positive
     """Longest n-grams that are tried, in tokens; the order is the one that does best on the validation part."""
+    order: Positive | None = None
+    """Length of the n-grams, in tokens, whatever largest_order; null to choose it."""

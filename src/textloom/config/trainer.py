@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from textloom.config.data import BatchingConfig, DataConfig, check_protocol
+from textloom.config.lightning import Duration, find_mistake, parse_duration
 from textloom.config.model import ModelConfig, OptimizerConfig, ScheduleConfig
 from textloom.config.ngram import NgramConfig
 from textloom.config.section import Positive, Section, as_tuple
@@ -23,9 +24,6 @@ class CheckpointEvery(Section):
     """Minutes."""
 
 
-EVALUATION_KEYS = ("limit_val_batches", "limit_test_batches", "overfit_batches", "fast_dev_run")
-
-
 class TrainerConfig(Section):
     """How long, on what, and how often. Keys that Lightning's Trainer has too bear its names."""
 
@@ -37,6 +35,8 @@ class TrainerConfig(Section):
     """Passes over the training part at most."""
     max_steps: Positive | None
     """Optimizer steps at most; null for no limit."""
+    max_time: Duration = None
+    """Time at most, days:hours:minutes:seconds, of each process that trains the run; null for no limit."""
     val_check_interval: Annotated[int, Field(gt=0)] | Annotated[float, Field(gt=0, le=1)]
     """When to validate: a share of an epoch (1.0: at its end), or a whole number of batches; always at the end."""
     early_stopping_patience: Positive | None
@@ -73,6 +73,12 @@ class TrainerConfig(Section):
     """Any other argument of Lightning's Trainer, passed on as it is."""
 
     @property
+    def time_limit(self) -> float | None:
+        """Seconds until the training ends with a validation; None for no limit."""
+        limit = self.max_time or self.extra.get("max_time")
+        return None if limit is None else parse_duration(limit).total_seconds()
+
+    @property
     def rows(self) -> int:
         """``batch_size`` as the number that it is once a run has begun."""
         assert self.batch_size != "auto"
@@ -81,10 +87,36 @@ class TrainerConfig(Section):
     @model_validator(mode="after")
     def _extra_is_extra(self) -> Self:
         for key in self.extra:
-            if key in type(self).model_fields and key != "extra":
+            if key in type(self).model_fields and key not in (
+                "extra",
+                "max_time",
+            ):  # the latter: what Lightning calls it
                 raise ValueError(f"extra.{key} is a key of its own; set trainer.{key}")
-            if key in EVALUATION_KEYS:
-                raise ValueError(f"extra.{key} would leave validation tokens unscored; leave it out")
+        mistake = find_mistake(self.extra)
+        if mistake is not None:
+            raise ValueError(mistake)
+        return self
+
+    @model_validator(mode="after")
+    def _limits_fit(self) -> Self:
+        """Arguments of ``extra`` and the keys beside it do not contradict each other."""
+        if "max_time" in self.extra and self.max_time is not None:
+            raise ValueError("max_time is given twice; leave out trainer.extra.max_time")
+        for least, most in (("min_epochs", self.max_epochs), ("min_steps", self.max_steps)):
+            if most is not None and (self.extra.get(least) or 0) > most:
+                name = least.replace("min", "max")
+                raise ValueError(
+                    f"extra.{least}={self.extra[least]}: more than trainer.{name}={most}; raise trainer.{name}"
+                )
+        if self.extra.get("gradient_clip_algorithm") is not None and self.gradient_clip_val is None:
+            raise ValueError(
+                "extra.gradient_clip_algorithm: clips nothing without a limit; set trainer.gradient_clip_val"
+            )
+        if self.extra.get("check_val_every_n_epoch") is not None and isinstance(self.val_check_interval, int):
+            raise ValueError(
+                "extra.check_val_every_n_epoch counts epochs, and "
+                f"trainer.val_check_interval={self.val_check_interval} batches; leave one of them out"
+            )
         return self
 
 

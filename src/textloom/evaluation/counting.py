@@ -10,6 +10,12 @@ from textloom.models.ngram import NgramModel, fit_orders
 PATIENCE = 2  # orders without a better loss on validation before longer n-grams are no longer tried
 
 
+def fit_order(tokens: np.ndarray, vocabulary_size: int, end_id: int, order: int) -> NgramModel:
+    """The n-gram model of this order, or of the longest n-grams that the text has."""
+    *_, model = fit_orders(tokens, vocabulary_size, end_id, order)
+    return model
+
+
 def best_order(
     splits: dict[SplitName, TokenSplit], vocabulary_size: int, end_id: int, largest_order: int
 ) -> NgramModel:

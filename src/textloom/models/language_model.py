@@ -32,7 +32,7 @@ class NgramLanguageModel(nn.Module):
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Log-probabilities of every token: (..., order - 1) -> (..., vocabulary_size)."""
-        contexts = hidden.reshape(-1, hidden.shape[-1]).numpy()
+        contexts = hidden.reshape(hidden.shape[:-1].numel(), hidden.shape[-1]).numpy()  # order 1 looks back on nothing
         rows = np.log(np.stack([self.ngrams.distribution(context) for context in contexts]))
         return torch.from_numpy(rows).reshape(*hidden.shape[:-1], self.vocabulary_size)
 

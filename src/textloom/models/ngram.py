@@ -99,6 +99,8 @@ class NgramModel:
 def fit_orders(tokens: np.ndarray, vocabulary_size: int, end_id: int, largest_order: int) -> Iterator[NgramModel]:
     """Models of order 1, 2, ... up to the largest, each built on what the one before has counted.
 
+    The last has the longest n-grams of the text, where none are as long as the largest order.
+
     The longest n-grams keep their counts; shorter ones count how many different tokens they follow (equation 24).
     """
     targets = tokens[1:].astype(np.int64)
@@ -108,6 +110,8 @@ def fit_orders(tokens: np.ndarray, vocabulary_size: int, end_id: int, largest_or
     before: _Counted | None = None
     for length in range(1, largest_order + 1):
         inside = np.flatnonzero(reach >= length - 1)  # targets whose n-gram lies within one document
+        if not len(inside):
+            return
         keys = ending_here[inside] * vocabulary_size + targets[inside]
         counted, ending_here = _count(keys, inside, ending_here, length, before, vocabulary_size, end_id)
         if before is not None:

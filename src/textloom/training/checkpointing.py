@@ -8,14 +8,16 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
-from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
 from textloom.checkpoints import read_checkpoint
 from textloom.config import CheckpointEvery
+from textloom.errors import RunError
 from textloom.files import written_whole
 from textloom.ranks import Ranks
 from textloom.runs import Run
 from textloom.training.signals import StopRequest
+from textloom.training.stopping import keys_to_raise, stop_now
 
 log = logging.getLogger(__name__)
 
@@ -45,23 +47,38 @@ class WholeCheckpointIO(TorchCheckpointIO):
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Looks at validations alone."""
+    """``best.ckpt``: the lowest validation loss, wherever the run lies now."""
+
+    def __init__(self, run: Run):
+        super().__init__(
+            run.checkpoints,
+            filename="best",
+            monitor="val/loss",
+            mode="min",
+            enable_version_counter=False,
+            save_on_train_epoch_end=False,
+        )
+        self.file = run.checkpoint_file("best")
 
     def needs_step(self, trainer: pl.Trainer, step: int) -> bool:
-        """No step."""
+        """No step: validations alone count."""
         return False
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the lowest loss; the paths are those of the directory that the checkpoint was written in.
 
-def best_checkpoint(run: Run) -> ModelCheckpoint:
-    """``best.ckpt``: the lowest validation loss."""
-    return BestCheckpoint(
-        run.checkpoints,
-        filename="best",
-        monitor="val/loss",
-        mode="min",
-        enable_version_counter=False,
-        save_on_train_epoch_end=False,
-    )
+        ``best.ckpt`` knows its own loss, which is lower if it was written after the checkpoint that training goes on
+        from, when the time was over. Where it is missing or damaged, the next validation writes it again.
+        """
+        try:
+            own = read_checkpoint(self.file)["callbacks"][self.state_key]["best_model_score"]
+        except (RunError, KeyError) as error:
+            log.warning("%s\nthe next validation makes a new best checkpoint", error)
+            return
+        score = min(score for score in (own, state_dict["best_model_score"]) if score is not None)
+        self.best_model_path = self.kth_best_model_path = str(self.file)
+        self.best_model_score = self.kth_value = score
+        self.best_k_models = {self.best_model_path: score}
 
 
 class ResumePoints(Checkpoint):
@@ -83,36 +100,55 @@ class ResumePoints(Checkpoint):
         """A training that had ended before it was cut has nothing to go on with, unless it may go further now."""
         self.request.training = True
         self.request.listen()
-        if self.ended and (_limit_reached(trainer) or _patience_is_over(trainer)):
-            log.info("the training had ended; raise trainer.max_epochs or its patience to go further")
+        keys = keys_to_raise(trainer) if self.ended else []
+        if keys:
+            log.info("the training had ended; raise %s to train further", " and ".join(keys))
             trainer.should_stop = True
         self.ended = False
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save, if it is time to and this is a place to go on from."""
-        if trainer.is_last_batch or not self.ranks.decided(self.needs_step(trainer, trainer.global_step)):
+        """Save, if it is time to and this is a place to go on from; end with a validation if the time is up."""
+        if trainer.should_stop or not self.ranks.decided(self.needs_step(trainer, trainer.global_step)):
             return
-        if _is_whole_step(trainer, batch_idx) and not _validation_follows(trainer, batch_idx):
+        if not _is_whole_step(trainer, batch_idx):
+            return
+        if not _validation_follows(trainer, batch_idx):
+            if trainer.is_last_batch:  # no place to go on from; the next step is
+                return
             self._save(trainer)
+        self._stop_if_time_is_up(trainer)
 
     def needs_step(self, trainer: pl.Trainer, step: int) -> bool:
         """To save after it."""
         every = self.every
         return (
             self.request.received is not None
+            or self.request.time_is_up
             or (every.steps is not None and step - self.saved_step >= every.steps)
             or (every.epochs is not None and trainer.current_epoch - self.saved_epoch >= every.epochs)
             or (every.minutes is not None and time.monotonic() - self.saved_time >= 60 * every.minutes)
         )
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save, unless the gradients of half a step would be lost."""
-        batch_idx = trainer.fit_loop.epoch_loop.batch_idx
-        self.ended = trainer.should_stop
-        if self.ended or _is_whole_step(trainer, batch_idx):
+        """Save, unless the gradients of half a step would be lost.
+
+        After the validation that ends a training whose time is up there may be a checkpoint of this step already: it
+        stays, since without a limit of time there would have been no validation here.
+        """
+        if self.request.out_of_time and self.saved_step == trainer.global_step:
+            return
+        self.ended = trainer.should_stop and not self.request.out_of_time
+        if self.ended or _is_whole_step(trainer, trainer.fit_loop.epoch_loop.batch_idx):
             self._save(trainer)
+            if not self.ended:
+                self._stop_if_time_is_up(trainer)
+
+    def _stop_if_time_is_up(self, trainer: pl.Trainer) -> None:
+        if self.ranks.decided(self.request.time_is_up):
+            self.request.out_of_time = True
+            stop_now(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """From here on a signal stops at once: all is saved."""
@@ -148,56 +184,15 @@ class ResumePoints(Checkpoint):
             raise self.request.interrupted()
 
 
-class StopEarly(EarlyStopping):
-    """Ends the training after some validations without a better loss; the patience may change in a resumed run."""
-
-    def __init__(self, patience: int):
-        super().__init__("val/loss", patience=patience, check_on_train_epoch_end=False)
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Say why, when it is over."""
-        super().on_validation_end(trainer, pl_module)
-        if self.wait_count >= self.patience:
-            log.info("stopping early: no better val/loss in %d validations", self.wait_count)
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The count and the best score are the run's, the patience is the config's."""
-        super().load_state_dict({**state_dict, "patience": self.patience})
-
-
-class EndWithValidation(pl.Callback):
-    """Lets Lightning validate once more after the last step, wherever in an epoch that is."""
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Lightning validates when it is asked to stop, but not when it reaches its last step."""
-        if _limit_reached(trainer):
-            trainer.should_stop = True
-
-    def needs_step(self, trainer: pl.Trainer, step: int) -> bool:
-        """Only the last, which every callback sees."""
-        return False
-
-
-def _limit_reached(trainer: pl.Trainer) -> bool:
-    last_epoch = trainer.max_epochs is not None and trainer.current_epoch == trainer.max_epochs - 1
-    return trainer.global_step == trainer.max_steps or (last_epoch and trainer.is_last_batch)
-
-
-def _patience_is_over(trainer: pl.Trainer) -> bool:
-    stopping = trainer.early_stopping_callback
-    return stopping is not None and stopping.wait_count >= stopping.patience
-
-
 def _is_whole_step(trainer: pl.Trainer, batch_idx: int) -> bool:
     """Whether no gradients wait for more batches."""
     return trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
 
 
 def _validation_follows(trainer: pl.Trainer, batch_idx: int) -> bool:
-    if trainer.should_stop:
-        return True
-    counted = trainer.fit_loop.epoch_loop.total_batch_idx if trainer.check_val_every_n_epoch is None else batch_idx
+    every = trainer.check_val_every_n_epoch
+    if every is not None and (trainer.current_epoch + 1) % every:
+        return False
+    counted = trainer.fit_loop.epoch_loop.total_batch_idx if every is None else batch_idx
     assert trainer.val_check_batch is not None
     return bool((counted + 1) % trainer.val_check_batch == 0)

@@ -7,7 +7,7 @@ import torch
 
 from textloom.config import NgramConfig, TrainConfig
 from textloom.data.encoding import Splits
-from textloom.evaluation.counting import best_order, score_ngrams
+from textloom.evaluation.counting import best_order, fit_order, score_ngrams
 from textloom.files import write_json, written_whole
 from textloom.models.language_model import NgramLanguageModel
 from textloom.models.ngram import NgramModel
@@ -28,7 +28,13 @@ def count(
     Gives back the results and a text for each temperature. A run that was cut is simply counted again.
     """
     start = time.perf_counter()
-    ngrams = best_order(splits, tokenizer.vocabulary_size, tokenizer.end_id, model.largest_order)
+    vocabulary = tokenizer.vocabulary_size, tokenizer.end_id
+    if model.order is None:
+        ngrams = best_order(splits, *vocabulary, model.largest_order)
+    else:
+        ngrams = fit_order(splits["train"].tokens, *vocabulary, model.order)
+        if ngrams.order < model.order:
+            log.warning("model.order=%d: no document of the training part has so many tokens", model.order)
     seconds = time.perf_counter() - start
     log.info("model: %d-grams, %s parameters", ngrams.order, f"{ngrams.parameters:,}")
     _save(ngrams, run)

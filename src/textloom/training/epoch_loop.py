@@ -12,6 +12,8 @@ from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 from pytorch_lightning.plugins.precision import MixedPrecision, Precision
 from pytorch_lightning.profilers import PassThroughProfiler
 
+from textloom.training.stopping import may_stop
+
 STEP_HOOKS = (
     "on_train_batch_start",
     "on_before_zero_grad",
@@ -47,6 +49,10 @@ class EpochLoop(_TrainingEpochLoop):
             while self._next_is_quiet():
                 self._quiet_step(data_fetcher)
         super().advance(data_fetcher)
+
+    def _should_check_val_fx(self, data_fetcher: _DataFetcher) -> bool:
+        """Also after the last step, in epochs that ``check_val_every_n_epoch`` leaves out too."""
+        return (self.trainer.should_stop and may_stop(self.trainer)) or super()._should_check_val_fx(data_fetcher)
 
     def _may_be_quiet(self) -> bool:
         """Whether nothing was asked for that happens in every step."""
@@ -92,7 +98,7 @@ class EpochLoop(_TrainingEpochLoop):
             loss = loss / trainer.accumulate_grad_batches
         loss.backward()
         if not self._should_accumulate():
-            module.configure_gradient_clipping(optimizer, trainer.gradient_clip_val)
+            module.configure_gradient_clipping(optimizer, trainer.gradient_clip_val, trainer.gradient_clip_algorithm)
             progress.step.increment_ready()
             optimizer.step()
             progress.step.increment_completed()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
 
 from textloom.config import OptimizerConfig, ScheduleConfig
 from textloom.data.batches import Batch
@@ -72,12 +72,18 @@ class TrainingModule(pl.LightningModule):
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
-        """By norm. Lightning's own clipping refuses fused optimizers in every mixed precision, bf16 included."""
+        """Limit the norm of the gradient, or with ``value`` each of its values.
+
+        Lightning's own clipping refuses fused optimizers in every mixed precision, bf16 included.
+        """
         for parameter in self.trained:
             if parameter.grad is None:  # no target lay in one of an adaptive softmax's clusters
                 parameter.grad = torch.zeros_like(parameter)
         norm = get_total_norm([parameter.grad for parameter in self.trained if parameter.grad is not None])
         self.meter.add_gradient_norm(norm)
+        if gradient_clip_val is not None and gradient_clip_algorithm == "value":
+            clip_grad_value_(self.trained, gradient_clip_val)
+            return
         # a GPU is not asked, it would have to be waited for; its factor is 1 where the norm is small
         if gradient_clip_val is not None and (norm.device.type != "cpu" or not norm <= gradient_clip_val):
             clip_grads_with_norm_(self.trained, gradient_clip_val, norm)

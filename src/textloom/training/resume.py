@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 MAY_CHANGE = (
     "trainer.max_epochs",
     "trainer.max_steps",
+    "trainer.max_time",
+    "trainer.extra.max_time",
     "trainer.early_stopping_patience",
     "trainer.checkpoint_every",
     "trainer.log_every_n_steps",

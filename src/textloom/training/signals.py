@@ -1,7 +1,8 @@
-"""Being asked to stop: SIGTERM, SIGINT (Ctrl-C) and SIGUSR1 (Slurm's warning before the time is up)."""
+"""Requests to stop: SIGTERM, SIGINT (Ctrl-C), SIGUSR1 (Slurm's warning before the time is up), and a limit of time."""
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -14,10 +15,13 @@ class StopRequest:
     """Remembers the first signal, so that training can write a checkpoint and end; a second Ctrl-C stops at once.
 
     Where several processes train, rank 0 decides when all stop; the others do not heed a signal.
+    ``seconds`` limit the time of this process, counted from here; None for no limit.
     """
 
-    def __init__(self, heeds: bool = True) -> None:
+    def __init__(self, heeds: bool = True, seconds: float | None = None) -> None:
         self.heeds = heeds
+        self.deadline = float("inf") if seconds is None else time.monotonic() + seconds
+        self.out_of_time = False  # the training ended for that
         self.received: signal.Signals | None = None
         self.training = False
 
@@ -37,6 +41,11 @@ class StopRequest:
         if threading.current_thread() is threading.main_thread():
             for number in ASKED_TO_STOP:
                 signal.signal(number, self._receive)
+
+    @property
+    def time_is_up(self) -> bool:
+        """True after the deadline."""
+        return time.monotonic() >= self.deadline
 
     def interrupted(self) -> Interrupted:
         """What to raise once the checkpoint is written."""

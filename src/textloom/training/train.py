@@ -29,7 +29,7 @@ from textloom.training.preparation import Prepared, prepare
 from textloom.training.processes import Workers
 from textloom.training.samples import Sampler
 from textloom.training.signals import StopRequest
-from textloom.training.trainer import check_extra
+from textloom.training.trainer import refuse_arguments_without_effect
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,8 @@ class Trained:
     """The figures of the best checkpoint, and what they cost."""
     sample: str
     """A text of the best checkpoint, at the first of the temperatures."""
+    stopped: str | None = None
+    """Why the training ended before it was complete; None if it is complete."""
 
 
 @denormals_flushed()
@@ -61,10 +63,15 @@ def train(
     where the process was asked to stop.
     """
     began = time.perf_counter()
-    check_extra(config.trainer.extra)
+    if not run.overrides_file.exists():  # runs made before may have them
+        refuse_arguments_without_effect(config.trainer.extra)
     device = choose_device(config.trainer.accelerator)
     check_devices(config.trainer.devices, device)
-    with StopRequest() as request, explained_shortage(config, run), Workers(config.trainer) as workers:
+    with (
+        StopRequest(seconds=config.trainer.time_limit) as request,
+        explained_shortage(config, run),
+        Workers(config.trainer) as workers,
+    ):
         precision, reason = choose_precision(config.trainer.precision, device)
         _write_config(config, run)
         if not run.overrides_file.exists():  # a resumed run keeps what it was made by
@@ -147,4 +154,11 @@ def _close(fit: Fit, fitted: Fitted, began: float) -> Trained:
         **({"leaky": True} if fit.config.data.leaky else {}),
     }
     write_json(fit.run.results_file, results)
-    return Trained(results, texts[fit.config.samples.temperatures[0]])
+    return Trained(results, texts[fit.config.samples.temperatures[0]], _stopped(fit, fitted))
+
+
+def _stopped(fit: Fit, fitted: Fitted) -> str | None:
+    if not fit.request.out_of_time:
+        return None
+    limit, epoch = fit.config.trainer.max_time or fit.config.trainer.extra["max_time"], fitted.trainer.current_epoch + 1
+    return f"trainer.max_time={limit} is over, in epoch {epoch} of at most {fit.config.trainer.max_epochs}"

@@ -1,25 +1,19 @@
 """Lightning's Trainer, with the callbacks of a run in the order that they need."""
 
-import inspect
 import logging
 import warnings
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
 
-from textloom.composition import nearest
 from textloom.config import TrainerConfig
+from textloom.config.lightning import WITHOUT_EFFECT
 from textloom.errors import ConfigError
 from textloom.ranks import Ranks
 from textloom.runs import Run
-from textloom.training.checkpointing import (
-    EndWithValidation,
-    ResumePoints,
-    StopEarly,
-    WholeCheckpointIO,
-    best_checkpoint,
-)
+from textloom.training.checkpointing import BestCheckpoint, ResumePoints, WholeCheckpointIO
 from textloom.training.curves import Curves
 from textloom.training.distributed import strategy
 from textloom.training.efficiency import Efficiency
@@ -30,9 +24,8 @@ from textloom.training.progress import TrainingProgressBar, someone_is_watching
 from textloom.training.random_state import RandomState
 from textloom.training.samples import SampleCallback, Sampler
 from textloom.training.signals import StopRequest
+from textloom.training.stopping import EndWithValidation, StopEarly
 from textloom.training.tensorboard import RunLogger
-
-OWN_ARGUMENTS = ("callbacks", "plugins", "logger", "enable_checkpointing", "strategy", "num_nodes", "inference_mode")
 
 
 def build_trainer(
@@ -67,7 +60,8 @@ def build_trainer(
     if bar:
         callbacks.append(TrainingProgressBar(meter))
     # what is saved must have seen the validation first: checkpoints come last
-    callbacks += [best_checkpoint(run), ResumePoints(run, config.checkpoint_every, request, ranks)]
+    callbacks += [BestCheckpoint(run), ResumePoints(run, config.checkpoint_every, request, ranks)]
+    every = None if isinstance(config.val_check_interval, int) else 1
     trainer = pl.Trainer(
         accelerator=device.type,
         devices=config.devices,
@@ -77,7 +71,6 @@ def build_trainer(
         max_epochs=config.max_epochs,
         max_steps=config.max_steps or -1,
         val_check_interval=config.val_check_interval,
-        check_val_every_n_epoch=None if isinstance(config.val_check_interval, int) else 1,
         gradient_clip_val=config.gradient_clip_val,
         accumulate_grad_batches=config.accumulate_grad_batches,
         deterministic=config.deterministic,
@@ -86,22 +79,26 @@ def build_trainer(
         callbacks=callbacks,
         plugins=[WholeCheckpointIO()],
         enable_progress_bar=bar,
-        enable_model_summary=False,
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1,
-        **config.extra,
+        **({"enable_model_summary": False, "check_val_every_n_epoch": every} | _extra_arguments(config)),
     )
     replaced = trainer.fit_loop.epoch_loop
     trainer.fit_loop.epoch_loop = EpochLoop(trainer, replaced.min_steps, replaced.max_steps)
     return trainer
 
 
-def check_extra(extra: dict[str, object]) -> None:
-    """Raises ConfigError for a ``trainer.extra`` that Lightning's Trainer does not take, or that is ours to set."""
-    known = [name for name in inspect.signature(pl.Trainer).parameters if name not in OWN_ARGUMENTS]
+def refuse_arguments_without_effect(extra: dict[str, Any]) -> None:
+    """Raises ConfigError for an argument in ``trainer.extra`` that would change nothing."""
     for key in extra:
-        if key not in known:
-            raise ConfigError(
-                f"trainer.extra.{key}: not an argument of Lightning's Trainer that can be set here"
-                f"{nearest(key, known)}; leave it out"
-            )
+        if key in WITHOUT_EFFECT:
+            raise ConfigError(f"trainer.extra.{key}: {WITHOUT_EFFECT[key]}")
+
+
+def _extra_arguments(config: TrainerConfig) -> dict[str, Any]:
+    """The arguments of ``trainer.extra`` that are Lightning's to heed."""
+    passed = {key: value for key, value in config.extra.items() if value is not None and key not in WITHOUT_EFFECT}
+    passed.pop("max_time", None)  # ``StopRequest`` keeps the time: Lightning's timer counts over all processes of a run
+    if passed.get("enable_model_summary"):
+        logging.getLogger("pytorch_lightning.callbacks.model_summary").setLevel(logging.INFO)
+    return passed
