@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from textloom.composition import config_directory, explain, known_keys, nearest
 from textloom.config import Section
 from textloom.errors import Interrupted, RunError, TextloomError, TrialsFailed
+from textloom.progress import shown
 from textloom.typed import as_typed
 
 TRIALS_FAILED = 1
@@ -60,7 +61,8 @@ def run_command(name: str, task: Callable[[DictConfig], object], schema: type[Se
 
     def job(config: DictConfig) -> object:
         try:
-            return task(config)
+            with shown():
+                return task(config)
         except TextloomError as error:  # before Hydra says in a line of its own that there was one
             _tell(error)
 

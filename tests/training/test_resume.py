@@ -16,7 +16,7 @@ from textloom.errors import ConfigError, Interrupted, RunError
 from textloom.runs import Run, claimed_run
 from textloom.training.epoch_loop import EpochLoop
 from textloom.training.module import TrainingModule
-from textloom.training.progress import TrainingProgressBar
+from textloom.training.progress import TrainingStage
 from textloom.training.resume import newest_checkpoint, resumed_config
 from textloom.training.train import train
 
@@ -186,29 +186,25 @@ def test_each_signal_is_named(number: signal.Signals, tmp_path: Path, signal_at:
     assert (tmp_path / "cut/checkpoints/last.ckpt").exists()
 
 
-def test_the_progress_bar_of_a_resumed_epoch_knows_its_total(
+def test_the_progress_of_a_resumed_training_knows_its_first_step_and_all_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signal_at: Callable[..., None]
 ) -> None:
-    from textloom.training import trainer as module
+    begun: list[TrainingStage] = []
+    original = TrainingStage.begin
 
-    monkeypatch.setattr(module, "someone_is_watching", lambda: True)
-    overrides = [*BASE, "trainer.progress_bar=true"]
+    def note(self: TrainingStage) -> None:
+        original(self)
+        begun.append(self)
+
+    monkeypatch.setattr(TrainingStage, "begin", note)
     signal_at(20)
     with pytest.raises(Interrupted):
-        start(tmp_path / "cut", overrides)
-    drawn: list[tuple[int, int]] = []
-    original = TrainingProgressBar.on_train_batch_end
-
-    def note(self: TrainingProgressBar, *arguments: Any) -> None:
-        self._drawn = 0.0
-        original(self, *arguments)
-        drawn.append((self.train_progress_bar.n, self.train_progress_bar.total))
-
-    monkeypatch.setattr(TrainingProgressBar, "on_train_batch_end", note)
+        start(tmp_path / "cut", BASE)
     resume(tmp_path / "cut")
-    batches = -(-6959 // 8 // 64)
-    assert drawn[0] == (20 % batches + 3, batches)  # a signal is heeded one step later, and one goes on from there
-    assert {total for _, total in drawn} == {batches}
+    steps = 3 * -(-6959 // 8 // 64)
+    assert [(stage.first, stage.total) for stage in begun] == [(0, steps), (22, steps)]
+    begun[-1].refresh()
+    assert begun[-1].done == steps
 
 
 def test_checkpoints_come_every_so_many_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from textloom.data.notes import Notes
 from textloom.data.sources import read_source, source_checksum
 from textloom.errors import RunError
 from textloom.files import read_json, write_json
+from textloom.progress import stage
 from textloom.tokenizers import Tokenizer, fit_tokenizer, load_tokenizer, origin, save_tokenizer
 
 log = logging.getLogger(__name__)
@@ -113,8 +114,9 @@ def _code_version() -> str:
 
 def _read(config: DataConfig, notes: Notes | None = None) -> tuple[Corpus, Notes]:
     """The corpus, and what was noted while it was read; what is noted already is not logged again."""
-    source = read_source(config, notes or Notes())
-    corpus = build_corpus(source, config, cache_directory())
+    with stage("reading the text", unit="bytes"):
+        source = read_source(config, notes or Notes())
+        corpus = build_corpus(source, config, cache_directory())
     source.normalizer.report(source.notes)
     return corpus, source.notes
 
@@ -151,7 +153,8 @@ def _complete(entry: Path, corpus: Corpus, config: TokenizerConfig) -> None:
 
 def _encode(corpus: Corpus, config: TokenizerConfig, tokenizer_file: Path, tokens: Path) -> None:
     tokenizer_file.parent.mkdir(parents=True, exist_ok=True)
-    tokenizer = fitted(corpus, config)
+    with stage("fitting the tokenizer", corpus.splits["train"].size, "bytes"):
+        tokenizer = fitted(corpus, config)
     save_tokenizer(tokenizer, tokenizer_file)
     encode_corpus(corpus, tokenizer, tokens)
 

@@ -18,6 +18,7 @@ from textloom.data.rows import SplitColumn
 from textloom.data.sources import Source
 from textloom.data.spool import SPLITS, Part, Piece, SplitName, Spool
 from textloom.errors import DataError
+from textloom.progress import stage
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ def split(documents: Part, keys: SplitKeys, duplicates_folded: int = 0) -> Corpu
         return _corpus(_cut(documents, keys), True, duplicates_folded)
     groups, near_duplicates = None, 0
     if keys.near_duplicates is not None and len(documents):
-        groups = near_duplicate_groups(documents, keys.near_duplicates)
+        with stage("looking for near-duplicates", documents.size, "bytes"):
+            groups = near_duplicate_groups(documents, keys.near_duplicates)
         near_duplicates = len(documents) - len(np.unique(groups))
     return _corpus(_deal(documents, keys, groups), False, duplicates_folded, near_duplicates)
 
@@ -152,9 +154,10 @@ def _fingerprint(parts: dict[SplitName, Part]) -> str:
     for name, part in parts.items():
         digest.update(f"{name} {len(part)}\n".encode())
         lengths, inside = iter((part.ends - part.begins).tolist()), False
-        for content, ends in part.blocks():
-            digest.update(content if inside else f"{next(lengths)}\n".encode() + content)
-            inside = not ends
+        with stage(f"hashing the {name} part", part.size, "bytes"):
+            for content, ends in part.blocks():
+                digest.update(content if inside else f"{next(lengths)}\n".encode() + content)
+                inside = not ends
     return digest.hexdigest()
 
 

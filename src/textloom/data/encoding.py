@@ -23,6 +23,7 @@ from textloom.data.spelling import Spelling
 from textloom.data.spool import SPLITS, Part, SplitName
 from textloom.errors import DataError, RunError
 from textloom.files import file_checksum, read_json, write_json, written_whole
+from textloom.progress import stage
 from textloom.tokenizers import Tokenizer
 from textloom.tokenizers.base import EncodedDocuments
 
@@ -90,9 +91,12 @@ class _Header:
 def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, directory: Path) -> None:
     """Write every part of the corpus below a directory."""
     directory.mkdir(parents=True, exist_ok=True)
-    spelling = Spelling(corpus.splits["train"].texts() if tokenizer.unknown_id is not None else ())
+    training = corpus.splits["train"]
+    with stage("counting characters", training.size, "bytes"):
+        spelling = Spelling(training.texts() if tokenizer.unknown_id is not None else ())
     for name, part in corpus.splits.items():
-        _write(part, tokenizer, spelling, directory, name, ends_are_targets=not corpus.facts.contiguous)
+        with stage(f"encoding the {name} part", part.size, "bytes"):
+            _write(part, tokenizer, spelling, directory, name, ends_are_targets=not corpus.facts.contiguous)
         if corpus.facts.article_window is not None:
             _write_windows(directory, name, corpus.facts.article_window, tokenizer)
 

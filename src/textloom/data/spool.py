@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 
 from textloom.errors import DataError
+from textloom.progress import advance
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
@@ -66,6 +67,7 @@ class Spool:
     def _write(self, content: bytes, flush: bool = False) -> None:
         try:
             self.file.write(content)
+            advance(len(content))
             if flush:
                 self.file.flush()
         except OSError as error:
@@ -88,6 +90,11 @@ class Part:
     def __len__(self) -> int:
         """How many documents there are."""
         return len(self.begins)
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return int((self.ends - self.begins).sum())
 
     def take(self, which: np.ndarray) -> "Part":
         """Those of the given numbers, (documents,) rising, or of a mask."""
@@ -122,12 +129,14 @@ class Part:
                 end = int(self.ends[first])
                 for begin in range(base, end, block):
                     yield self.spool.read(begin, min(end, begin + block)), begin + block >= end
+                    advance(min(block, end - begin))
                 last = first + 1
             else:
                 content = self.spool.read(base, int(self.ends[last - 1]))
                 begins, ends = (self.begins[first:last] - base).tolist(), (self.ends[first:last] - base).tolist()
                 for begin, end in zip(begins, ends, strict=True):
                     yield content[begin:end], True
+                advance(len(content))
             first = last
 
 

@@ -6,6 +6,7 @@ from textloom.data.encoding import TokenSplit
 from textloom.data.spool import SplitName
 from textloom.evaluation.score import Score
 from textloom.models.ngram import NgramModel, fit_orders
+from textloom.progress import stage
 
 PATIENCE = 2  # orders without a better loss on validation before longer n-grams are no longer tried
 
@@ -21,12 +22,14 @@ def best_order(
 ) -> NgramModel:
     """The n-gram model of the training part whose order does best on the validation part."""
     best, lowest = None, float("inf")
-    for model in fit_orders(splits["train"].tokens, vocabulary_size, end_id, largest_order):
-        loss = score_ngrams(model, splits["val"]).loss
-        if best is None or loss < lowest:
-            best, lowest = model, loss
-        elif model.order - best.order == PATIENCE:
-            break
+    with stage("counting n-grams", largest_order, "orders") as counting:
+        for model in fit_orders(splits["train"].tokens, vocabulary_size, end_id, largest_order):
+            loss = score_ngrams(model, splits["val"]).loss
+            counting.advance()
+            if best is None or loss < lowest:
+                best, lowest = model, loss
+            elif model.order - best.order == PATIENCE:
+                break
     assert best is not None
     return best
 

@@ -14,6 +14,7 @@ from textloom.evaluation.score import Score
 from textloom.evaluation.scoring import Tally
 from textloom.hardware import choose_device
 from textloom.models.language_model import LanguageModel, NgramLanguageModel
+from textloom.progress import stage
 from textloom.runs import CheckpointName, Run
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,8 @@ def evaluate_run(run: Run, checkpoint: CheckpointName = "best") -> dict[str, flo
     figures: dict[str, float] = {}
     for name in EVALUATED:
         if name in splits:
-            figures |= score(model, splits[name], config.batching, config.trainer.rows).named(name)
+            with stage(f"scoring the {name} part", splits[name].targets, "targets"):
+                figures |= score(model, splits[name], config.batching, config.trainer.rows).named(name)
     return figures
 
 

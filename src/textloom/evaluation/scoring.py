@@ -9,6 +9,7 @@ from textloom.data.encoding import TokenSplit
 from textloom.evaluation.score import Score
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.models.state import State
+from textloom.progress import advance
 
 SCORED_AT_ONCE = 2048  # targets whose logits are in memory together in evaluation
 
@@ -51,6 +52,7 @@ class Tally:
                 self.nats += (nats.cpu() if nats.device.type == "mps" else nats).double().sum()  # MPS has no float64
                 self.correct += (likeliest == targets).sum()
         self.targets += len(batch.targets)
+        advance(len(batch.targets))
 
     def score(self, part: TokenSplit) -> Score:
         """The figures of all that was added, which was this part of the corpus."""

@@ -51,7 +51,6 @@ class Loop:
                         return
                     for ending in self.launcher.wait(SECONDS_BETWEEN_LOOKS):
                         self._settle(ending)
-                    self.table.tick()
             finally:
                 self.launcher.close()
                 for trial in self.running.values():

@@ -2,7 +2,6 @@
 
 import shlex
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from textloom.composition import check
 from textloom.config import Section, SweepConfig
 from textloom.errors import ConfigError, Interrupted, TrialsFailed
+from textloom.progress import shown, stage
 from textloom.sweeps.composing import Composer
 from textloom.sweeps.directory import claimed_sweep, refuse_another_config, sweep_name
 from textloom.sweeps.drive import Loop, Proposals
@@ -54,8 +54,7 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: list[str]) ->
     with _launcher(sweep, master, total) as launcher, claimed_sweep(sweep.directory):
         refuse_another_config(sweep.directory, sweep.composer.fixed_values(), sweep.space)
         trials = [] if adaptive else [sweep.trial(number, point) for number, point in enumerate(points)]
-        in_place = sys.stderr.isatty() and not launcher.in_sight
-        table = Table(sweep.directory, config.metric, total, launcher.places, in_place, trials)
+        table = Table(sweep.directory, config.metric, total, launcher.places, not launcher.in_sight, trials)
         _run(_proposals(sweep, table, adaptive), launcher, table, config)
     return table.trials
 
@@ -122,7 +121,8 @@ def _compare(table: Table, config: SweepConfig) -> None:
 def _run(proposals: Proposals, launcher: Launcher, table: Table, config: SweepConfig) -> None:
     """Drive the sweep, and say at its end what came of it."""
     try:
-        Loop(proposals, launcher, table, config.retries).run()
+        with shown(), stage(table.stage):
+            Loop(proposals, launcher, table, config.retries).run()
     except Interrupted as error:
         left = [trial.name for trial in table.trials if trial.state in ("cut", "waiting")]
         raise Interrupted(f"{error}; not run to the end: {'; '.join(left)}; the same command goes on") from error

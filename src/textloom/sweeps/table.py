@@ -1,19 +1,18 @@
-"""What a sweep says while it runs: a table of its trials, on the terminal and as a file that is always up to date."""
+"""What a sweep shows while it runs: a table of its trials, on the terminal and as a file that is always up to date."""
 
-import shutil
-import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tqdm.utils import disp_trim
+
 from textloom.files import write_text
+from textloom.progress import Stage, is_drawing, say
 from textloom.sweeps.metrics import best, directions
 from textloom.sweeps.trials import State, Trial
 
 ORDER: tuple[State, ...] = ("completed", "running", "pruned", "failed", "cut", "waiting")
-SECONDS_BETWEEN_REDRAWS = 1.0
-REPLACE = "\x1b[{lines}F\x1b[J"  # to the first of so many lines, and clear what is below
 
 
 @dataclass
@@ -24,11 +23,14 @@ class Table:
     metrics: tuple[str, ...]
     total: int
     parallel: int
-    in_place: bool
-    """Whether to redraw the table where it stands; else each trial that ends gets a line."""
+    whole: bool
+    """Whether the terminal shows all trials, rather than a summary above the progress of the one that runs."""
     trials: list[Trial] = field(default_factory=list)
-    _drawn_lines: int = 0
-    _drawn_at: float = 0.0
+
+    @property
+    def stage(self) -> Stage:
+        """What the terminal shows while the sweep runs."""
+        return _TableStage(self)
 
     @property
     def file(self) -> Path:
@@ -36,19 +38,13 @@ class Table:
         return self.directory / "table.txt"
 
     def changed(self, trial: Trial | None = None) -> None:
-        """Write the file; say what became of a trial."""
+        """Write the file; tell the new state of a trial, unless the whole table is on the terminal."""
         write_text(self.file, f"{self}\n")
-        if self.in_place:
-            self._redraw()
-        elif trial is not None and trial.state != "waiting":
+        drawing = is_drawing()
+        if trial is not None and trial.state != "waiting" and not (self.whole and drawing):
             reason = f": {trial.error}" if trial.error else ""
             figures = f" ({', '.join(f'{value:.4f}' for value in trial.values)})" if trial.values else ""
-            print(f"{trial.state}: {trial.name}{figures}{reason}\n{self.summary()}", file=sys.stderr, flush=True)
-
-    def tick(self) -> None:
-        """Time goes on."""
-        if self.in_place and time.monotonic() - self._drawn_at >= SECONDS_BETWEEN_REDRAWS:
-            self._redraw()
+            say(f"{trial.state}: {trial.name}{figures}{reason}" + ("" if drawing else f"\n{self.summary()}"))
 
     def summary(self) -> str:
         """One line: how many are in which state, the best so far, the time left."""
@@ -94,12 +90,20 @@ class Table:
         under_way = sum(min(_seconds(trial), mean) for trial in self.trials if trial.state == "running")
         return max(0.0, ahead * mean - under_way) / min(self.parallel, ahead)
 
-    def _redraw(self) -> None:
-        size = shutil.get_terminal_size()
-        lines = [line[: size.columns - 1] for line in str(self).splitlines()[: size.lines - 2]]
-        clear = REPLACE.format(lines=self._drawn_lines) if self._drawn_lines else ""
-        print(clear + "\n".join(lines), file=sys.stderr, flush=True)
-        self._drawn_lines, self._drawn_at = len(lines), time.monotonic()
+
+class _TableStage(Stage):
+    """The table, or its summary alone."""
+
+    stays = True
+
+    def __init__(self, table: Table):
+        super().__init__("sweep")
+        self.table = table
+
+    def line(self, columns: int, ascii_only: bool = False) -> str:
+        """A line for each trial, or one for all."""
+        text = str(self.table) if self.table.whole else self.table.summary()
+        return "\n".join(str(disp_trim(line, columns)) for line in text.splitlines())
 
 
 def _seconds(trial: Trial) -> float:

@@ -18,6 +18,7 @@ from textloom.data.encoding import TokenSplit
 from textloom.errors import DataError
 from textloom.evaluation.scoring import scored_states
 from textloom.models.recurrent import RecurrentLanguageModel
+from textloom.progress import stage
 from textloom.ranks import Ranks
 from textloom.training.loss import mean_nats
 from textloom.training.memory import is_shortage
@@ -122,7 +123,8 @@ def _try_sizes(trial: Trial) -> tuple[dict[int, Tried], str]:
     began, size = time.perf_counter(), SMALLEST
     while size <= LARGEST:
         try:
-            one = trial(size)
+            with stage(f"trying batches of {size}"):
+                one = trial(size)
         except DataError:
             if size == SMALLEST:
                 raise

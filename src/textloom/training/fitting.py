@@ -15,6 +15,7 @@ from textloom.data.module import TokenDataModule
 from textloom.data.windows import Windows
 from textloom.errors import DivergenceError
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
+from textloom.progress import stage
 from textloom.ranks import Ranks
 from textloom.runs import Run
 from textloom.training.distributed import RankModule
@@ -22,6 +23,7 @@ from textloom.training.efficiency import Efficiency, flops_per_target
 from textloom.training.meter import Meter
 from textloom.training.module import TrainingModule
 from textloom.training.preparation import Prepared
+from textloom.training.progress import TrainingStage, ValidationProgress
 from textloom.training.resume import newest_checkpoint
 from textloom.training.samples import Sampler
 from textloom.training.signals import StopRequest
@@ -106,9 +108,12 @@ def _fit(fit: Fit, rate: float) -> Fitted:
     trainer = build_trainer(
         config.trainer, fit.run, fit.device, fit.precision, meter, efficiency, fit.sampler, logger, fit.request, ranks
     )
-    trainer.callbacks += fit.callbacks  # type: ignore[attr-defined]  # Lightning has it, and does not declare it
+    shown = TrainingStage(trainer, meter)
+    # Lightning has the attribute, and does not declare it
+    trainer.callbacks += [ValidationProgress(shown), *fit.callbacks]  # type: ignore[attr-defined]
     try:
-        trainer.fit(module, data, ckpt_path=checkpoint)
+        with stage(shown):
+            trainer.fit(module, data, ckpt_path=checkpoint)
     except BaseException:
         if logger is not None:
             logger.close()

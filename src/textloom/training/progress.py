@@ -1,58 +1,51 @@
-"""A progress bar with loss, targets per second and the time left, redrawn five times a second at most."""
+"""The progress line of a training: epoch, optimizer steps, loss, targets per second and the time left."""
 
-import sys
-import time
-from typing import Any
+from contextlib import ExitStack
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import TQDMProgressBar
-from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm, convert_inf
 
+from textloom.progress import Stage, stage
 from textloom.training.meter import Meter
+from textloom.training.module import TrainingModule
 
-SECONDS_BETWEEN_REDRAWS = 0.2
 
+class TrainingStage(Stage):
+    """Reads everything from the trainer when it is drawn: a step costs nothing."""
 
-class TrainingProgressBar(TQDMProgressBar):
-    """Lightning's bar, one line an epoch, that costs nothing between two redraws."""
+    def __init__(self, trainer: pl.Trainer, meter: Meter):
+        super().__init__("starting", unit="steps")
+        self.trainer, self.meter = trainer, meter
 
-    def __init__(self, meter: Meter) -> None:
-        super().__init__(leave=False)
-        self.meter = meter
-        self._drawn = 0.0
+    def begin(self) -> None:
+        """Training starts, at a checkpoint's step or at 0; all the steps that nothing ends early are the total."""
+        steps = self.trainer.estimated_stepping_batches
+        self.total = int(steps) if 0 < steps < float("inf") else None
+        self.first = self.trainer.global_step
 
-    def on_train_start(self, *arguments: Any) -> None:
-        """An epoch that is gone on with has no start of its own that would set its total."""
-        super().on_train_start(*arguments)
-        self.train_progress_bar.reset(convert_inf(self.total_train_batches))
-
-    def init_validation_tqdm(self) -> Tqdm:
-        """No bar of its own for validation."""
-        return Tqdm(disable=True)
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Redraw, if the last time is long enough ago."""
-        now = time.perf_counter()
-        if now - self._drawn >= SECONDS_BETWEEN_REDRAWS:
-            self._drawn = now
-            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-
-    def needs_step(self, trainer: pl.Trainer, step: int) -> bool:
-        """To redraw."""
-        return time.perf_counter() - self._drawn >= SECONDS_BETWEEN_REDRAWS
-
-    def get_metrics(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule
-    ) -> dict[str, int | str | float | dict[str, float]]:
-        """What stands behind the bar."""
+    def refresh(self) -> None:
+        """The epoch as the log counts it, the step and the last reading of the meter."""
+        self.name, self.done = f"epoch {self.trainer.current_epoch + 1}", self.trainer.global_step
         reading = self.meter.last
-        if reading is None:
-            return {}
-        return {"train/loss": f"{reading.loss:.3f}", "targets/s": f"{reading.targets_per_second:,.0f}"}
+        if reading is not None:
+            self.notes = [f"loss {reading.loss:.3f}", f"{reading.targets_per_second:,.0f} targets/s"]
 
 
-def someone_is_watching() -> bool:
-    """Whether stderr is a terminal: a bar in a log file would be thousands of lines."""
-    return sys.stderr.isatty()
+class ValidationProgress(pl.Callback):
+    """Shows training, and in its place each validation with the targets that are scored."""
+
+    def __init__(self, shown: TrainingStage):
+        self.shown = shown
+        self.validation = ExitStack()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Only now the number of batches is known."""
+        self.shown.begin()
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The targets of the validation part are the total; each batch that is scored advances it."""
+        assert isinstance(pl_module, TrainingModule)
+        self.validation.enter_context(stage("validating", pl_module.validation.targets, "targets"))
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Training is shown again."""
+        self.validation.close()

@@ -12,6 +12,7 @@ from textloom.config import SamplesConfig
 from textloom.generation.generate import generate_texts
 from textloom.generation.sampling import Sampling
 from textloom.models.language_model import LanguageModel
+from textloom.progress import stage
 from textloom.tokenizers import Tokenizer
 from textloom.training.module import TrainingModule
 
@@ -33,7 +34,10 @@ class Sampler:
         # random numbers of its own: those of training are not disturbed
         temperatures = self.config.temperatures
         samplings = [Sampling(temperature) for temperature in temperatures]
-        written = generate_texts(model, self.tokenizer, self.prompt, self.config.length, samplings, self.window, seed=0)
+        with stage("writing samples"):
+            written = generate_texts(
+                model, self.tokenizer, self.prompt, self.config.length, samplings, self.window, seed=0
+            )
         texts = dict(zip(temperatures, written, strict=True))
         with self.file.open("a", encoding="utf-8") as file:
             for temperature, text in texts.items():

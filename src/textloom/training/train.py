@@ -19,6 +19,7 @@ from textloom.generation.generate import default_prompt, window_of
 from textloom.hardware import check_devices, choose_device, choose_precision
 from textloom.models.recurrent import parameter_count
 from textloom.models.size import sized
+from textloom.progress import shown
 from textloom.ranks import Ranks
 from textloom.runs import Run
 from textloom.training.batch_size import Trial, choose_batch_size
@@ -68,6 +69,7 @@ def train(
     device = choose_device(config.trainer.accelerator)
     check_devices(config.trainer.devices, device)
     with (
+        shown(config.trainer.progress_bar),
         StopRequest(seconds=config.trainer.time_limit) as request,
         explained_shortage(config, run),
         Workers(config.trainer) as workers,
@@ -84,19 +86,19 @@ def train(
         if unknown:
             log.warning("samples.prompt: not in the vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
         sampler = Sampler(config.samples, prepared.tokenizer, prompt, window_of(config.batching), run.samples_file)
-        shown = yaml.safe_load(run.overrides_file.read_text("utf-8")) if compared is None else compared
+        varying = yaml.safe_load(run.overrides_file.read_text("utf-8")) if compared is None else compared
         if isinstance(config.model, NgramConfig):
             tokenizer, splits = prepared.tokenizer, prepared.splits
-            results, texts = count(config, config.model, run, tokenizer, splits, shown, sampler, began)
+            results, texts = count(config, config.model, run, tokenizer, splits, varying, sampler, began)
             return Trained(results, texts[config.samples.temperatures[0]])
         config = _with_batch_size(config, prepared, run, device, precision, workers.size)
         if workers.size > 1:  # refused here rather than by each of them
             alike = Ranks(size=workers.size)
             training_batches(config.batching, prepared.splits["train"], config.trainer.rows, config.seed, alike)
         ranks = workers.meet(run, device.type, precision)
-        fit = Fit(config, run, prepared, sampler, request, device, precision, ranks, shown, callbacks)
+        fit = Fit(config, run, prepared, sampler, request, device, precision, ranks, varying, callbacks)
         fitted = fit_with_rollbacks(fit)
-    with explained_shortage(config, run):
+    with shown(config.trainer.progress_bar), explained_shortage(config, run):
         return _close(fit, fitted, began)
 
 

@@ -20,7 +20,6 @@ from textloom.training.efficiency import Efficiency
 from textloom.training.epoch_loop import EpochLoop
 from textloom.training.meter import Meter
 from textloom.training.profiling import Trace, table
-from textloom.training.progress import TrainingProgressBar, someone_is_watching
 from textloom.training.random_state import RandomState
 from textloom.training.samples import SampleCallback, Sampler
 from textloom.training.signals import StopRequest
@@ -46,7 +45,6 @@ def build_trainer(
         warnings.filterwarnings("ignore", module=library)
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    bar = config.progress_bar and ranks.rank == 0 and someone_is_watching()
     curves = Curves(meter, efficiency, config.log_every_n_steps)
     callbacks: list[Callback] = [RandomState(ranks), EndWithValidation(), curves]
     if sampler is not None:
@@ -57,8 +55,6 @@ def build_trainer(
         callbacks.append(EMAWeightAveraging(decay=config.weight_averaging))
     if config.profiler == "torch" and ranks.rank == 0:
         callbacks.append(Trace(run))
-    if bar:
-        callbacks.append(TrainingProgressBar(meter))
     # what is saved must have seen the validation first: checkpoints come last
     callbacks += [BestCheckpoint(run), ResumePoints(run, config.checkpoint_every, request, ranks)]
     every = None if isinstance(config.val_check_interval, int) else 1
@@ -78,7 +74,7 @@ def build_trainer(
         profiler=table(run) if config.profiler == "simple" and ranks.rank == 0 else None,
         callbacks=callbacks,
         plugins=[WholeCheckpointIO()],
-        enable_progress_bar=bar,
+        enable_progress_bar=False,  # ours is drawn from outside: progress.py
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1,
         **({"enable_model_summary": False, "check_val_every_n_epoch": every} | _extra_arguments(config)),

@@ -2,6 +2,7 @@
 
 import logging
 
+from textloom.progress import ConsoleHandler
 from textloom.sweeps.execute import execute
 from textloom.sweeps.job import Job
 from textloom.sweeps.launchers import Ending
@@ -20,7 +21,7 @@ class SerialLauncher:
         """Train here and now."""
         handler = logging.FileHandler(job.log_file, encoding="utf-8", delay=True)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        console = logging.StreamHandler()
+        console = ConsoleHandler()
         console.setFormatter(logging.Formatter("%(message)s"))
         root = logging.getLogger()
         before, root.handlers = root.handlers, [handler, console]
