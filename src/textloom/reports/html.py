@@ -10,6 +10,7 @@ from textloom.reports.comparison import Comparison, Group, Row
 from textloom.reports.figures import curve_figures, label, parameter_figures
 from textloom.reports.samples import read_samples
 from textloom.reports.table import table_of, unranked_table
+from textloom.visible import visible
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class _Section:
 def render_html(comparison: Comparison) -> str:
     """The page. Plotly is in it once; a sortable table needs no library, 20 lines of the page's own script do."""
     environment = Environment(loader=PackageLoader("textloom.reports", "."), autoescape=True)
+    environment.filters["visible"] = visible
     return environment.get_template("report.html.j2").render(
         metric=comparison.metric,
         sections=[_section(group, comparison.metric) for group in comparison.groups],

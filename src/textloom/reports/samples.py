@@ -3,18 +3,36 @@
 import re
 from pathlib import Path
 
-HEADER = re.compile(r"^--- best checkpoint, temperature (\S+) ---\n", re.MULTILINE)
-LONGEST = 2000  # characters shown of each
+HEADER = re.compile(
+    r"^--- (?P<label>step \d+|best checkpoint)"
+    r"(?:, (?P<length>\d+) characters)?, temperature (?P<temperature>\S+) ---\n",
+    re.MULTILINE,
+)
+GAP = "\n\n"  # after each text
 
 
 def read_samples(file: Path) -> dict[str, str]:
-    """Temperature -> text; empty where there are none."""
+    """Temperature -> text, letter for letter; empty where there are none.
+
+    Files from before the headers held the texts' lengths are read up to the next line that looks like a header.
+    """
     try:
-        content = file.read_text(encoding="utf-8", errors="replace")
+        with file.open(encoding="utf-8", errors="replace", newline="") as opened:
+            content = opened.read()
     except OSError:
         return {}
-    pieces = HEADER.split(content)[1:]  # temperature, text, temperature, text, ...
-    return {
-        temperature: text.partition("\n--- ")[0].strip()[:LONGEST]
-        for temperature, text in zip(pieces[::2], pieces[1::2], strict=True)
-    }
+    texts: dict[str, str] = {}
+    header = HEADER.search(content)
+    while header:
+        begin = header.end()
+        if header["length"] is not None:
+            end = begin + int(header["length"])
+            following = HEADER.search(content, end)
+        else:
+            following = HEADER.search(content, begin)
+            end = following.start() if following else len(content)
+        if header["label"] == "best checkpoint":
+            text = content[begin:end]
+            texts[header["temperature"]] = text if header["length"] is not None else text.removesuffix(GAP)
+        header = following
+    return texts

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from textloom.models.language_model import LanguageModel
 from textloom.progress import stage
 from textloom.tokenizers import Tokenizer
 from textloom.training.module import TrainingModule
+from textloom.visible import visible
 
 TAG = "samples"
 
@@ -39,14 +41,15 @@ class Sampler:
                 model, self.tokenizer, self.prompt, self.config.length, samplings, self.window, seed=0
             )
         texts = dict(zip(temperatures, written, strict=True))
-        with self.file.open("a", encoding="utf-8") as file:
+        with self.file.open("a", encoding="utf-8", errors="replace", newline="") as file:
             for temperature, text in texts.items():
-                file.write(f"--- {label}, temperature {temperature} ---\n{text}\n\n")
+                # the length tells where the text ends, whatever is in it
+                file.write(f"--- {label}, {len(text)} characters, temperature {temperature} ---\n{text}\n\n")
         return texts
 
     def show(self, logger: TensorBoardLogger, texts: dict[float, str], step: int) -> None:
         """Into TensorBoard's text tab."""
-        shown = "\n\n".join(f"**temperature {t}**\n\n{_as_code(text)}" for t, text in texts.items())
+        shown = "\n\n".join(f"**temperature {t}**\n\n{_preformatted(text)}" for t, text in texts.items())
         logger.experiment.add_text(TAG, shown, step)
 
 
@@ -74,6 +77,10 @@ class SampleCallback(pl.Callback):
                 self.sampler.show(logger, texts, trainer.global_step)
 
 
-def _as_code(text: str) -> str:
-    """Indented, so that TensorBoard's markdown shows it letter for letter."""
-    return "\n".join(f"    {line}" for line in text.splitlines())
+def _preformatted(text: str) -> str:
+    """HTML that TensorBoard's Markdown leaves as it is.
+
+    On one line and with blanks as entities: Markdown expands tabs, and strips blanks at the ends of texts and of lines.
+    """
+    blanks = str.maketrans({" ": "&#32;", "\t": "&#9;", "\n": "&#10;"})
+    return f"<pre><code>{escape(visible(text)).translate(blanks)}</code></pre>"
