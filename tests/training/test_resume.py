@@ -204,6 +204,7 @@ def test_the_progress_of_a_resumed_training_knows_its_first_step_and_all_steps(
     steps = 3 * -(-6959 // 8 // 64)
     assert [(stage.first, stage.total) for stage in begun] == [(0, steps), (22, steps)]
     begun[-1].refresh()
+    assert begun[-1].name == "epoch 3"
     assert begun[-1].done == steps
 
 

@@ -24,7 +24,9 @@ class TrainingStage(Stage):
 
     def refresh(self) -> None:
         """The epoch as the log counts it, the step and the last reading of the meter."""
-        self.name, self.done = f"epoch {self.trainer.current_epoch + 1}", self.trainer.global_step
+        # Lightning's current_epoch is already the next one when the last one ends
+        epoch = max(1, self.trainer.fit_loop.epoch_progress.current.ready)
+        self.name, self.done = f"epoch {epoch}", self.trainer.global_step
         reading = self.meter.last
         if reading is not None:
             self.notes = [f"loss {reading.loss:.3f}", f"{reading.targets_per_second:,.0f} targets/s"]
