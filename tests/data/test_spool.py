@@ -1,5 +1,6 @@
 """The spool: however long a document is, it goes through in pieces, and no piece border changes a token."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ from hypothesis import strategies as st
 
 from conftest import compose_train, documents_of, encoded, split
 from textloom.config import TextFiles
-from textloom.data import duplicates, sources, spool, text_files
+from textloom.data import contents, duplicates, sources, spool, text_files
 from textloom.data.corpus import Corpus
 from textloom.data.encoding import Splits
 from textloom.data.normalization import normalize_text
+from textloom.data.spool import Piece
 from textloom.tokenizers import Tokenizer, fit_tokenizer
 
 CONFIG = TextFiles(
@@ -58,13 +60,17 @@ def test_pieces_have_the_tokens_of_the_whole(
         assert cut_splits[name].spelling_nats == pytest.approx(part.spelling_nats)
 
 
+def blank_line_documents(texts: Iterator[str]) -> Iterator[Piece]:
+    return text_files.bordered_documents(texts, text_files.BLANK_LINES)
+
+
 @given(text=TEXT)
 def test_blank_lines_part_documents_wherever_the_file_is_read_in_two(text: str) -> None:
-    expected = documents_of(text_files.blank_line_documents(iter([text])))
+    expected = documents_of(blank_line_documents(iter([text])))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_files, "BLOCK", 5)
-        assert documents_of(text_files.blank_line_documents(iter(text))) == expected
-        assert documents_of(text_files.blank_line_documents(iter([text[:9], text[9:]]))) == expected
+        assert documents_of(blank_line_documents(iter(text))) == expected
+        assert documents_of(blank_line_documents(iter([text[:9], text[9:]]))) == expected
 
 
 @settings(max_examples=50)
@@ -73,7 +79,7 @@ def test_a_file_is_read_in_blocks_as_it_is_read_whole(text: str, tmp_path_factor
     path: Path = tmp_path_factory.mktemp("file") / "text.txt"
     path.write_bytes(b"\xef\xbb\xbf" + text.encode())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_files, "BLOCK", 3)
+        patch.setattr(contents, "BLOCK", 3)
         config = CONFIG.model_copy(update={"path": (str(path),)})
         if text.strip():
             assert documents_of(sources.read_pieces(config)) == [normalize_text(text, None)]

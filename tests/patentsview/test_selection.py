@@ -12,8 +12,11 @@ from fake_portal import ABSTRACT, tables, zipped
 
 from conftest import compose_train, documents_of
 from textloom.config.patents import PatentSelection
+from textloom.data.contents import Content
+from textloom.data.normalization import normalize_text
+from textloom.data.notes import Notes
 from textloom.data.sources import read_pieces
-from textloom.data.tables import read_tables
+from textloom.data.tables import read_table
 from textloom.errors import ConfigError, DataError
 from textloom.patentsview import selection as module
 from textloom.patentsview.selection import pattern, select
@@ -68,20 +71,32 @@ def test_fields_come_out_of_a_zipped_table_as_they_went_in(tmp_path: Path, block
     assert len(batches) > 1 or block > 2 << 20
 
 
+def names_in(path: Path) -> list[str]:
+    return list(next(read_table(Content(path), Notes())).names)
+
+
 def test_the_unzipped_table_is_recognised_as_data_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "g_patent_abstract.tsv.zip"
     path.write_bytes(
         zipped(path.name, ["patent_id", "patent_abstract"], [(str(i), text) for i, text in enumerate(HARD)])
     )
     zipfile.ZipFile(path).extractall(tmp_path)
-    assert next(read_tables(tmp_path / "g_patent_abstract.tsv")).column_names == ["patent_id", "patent_abstract"]
+    assert names_in(tmp_path / "g_patent_abstract.tsv") == [
+        "patent_id",
+        "patent_abstract",
+    ]
     documents = documents_of(read_pieces(compose_train("data=patents", "data.path=g_patent_abstract.tsv").data))
-    assert documents == [text for text in HARD if text]
+    assert documents == [normalize_text(text, "nfc") for text in HARD if text]
 
 
 def test_the_articles_quoting_is_recognised(real_data: Path) -> None:
     path = real_data / "patents/neural_network_patent_query.csv"
-    assert next(read_tables(path)).column_names == ["patent_abstract", "patent_date", "patent_number", "patent_title"]
+    assert names_in(path) == [
+        "patent_abstract",
+        "patent_date",
+        "patent_number",
+        "patent_title",
+    ]
     with path.open(encoding="utf-8", newline="") as file:
         expected = [row["patent_abstract"] for row in csv.DictReader(file)]
     assert any('"' in text for text in expected)

@@ -17,11 +17,11 @@ class ToyData(SplitKeys):
 
 
 class TextFiles(GivenFiles):
-    """Plain UTF-8 text files."""
+    """Plain text files in UTF-8, or in UTF-16 or UTF-32 with a byte-order mark; also as gz, bz2, xz, zst or zip."""
 
     kind: Literal["text_files"]
-    documents: Literal["file", "blank_line"]
-    """What one document is: a whole file, or a block between blank lines."""
+    documents: Literal["file", "blank_line", "line"]
+    """What one document is: a whole file, a block between blank lines, or a line."""
     protocol: Literal["nanogpt", "char_rnn", "torch_rnn"] | None = None
     """A well-known split of one file: its last tenth validates; the tails of 50 rows do; 80/10/10. Null for shares."""
 
@@ -46,7 +46,7 @@ class TextFiles(GivenFiles):
 
 
 class Table(GivenFiles, RowKeys):
-    """CSV, TSV, JSON lines or Parquet, plain or as gz, zip or zst, with one document a row."""
+    """CSV, TSV, JSON or Parquet, plain or as gz, bz2, xz, zst or zip, with one document a row."""
 
     kind: Literal["table"]
 

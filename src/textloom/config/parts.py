@@ -1,7 +1,8 @@
 """How documents become a training, a validation and a test part, and how the rows of tables become documents."""
 
+import math
 import string
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -97,6 +98,33 @@ class Bounds(Section):
 
 
 Value = bool | int | float | str
+
+
+def checked_filters(filters: Any) -> Any:
+    """Filters whose columns and values are what a table can hold. Raises ValueError for what YAML has made null."""
+    if not isinstance(filters, dict):
+        return filters
+    checked = {}
+    for column, wanted in filters.items():
+        if isinstance(column, bool | float) or column is None:
+            read = "null" if column is None else str(column).lower()
+            raise ValueError(f"{read}: a column's name that YAML reads as {read}; put the name in quotes")
+        values = wanted.values() if isinstance(wanted, dict) else wanted if isinstance(wanted, list) else (wanted,)
+        for value in values:
+            if value is None and not isinstance(wanted, dict):
+                raise ValueError(
+                    f"{column}=null: no value; put 'null' in quotes if it is a text, or leave the column out"
+                )
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{column}={value}: no number to compare with; put it in quotes if it is a text")
+            if isinstance(value, bool) and isinstance(wanted, dict):
+                raise ValueError(f"{column}: true and false are no bounds; put no, yes, on and off in quotes")
+            if isinstance(value, dict | list):
+                raise ValueError(f"{column}={value}: must be a value, a list of values, or {{min: A, max: B}}")
+        checked[str(column)] = wanted
+    return checked
+
+
 Filter = Value | Annotated[tuple[Value, ...], BeforeValidator(as_tuple)] | Bounds
 
 
@@ -107,7 +135,7 @@ class RowKeys(GivenParts):
     """The column that holds the text."""
     template: str | None = None
     """The text of a document from several columns, such as '{title}. {abstract}'; null for text_column alone."""
-    filters: dict[str, Filter] | None = None
+    filters: Annotated[dict[str, Filter], BeforeValidator(checked_filters)] | None = None
     """Rows to keep: for each of some columns a value, a list of values, or {min: A, max: B}; numbers, or plain text."""
     split_by: str | None = None
     """A column that names the part of a row (train, validation, test), or a date or number: the earliest train, the

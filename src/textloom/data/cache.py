@@ -106,7 +106,7 @@ def _code_version() -> str:
     package, digest = Path(__file__).parents[1], hashlib.sha256()
     for path in sorted([*package.glob("data/*.py"), *package.glob("tokenizers/*.py")]):
         digest.update(path.read_bytes())
-    for library in ("datasets", "datasketch", "regex", "tokenizers"):
+    for library in ("datasets", "pyarrow", "datasketch", "regex", "tokenizers"):
         digest.update(importlib.metadata.version(library).encode())
     digest.update(unicodedata.unidata_version.encode())
     return digest.hexdigest()

@@ -6,21 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from textloom.config import Hub
 from textloom.data.spool import SPLITS, SplitName
-from textloom.data.tables import ROWS
+from textloom.data.tables import ROWS, ArrowSlice, Slice
 from textloom.errors import DataError
 from textloom.files import file_checksum
-
-if TYPE_CHECKING:
-    import pyarrow
 
 log = logging.getLogger(__name__)
 
 
-def read_hub(config: Hub) -> list[tuple[SplitName, str, Iterator["pyarrow.Table"]]]:
+def read_hub(config: Hub) -> list[tuple[SplitName, str, Iterator[Slice]]]:
     """For each part its name, what to call it in messages, and its rows. Raises DataError where it cannot be had."""
     splits = (config.split, config.validation_split, config.test_split)
     return [
@@ -49,12 +46,15 @@ def _commit(path: str, name: str | None, revision: str | None) -> str:
         return str(builder.hash)
 
 
-def _rows(config: Hub, split: str) -> Iterator["pyarrow.Table"]:
+def _rows(config: Hub, split: str) -> Iterator[Slice]:
     with _explained(config.path, config.name, config.revision):
         rows: Any = _datasets().load_dataset(
             config.path, config.name, split=split, revision=config.revision, streaming=config.streaming
         )
-        yield from rows.with_format("arrow").iter(batch_size=ROWS)
+        first = 0
+        for table in rows.with_format("arrow").iter(batch_size=ROWS):
+            yield ArrowSlice(table, table.column_names, first)
+            first += table.num_rows
 
 
 def _datasets() -> Any:

@@ -3,18 +3,19 @@
 import datetime
 import string
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from textloom.config import Bounds, RowKeys
+from textloom.config import RowKeys
+from textloom.data.filters import Filter, as_number
+from textloom.data.normalization import normalize_text
+from textloom.data.notes import Notes
 from textloom.data.spool import SPLITS, Piece, SplitName
+from textloom.data.tables import Slice
 from textloom.errors import DataError
-
-if TYPE_CHECKING:
-    import pyarrow
 
 LABELS: dict[str, SplitName] = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
@@ -69,95 +70,85 @@ class Rows:
         return cls(columns, template, keys.filters or {})
 
     def documents(
-        self, tables: Iterator["pyarrow.Table"], label: str, split_column: SplitColumn | None = None
+        self, slices: Iterable[Slice], label: str, notes: Notes, split_column: SplitColumn | None = None
     ) -> Iterator[Piece]:
-        """The rows that pass the filters and hold text. Raises DataError where a column is missing, or none does."""
-        split_by = [split_column.name] if split_column else []
-        filled = known = False
-        for table in tables:
-            if not known:
-                self._check(table, label, split_by)
-                known = True
-            texts = [_texts(table, name, label) for name in self.columns]
-            kept = self._kept(table)
-            by = table.column(split_column.name).to_pylist() if split_column else None
+        """The rows that pass the filters and hold text. Raises DataError if a column is missing, or none does."""
+        by_filter = {name: Filter(name, wanted) for name, wanted in self.filters.items()}
+        part: Slice | None = None
+        filled, hollow = 0, 0
+        for part in slices:
+            if part.complete:
+                self._check(part, label, split_column)
+            texts = [_texts(part, name, label) for name in self.columns]
+            kept = np.ones(len(part), dtype=bool)
+            for name, filter_ in by_filter.items():
+                kept &= [filter_.passes(cell) for cell in _column(part, name)]
+            by = _column(part, split_column.name) if split_column else None
             for i, row in enumerate(zip(*texts, strict=True)):
-                if kept[i] and any(text.strip() for text in row):
-                    if split_column and by is not None:
-                        split_column.add(by[i], label)
-                    filled = True
-                    yield self.template.format(*row) if self.template != "{0}" else row[0], True
-        if not known:
+                if not kept[i]:
+                    continue
+                if not any(text.strip() for text in row):
+                    hollow += 1
+                    continue
+                if split_column and by is not None:
+                    split_column.add(by[i], f"{label}: {part.place(i)}")
+                filled += 1
+                yield self.template.format(*row) if self.template != "{0}" else row[0], True
+        if part is None:
             raise DataError(f"{label}: the table has no rows; give one that holds text")
+        self._check(part, label, split_column)
         if not filled:
             passed = " in the rows that pass data.filters" if self.filters else ""
             what = f"the column {self.columns[0]} is" if len(self.columns) == 1 else f"{', '.join(self.columns)} are"
             raise DataError(f"{label}: {what} empty{passed}; give one that holds text")
+        if hollow:
+            notes.info(f"{label}: {hollow:,} of {filled + hollow:,} rows hold no text; left out")
 
-    def _check(self, table: "pyarrow.Table", label: str, split_by: list[str]) -> None:
+    def needed(self, split_column: SplitColumn | None) -> dict[str, str]:
+        """The columns that are read, and the key that names each."""
         keys = dict.fromkeys(self.columns, "data.text_column" if self.template == "{0}" else "data.template")
-        keys |= dict.fromkeys(self.filters, "data.filters") | dict.fromkeys(split_by, "data.split_by")
-        for name, key in keys.items():
-            if name not in table.column_names:
+        keys |= dict.fromkeys(self.filters, "data.filters")
+        return keys if split_column is None else keys | {split_column.name: "data.split_by"}
+
+    def _check(self, part: Slice, label: str, split_column: SplitColumn | None) -> None:
+        for name, key in self.needed(split_column).items():
+            found = [number for number, column in enumerate(part.names, start=1) if _same(column, name)]
+            if not found:
                 cure = "" if name == "patent_abstract" else f"; set {key}"
-                columns = ", ".join(map(str, table.column_names))
+                columns = ", ".join(map(str, part.names))
                 raise DataError(f"{label}: there is no column {name}; its columns are {columns}{cure}")
+            if len(found) > 1:
+                raise DataError(
+                    f"{label}: {len(found)} columns are named {name} (numbers {', '.join(map(str, found))}); "
+                    "rename all but one"
+                )
 
-    def _kept(self, table: "pyarrow.Table") -> np.ndarray:
-        kept = np.ones(table.num_rows, dtype=bool)
-        for name, wanted in self.filters.items():
-            kept &= [_passes(value, wanted) for value in table.column(name).to_pylist()]
-        return kept
+
+def _same(column: str, name: str) -> bool:
+    """True for equal names, however their accented letters are encoded."""
+    return column == name or (not name.isascii() and normalize_text(column, "nfc") == normalize_text(name, "nfc"))
 
 
-def _texts(table: "pyarrow.Table", column: str, label: str) -> list[str]:
-    texts = table.column(column).to_pylist()
-    if not all(text is None or isinstance(text, str) for text in texts):
-        kind = next(type(text).__name__ for text in texts if text is not None and not isinstance(text, str))
-        raise DataError(f"{label}: the column {column} holds {kind}, not text; name one that holds text")
+def _column(part: Slice, name: str) -> list[Any]:
+    return part.column(next((column for column in part.names if _same(column, name)), name))
+
+
+def _texts(part: Slice, column: str, label: str) -> list[str]:
+    texts = _column(part, column)
+    for i, text in enumerate(texts):
+        if text is not None and not isinstance(text, str):
+            raise DataError(
+                f"{label}: {part.place(i)}: the column {column} holds {type(text).__name__}, not text; "
+                "name one that holds text"
+            )
     return [text or "" for text in texts]
-
-
-def _passes(value: Any, wanted: Any) -> bool:
-    """Whether a cell is what a filter asks for: a value, one of a list, or within bounds, both of which may be met."""
-    if value is None:
-        return False
-    if isinstance(wanted, Bounds):
-        least, greatest = wanted.min, wanted.max
-        return (least is None or _compared(value, least, False)) and (
-            greatest is None or _compared(value, greatest, True)
-        )
-    choices = wanted if isinstance(wanted, tuple) else (wanted,)
-    return any(_equal(value, choice) for choice in choices)
-
-
-def _equal(value: Any, choice: Any) -> bool:
-    if isinstance(choice, bool):
-        return str(value).strip().lower() == str(choice).lower()
-    if isinstance(choice, int | float):
-        return bool(_number(value) == choice)
-    return bool(str(value) == choice)
-
-
-def _compared(value: Any, bound: Any, below: bool) -> bool:
-    if isinstance(bound, str):
-        return str(value) <= bound if below else str(value) >= bound
-    number = _number(value)
-    return number is not None and bool(number <= bound if below else number >= bound)
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
 
 
 def _number_of(value: Any) -> float | None:
     """Seconds since 1970 of a date, or a number as it is."""
-    number = _number(value)
+    number = as_number(value)
     if number is not None and np.isfinite(number):
-        return number
+        return float(number)
     try:
         moment = value if isinstance(value, datetime.date) else datetime.datetime.fromisoformat(str(value).strip())
     except ValueError:

@@ -1,6 +1,5 @@
 """Where documents come from. Each source yields them in pieces, in a fixed order, for each part that it names."""
 
-import glob
 import hashlib
 import importlib.resources
 from collections.abc import Iterator
@@ -8,12 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from textloom.config import DataConfig, Hub, Patents, Table, TextFiles, ToyData
+from textloom.data.contents import Content, contents_of
+from textloom.data.finding import find_files
 from textloom.data.normalization import Normalizer
 from textloom.data.notes import Notes
 from textloom.data.rows import Rows, SplitColumn
 from textloom.data.spool import Piece, SplitName
-from textloom.data.tables import read_tables
-from textloom.data.text_files import TextReader
+from textloom.data.tables import KINDS, read_table
+from textloom.data.text_files import SUFFIXES as TEXTS
+from textloom.data.text_files import TextReader, without_empty
 from textloom.errors import DataError
 from textloom.files import file_checksum
 
@@ -41,7 +43,7 @@ def read_source(config: DataConfig, notes: Notes) -> Source:
         return Source({"train": normalizer.pieces([(toy_text(), True)])}, None, normalizer, notes)
     if isinstance(config, TextFiles):
         texts = TextReader(config.documents, normalizer, notes)
-        parts = {name: texts.documents(paths) for name, paths in _files(config).items()}
+        parts = {name: texts.documents(files) for name, files in _contents(config, TEXTS, notes).items()}
         return Source(parts, None, normalizer, notes)
     rows, column = Rows(columns=(PATENT_ABSTRACT_COLUMN,)), None
     if isinstance(config, Table | Hub):
@@ -49,9 +51,10 @@ def read_source(config: DataConfig, notes: Notes) -> Source:
     if isinstance(config, Hub):
         from textloom.data.hub import read_hub
 
-        parts = {name: rows.documents(tables, label, column) for name, label, tables in read_hub(config)}
+        parts = {name: rows.documents(slices, label, notes, column) for name, label, slices in read_hub(config)}
     else:
-        parts = {name: _rows_of(paths, rows, column, notes) for name, paths in _files(config).items()}
+        files = _contents(config, frozenset(KINDS), notes)
+        parts = {name: _rows_of(contents, rows, column, notes) for name, contents in files.items()}
     parts = {name: normalizer.pieces(documents) for name, documents in parts.items()}
     return Source(parts, column, normalizer, notes)
 
@@ -73,7 +76,7 @@ def source_checksum(config: DataConfig) -> str:
         contents = [config.path, revision(config)]
     else:
         for name, paths in _files(config).items():
-            contents += [name, *("".join(path.suffixes) + _checksum(path) for path in paths)]
+            contents += [name, *("".join(path.suffixes).lower() + _checksum(path) for path in paths)]
     settings = config.model_dump_json(exclude={"path", "validation_path", "test_path"})
     return hashlib.sha256("\n".join([settings, *contents]).encode()).hexdigest()
 
@@ -83,18 +86,19 @@ def toy_text() -> str:
     return importlib.resources.files("textloom.data").joinpath("toy.txt").read_text(encoding="utf-8")
 
 
-def find_files(patterns: tuple[str, ...], key: str = "data.path") -> list[Path]:
-    """The files that paths and globs name, sorted, each once. Raises DataError where a pattern names none."""
-    found: set[Path] = set()
-    for pattern in patterns:
-        path = Path(pattern).expanduser()
-        matches = [path] if path.exists() else [Path(name) for name in glob.glob(str(path), recursive=True)]
-        files = [match for match in matches if match.is_file()]
-        if not files:
-            what = "is a folder" if path.is_dir() else "names no file"
-            raise DataError(f"{key}={pattern}: {what}; give a file or a glob such as 'folder/*.txt'")
-        found.update(files)
-    return sorted(found)
+def _contents(
+    config: TextFiles | Table | Patents, suffixes: frozenset[str], notes: Notes
+) -> dict[SplitName, list[Content]]:
+    """What the files of each part hold."""
+    left_out: list[str] = []
+    contents: dict[SplitName, list[Content]] = {
+        name: [content for path in paths for content in contents_of(path, suffixes, left_out)]
+        for name, paths in _files(config).items()
+    }
+    if left_out:
+        others = f" and {len(left_out) - 1:,} others" if len(left_out) > 1 else ""
+        notes.warn(f"{left_out[0]}{others}: not read, because other members of the archive have names of such files")
+    return contents
 
 
 def _files(config: TextFiles | Table | Patents) -> dict[SplitName, list[Path]]:
@@ -125,12 +129,7 @@ def _checksum(path: Path) -> str:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
 
 
-def _rows_of(paths: list[Path], rows: Rows, column: SplitColumn | None, notes: Notes) -> Iterator[Piece]:
-    empty = [path for path in paths if not path.stat().st_size] if len(paths) > 1 else []
-    if len(empty) == len(paths):
-        raise DataError(f"{paths[0]}: the file is empty; give one that holds text")
-    for path in paths:
-        if path in empty:
-            notes.warn(f"{path}: the file is empty; left out")
-        else:
-            yield from rows.documents(read_tables(path), str(path), column)
+def _rows_of(contents: list[Content], rows: Rows, column: SplitColumn | None, notes: Notes) -> Iterator[Piece]:
+    wanted = list(rows.needed(column))
+    for content in without_empty(contents, notes):
+        yield from rows.documents(read_table(content, notes, wanted), content.label, notes, column)

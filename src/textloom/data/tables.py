@@ -1,117 +1,117 @@
-"""CSV, TSV, JSON lines and Parquet, read through Hugging Face ``datasets`` in slices."""
+"""Tables of any kind in slices of some thousand rows, each read exactly as its file holds it."""
 
-import csv
-import io
-import logging
-import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from textloom.data import piped
+from textloom.data.contents import Content
+from textloom.data.notes import Notes
 from textloom.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow
 
-log = logging.getLogger(__name__)
-
-COMPRESSIONS = (".gz", ".zip", ".zst")
-SEPARATORS = (";", "\t", "|", ",")  # tried where a table seems to have one column
 ROWS = 10_000  # of a table in memory at once
-
-# how each format is read: the builder's name and its arguments; "NA" is a word, not a missing value
-FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
-    ".csv": ("csv", {"keep_default_na": False, "sep": ","}),
-    ".tsv": ("csv", {"keep_default_na": False, "sep": "\t"}),
-    ".jsonl": ("json", {}),
-    ".ndjson": ("json", {}),
-    ".json": ("json", {}),
-    ".parquet": ("parquet", {}),
-}
+KINDS = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet")
 
 
-def read_tables(path: Path) -> Iterator["pyarrow.Table"]:
-    """A table in slices of some thousand rows, as Arrow holds it: row by row takes 25 times as long.
+class Slice(Protocol):
+    """Some rows of a table."""
 
-    Raises DataError where it is none.
-    """
-    kind = path.with_suffix("").suffix if path.suffix in COMPRESSIONS else path.suffix
-    if kind not in FORMATS:
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the columns, as far as they are known."""
+
+    @property
+    def complete(self) -> bool:
+        """True if no further column can appear."""
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+
+    def column(self, name: str) -> list[Any]:
+        """The cells of a column, one a row; None for one that is missing."""
+
+    def place(self, row: int) -> str:
+        """Where a row stands, such as "line 12"."""
+
+
+def read_table(content: Content, notes: Notes, columns: Sequence[str] = ()) -> Iterator[Slice]:
+    """A table in slices. ``columns``: those that will be asked for. Raises DataError if it cannot be read."""
+    kind = content.suffix
+    if kind not in KINDS and content.path in piped.LABELS:
         raise DataError(
-            f"{path}: not a known kind of table; its name must end in {', '.join(FORMATS)}, "
-            f"plain or with {', '.join(COMPRESSIONS)}"
+            f"{content.label}: has no name that says what kind of table it is; save it as FILE.csv, or read plain text "
+            "with data=text_files"
         )
-    if not path.stat().st_size:
-        raise DataError(f"{path}: the file is empty; give one that holds text")
+    if kind not in KINDS:
+        raise DataError(
+            f"{content.label}: not a known kind of table; its name must end in {', '.join(KINDS)}, plain or with "
+            ".gz, .bz2, .xz, .zst, .zip"
+        )
+    if kind == ".parquet":
+        return _read_parquet(content, columns)
+    if kind in (".csv", ".tsv", ".tab"):
+        from textloom.data.delimited import read_delimited
 
-    import datasets  # 1.4 s
+        return read_delimited(content, "," if kind == ".csv" else "\t", notes)
+    from textloom.data.json_rows import read_json_rows
 
-    datasets.logging.set_verbosity(logging.CRITICAL)  # its errors come back as exceptions, and are told once
+    return read_json_rows(content)
 
-    builder, arguments = FORMATS[kind]
+
+@dataclass(frozen=True)
+class ArrowSlice:
+    """Rows that Arrow holds."""
+
+    table: "pyarrow.Table | pyarrow.RecordBatch"
+    names: Sequence[str]
+    first: int
+    """The number of the first row in its table."""
+    complete: bool = True
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def column(self, name: str) -> list[Any]:
+        """The cells of a column as Python has them."""
+        cells: list[Any] = self.table.column(name).to_pylist()
+        return cells
+
+    def place(self, row: int) -> str:
+        """The number of a row, from 1."""
+        return f"row {self.first + row + 1}"
+
+
+def _read_parquet(content: Content, columns: Sequence[str]) -> Iterator[Slice]:
+    import pyarrow
+    from pyarrow import parquet
+
+    first = 0
     try:
-        _refuse_binary(path, kind)
-        if builder == "csv":
-            separator, names = _header(path, arguments["sep"])
-            features = datasets.Features(dict.fromkeys(names, datasets.Value("string")))
-            arguments = {**arguments, "sep": separator, "features": features}
-        with _unpacked(path) if kind == ".parquet" else nullcontext(path) as plain:
-            rows = datasets.load_dataset(
-                builder, data_files=str(plain.resolve()), split="train", streaming=True, **arguments
-            )
-            yield from rows.with_format("arrow").iter(batch_size=ROWS)
-    except DataError:
-        raise
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 ({error.reason}); convert it, for example with iconv") from error
-    except Exception as error:  # each format's parser has its own errors, and datasets wraps some of them
-        reason = str(error.__cause__ or error).strip().partition("\n")[0]
-        raise DataError(f"{path}: cannot be read as {kind[1:]} ({reason}); check the file") from error
-
-
-def _open(path: Path) -> Any:
-    """The file's content, decompressed."""
-    import fsspec
-
-    return fsspec.open(str(path), "rb", compression="infer").open()
+        with _unpacked(content) as path, parquet.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            wanted = [name for name in dict.fromkeys(columns) if name in names] or None
+            for batch in file.iter_batches(batch_size=ROWS, columns=wanted):
+                yield ArrowSlice(batch, names, first)
+                first += batch.num_rows
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise DataError(f"{content.label}: cannot be read as parquet ({reason}); check the file") from error
 
 
 @contextmanager
-def _unpacked(path: Path) -> Iterator[Path]:
+def _unpacked(content: Content) -> Iterator[Path]:
     """A Parquet file as it is: its content is found from its end, which compressed files do not let one do."""
-    if path.suffix == ".parquet":
-        yield path
+    if content.path.suffix.lower() == ".parquet":
+        yield content.path
         return
-    with tempfile.NamedTemporaryFile(suffix=".parquet") as file, _open(path) as content:
-        shutil.copyfileobj(content, file)
+    with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
+        for block in content.blocks():
+            file.write(block)
         file.flush()
         yield Path(file.name)
-
-
-def _header(path: Path, separator: str) -> tuple[str, list[str]]:
-    """What separates the columns, and their names: with them every column is asked for as text, so that "007" stays.
-
-    A single column that another separator takes apart is told by it: the semicolons of spreadsheets are recognised.
-    """
-    names: dict[str, list[str]] = {}
-    for candidate in (separator, *SEPARATORS):
-        with io.TextIOWrapper(_open(path), encoding="utf-8-sig", newline="") as file:
-            names[candidate] = next((row for row in csv.reader(file, delimiter=candidate) if row), [])
-        if len(names[separator]) > 1:
-            return separator, names[separator]
-    best = max(names, key=lambda candidate: len(names[candidate]))
-    if best != separator:
-        log.info("%s: columns separated by %r", path, best)
-    return best, names[best]
-
-
-def _refuse_binary(path: Path, kind: str) -> None:
-    try:
-        with _open(path) as file:
-            head = file.read(1 << 16)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error}); check the file") from error
-    if kind != ".parquet" and b"\0" in head:
-        raise DataError(f"{path}: a binary file, not text; give a table in UTF-8")

@@ -1,55 +1,76 @@
 """Plain text files as documents, read in pieces."""
 
-import codecs
-import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
+from textloom.data.contents import Content
+from textloom.data.decoding import read_text, text_pieces
 from textloom.data.normalization import Normalizer
 from textloom.data.notes import Notes
 from textloom.data.spool import BLOCK, Piece
 from textloom.errors import DataError
 
+SUFFIXES = frozenset([".txt", ".text", ".md"])  # of the texts in an archive
 BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
+LINE_ENDS = re.compile(r"(?<![ \t])[ \t]*+\n\s*")  # with the blank lines after it
 
 
 @dataclass(frozen=True)
 class TextReader:
     """How text files become documents."""
 
-    documents_are: Literal["file", "blank_line"]
-    """Whole files, or the blocks between blank lines."""
+    documents_are: Literal["file", "blank_line", "line"]
+    """Whole files, the blocks between blank lines, or lines."""
     normalizer: Normalizer
     notes: Notes
 
-    def documents(self, paths: list[Path]) -> Iterator[Piece]:
+    def documents(self, contents: list[Content]) -> Iterator[Piece]:
         """The documents of some files, in order. Raises DataError if one cannot be read or all are empty."""
-        empty = [path for path in paths if _is_empty(path)]
-        if len(empty) == len(paths):
-            raise DataError(f"{paths[0]}: the file is empty; give one that holds text")
-        for path in paths:
-            if path in empty:
-                self.notes.warn(f"{path}: the file is empty; left out")
-                continue
-            texts = itertools.chain(((text, False) for text in _read_text(path)), [("", True)])
-            pieces = self.normalizer.pieces(texts)
-            yield from pieces if self.documents_are == "file" else blank_line_documents(text for text, _ in pieces)
+        for content in without_empty(contents, self.notes):
+            pieces = text_pieces(content, self.normalizer)
+            if self.documents_are == "file":
+                yield from pieces
+            else:
+                border = LINE_ENDS if self.documents_are == "line" else BLANK_LINES
+                yield from bordered_documents((text for text, _ in pieces), border)
 
 
-def blank_line_documents(texts: Iterator[str]) -> Iterator[Piece]:
-    """The blocks between blank lines of a text that comes in pieces, as documents without white space around them."""
+def without_empty(contents: list[Content], notes: Notes) -> list[Content]:
+    """The files that hold more than white space. Raises DataError if none does."""
+    empty = [content for content in contents if is_empty(content)]
+    if len(empty) == len(contents):
+        raise DataError(f"{contents[0].label}: the file is empty; give one that holds text")
+    if len(empty) == 1:
+        notes.warn(f"{empty[0].label}: the file is empty; left out")
+    elif empty:
+        notes.warn(f"{empty[0].label} and {len(empty) - 1:,} others: the files are empty; left out")
+    return [content for content in contents if content not in set(empty)]
+
+
+def is_empty(content: Content) -> bool:
+    """True if there is nothing but white space in a text file, nothing at all in another."""
+    if content.suffix == ".parquet":
+        return not any(content.blocks())
+    return not any(text.strip() for text in read_text(content))
+
+
+def bordered_documents(texts: Iterator[str], border: re.Pattern[str]) -> Iterator[Piece]:
+    """The documents between borders of a text that comes in pieces, without white space before them."""
     buffer, searched, inside, begun = "", 0, False, False
     for text in texts:
         buffer += text
         if not begun:
             buffer = buffer.lstrip()
             begun = bool(buffer)
-        while (found := BLANK_LINES.search(buffer, searched)) and found.end() < len(buffer):
-            yield buffer[: found.start()], True
-            buffer, searched, inside = buffer[found.end() :], 0, False
+        first = 0
+        for found in border.finditer(buffer, searched):
+            if found.end() == len(buffer):
+                break  # the border may go on
+            yield buffer[first : found.start()], True
+            first, inside = found.end(), False
+        buffer = buffer[first:]
         kept = len(buffer.rstrip())  # the white space at the end may be the beginning of a border
         if kept > BLOCK:
             yield buffer[:kept], False
@@ -57,37 +78,3 @@ def blank_line_documents(texts: Iterator[str]) -> Iterator[Piece]:
         searched = kept
     if buffer.rstrip() or inside:
         yield buffer.rstrip(), True
-
-
-def _is_empty(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return not any(block.strip() for block in iter(lambda: file.read(BLOCK), b""))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-
-
-def _read_text(path: Path) -> Iterator[str]:
-    """The text of a UTF-8 file in pieces."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    position = 0
-    try:
-        with path.open("rb") as file:
-            if file.read(3) != codecs.BOM_UTF8:
-                file.seek(0)
-            position = file.tell()
-            while content := file.read(BLOCK):
-                if b"\0" in content:
-                    raise DataError(f"{path}: a binary file, not text; give a UTF-8 text file")
-                position -= len(decoder.getstate()[0])
-                text = decoder.decode(content)
-                position = file.tell()
-                yield text
-            position -= len(decoder.getstate()[0])
-            yield decoder.decode(b"", final=True)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: not UTF-8 at byte {position + error.start}; convert it, for example with iconv -f LATIN1 -t UTF-8"
-        ) from error

@@ -1,0 +1,72 @@
+"""From bytes to text: UTF-8, with or without a byte-order mark, and UTF-16 and UTF-32 with one."""
+
+import codecs
+import io
+import itertools
+from collections.abc import Iterator
+
+from textloom.data.contents import Content
+from textloom.data.normalization import Normalizer
+from textloom.data.spool import Piece
+from textloom.data.unreadable import explain
+from textloom.errors import DataError
+
+BYTE_ORDER_MARKS = {  # UTF-32 before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+LONGEST_MARK = 4
+
+
+def read_text(content: Content) -> Iterator[str]:
+    """The text in pieces. Raises DataError, with the place and the cure, if it is in another encoding or holds NUL."""
+    blocks = content.blocks()
+    head = b""
+    for block in blocks:
+        head += block
+        if len(head) >= LONGEST_MARK:
+            break
+    mark = next((mark for mark in BYTE_ORDER_MARKS if head.startswith(mark)), b"")
+    encoding = BYTE_ORDER_MARKS.get(mark, "utf-8")
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        text = decoder.decode(head[len(mark) :])
+        _refuse_nul(text)
+        yield text
+        for block in blocks:
+            text = decoder.decode(block)
+            _refuse_nul(text)
+            yield text
+        decoder.decode(b"", final=True)
+    except (UnicodeDecodeError, _NulError) as error:
+        raise DataError(f"{content.label}: {explain(content, encoding, len(mark))}") from error
+
+
+def text_pieces(content: Content, normalizer: Normalizer) -> Iterator[Piece]:
+    """The text as one document in pieces, normalized."""
+    return normalizer.pieces(itertools.chain(((text, False) for text in read_text(content)), [("", True)]))
+
+
+def text_lines(content: Content) -> Iterator[str]:
+    """The lines of the text, each with its line end, which is LF. Characters are left as they are."""
+    held: list[str] = []
+    for text, _ in text_pieces(content, Normalizer(None)):
+        whole = text.rfind("\n") + 1
+        if whole:
+            yield from io.StringIO("".join((*held, text[:whole])), newline="\n")
+            held = []
+        held.append(text[whole:])
+    if last := "".join(held):
+        yield last
+
+
+class _NulError(Exception):
+    """A NUL character."""
+
+
+def _refuse_nul(text: str) -> None:
+    if "\0" in text:
+        raise _NulError

@@ -1,0 +1,124 @@
+"""Which files paths and globs name."""
+
+import difflib
+import fnmatch
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from textloom.data import piped
+from textloom.errors import DataError
+
+MAGIC = re.compile(r"[*?[]")
+
+
+def find_files(patterns: tuple[str, ...], key: str = "data.path") -> list[Path]:
+    """The files that paths and globs name, sorted by name, each file once: a link is the file that it leads to.
+
+    ``-`` is standard input. Raises DataError if a pattern names no file.
+    """
+    found: set[Path] = set()
+    for pattern in patterns:
+        try:
+            found.update(_named(pattern, key))
+        except (OSError, ValueError) as error:  # a name too long, a folder that may not be entered, a NUL
+            reason = getattr(error, "strerror", None) or error
+            raise DataError(f"{key}={pattern}: cannot be looked up ({reason}); give a file or a glob") from error
+    files: dict[tuple[int, int], Path] = {}
+    for path in sorted(found):
+        status = path.stat()
+        files.setdefault((status.st_dev, status.st_ino), path)
+    return list(files.values())
+
+
+def _named(pattern: str, key: str) -> list[Path]:
+    if pattern == piped.STANDARD_INPUT:
+        return [piped.kept(pattern)]
+    path = _with_home(pattern, key)
+    if piped.is_pipe(path):
+        return [piped.kept(str(path))]
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        raise DataError(f"{key}={pattern}: is a folder; give a file or a glob such as '{path / '*.txt'}'")
+    if path.exists():
+        raise DataError(f"{key}={pattern}: is a device, not a file; give a file or a glob such as 'folder/*.txt'")
+    if path.is_symlink():
+        raise DataError(f"{key}={pattern}: a link to {os.readlink(path)}, which does not exist; give a file")
+    files = [match for match in expand(path) if match.is_file()]
+    if not files:
+        raise DataError(f"{key}={pattern}: names no file{_nearest(path)}; give a file or a glob such as 'folder/*.txt'")
+    return files
+
+
+def expand(pattern: Path) -> Iterator[Path]:
+    """What a glob names. A part that exists as it stands is no pattern; ``**`` enters each folder once, links too."""
+    *folders, last = pattern.parts[bool(pattern.anchor) :] or ("",)
+    bases = [Path(pattern.anchor)]
+    for part in folders:
+        if part == "**":
+            seen: set[tuple[int, int]] = set()
+            bases = [below for base in bases for below in _folders_below(base, seen)]
+        else:
+            bases = [match for base in bases for match in _matches(base, part) if match.is_dir()]
+    if last == "**":
+        seen = set()
+        bases, last = [below for base in bases for below in _folders_below(base, seen)], "*"
+    for base in bases:
+        yield from _matches(base, last)
+
+
+def _matches(folder: Path, part: str) -> Iterator[Path]:
+    if os.path.lexists(folder / part) or not MAGIC.search(part):
+        yield folder / part
+        return
+    for name in _names(folder):
+        if fnmatch.fnmatchcase(name, part) and (not name.startswith(".") or part.startswith(".")):
+            yield folder / name
+
+
+def _folders_below(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
+    """A folder and those in it, but hidden ones and those that were entered before; links come last."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return
+    identity = (status.st_dev, status.st_ino)
+    if identity in seen or not folder.is_dir():
+        return
+    seen.add(identity)
+    yield folder
+    inner = [folder / name for name in _names(folder) if not name.startswith(".")]
+    for path in sorted((path for path in inner if path.is_dir()), key=lambda path: (path.is_symlink(), path)):
+        yield from _folders_below(path, seen)
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except NotADirectoryError:
+        return []
+    except PermissionError as error:
+        raise DataError(f"{folder}: the folder cannot be read ({error.strerror}); check its permissions") from error
+    except OSError:
+        return []
+
+
+def _with_home(pattern: str, key: str) -> Path:
+    expanded = os.path.expanduser(pattern)
+    if expanded.startswith("~") and not os.path.lexists(expanded):
+        user = expanded.partition("/")[0]
+        raise DataError(f"{key}={pattern}: there is no user {user[1:]}; write out the folder that {user} stands for")
+    return Path(expanded)
+
+
+def _nearest(path: Path) -> str:
+    """', did you mean X?', if a file with a similar name is there."""
+    try:
+        names = [name for name in os.listdir(path.parent) if (path.parent / name).is_file()]
+    except OSError:
+        return ""
+    lowered = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(path.name.lower(), lowered, n=1, cutoff=0.75)
+    return f", did you mean {path.parent / lowered[close[0]]}?" if close else ""

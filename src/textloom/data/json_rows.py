@@ -1,0 +1,126 @@
+"""JSON with one object a row: a line each, or in one array, or one after the other, however they are broken."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from textloom.data.contents import Content
+from textloom.data.decoding import read_text, text_lines, text_pieces
+from textloom.data.normalization import Normalizer
+from textloom.data.tables import ROWS, Slice
+from textloom.errors import DataError
+
+WHITE = " \t\r\n"
+BETWEEN = re.compile(r"[\s,\[\]]*")  # the values of an array
+LONGEST_WORD = 16  # characters that may be cut off at the end of a piece: numbers, escapes, true
+
+
+@dataclass(frozen=True)
+class ObjectSlice:
+    """Rows as JSON objects, each with keys of its own."""
+
+    names: Sequence[str]
+    objects: list[dict[str, Any]]
+    lines: list[int]
+    complete: bool = False
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    def column(self, name: str) -> list[Any]:
+        """The values of a key; None where it is missing."""
+        return [row.get(name) for row in self.objects]
+
+    def place(self, row: int) -> str:
+        """The line in which a row begins."""
+        return f"line {self.lines[row]}"
+
+
+def read_json_rows(content: Content) -> Iterator[Slice]:
+    """The objects of a JSON file in slices. Raises DataError, naming the line, for what is no JSON object."""
+    names: dict[str, None] = {}
+    objects: list[dict[str, Any]] = []
+    lines: list[int] = []
+    for line, row in _objects(content):
+        if not isinstance(row, dict):
+            what = "a list" if isinstance(row, list) else f"{row!r:.40}"
+            raise DataError(
+                f"{content.label}: cannot be read as {content.suffix[1:]}: line {line} holds {what}, not an object; "
+                'write each row as {"text": "..."}'
+            )
+        if not row.keys() <= names.keys():
+            names |= dict.fromkeys(row)
+        objects.append(row)
+        lines.append(line)
+        if len(objects) == ROWS:
+            yield ObjectSlice(list(names), objects, lines)
+            objects, lines = [], []
+    if objects:
+        yield ObjectSlice(list(names), objects, lines)
+
+
+def _objects(content: Content) -> Iterator[tuple[int, Any]]:
+    """Each value with its line: one a line if the first line is one, else wherever they begin."""
+    if not _is_one_a_line(content):
+        yield from _values(content)
+        return
+    for number, line in enumerate(text_lines(content), start=1):
+        if line.strip(WHITE):
+            try:
+                yield number, json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise DataError(_broken(content, number, error)) from error
+
+
+def _is_one_a_line(content: Content) -> bool:
+    beginning = next((text.lstrip(WHITE) for text in read_text(content) if text.strip(WHITE)), "")
+    if beginning.startswith("["):
+        return False
+    first = next((line for line in text_lines(content) if line.strip(WHITE)), "")
+    try:
+        json.loads(first)
+    except ValueError:
+        return False
+    return True
+
+
+def _values(content: Content) -> Iterator[tuple[int, Any]]:
+    """The values of an array, or values one after the other, decoded as they are read."""
+    decoder = json.JSONDecoder()
+    texts = (text for text, _ in text_pieces(content, Normalizer(None)))
+    held, at, line, depth = "", 0, 1, 0
+    while True:
+        found = BETWEEN.match(held, at)
+        assert found is not None
+        between, at = found[0], found.end()
+        line += between.count("\n")
+        depth += between.count("[") - between.count("]")
+        error: Exception | None = None
+        if at < len(held):
+            try:
+                value, end = decoder.raw_decode(held, at)
+            except json.JSONDecodeError as reason:
+                error = reason
+                if "Unterminated" not in reason.msg and reason.pos < len(held) - LONGEST_WORD:
+                    raise DataError(_broken(content, line + held.count("\n", at, reason.pos), error)) from error
+            except RecursionError as reason:
+                raise DataError(_broken(content, line, reason)) from reason
+            else:
+                yield line, value
+                line += held.count("\n", at, end)
+                at = end
+                continue
+        more = next(texts, None)
+        if more is None:
+            if error is not None or depth:
+                raise DataError(_broken(content, line, error or ValueError("it ends within an array"))) from error
+            return
+        held, at = held[at:] + more, 0
+
+
+def _broken(content: Content, line: int, error: Exception) -> str:
+    reason = error.msg.removesuffix(" starting at") if isinstance(error, json.JSONDecodeError) else str(error)
+    kind = content.suffix[1:]
+    return f"{content.label}: cannot be read as {kind}: line {line} is broken ({reason}); mend it, or take it out"

@@ -1,0 +1,238 @@
+"""Why bytes are no text: which encoding they probably are in, where the first bad byte is, and what cures it.
+
+The whole file is looked at, so that the answer is the same wherever a bad byte lies.
+"""
+
+import codecs
+import itertools
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from textloom.data.contents import Content
+
+HEAD = 1 << 16  # bytes looked at for the kind of a file and for the guess of its encoding
+ENOUGH = 100_000  # bad bytes; more do not change the answer
+CONTROLS = bytes([*range(1, 8), 11, *range(14, 27), *range(28, 32)])  # without NUL, which dumps of databases have
+BINARY_SHARE = 0.05  # of control characters
+WESTERN_BY_CHANCE = 20  # letters of a Western encoding for each two that look like UTF-8, at least
+KANA_SHARE = 0.2  # of the characters of a Japanese text beyond ASCII
+WIDE_SHARE = 0.9  # of the characters of UTF-16 that have letters, digits or marks as texts have
+KINDS = {
+    b"\x89PNG": "a PNG image", b"\xff\xd8\xff": "a JPEG image", b"GIF8": "a GIF image", b"%PDF": "a PDF document",
+    b"PK\x03\x04": "a zip archive (or a document of Word or Excel)", b"\x1f\x8b": "a gzip file",
+    b"BZh": "a bzip2 file", b"\xfd7zXZ": "an xz file", b"\x28\xb5\x2f\xfd": "a zstd file",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a rar archive", b"SQLite format 3": "an SQLite database", b"PAR1": "a Parquet table",
+    b"\x7fELF": "a program", b"MZ": "a program", b"\x80\x02": "a pickle", b"\x80\x03": "a pickle",
+    b"\x80\x04": "a pickle", b"\x80\x05": "a pickle", b"\x93NUMPY": "a NumPy array",
+    b"\xd0\xcf\x11\xe0": "a document of old Word or Excel", b"ARROW1": "an Arrow file", b"RIFF": "a media file",
+}  # fmt: skip
+COMPRESSED = {"a gzip file": ".gz", "a bzip2 file": ".bz2", "an xz file": ".xz", "a zstd file": ".zst"}
+# Python's names of encodings, the likelier first where several read the same text, and those of iconv
+ENCODINGS = {
+    "cp1252": "CP1252", "iso8859_15": "ISO-8859-15", "cp1250": "CP1250", "iso8859_2": "ISO-8859-2",
+    "cp1251": "CP1251", "koi8_r": "KOI8-R", "cp1253": "CP1253", "cp1254": "CP1254", "cp1255": "CP1255",
+    "cp1256": "CP1256", "cp932": "CP932", "euc_jp": "EUC-JP", "gb18030": "GB18030", "big5": "BIG5",
+    "euc_kr": "EUC-KR", "cp949": "CP949", "tis_620": "TIS-620", "mac_roman": "MACINTOSH", "cp850": "CP850",
+    "cp866": "CP866", "latin_1": "ISO-8859-1",
+}  # fmt: skip
+WESTERN = ("cp1252", "iso8859_15", "mac_roman", "cp850", "latin_1")
+WIDE = {"utf-16-le": "UTF-16LE", "utf-16-be": "UTF-16BE", "utf-32-le": "UTF-32LE", "utf-32-be": "UTF-32BE"}
+HANDLER = "textloom.unreadable"
+
+
+@dataclass
+class _Scan:
+    """What the bytes of a file are, as far as they are UTF-8."""
+
+    size: int = 0
+    nuls: int = 0
+    controls: int = 0
+    good: int = 0
+    """Characters beyond ASCII."""
+    bad: list[int] = field(default_factory=list)
+    """Offsets of bytes that are no UTF-8."""
+    cut_off: bool = False
+    """True if the only bad bytes begin a character at the end of the file."""
+    first_nul: int | None = None
+
+
+def explain(content: Content, encoding: str, mark: int) -> str:
+    """What is wrong with a file that cannot be decoded, and the cure. ``mark``: bytes of its byte-order mark."""
+    head = _head(content)
+    kind = next((kind for magic, kind in KINDS.items() if head.startswith(magic)), None)
+    if kind is None and head[257:262] == b"ustar":
+        kind = "a tar archive"
+    if kind is not None:
+        cure = f"name it so that it ends in {COMPRESSED[kind]}" if kind in COMPRESSED else "give a UTF-8 text file"
+        return f"a binary file, not text ({kind}); {cure}"
+    if encoding != "utf-8":
+        return _explain_wide(content, encoding, mark)
+    wide = _wide(head)
+    if wide is not None:
+        cure = content.command(f"iconv -f {WIDE[wide]} -t UTF-8")
+        return f"{WIDE[wide][:-2]} without a byte-order mark, not UTF-8; convert it: {cure}"
+    scan = _scan(content)
+    if scan.controls > BINARY_SHARE * scan.size:
+        return "a binary file, not text; give a UTF-8 text file"
+    if not scan.bad:
+        assert scan.first_nul is not None
+        where = _place(content, scan.first_nul)
+        return f"a NUL byte at {where}, {scan.nuls:,} in all; take it out: " + content.command("tr -d '\\000'")
+    where = _place(content, scan.bad[0])
+    drop = content.command("iconv -c -f UTF-8 -t UTF-8")
+    if scan.cut_off:
+        return f"not UTF-8 at {where}: the file ends within a character; drop the rest of it: {drop}"
+    few = "that byte" if len(scan.bad) == 1 else f"{len(scan.bad):,} bytes"
+    mixed = f"not UTF-8 at {where}: all but {few} of it is UTF-8; mend that in an editor, or drop what is bad: {drop}"
+    if scan.good >= len(scan.bad):
+        return mixed
+    sample = _around(content, scan.bad[0])
+    guess = next((name for name in _guesses(sample) if _reads(content, name)), None)
+    if guess is None or (guess in WESTERN and scan.good * WESTERN_BY_CHANCE >= len(scan.bad)):
+        return mixed
+    shown = _shown(sample.decode(guess, "replace"))
+    cure = content.command(f"iconv -f {ENCODINGS[guess]} -t UTF-8")
+    return f"not UTF-8 at {where}; probably {ENCODINGS[guess]} ({shown!r}); convert it: {cure}"
+
+
+def _explain_wide(content: Content, encoding: str, mark: int) -> str:
+    decoder, position, name = codecs.getincrementaldecoder(encoding)(), mark, WIDE[encoding]
+    unit = 2 if "16" in name else 4
+    lines, skip = 1, mark
+    pending = b""
+    for block in itertools.chain(content.blocks(), [b""]):
+        data = pending + block[skip:]
+        skip = max(0, skip - len(block))
+        whole = len(data) - len(data) % unit if block else len(data)
+        data, pending = data[:whole], data[whole:]
+        try:
+            text = decoder.decode(data, final=not block)
+        except UnicodeDecodeError as error:
+            lines += data[: error.start].decode(encoding, "replace").count("\n")
+            return f"not valid {name} at byte {position + error.start} (line {lines}); is it cut off? get it again"
+        if "\0" in text:
+            before = text[: text.index("\0")]
+            lines += before.count("\n")
+            cure = "take it out in an editor, and save the text as UTF-8"
+            return f"a NUL character at byte {position + len(before.encode(encoding))} (line {lines}); {cure}"
+        lines += text.count("\n")
+        position += len(data)
+    raise AssertionError("what could not be decoded can be")
+
+
+def _head(content: Content) -> bytes:
+    head = b""
+    for block in content.blocks():
+        head += block
+        if len(head) >= HEAD:
+            break
+    return head[:HEAD]
+
+
+def _wide(head: bytes) -> str | None:
+    """UTF-16 or UTF-32 without a byte-order mark, which shows in the zeros of its spaces and line ends."""
+    for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
+        unit = 2 if "16" in encoding else 4
+        whole = head[: len(head) - len(head) % (2 * unit)] or head[: len(head) - len(head) % unit]
+        zeros = [whole[i::unit].count(0) for i in range(unit)]
+        low = zeros.pop(0 if encoding.endswith("le") else -1)
+        if not whole or low or min(zeros) * 100 < len(whole) // unit:
+            continue
+        text = whole.decode(encoding, "replace")
+        if sum(c.isprintable() or c in "\r\n\t" for c in text) > WIDE_SHARE * len(text):
+            return encoding
+    return None
+
+
+def _scan(content: Content) -> _Scan:
+    scan, offset = _Scan(), 0
+
+    def note(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeDecodeError)
+        scan.bad += range(offset + error.start, offset + error.end)
+        scan.cut_off = "unexpected end" in error.reason and len(scan.bad) == error.end - error.start
+        return "", error.end
+
+    codecs.register_error(HANDLER, note)
+    decoder = codecs.getincrementaldecoder("utf-8")(errors=HANDLER)
+    for block in content.blocks():
+        offset = scan.size - len(decoder.getstate()[0])
+        text = decoder.decode(block)
+        if scan.first_nul is None and b"\0" in block:
+            scan.first_nul = scan.size + block.index(0)
+        scan.nuls += block.count(0)
+        scan.controls += len(block) - len(block.translate(None, CONTROLS))
+        scan.good += len(text) - len(text.encode("ascii", "ignore"))
+        scan.size += len(block)
+        if len(scan.bad) > ENOUGH:
+            return scan
+    offset = scan.size - len(decoder.getstate()[0])
+    decoder.decode(b"", final=True)
+    return scan
+
+
+def _place(content: Content, offset: int) -> str:
+    """``byte N (line M)``: bytes from 0, lines from 1."""
+    feeds = returns = seen = 0
+    for block in content.blocks():
+        before = block[: max(0, offset - seen)]
+        feeds, returns, seen = feeds + before.count(b"\n"), returns + before.count(b"\r"), seen + len(block)
+        if seen > offset:
+            break
+    return f"byte {offset} (line {1 + (feeds or returns)})"
+
+
+def _around(content: Content, offset: int) -> bytes:
+    """Whole lines around a place."""
+    first, last, seen, found = max(0, offset - HEAD // 2), offset + HEAD // 2, 0, b""
+    for block in content.blocks():
+        found += block[max(0, first - seen) : max(0, last - seen)]
+        seen += len(block)
+        if seen >= last:
+            break
+    begin = found.rfind(b"\n", 0, offset - first) + 1 if first else 0
+    begin = min(begin, found.find(b"\n") + 1) if first else 0
+    end = found.rfind(b"\n", offset - first) + 1
+    return found[begin : end or len(found)]
+
+
+def _guesses(sample: bytes) -> Iterable[str]:
+    """Encodings that it may be, the likeliest first."""
+    import charset_normalizer
+
+    for japanese in ("cp932", "euc_jp"):
+        beyond = re.findall(r"[^\0-\x7f]", sample.decode(japanese, "replace"))
+        if sum("\u3040" <= character < "\u3100" for character in beyond) > KANA_SHARE * len(beyond):
+            yield japanese
+    yield from dict.fromkeys(
+        name
+        for match in charset_normalizer.from_bytes(sample, cp_isolation=list(ENCODINGS))
+        for name in sorted(match.could_be_from_charset, key=_preference)
+        if name in ENCODINGS
+    )
+    yield from ("cp1252", "latin_1")
+
+
+def _preference(name: str) -> int:
+    return list(ENCODINGS).index(name) if name in ENCODINGS else len(ENCODINGS)
+
+
+def _reads(content: Content, encoding: str) -> bool:
+    """True if the whole file can be decoded."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        for block in content.blocks():
+            decoder.decode(block)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _shown(text: str) -> str:
+    """A few words around the first character beyond ASCII."""
+    first = re.search(r"[^\0-\x7f]", text)
+    at = first.start() if first else 0
+    return " ".join(text[max(0, at - 15) : at + 15].split())
