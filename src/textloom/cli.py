@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from textloom.command_line import fail, go_on_in_the_resumed_directory, quote_text, run_command
+from textloom.command_line import fail, run_command
 from textloom.composition import check
 from textloom.config import (
     CompareConfig,
@@ -27,6 +27,7 @@ from textloom.config import (
 from textloom.errors import Interrupted, TextloomError
 from textloom.importing import heavy_imports
 from textloom.placement import placement
+from textloom.streams import tolerant_streams
 from textloom.typed import typed
 
 if TYPE_CHECKING:
@@ -34,9 +35,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("textloom")
 
-FREE_TEXT = ("data.query", "data.regex", "data.template")  # whatever is in it
 
-
+@tolerant_streams()
 def main() -> None:
     """The ``textloom`` command."""
     told = (prepare, train, generate, evaluate, compare, export)
@@ -54,16 +54,12 @@ def main() -> None:
 
 def prepare() -> None:
     """Make data ready for training."""
-    quote_text(FREE_TEXT)
     run_command("prepare", _prepare, PrepareConfig)
 
 
 def train() -> None:
     """Train a model."""
     _work_where_another_rank_commands()
-    quote_text(FREE_TEXT)
-    sys.argv = [f"++{part}" if part.startswith("trainer.extra.") else part for part in sys.argv]  # any key is new there
-    go_on_in_the_resumed_directory()
     run_command("train", _train, TrainConfig)
 
 
@@ -81,26 +77,21 @@ def _work_where_another_rank_commands() -> None:
 
 def generate() -> None:
     """Generate text."""
-    quote_text(("run", "outputs", "prompt"))
     run_command("generate", _generate, GenerateConfig)
 
 
 def evaluate() -> None:
     """Score a run again."""
-    quote_text(("run", "outputs"))
     run_command("evaluate", _evaluate, EvaluateConfig)
 
 
 def export() -> None:
     """Hand a trained model on."""
-    quote_text(("run", "outputs", "to"))
     run_command("export", _export, ExportConfig)
 
 
 def compare() -> None:
     """Say which runs are best."""
-    if not any(argument.startswith("runs=[") for argument in sys.argv):
-        quote_text(("runs",))
     run_command("compare", _compare, CompareConfig)
 
 

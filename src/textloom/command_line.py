@@ -1,7 +1,6 @@
 """Between what the user types and Hydra: free text, options, sweeps, resumed runs, and mistakes told in one line."""
 
 import os
-import re
 import string
 import sys
 from collections.abc import Callable
@@ -10,15 +9,18 @@ from typing import NoReturn
 
 import hydra
 import yaml
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import GrammarParseError, InterpolationResolutionError, OmegaConfBaseException
 
-from textloom.composition import config_directory, explain, known_keys, nearest
+from textloom.arguments import SWEEP_OPTIONS, hydra_arguments, unresolved, with_home
+from textloom.composition import config_directory, explain, nearest
 from textloom.config import Section
-from textloom.errors import Interrupted, RunError, TextloomError, TrialsFailed
+from textloom.config.keys import known_keys
+from textloom.errors import ConfigError, Interrupted, RunError, TextloomError, TrialsFailed
 from textloom.progress import shown
+from textloom.quoting import as_value, unquoted
+from textloom.streams import tolerant_streams
 from textloom.typed import as_typed
 
 TRIALS_FAILED = 1
@@ -45,11 +47,16 @@ HYDRA_OPTIONS = frozenset(
 )
 
 
+@tolerant_streams()
 def run_command(name: str, task: Callable[[DictConfig], object], schema: type[Section]) -> None:
     """Compose the config and run the task; what the user can cure ends in one line and exit status 2.
 
     A sweep that came to its end with trials that failed has exit status 1.
     """
+    try:
+        sys.argv[1:] = _in_the_resumed_directory(hydra_arguments(sys.argv[1:], schema))
+    except TextloomError as error:
+        _tell(error)
     _refuse_unknown_options(schema)
     if sys.argv[1:] in (["--help"], ["-h"]):
         print(help_text(name))
@@ -64,7 +71,14 @@ def run_command(name: str, task: Callable[[DictConfig], object], schema: type[Se
             with shown():
                 return task(config)
         except TextloomError as error:  # before Hydra says in a line of its own that there was one
+            if isinstance(error.__cause__, OmegaConfBaseException):
+                _refuse_interpolation(error.__cause__, schema)
             _tell(error)
+        except OmegaConfBaseException as error:
+            _refuse_interpolation(error, schema)
+            fail(explain(error, schema))
+        except OSError as error:
+            _tell_of_the_system(error)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     try:
@@ -72,8 +86,11 @@ def run_command(name: str, task: Callable[[DictConfig], object], schema: type[Se
     except TextloomError as error:  # of a sweep
         _tell(error)
     except (HydraException, OmegaConfBaseException) as error:
+        _refuse_interpolation(error, schema)
         fail(explain(error, schema))
-    except (OSError, yaml.YAMLError) as error:
+    except OSError as error:
+        _tell_of_the_system(error)
+    except yaml.YAMLError as error:
         fail(" ".join(str(error).split()))
     except KeyboardInterrupt:
         fail("stopped", 130)
@@ -97,6 +114,19 @@ def _tell(error: TextloomError) -> NoReturn:
     fail(str(error), statuses.get(type(error), USER_ERROR))
 
 
+def _refuse_interpolation(error: Exception, schema: type[Section]) -> None:
+    """If a text that was typed holds an interpolation that cannot be resolved, say how to have it taken as text."""
+    typed = unresolved(sys.argv[1:], schema)
+    if typed is not None and isinstance(error, InterpolationResolutionError | GrammarParseError):
+        reason = str(error).strip().partition("\n")[0]
+        fail(f"{typed[0]}: {reason}; if it is no interpolation, type {typed[1]}")
+
+
+def _tell_of_the_system(error: OSError) -> NoReturn:
+    file = f"{error.filename}: " if error.filename is not None else ""
+    fail(" ".join(f"{file}{error.strerror or error}".split()))
+
+
 def _refuse_unknown_options(schema: type[Section]) -> None:
     """In one line, where Hydra would print its usage."""
     for argument in sys.argv[1:]:
@@ -107,42 +137,20 @@ def _refuse_unknown_options(schema: type[Section]) -> None:
             fail(f"{argument}: there is no such option; keys are written as key=value{hint}")
 
 
-def go_on_in_the_resumed_directory() -> None:
-    """``resume=DIR`` makes that run's directory Hydra's, so that all that is written goes on there."""
-    quote_text(("resume",))
-    if any(argument.startswith("resume=") for argument in sys.argv) and {"-m", "--multirun"} & set(sys.argv):
-        fail("resume: goes on with one run, and -m trains many; leave one of them out")
-    for argument in sys.argv[1:]:
-        if argument.startswith("resume=") and argument != "resume='null'":
-            from textloom.runs import Run, latest_to_resume
+def _in_the_resumed_directory(arguments: list[str]) -> list[str]:
+    """The arguments, with the directory of ``resume=DIR`` as Hydra's, so that all that is written goes on there."""
+    typed = [argument for argument in arguments if argument.startswith("resume=")]
+    if not typed or typed[-1] == "resume=null":
+        return arguments
+    if SWEEP_OPTIONS & set(arguments):
+        raise ConfigError("resume: goes on with one run, and -m trains many; leave one of them out")
+    from textloom.runs import Run, latest_to_resume
 
-            name = argument.partition("=")[2][1:-1]
-            try:
-                run = latest_to_resume(Path("outputs")) if name == "latest" else Run(Path(name).expanduser())
-                if not run.status_file.exists():
-                    raise RunError(f"resume={name}: not a run directory; give one that is, or latest")
-            except TextloomError as error:
-                fail(str(error))
-            quoted = str(run.directory).replace("'", "\\'")
-            sys.argv.append(f"hydra.run.dir='{quoted}'")
-
-
-def quote_text(keys: tuple[str, ...]) -> None:
-    """Let free text be typed as it is: Hydra's grammar gives commas, braces and quotes a meaning of their own."""
-    parser = OverridesParser.create()
-    for index, argument in enumerate(sys.argv[1:], start=1):
-        key, separator, value = argument.lstrip("+").partition("=")
-        if key in keys and separator:
-            quoted = value[:1] in ("'", '"') and value[-1:] == value[:1]
-            try:
-                quoted = quoted and parser.parse_override(argument).value() == value[1:-1]
-            except HydraException:
-                quoted = False
-            if not quoted:
-                # the grammar reads backslashes as escapes only before a quote, and OmegaConf only before ${
-                escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
-                escaped = escaped.replace("${", "\\${")
-                sys.argv[index] = f"{key}='{escaped}'"
+    name = unquoted(typed[-1].partition("=")[2])
+    run = latest_to_resume(Path("outputs")) if name == "latest" else Run(Path(with_home(name, "resume")))
+    if not run.status_file.exists():
+        raise RunError(f"resume={name}: not a run directory; give one that is, or latest")
+    return [*arguments, f"hydra.run.dir={as_value(str(run.directory))}"]
 
 
 def fail(message: str, status: int = USER_ERROR) -> NoReturn:

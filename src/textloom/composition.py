@@ -1,22 +1,25 @@
 """From what the user typed to a checked config: Hydra composes, the schema checks, mistakes become one clear line."""
 
 import difflib
+import os
 import re
-import types
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from textloom.arguments import with_home
 from textloom.config import Section
+from textloom.config.keys import LABELS, keys_of, known_keys
+from textloom.config.section import Mark
 from textloom.errors import ConfigError
+from textloom.quoting import one_line
 
-LABELS = ("kind", "level", "cell")  # the keys that say which of its models a group is
 ConfigType = TypeVar("ConfigType", bound=Section)
 
 
@@ -32,18 +35,36 @@ def check(config: DictConfig | dict[str, Any], schema: type[ConfigType]) -> Conf
     values = config
     if isinstance(config, DictConfig):
         may_miss = "data" in schema.model_fields  # elsewhere a prompt may be "???"
-        missing = sorted(OmegaConf.missing_keys(config)) if may_miss else ()
-        if missing:
-            raise ConfigError("\n".join(_missing(key, config) for key in missing))
         try:
+            missing = sorted(OmegaConf.missing_keys(config)) if may_miss else ()
+            if missing:
+                raise ConfigError("\n".join(_missing(key, config) for key in missing))
             values = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
         except OmegaConfBaseException as error:
             raise ConfigError(_first_line(error)) from error
+    _expand_home(values, schema, strict=isinstance(config, DictConfig))
     try:
         return schema.model_validate(values)
     except ValidationError as error:
         lines = {_key_of(one["loc"], values): _describe(one, schema, values) for one in reversed(error.errors())}
         raise ConfigError("\n".join(reversed(lines.values()))) from error
+
+
+def _expand_home(values: Any, schema: type[Section], strict: bool) -> None:
+    """Put home directories in place of a leading ``~`` in every path; of a run written elsewhere as far as known."""
+    for key in keys_of(schema).values():
+        if Mark.PATH not in key.marks:
+            continue
+        *groups, name = key.name.split(".")
+        section = values
+        for group in groups:
+            section = section.get(group) if isinstance(section, dict) else None
+        given = section.get(name) if isinstance(section, dict) else None
+        expand = partial(with_home, key=key.name) if strict else os.path.expanduser
+        if isinstance(given, str):
+            section[name] = expand(given)
+        elif isinstance(given, list):
+            section[name] = [expand(path) if isinstance(path, str) else path for path in given]
 
 
 def explain(error: HydraException | OmegaConfBaseException, schema: type[Section]) -> str:
@@ -56,7 +77,8 @@ def explain(error: HydraException | OmegaConfBaseException, schema: type[Section
         cure = "pip install 'textloom[slurm]'" if name.startswith("submitit") else f"choose one of {', '.join(options)}"
         return f"{label}: there is no such config{nearest(name, options)}; {cure}"
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: cannot be read; write it as key=value, in quotes where it holds special characters"
+        typed = one_line(str(error.override))
+        return f"{typed}: cannot be read; write it as key=value, in quotes where it holds special characters"
     if "Ambiguous value" in str(error):
         argument = re.search(r"argument '([^']+)'", str(error))
         return f"{argument[1] if argument else error}: several values; add -m to run each, or write a list as [a,b]"
@@ -78,13 +100,15 @@ def _describe(details: ErrorDetails, schema: type[Section], values: Any) -> str:
         return _unknown_key(key, schema)
     if details["type"] == "value_error":
         message = details["msg"].removeprefix("Value error, ")
+        if not isinstance(given, dict):
+            return f"{key}={one_line(str(given))}: {message}"
         return f"{key}.{message}" if key else message
     if details["type"] == "union_tag_invalid":
         label = details["ctx"]["discriminator"].strip("'")
         return f"{key}.{label}={details['ctx']['tag']}: must be one of {details['ctx']['expected_tags']}"
     message = details["msg"].replace("Input should be", "must be").replace("a valid integer", "a whole number")
-    meaning = dict(_keys(schema)).get(key, "").rstrip(".")
-    return f"{key}={given}: {message}" + (f" ({meaning})" if meaning else "")
+    meaning = keys[key].description.rstrip(".") if key in (keys := keys_of(schema)) else ""
+    return f"{key}={one_line(str(given))}: {message}" + (f" ({meaning})" if meaning else "")
 
 
 def _missing(key: str, values: Any) -> str:
@@ -136,11 +160,6 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-def known_keys(schema: type[Section]) -> list[str]:
-    """Every dotted key that some config of this schema may have."""
-    return sorted({path for path, _ in _keys(schema)})
-
-
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """{"model": {"units": 128}} -> {"model.units": 128}."""
     flat: dict[str, Any] = {}
@@ -150,22 +169,3 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + key] = value
     return flat
-
-
-# --- walking the schema ---------------------------------------------------------------------------------------------
-
-
-def _keys(schema: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Every (dotted key, description) of a schema and of the groups in it."""
-    for name, field in schema.model_fields.items():
-        yield prefix + name, field.description or ""
-        for group in _models_in(field.annotation):
-            yield from _keys(group, f"{prefix}{name}.")
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    elif get_origin(annotation) in (Union, types.UnionType, Annotated):
-        for part in get_args(annotation):
-            yield from _models_in(part)

@@ -190,7 +190,7 @@ def find_run(name: str, outputs: Path, checkpoint: CheckpointName | None = "best
     figures on other data do not compare.
     """
     if name not in ("latest", "best"):
-        return _run_at(Path(name).expanduser(), checkpoint)
+        return _run_at(Path(name), checkpoint)
     runs = sorted(_runs_below(outputs, checkpoint), key=lambda run: str(run.status().get("started", "")))
     if not runs:
         raise RunError(f"{outputs}: there is no run with a checkpoint here; train one, or set outputs=DIR")

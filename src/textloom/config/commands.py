@@ -5,20 +5,20 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from textloom.config.data import DataConfig, check_protocol
-from textloom.config.section import Paths, Positive, Section
+from textloom.config.section import Mark, Paths, PathText, Positive, Section
 from textloom.config.tokenizer import TokenizerConfig
 
 
 class GenerateConfig(Section):
     """What to generate, and with which run."""
 
-    run: str
+    run: PathText
     """A run directory, or 'latest', or 'best': the lowest val/bits_per_char on the latest run's data."""
-    outputs: str
+    outputs: PathText
     """Where latest and best look for runs."""
     checkpoint: Literal["best", "last"]
     """Which of the run's checkpoints."""
-    prompt: str | None
+    prompt: Annotated[str, Mark.PROSE, Mark.VERBATIM] | None
     """The text to go on from; null for the one that the run's own samples start with."""
     length: Positive
     """Tokens to generate; the text ends earlier where the model ends the document."""
@@ -39,9 +39,9 @@ class GenerateConfig(Section):
 class EvaluateConfig(Section):
     """Which run to evaluate."""
 
-    run: str
+    run: PathText
     """A run directory, or 'latest', or 'best'."""
-    outputs: str
+    outputs: PathText
     """Where latest and best look for runs."""
     checkpoint: Literal["best", "last"]
     """Which of the run's checkpoints."""
@@ -50,15 +50,15 @@ class EvaluateConfig(Section):
 class ExportConfig(Section):
     """Which run to export, how and where to."""
 
-    run: str
+    run: PathText
     """A run directory, or 'latest', or 'best'."""
-    outputs: str
+    outputs: PathText
     """Where latest and best look for runs."""
     checkpoint: Literal["best", "last"]
     """Which of the run's checkpoints."""
     format: Literal["folder", "onnx"]
     """A portable folder, or the single-step model as one ONNX file."""
-    to: str | None
+    to: PathText | None
     """Where to write; null for exports/NAME_TIME."""
 
 

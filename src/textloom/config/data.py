@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from textloom.config.parts import GivenFiles, RowKeys, SplitKeys
 from textloom.config.patents import PatentSelection
-from textloom.config.section import Positive, Section
+from textloom.config.section import PathText, Positive, Section
 from textloom.config.tokenizer import TokenizerConfig
 
 
@@ -55,7 +55,7 @@ class Hub(RowKeys):
     """A data set of the Hugging Face Hub, or a local folder in its layout."""
 
     kind: Literal["hub"]
-    path: str
+    path: PathText
     """Its id, such as ccdv/patent-classification, or a folder."""
     name: str | None = None
     """Which of its configurations; null where there is one."""

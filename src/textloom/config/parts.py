@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from textloom.config.section import Fraction, Paths, Section, as_tuple, lower
+from textloom.config.section import Fraction, Paths, Prose, Section, as_tuple, lower
 
 Form = Literal["nfc", "nfd", "nfkc", "nfkd"]
 
@@ -133,7 +133,7 @@ class RowKeys(GivenParts):
 
     text_column: str
     """The column that holds the text."""
-    template: str | None = None
+    template: Prose | None = None
     """The text of a document from several columns, such as '{title}. {abstract}'; null for text_column alone."""
     filters: Annotated[dict[str, Filter], BeforeValidator(checked_filters)] | None = None
     """Rows to keep: for each of some columns a value, a list of values, or {min: A, max: B}; numbers, or plain text."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from textloom.config.section import Paths, Section, as_tuple
+from textloom.config.section import Paths, Prose, Section, as_tuple
 
 GUIDE = "https://data.uspto.gov/support/transition-guide/patentsview"
 
@@ -33,9 +33,9 @@ class PatentSelection(Section):
     """A file of your own, or USPTO's Open Data Portal (fetched by scripts/prepare.py); patentsearch is retired."""
     path: Paths | None = None
     """With source=file: the file, or a glob, or a list of them."""
-    query: str | None = None
+    query: Prose | None = None
     """With source=odp: a phrase in title or abstract, in any case; * stands for the rest of a word."""
-    regex: Annotated[str, Field(min_length=1)] | None = None
+    regex: Annotated[Prose, Field(min_length=1)] | None = None
     """With source=odp: a regular expression (RE2) in title or abstract, in any case."""
     first_year: Year | None = None
     """With source=odp: the first year of grant; null for all from 1976 on."""

@@ -1,8 +1,9 @@
 """What all groups of the schema share."""
 
+from enum import Enum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(gt=0)]
@@ -14,7 +15,43 @@ def as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
-Paths = Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+class Mark(Enum):
+    """What the command line has to know of a text beside its type."""
+
+    PATH = "a leading ~ means a home directory"
+    PROSE = "nothing in it is an interpolation"
+    VERBATIM = "not even the word null has a meaning"
+    FOLDER = "it becomes the name of a folder"
+
+
+PathText = Annotated[str, Mark.PATH]
+Paths = Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1), Mark.PATH]
+Prose = Annotated[str, Mark.PROSE]
+
+LONGEST_FILE_NAME = 255  # bytes, in the file systems of Linux, macOS and Windows
+
+
+def folder_name(name: str) -> str:
+    """The name. Raises ValueError if no folder can have it."""
+    if "${" in name:
+        raise ValueError("cannot hold ${, which Hydra reads as an interpolation; leave out the brace")
+    if name.startswith("/") or {".", ".."} & set(name.split("/")):
+        raise ValueError("not the name of a folder below outputs/; leave out the dots and the first /")
+    if any(len(part.encode("utf-8", "surrogatepass")) > LONGEST_FILE_NAME for part in name.split("/")):
+        raise ValueError(f"longer than the {LONGEST_FILE_NAME} bytes that a folder's name may have; shorten it")
+    if "\0" in name:
+        raise ValueError("holds a NUL character, which no folder's name may have; leave it out")
+    return name
+
+
+def possible_folder_name(name: str) -> str:
+    """A name near to this one that a folder can have."""
+    parts = [part for part in name.replace("${", "$").replace("\0", "").split("/") if part not in ("", ".", "..")]
+    short = [part.encode()[:LONGEST_FILE_NAME].decode("utf-8", "ignore") for part in parts]
+    return "/".join(short) or "run"
+
+
+FolderName = Annotated[str, Field(min_length=1), AfterValidator(folder_name), Mark.FOLDER]
 
 
 def lower(value: Any) -> Any:

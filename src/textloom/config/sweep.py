@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from textloom.config.section import NonNegative, Positive, Section, as_tuple
+from textloom.config.section import FolderName, NonNegative, PathText, Positive, Section, as_tuple
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -12,7 +12,7 @@ Seconds = Annotated[float, Field(gt=0)]
 class SweepConfig(Section):
     """What ``-m`` does."""
 
-    name: Annotated[str, Field(pattern=r"^[^/]+$")] | None
+    name: Annotated[FolderName, Field(pattern=r"^[^/]+$")] | None
     """Folder of the sweep below outputs/sweeps; null: named after the data or experiment and what varies."""
     space: dict[str, Any]
     """What varies: a key or group, and what it may be, in Hydra's words: a,b, range, glob, interval, tag(log, ...)."""
@@ -28,7 +28,7 @@ class SweepConfig(Section):
     """What is best, by its name in results.json; several are weighed against each other."""
     pruner: Literal["median", "hyperband"] | None
     """Ends trials early that do worse at a validation than the others did at theirs; null: none."""
-    storage: str | None
+    storage: PathText | None
     """Where the study is kept: a storage URL of Optuna; null: the file study.journal in the sweep's folder."""
     launcher: Literal["serial", "subprocess", "workers", "ray"]
     """Where trials run: this process, a process each, reused processes, a Ray cluster. Slurm: hydra/launcher."""

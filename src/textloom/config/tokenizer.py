@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from textloom.config.section import Positive, Section
+from textloom.config.section import PathText, Positive, Prose, Section
 
 
 class CharTokenizerConfig(Section):
@@ -39,7 +39,7 @@ class ArticleTokenizerConfig(Section):
     level: Literal["article"]
     lowercase: bool
     """Fold the text to lower case first."""
-    filters: str
+    filters: Prose
     """Characters that count as spaces."""
 
 
@@ -57,7 +57,7 @@ class PretrainedTokenizerConfig(Section):
     """A tokenizer that others trained."""
 
     level: Literal["pretrained"]
-    path: Annotated[str, Field(min_length=1)]
+    path: Annotated[PathText, Field(min_length=1)]
     """A tokenizer.json, a folder that has one, or a Hub id such as gpt2."""
 
 

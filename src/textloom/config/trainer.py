@@ -8,7 +8,7 @@ from textloom.config.data import BatchingConfig, DataConfig, check_protocol
 from textloom.config.lightning import Duration, find_mistake, parse_duration
 from textloom.config.model import ModelConfig, OptimizerConfig, ScheduleConfig
 from textloom.config.ngram import NgramConfig
-from textloom.config.section import Positive, Section, as_tuple
+from textloom.config.section import FolderName, PathText, Positive, Prose, Section, as_tuple
 from textloom.config.sweep import SweepConfig
 from textloom.config.tokenizer import TokenizerConfig
 
@@ -123,7 +123,7 @@ class TrainerConfig(Section):
 class SamplesConfig(Section):
     """The texts written at each validation."""
 
-    prompt: Annotated[str, Field(min_length=1)] | None
+    prompt: Annotated[Prose, Field(min_length=1)] | None
     """What they go on from; null for the first words of the training text."""
     length: Positive
     """Tokens in each."""
@@ -134,11 +134,11 @@ class SamplesConfig(Section):
 class TrainConfig(Section):
     """Everything that makes a run."""
 
-    name: Annotated[str, Field(min_length=1)]
+    name: FolderName
     """Folder of the run below outputs/."""
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     """Initial weights, dropout and the order of the batches."""
-    resume: str | None = None
+    resume: PathText | None = None
     """A run directory, or 'latest': go on with that run where it was cut."""
     data: DataConfig
     tokenizer: TokenizerConfig

@@ -69,7 +69,7 @@ def find_directories(patterns: Iterable[str]) -> list[Path]:
     """The run directories that globs or folders mean, and those below them. Raises RunError where there is none."""
     found: dict[Path, None] = {}
     for pattern in patterns:
-        path = Path(pattern).expanduser()
+        path = Path(pattern)
         matches = [path] if path.exists() else [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
         matches = [match for match in matches if match.exists()]  # of DIR/** glob names DIR, there or not
         if not matches:
