@@ -15,8 +15,8 @@ import pytest
 import zstandard
 
 from conftest import Answer, compose_train, documents_of, train_run
-from textloom.command_line import quote_text
-from textloom.config import DataConfig
+from textloom.arguments import hydra_arguments
+from textloom.config import DataConfig, PrepareConfig
 from textloom.data.cache import load_corpus
 from textloom.data.sources import read_pieces
 from textloom.errors import ConfigError, DataError
@@ -346,10 +346,8 @@ def documented() -> list[list[str]]:
 
 
 @pytest.mark.parametrize("arguments", documented(), ids=lambda arguments: arguments[-1])
-def test_every_documented_command_is_a_config(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["prepare", *arguments])
-    quote_text(("data.template",))
-    assert compose_train(*sys.argv[1:]).data.kind in ("patents", "table", "hub")
+def test_every_documented_command_is_a_config(arguments: list[str]) -> None:
+    assert compose_train(*hydra_arguments(arguments, PrepareConfig)).data.kind in ("patents", "table", "hub")
 
 
 @pytest.mark.slow
