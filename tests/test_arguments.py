@@ -251,7 +251,12 @@ def test_a_tilde_is_the_home_directory_in_every_path(
 def in_a_process(*arguments: str | bytes, **environment: str) -> "subprocess.CompletedProcess[bytes]":
     """A command in a process of its own, without the settings that pytest's process has."""
     command = [sys.executable, "-m", "textloom", *arguments]
-    return subprocess.run(command, capture_output=True, env={**os.environ, **environment}, check=False)
+    return subprocess.run(
+        command,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+        check=False,
+    )
 
 
 def test_arguments_arrive_whatever_the_locale_is() -> None:
