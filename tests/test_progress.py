@@ -6,14 +6,17 @@ import re
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 
 from conftest import compose_train
 from terminal import Terminal
 from textloom import progress
 from textloom.progress import ConsoleHandler, Stage, advance, say, shown, stage
 from textloom.runs import claimed_run
+from textloom.training.progress import TrainingStage
 from textloom.training.train import train
 
 BAR = re.compile(r"^(\^C)?\S.*(%\||, \d\d:\d\d)")
@@ -27,10 +30,6 @@ class FakeTerminal(io.StringIO):
 
     def isatty(self) -> bool:
         return True
-
-    @property
-    def frames(self) -> list[str]:
-        return self.getvalue().split(progress.ERASE)
 
 
 def fake_terminal(monkeypatch: pytest.MonkeyPatch) -> FakeTerminal:
@@ -116,28 +115,42 @@ def test_prepare_shows_how_far_it_is(tmp_path: Path) -> None:
     assert "%|" not in terminal.text
 
 
-def test_every_phase_of_a_training_is_shown_and_counts_as_the_log_does(
+def test_every_phase_of_a_training_is_a_stage_that_is_done_when_it_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    terminal = fake_terminal(monkeypatch)
+    stages: list[Stage] = []
+    original = Stage.__init__
+
+    def note(self: Stage, *arguments: Any, **keywords: Any) -> None:
+        original(self, *arguments, **keywords)
+        stages.append(self)
+
+    monkeypatch.setattr(Stage, "__init__", note)
     monkeypatch.setenv("TEXTLOOM_CACHE", str(tmp_path / "cache"))
-    given = ["model.units=8", "trainer.max_epochs=2", "samples.length=5", "trainer.batch_size=8", "name=t"]
+    given = [*SMALL, "trainer.max_epochs=2", "trainer.batch_size=8"]
+    names: list[tuple[int, str]] = []
+
+    class Look(pl.Callback):
+        def on_train_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
+            (training,) = (each for each in stages if isinstance(each, TrainingStage))
+            training.refresh()
+            names.append((trainer.current_epoch, training.name))
+
     with claimed_run(tmp_path / "run") as run:
-        train(compose_train(*given), run, given)
-    drawn = "\n".join(terminal.frames)
-    for phase in (
-        "reading the text",
-        "encoding the train part",
-        "epoch 1 ",
-        "epoch 2 ",
-        "validating",
-        "writing samples",
-    ):
-        assert phase in drawn
-    assert "scoring the val part" in drawn
-    assert "epoch 0" not in drawn
-    assert "epoch 3" not in drawn
-    assert terminal.getvalue().endswith(progress.ERASE)
+        train(compose_train(*given), run, given, callbacks=[Look()])
+    (training,) = (each for each in stages if isinstance(each, TrainingStage))
+    training.refresh()
+    assert training.name == "epoch 2"
+    assert training.done == training.total == len(names)
+    assert set(names) == {(0, "epoch 1"), (1, "epoch 2")}
+    assert [each.name for each in stages].count("validating") == 2
+    counted = {each.name: each for each in stages if each.total and each is not training}
+    assert {"hashing the train part", "fitting the tokenizer", "encoding the train part", "validating"} <= set(counted)
+    assert {"scoring the val part", "scoring the test part"} <= set(counted)
+    for each in counted.values():
+        assert each.total is not None
+        assert each.done >= each.total, each.name
+    assert {"reading the text", "writing samples"} <= {each.name for each in stages}
 
 
 def test_nothing_is_drawn_where_stderr_is_a_file_or_no_progress_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
