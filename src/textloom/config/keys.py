@@ -33,6 +33,8 @@ class Key:
     form: Form
     marks: frozenset[Mark]
     nullable: bool
+    types: frozenset[Any]
+    """Of its values, None left out; a fixed word counts as text, a list or a mapping as itself."""
     field: FieldInfo
     choices: tuple[str, ...] = ()
     """Of a group that is one of several models: those that have the key."""
@@ -63,8 +65,10 @@ def _walk(schema: type[BaseModel], prefix: str, choices: tuple[str, ...]) -> Ite
         marks = frozenset(mark for _, metadata in members for mark in metadata if isinstance(mark, Mark))
         nullable = any(member is type(None) for member, _ in members)
         models = [member for member, _ in members if isinstance(member, type) and issubclass(member, BaseModel)]
-        form = Form.GROUP if models else _form([member for member, _ in members if member is not type(None)])
-        yield Key(prefix + name, form, marks, nullable, field, choices)
+        types_of_values = [member for member, _ in members if member is not type(None)]
+        form = Form.GROUP if models else _form(types_of_values)
+        plain = frozenset(kind for member in types_of_values for kind in _plain(member))
+        yield Key(prefix + name, form, marks, nullable, plain, field, choices)
         for model in models:
             yield from _walk(model, f"{prefix}{name}.", choices or _labels(model) if len(models) > 1 else choices)
 
@@ -79,6 +83,14 @@ def _members(annotation: Any, metadata: tuple[Any, ...] = ()) -> Iterator[tuple[
             yield from _members(part, metadata)
     else:
         yield annotation, metadata
+
+
+def _plain(member: Any) -> Iterator[Any]:
+    """The types of a fixed word's values; any other type as it is."""
+    if get_origin(member) is Literal:
+        yield from map(type, get_args(member))
+    else:
+        yield member
 
 
 def _form(members: list[Any]) -> Form:
@@ -109,5 +121,6 @@ def _merged(one: Key, other: Key) -> Key:
         form=form if Form.OTHER not in forms else Form.OTHER,
         marks=one.marks | other.marks,
         nullable=one.nullable or other.nullable,
+        types=one.types | other.types,
         choices=tuple(dict.fromkeys([*one.choices, *other.choices])),
     )

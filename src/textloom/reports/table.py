@@ -61,7 +61,11 @@ def shown(value: Any) -> str:
     """A config value as it is typed."""
     if isinstance(value, list | tuple):
         return f"[{','.join(map(shown, value))}]"
-    return {None: "null", True: "true", False: "false"}.get(value, str(value))
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{shown(content)}' for key, content in value.items())}}}"
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def with_deviation(spread: Spread) -> str:

@@ -43,7 +43,7 @@ def execute(job: Job, own_process: bool = False) -> None:
 
             config, callbacks = check(job.config, TrainConfig), _callbacks(job)
             with limit:
-                train(config, run, job.overrides, job.varying, callbacks)
+                train(config, run, job.overrides, callbacks)
         except Pruned as error:
             run.mark("pruned", str(error))
         except (Interrupted, KeyboardInterrupt, SystemExit) as error:

@@ -28,7 +28,6 @@ class Job:
     """Absolute; on a cluster the same place for all machines."""
     config: dict[str, Any]
     overrides: list[str]
-    varying: list[str]
     timeout: float | None
     """Seconds."""
     pruning: Pruning | None = None

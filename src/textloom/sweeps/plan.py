@@ -6,7 +6,7 @@ from pathlib import Path
 from textloom.config import SweepConfig
 from textloom.sweeps.composing import Composer
 from textloom.sweeps.job import Job, Pruning
-from textloom.sweeps.space import Point, Space, typed
+from textloom.sweeps.space import Point, Space
 from textloom.sweeps.trials import Fingerprints, Trial
 
 
@@ -35,7 +35,6 @@ class Sweep:
             directory=str(trial.directory.resolve()),
             config=trial.config.model_dump(mode="json"),
             overrides=trial.overrides,
-            varying=typed(trial.point),
             timeout=self.config.trial_timeout,
             pruning=pruning,
         )

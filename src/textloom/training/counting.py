@@ -14,13 +14,13 @@ from textloom.models.ngram import NgramModel
 from textloom.runs import Run
 from textloom.tokenizers import Tokenizer
 from textloom.training.samples import Sampler
-from textloom.training.tensorboard import RunLogger, announce
+from textloom.training.tensorboard import RunLogger, announce, write_results
 
 log = logging.getLogger(__name__)
 
 
 def count(
-    config: TrainConfig, model: NgramConfig, run: Run, tokenizer: Tokenizer, splits: Splits, shown: list[str],
+    config: TrainConfig, model: NgramConfig, run: Run, tokenizer: Tokenizer, splits: Splits,
     sampler: Sampler, began: float,
 ) -> tuple[dict[str, float], dict[float, str]]:  # fmt: skip
     """Count n-grams, choose their order on the validation part, and write what a run directory holds.
@@ -45,8 +45,8 @@ def count(
         for name, value in score_ngrams(ngrams, splits[part]).named(part).items()
     }  # fmt: skip
     logger = RunLogger(run.directory)
-    announce(logger, config, shown)
-    logger.log_metrics(figures, step=1)
+    announce(logger, config)
+    write_results(logger, figures, step=1)
     sampler.show(logger, texts, step=1)
     logger.close()
     results = {

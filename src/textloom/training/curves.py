@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 from textloom.training.efficiency import Efficiency
 from textloom.training.meter import Meter
 from textloom.training.module import TrainingModule
+from textloom.training.tensorboard import best_so_far
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ class Curves(pl.Callback):
         self.efficiency = efficiency
         self.every = every
         self.written_step = 0
+        self.best: dict[str, float] | None = None  # the figures of the validation with the lowest loss
 
     def needs_step(self, trainer: pl.Trainer, step: int) -> bool:
         """For the next point."""
@@ -48,7 +50,10 @@ class Curves(pl.Callback):
         """The figures of the validation, as points and as a line."""
         assert isinstance(module, TrainingModule)
         score = module.score
-        _write(trainer, score.named("val"))
+        figures = score.named("val")
+        if self.best is None or score.loss < self.best["best/loss"]:
+            self.best = best_so_far(figures)
+        _write(trainer, figures | self.best)
         reading = self.meter.last
         log.info(
             "epoch %d, step %d: train/loss %s, val/loss %.3f (%.3f bits per character)%s",
@@ -62,12 +67,13 @@ class Curves(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The losses that stand in no point yet belong to the next one, also after a resume."""
-        return {"written_step": self.written_step, "meter": self.meter.state_dict()}
+        return {"written_step": self.written_step, "meter": self.meter.state_dict(), "best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
         self.written_step = state_dict["written_step"]
         self.meter.load_state_dict(state_dict["meter"])
+        self.best = state_dict.get("best")  # not in checkpoints from before there was such a curve
 
     def _write_point(self, trainer: pl.Trainer) -> None:
         rate = trainer.optimizers[0].param_groups[0]["lr"]

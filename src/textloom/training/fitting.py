@@ -49,7 +49,6 @@ class Fit:
     device: torch.device
     precision: str
     ranks: Ranks
-    compared: Sequence[str] = ()
     callbacks: Sequence[pl.Callback] = ()
     """Of the first rank, after the run's own, when all that a validation gives is saved."""
 
@@ -133,7 +132,7 @@ def _logger(fit: Fit, checkpoint: str | None) -> RunLogger:
         fit.run.forget_training()
     logger = RunLogger(fit.run.directory, checkpoint)
     if checkpoint is None:
-        announce(logger, fit.config, list(fit.compared))
+        announce(logger, fit.config)
     return logger
 
 

@@ -80,7 +80,8 @@ class SampleCallback(pl.Callback):
 def _preformatted(text: str) -> str:
     """HTML that TensorBoard's Markdown leaves as it is.
 
-    On one line and with blanks as entities: Markdown expands tabs, and strips blanks at the ends of texts and of lines.
+    Markdown expands tabs and empties lines of blanks, so those are entities.
     """
-    blanks = str.maketrans({" ": "&#32;", "\t": "&#9;", "\n": "&#10;"})
-    return f"<pre><code>{escape(visible(text)).translate(blanks)}</code></pre>"
+    lines = [line if line.strip(" ") else "&#32;" * len(line) for line in escape(visible(text)).split("\n")]
+    content = "\n".join(lines).replace("\t", "&#9;")
+    return f"<pre><code>{content}</code></pre>"

@@ -1,20 +1,23 @@
 """What a run writes for TensorBoard: one event file, with the hyper-parameters beside their results."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from textloom.checkpoints import read_checkpoint
-from textloom.composition import flatten
 from textloom.config import TrainConfig
+from textloom.config.effects import changes_results
+from textloom.config.keys import Form, keys_of
 from textloom.importing import without_tensorflow
+from textloom.reports.table import shown
 
 without_tensorflow()
 
+from tensorboard.plugins.hparams.summary_v2 import hparams_pb  # noqa: E402
 from torch.utils.tensorboard.summary import custom_scalars, hparams  # noqa: E402
 
-RESULT_METRICS = ("val/loss", "val/bits_per_char")  # the same in every run: TensorBoard takes its columns from one run
 LAYOUT = {
     "train and validation": {
         "loss (nats per target)": ["Multiline", ["train/loss", "val/loss"]],
@@ -29,8 +32,7 @@ LAYOUT = {
         "targets per second": ["Multiline", ["train/targets_per_second"]],
     },
 }  # the custom scalars tab
-SHOWN_OF_A_PLAIN_RUN = ("data.kind", "tokenizer.level", "batching.kind", "model.cell", "model.units")
-NEVER_COMPARED = ("name", "resume")
+NUMBER, BOOLEAN, TEXT = "number", "boolean", "text"
 
 
 class RunLogger(TensorBoardLogger):
@@ -53,29 +55,73 @@ class RunLogger(TensorBoardLogger):
         self.experiment.close()
 
 
-def announce(logger: RunLogger, config: TrainConfig, overrides: list[str]) -> None:
-    """Say which keys the HParams tab shows, before training, so that a run that is cut is there too, and which charts.
+def announce(logger: RunLogger, config: TrainConfig) -> None:
+    """Write the run's hyper-parameters, before training, so that an interrupted run has them too, and the charts.
 
-    The metric values come from the scalars of the same names.
+    TensorBoard makes the columns of its HParams tab from all runs below its log directory, those that differ first, if
+    no run says what the columns are. (The one that torch's ``add_hparams`` writes says so for all.) Without a trial's
+    name it calls each by its run's directory.
     """
-    shown = hyperparameters(config, overrides)
     writer = logger.experiment._get_file_writer()
-    for summary in hparams(shown, dict.fromkeys(RESULT_METRICS, 0.0)):  # type: ignore[no-untyped-call]
-        writer.add_summary(summary)
+    writer.add_summary(hparams_pb(hyperparameters(config), trial_id=""))
     writer.add_summary(custom_scalars(LAYOUT))  # type: ignore[no-untyped-call]
 
 
-def hyperparameters(config: TrainConfig, overrides: list[str]) -> dict[str, str | int | float | bool]:
-    """What the user changed, which in a sweep is what varies; of a run with nothing changed, its main keys."""
-    flat = flatten(config.model_dump())
-    given = dict(override.lstrip("+").split("=", 1) for override in overrides if "=" in override)
-    shown = {key: flat.get(key, choice) for key, choice in given.items() if key not in NEVER_COMPARED}
-    shown = shown or {key: flat[key] for key in SHOWN_OF_A_PLAIN_RUN if key in flat}
-    return {key: _plain(value) for key, value in shown.items()}
+def write_results(logger: RunLogger, figures: dict[str, float], step: int) -> None:
+    """Write the figures of the best checkpoint: the last point of each curve, and all of them as a table of text.
+
+    The test part has no curve, only a result: as points its figures would be what the Time Series tab opens on.
+    """
+    points = {name: value for name, value in figures.items() if not name.startswith("test/")}
+    logger.log_metrics(points | best_so_far(figures), step)
+    lines = [f"| {name} | {value:.6g} |" for name, value in figures.items()]
+    logger.experiment.add_text("results", "\n".join(["| best checkpoint | |", "|---|---|", *lines]), step)
+    _, _, completed = hparams({}, {})  # type: ignore[no-untyped-call]
+    logger.experiment._get_file_writer().add_summary(completed)
 
 
-def _plain(value: Any) -> str | int | float | bool:
-    """TensorBoard takes numbers, text and booleans."""
-    if isinstance(value, tuple):
-        return ", ".join(map(str, value))
-    return value if isinstance(value, str | int | float | bool) else "none" if value is None else str(value)
+def best_so_far(figures: dict[str, float]) -> dict[str, float]:
+    """The curves that TensorBoard shows first and takes as the first results in its HParams tab: it sorts by name."""
+    return {f"best/{name}": figures[f"val/{name}"] for name in ("bits_per_char", "loss")}
+
+
+# --- hyper-parameters -----------------------------------------------------------------------------------------------
+
+
+def hyperparameters(config: TrainConfig) -> dict[str, str | float | bool]:
+    """Every key that changes results, the same for every run: TensorBoard shows those in which runs differ.
+
+    A key has one type in all runs, else its column could not be sorted: a number that is null is left out, text that is
+    null or belongs to another choice of its group is ``null``.
+    """
+    values = config.model_dump(mode="json")
+    found = {key: _cell(_look_up(values, key), kind) for key, kind in _columns().items()}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+@cache
+def _columns() -> dict[str, str]:
+    """Each key that changes results, and the type of its column."""
+    keys = keys_of(TrainConfig).values()
+    return {key.name: _kind(key.types) for key in keys if key.form is not Form.GROUP and changes_results(key.name)}
+
+
+def _kind(plain: frozenset[Any]) -> str:
+    if plain & {int, float}:
+        return NUMBER
+    return BOOLEAN if plain == {bool} else TEXT
+
+
+def _look_up(values: Any, key: str) -> Any:
+    """The value of a dotted key; None where a part of it is missing."""
+    for name in key.split("."):
+        values = values.get(name) if isinstance(values, dict) else None
+    return values
+
+
+def _cell(value: Any, kind: str) -> str | float | bool | None:
+    if kind == TEXT:
+        return shown(value)
+    if kind == BOOLEAN:
+        return value if isinstance(value, bool) else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -30,6 +30,7 @@ from textloom.training.preparation import Prepared, prepare
 from textloom.training.processes import Workers
 from textloom.training.samples import Sampler
 from textloom.training.signals import StopRequest
+from textloom.training.tensorboard import write_results
 from textloom.training.trainer import refuse_arguments_without_effect
 
 log = logging.getLogger(__name__)
@@ -52,12 +53,11 @@ def train(
     config: TrainConfig,
     run: Run,
     overrides: list[str],
-    compared: list[str] | None = None,
     callbacks: Sequence[pl.Callback] = (),
 ) -> Trained:
     """Train, or go on with what the run directory holds, and write everything that it should hold.
 
-    ``overrides`` are what the user typed; TensorBoard compares the run by those in ``compared`` (None: by all).
+    ``overrides`` are what the user typed.
     ``callbacks`` come after the run's own, when all that a validation gives is saved.
 
     Raises DataError where the text cannot be used, TrainingError where the loss is no longer a number, Interrupted
@@ -86,17 +86,16 @@ def train(
         if unknown:
             log.warning("samples.prompt: not in the vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
         sampler = Sampler(config.samples, prepared.tokenizer, prompt, window_of(config.batching), run.samples_file)
-        varying = yaml.safe_load(run.overrides_file.read_text("utf-8")) if compared is None else compared
         if isinstance(config.model, NgramConfig):
             tokenizer, splits = prepared.tokenizer, prepared.splits
-            results, texts = count(config, config.model, run, tokenizer, splits, varying, sampler, began)
+            results, texts = count(config, config.model, run, tokenizer, splits, sampler, began)
             return Trained(results, texts[config.samples.temperatures[0]])
         config = _with_batch_size(config, prepared, run, device, precision, workers.size)
         if workers.size > 1:  # refused here rather than by each of them
             alike = Ranks(size=workers.size)
             training_batches(config.batching, prepared.splits["train"], config.trainer.rows, config.seed, alike)
         ranks = workers.meet(run, device.type, precision)
-        fit = Fit(config, run, prepared, sampler, request, device, precision, ranks, varying, callbacks)
+        fit = Fit(config, run, prepared, sampler, request, device, precision, ranks, callbacks)
         fitted = fit_with_rollbacks(fit)
     with shown(config.trainer.progress_bar), explained_shortage(config, run):
         return _close(fit, fitted, began)
@@ -144,7 +143,7 @@ def _close(fit: Fit, fitted: Fitted, began: float) -> Trained:
     figures = evaluate_run(fit.run)
     texts = fit.sampler.write(load_model(fit.run, "best")[2], "best checkpoint")
     # the last point of each curve is the result: the evaluation of the best checkpoint
-    fitted.logger.log_metrics(figures, fitted.trainer.global_step + 1)
+    write_results(fitted.logger, figures, fitted.trainer.global_step + 1)
     fitted.logger.close()
     results = {
         **figures,
