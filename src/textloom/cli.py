@@ -184,7 +184,8 @@ def _generate(config: DictConfig) -> None:
         log.warning("not in the run's vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
     samplings = [Sampling(checked.temperature, checked.top_k, checked.top_p)] * checked.count
     window = window_of(trained.batching)
-    texts = generate_texts(model.to(device), tokenizer, prompt, checked.length, samplings, window, checked.seed)
+    given = None if not prompt and checked.prompt is None else prompt  # None: a document from its beginning
+    texts = generate_texts(model.to(device), tokenizer, given, checked.length, samplings, window, checked.seed)
     for number, text in enumerate(texts, start=1):
         print(text if len(texts) == 1 else f"--- text {number} of {len(texts)} ---\n{text}\n")
 

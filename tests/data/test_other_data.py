@@ -339,6 +339,9 @@ def test_a_template_is_typed_as_it_is(command: Callable[..., Answer], table: Pat
     assert report["parts"]["train"]["characters"] == 8 * len("Title 0. " + ROWS[0]["abstract"])
 
 
+KINDS = ("patents", "table", "hub", "text_files")
+
+
 def documented() -> list[list[str]]:
     page = (Path(__file__).parents[2] / "docs/data.md").read_text("utf-8")
     lines = [line for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
@@ -347,7 +350,7 @@ def documented() -> list[list[str]]:
 
 @pytest.mark.parametrize("arguments", documented(), ids=lambda arguments: arguments[-1])
 def test_every_documented_command_is_a_config(arguments: list[str]) -> None:
-    assert compose_train(*hydra_arguments(arguments, PrepareConfig)).data.kind in ("patents", "table", "hub")
+    assert compose_train(*hydra_arguments(arguments, PrepareConfig)).data.kind in KINDS
 
 
 @pytest.mark.slow

@@ -3,12 +3,13 @@
 from collections import Counter
 from math import exp
 
+import numpy as np
 import pytest
 import torch
 
 from conftest import compose_train
 from textloom.errors import GenerationError
-from textloom.generation.generate import default_prompt, generate, window_of
+from textloom.generation.generate import default_prompt, generate, generate_texts, window_of
 from textloom.generation.sampling import Sampling, TokenSampler
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.tokenizers.char import CharTokenizer
@@ -154,3 +155,13 @@ def test_of_equally_likely_tokens_greed_takes_the_first() -> None:
 
 def test_the_default_prompt_is_the_beginning_of_the_text() -> None:
     assert default_prompt(TOKENIZER, TOKENIZER.encode("?" + TEXT)) == TEXT[:10]
+
+
+def test_short_documents_are_written_from_their_beginning() -> None:
+    names = ["deep", "learn", "sample", "rain"]
+    end = [TOKENIZER.end_id]
+    tokens = np.concatenate([end, *(np.concatenate([TOKENIZER.encode(name), end]) for name in names)])
+    assert default_prompt(TOKENIZER, tokens) == ""
+    alone = generate_texts(model(), TOKENIZER, None, 30, [Sampling(1.0)] * 3, seed=1)
+    assert len(set(alone)) == 3
+    assert all(len(text) == 30 for text in alone)  # the model never ends a text

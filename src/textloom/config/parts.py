@@ -29,6 +29,11 @@ class SplitKeys(Section):
     """Similarity (Jaccard, of word 5-grams) from which on documents stay on one side of the split; null: not sought."""
 
     @property
+    def piped(self) -> bool:
+        """True if some of the text comes through standard input."""
+        return False
+
+    @property
     def has_test_part(self) -> bool:
         """Whether there is a part that is tested on at the end."""
         return self.test_fraction > 0
@@ -76,7 +81,7 @@ class GivenFiles(GivenParts):
     """Files, and others that validate and test."""
 
     path: Paths
-    """A file or a glob such as 'books/*.txt', or a list of them."""
+    """A file or a glob such as 'books/*.txt', or a list of them; - is standard input."""
     validation_path: Paths | None = None
     """Files that validate, as they are, nothing folded; path then trains whole. Null for a share of path."""
     test_path: Paths | None = None
@@ -86,6 +91,11 @@ class GivenFiles(GivenParts):
     def given(self) -> tuple[bool, bool]:
         """Whether there are files for it."""
         return self.validation_path is not None, self.test_path is not None
+
+    @property
+    def piped(self) -> bool:
+        """True if some of the text comes through standard input."""
+        return any("-" in (paths or ()) for paths in (self.path, self.validation_path, self.test_path))
 
 
 class Bounds(Section):

@@ -20,8 +20,9 @@ from textloom.config import DataConfig, TokenizerConfig
 from textloom.data.corpus import Corpus, Facts, build_corpus
 from textloom.data.encoding import Splits, encode_corpus, load_splits
 from textloom.data.notes import Notes
-from textloom.data.sources import read_source, source_checksum
-from textloom.errors import RunError
+from textloom.data.sources import file_states, read_source, source_checksum
+from textloom.data.spool import Part, SplitName
+from textloom.errors import DataError, RunError
 from textloom.files import read_json, write_json
 from textloom.progress import stage
 from textloom.tokenizers import Tokenizer, fit_tokenizer, load_tokenizer, origin, save_tokenizer
@@ -43,6 +44,7 @@ def load_corpus(config: DataConfig) -> Corpus:
 
     Raises DataError where the source cannot be read or a part is left empty.
     """
+    before = file_states(config)
     known = cache_directory() / "corpora" / f"{_key(source_checksum(config))}.json"
     try:
         known.parent.mkdir(parents=True, exist_ok=True)
@@ -50,6 +52,7 @@ def load_corpus(config: DataConfig) -> Corpus:
             with suppress(RunError, TypeError, KeyError):  # not there, or damaged
                 return _remembered(read_json(known), config)
             corpus, notes = _read(config)
+            _refuse_changed(before, config)
             with suppress(RunError):
                 write_json(known, {"facts": asdict(corpus.facts), "notes": notes.lines})
             return corpus
@@ -125,7 +128,20 @@ def _remembered(known: dict[str, Any], config: DataConfig) -> Corpus:
     """A corpus whose facts are known; what was noted when it was first read is logged again."""
     facts, notes = Facts(**known["facts"]), Notes(known["notes"])
     notes.repeat()
-    return Corpus(facts, lambda: _read(config, notes)[0].splits)
+
+    def read_again() -> dict[SplitName, Part]:
+        corpus, _ = _read(config, notes)
+        if corpus.facts.fingerprint != facts.fingerprint:
+            raise DataError("data: a file has changed while it was read; start again when it is complete")
+        return corpus.splits
+
+    return Corpus(facts, read_again)
+
+
+def _refuse_changed(before: list[tuple[str, int, int]], config: DataConfig) -> None:
+    changed = sorted({name for name, _, _ in set(before) ^ set(file_states(config))})
+    if changed:
+        raise DataError(f"{changed[0]}: has changed while it was read; start again when it is complete")
 
 
 def _whole(entry: Path, corpus: Corpus, config: TokenizerConfig, use: Callable[[], Used]) -> Used:

@@ -20,6 +20,8 @@ from textloom.data.spool import SPLITS, Part, Piece, SplitName, Spool
 from textloom.errors import DataError
 from textloom.progress import stage
 
+READING = 2  # raised with each change by which the same files make another corpus or another tokenizer
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -96,7 +98,8 @@ def _corpus(
         if not (part.ends > part.begins).any():
             raise DataError(
                 f"data: no document is left for the {name} part, with {documents} in all; give more text, "
-                "raise its fraction, set data.test_fraction=0, or make documents smaller (data.documents=blank_line)"
+                "raise its fraction, set data.test_fraction=0, or make documents smaller (data.documents=blank_line "
+                "or line)"
             )
     return Corpus(Facts(_fingerprint(parts), contiguous, documents, duplicates_folded, near_duplicates), lambda: parts)
 

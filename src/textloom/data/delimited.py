@@ -18,6 +18,7 @@ from textloom.errors import DataError
 SEPARATORS = (";", "\t", "|", ",")  # tried if a table seems to have one column
 LONGEST_CELL = 1 << 27  # characters; longer than any text in one cell, shorter than memory
 NAMED_SEPARATOR = re.compile(r'"?sep=(.)"?\n', re.IGNORECASE)  # Excel's first line
+ONE_TEXT_A_LINE = ", or read one text a line with data=text_files data.documents=line"
 SWALLOWED = 3  # lines of a cell that look like rows, from which on a quotation mark is suspected to be a stray one
 
 
@@ -77,8 +78,8 @@ def read_delimited(content: Content, separator: str, notes: Notes) -> Iterator[S
         )
     if swallowing:
         notes.warn(
-            f"{content.label}: {swallowing:,} quoted cells hold lines that look like rows, the first from line "
-            f"{first_swallowing} on; is a quotation mark left open there?"
+            f"{content.label}: line {first_swallowing}: a quoted cell of several lines, each of which looks like a row "
+            f"({swallowing:,} such in all); is a quotation mark left open there?"
         )
 
 
@@ -121,8 +122,8 @@ class _Reader:
         if any(row[len(names) :]):
             raise DataError(
                 f"{self.content.label}: cannot be read as {self.content.suffix[1:]}: line {self.begins} has {len(row)} "
-                f"cells, and the header names {len(names)} columns; put quotation marks around cells that hold "
-                "separators, and name all columns"
+                f"cells, and the header names {len(names)}; put quotation marks around cells that hold separators, and "
+                f"name all columns{ONE_TEXT_A_LINE if len(names) == 1 else ''}"
             )
         return row[: len(names)], False
 

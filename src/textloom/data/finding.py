@@ -28,8 +28,14 @@ def find_files(patterns: tuple[str, ...], key: str = "data.path") -> list[Path]:
     files: dict[tuple[int, int], Path] = {}
     for path in sorted(found):
         status = path.stat()
-        files.setdefault((status.st_dev, status.st_ino), path)
-    return list(files.values())
+        identity = (status.st_dev, status.st_ino)
+        if identity not in files or (_through_link(files[identity]) and not _through_link(path)):
+            files[identity] = path
+    return sorted(files.values())
+
+
+def _through_link(path: Path) -> bool:
+    return os.path.realpath(path) != os.path.abspath(path)
 
 
 def _named(pattern: str, key: str) -> list[Path]:

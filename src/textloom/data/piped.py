@@ -38,7 +38,7 @@ def kept(name: str) -> Path:
     """
     standard = name == STANDARD_INPUT
     if standard and (sys.stdin is None or sys.stdin.closed or os.isatty(sys.stdin.fileno())):
-        raise DataError("data.path=-: standard input is a terminal; pipe text into it: cat FILE | textloom ...")
+        raise DataError("data.path=-: nothing is piped into standard input; pipe text: cat FILE | textloom ...")
     words = "standard input" if standard else name
     folder = Path(tempfile.mkdtemp(prefix="textloom-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -55,7 +55,7 @@ def kept(name: str) -> Path:
     with file.open("rb") as copy:
         head = copy.read(8)
     if not head:
-        raise DataError(f"data.path={name}: no text came through {words}; pipe some into it: cat FILE | textloom ...")
+        raise DataError(f"data.path={name}: no text came through {words}; pipe text: cat FILE | textloom ...")
     named = file.with_suffix(next((suffix for magic, suffix in MAGIC.items() if head.startswith(magic)), ""))
     file.rename(named)
     LABELS[named] = words

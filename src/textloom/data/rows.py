@@ -141,6 +141,8 @@ def _texts(part: Slice, column: str, label: str) -> list[str]:
                 f"{label}: {part.place(i)}: the column {column} holds {type(text).__name__}, not text; "
                 "name one that holds text"
             )
+        if text and "\0" in text:
+            raise DataError(f"{label}: {part.place(i)}: the column {column} holds a NUL character; take it out")
     return [text or "" for text in texts]
 
 

@@ -81,6 +81,14 @@ def source_checksum(config: DataConfig) -> str:
     return hashlib.sha256("\n".join([settings, *contents]).encode()).hexdigest()
 
 
+def file_states(config: DataConfig) -> list[tuple[str, int, int]]:
+    """Name, size and time of change of each file, to notice one that changes while it is read."""
+    if isinstance(config, ToyData | Hub):
+        return []
+    files = [path for paths in _files(config).values() for path in paths]
+    return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+
+
 def toy_text() -> str:
     """The small text about deep learning that comes with textloom."""
     return importlib.resources.files("textloom.data").joinpath("toy.txt").read_text(encoding="utf-8")
@@ -97,7 +105,7 @@ def _contents(
     }
     if left_out:
         others = f" and {len(left_out) - 1:,} others" if len(left_out) > 1 else ""
-        notes.warn(f"{left_out[0]}{others}: not read, because other members of the archive have names of such files")
+        notes.warn(f"{left_out[0]}{others}: left out, because other members end in {', '.join(sorted(suffixes))}")
     return contents
 
 

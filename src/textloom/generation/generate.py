@@ -16,6 +16,7 @@ from textloom.tokenizers import Tokenizer
 
 DEFAULT_PROMPT_TOKENS = 10
 PROMPT_SEARCHED = 10_000  # tokens looked through for a beginning without unknown ones
+SHORT_DOCUMENT = 5 * DEFAULT_PROMPT_TOKENS  # of shorter ones a prompt would be too large a part
 TOKENS_BETWEEN_LOOKS = 32  # to see whether all texts have ended; each look waits for the device
 RECORDING_PAYS = 200  # tokens; recording a step for a GPU costs some 0.1 s
 THREADS_PAY = 1 << 21  # multiplications in a step; below it threads take longer to wake than to work
@@ -30,7 +31,13 @@ def window_of(batching: BatchingConfig) -> int | None:
 
 
 def default_prompt(tokenizer: Tokenizer, tokens: np.ndarray) -> str:
-    """The first words of a text that are all known: what samples go on from where no prompt is given."""
+    """The first words of a text that are all known: what samples go on from if no prompt is given.
+
+    Empty if documents are as short as names or titles: a sample is then a document of its own.
+    """
+    lengths = np.diff(np.flatnonzero(tokens[:PROMPT_SEARCHED] == tokenizer.end_id))
+    if len(lengths) and np.median(lengths) < SHORT_DOCUMENT:
+        return ""
     longest: list[int] = []
     run: list[int] = []
     for token in tokens[:PROMPT_SEARCHED].tolist():
@@ -58,7 +65,7 @@ def generate(
 def generate_texts(
     model: LanguageModel,
     tokenizer: Tokenizer,
-    prompt: str,
+    prompt: str | None,
     length: int,
     samplings: Sequence[Sampling],
     window: int | None = None,
@@ -68,11 +75,12 @@ def generate_texts(
 
     A text is shorter where the model ends the document, and never holds ``<unk>``. The same seed draws the same random
     numbers for the first text, the second and so on, however many there are. A model trained on windows reads its last
-    ``window`` tokens anew for every token, as it did in training; others carry their state. Raises GenerationError for
-    an empty prompt.
+    ``window`` tokens anew for every token, as it did in training; others carry their state. Without a prompt (None)
+    each text is a document from its beginning. Raises GenerationError for an empty prompt.
     """
-    prompt = without_last_space(tokenizer, prompt)
-    if not prompt:
+    from_beginning = prompt is None
+    prompt = without_last_space(tokenizer, prompt or "")
+    if not prompt and not from_beginning:
         raise GenerationError('the prompt is empty; give the text to go on from, such as prompt="deep learn"')
     prompt_ids = tokenizer.encode(prompt).tolist()
     ids = [tokenizer.end_id, *prompt_ids]

@@ -37,6 +37,10 @@ class Composer:
         try:
             if (known := self._checked.get(tuple(overrides))) is None:
                 known = self._checked[tuple(overrides)] = check(self._composed(overrides), TrainConfig)
+            if known.data.piped:
+                raise ConfigError(
+                    "data.path=-: a sweep reads its text more than once; save it as a file, and give that"
+                )
             return known
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(explain(error, TrainConfig)) from error

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from textloom.config import DataConfig, TrainConfig
 from textloom.data.article import LEAKY
 from textloom.data.cache import fitted, load_corpus, tokenized
-from textloom.data.corpus import Facts
+from textloom.data.corpus import READING, Facts
 from textloom.data.encoding import Splits, load_splits
 from textloom.errors import DataError, RunError
 from textloom.files import read_json, write_json
@@ -37,14 +37,21 @@ def prepare(config: TrainConfig, run: Run, device: str, precision: str) -> Prepa
         corpus = load_corpus(config.data)
         prepared = Prepared(*tokenized(corpus, config.tokenizer, run.tokenizer_file, run.tokens))
         made = provenance(corpus.facts.fingerprint, device, precision)
-        write_json(run.provenance_file, {**made, **source_provenance(config.data)})
+        write_json(run.provenance_file, {**made, "reading": READING, **source_provenance(config.data)})
         _say_source(corpus.facts)
     _say_parts(prepared, config.data)
     return prepared
 
 
 def _refuse_other_text(config: TrainConfig, run: Run) -> None:
-    recorded = read_json(run.provenance_file)["data_fingerprint"]
+    made = read_json(run.provenance_file)
+    recorded = made["data_fingerprint"]
+    if config.data.piped:
+        log.info("data: came through a pipe; not checked against it, the run's own tokens are used")
+        return
+    if made.get("reading") != READING:
+        log.info("data: read by another version of textloom; not checked against the source, the run's tokens are used")
+        return
     try:
         corpus = load_corpus(config.data)
     except DataError as error:

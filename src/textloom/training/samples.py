@@ -23,7 +23,10 @@ TAG = "samples"
 
 @dataclass(frozen=True)
 class Sampler:
-    """Goes on from one prompt at each temperature; the same weights give the same texts."""
+    """Goes on from one prompt at each temperature; the same weights give the same texts.
+
+    ``prompt``: empty for documents from their beginning.
+    """
 
     config: SamplesConfig
     tokenizer: Tokenizer
@@ -38,7 +41,7 @@ class Sampler:
         samplings = [Sampling(temperature) for temperature in temperatures]
         with stage("writing samples"):
             written = generate_texts(
-                model, self.tokenizer, self.prompt, self.config.length, samplings, self.window, seed=0
+                model, self.tokenizer, self.prompt or None, self.config.length, samplings, self.window, seed=0
             )
         texts = dict(zip(temperatures, written, strict=True))
         with self.file.open("a", encoding="utf-8", errors="replace", newline="") as file:
