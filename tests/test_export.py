@@ -21,8 +21,9 @@ from textloom.errors import RunError, TextloomError
 from textloom.evaluation.evaluate import evaluate_run
 from textloom.export import export_run
 from textloom.files import read_json, write_json
+from textloom.find_runs import find_run
 from textloom.onnx_export import export_onnx
-from textloom.runs import Run, find_run
+from textloom.runs import Run
 
 TIED = ("model.embedding_dim=8", "model.tied_weights=true")
 ONE_HOT_ROWS = ("model.embedding_dim=null", "model.units=16")

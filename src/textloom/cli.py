@@ -6,6 +6,7 @@ Only Hydra and pydantic are imported here; what takes seconds to import, each co
 import logging
 import os
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from textloom.config import (
     PrepareConfig,
     TrainConfig,
 )
-from textloom.errors import Interrupted, TextloomError
+from textloom.errors import Interrupted
 from textloom.importing import heavy_imports
 from textloom.placement import placement
 from textloom.streams import tolerant_streams
@@ -115,50 +116,54 @@ def _prepare(config: DictConfig) -> None:
 def _train(config: DictConfig) -> float:
     hydra_config = HydraConfig.get()
     overrides = list(hydra_config.overrides.task)
-
-    from textloom.runs import Run, claimed_run
-
     directory = Path(hydra_config.runtime.output_dir)
-    resume = config.get("resume") is not None
-    if resume:
-        with heavy_imports():
-            from textloom.training.resume import resumed_config
+    if config.get("resume") is not None:
+        return _resume(directory, overrides)
 
-        log.info("run: %s", directory)
-        checked = resumed_config(Run(directory), overrides)
-        if Run(directory).status().get("status") == "completed" and checked == Run(directory).config():
-            log.info("%s: the run is completed; nothing to go on with, unless you give it more epochs", directory)
-            return float(Run(directory).results()["val/loss"])
-    else:
-        try:
-            checked = check(config, TrainConfig)
-        except TextloomError:
-            _remove_if_empty(directory)
-            raise
+    from textloom.new_run import nothing_left_of_failures
+
+    with nothing_left_of_failures(directory):
+        return _train_in(directory, check(config, TrainConfig), overrides, resume=False)
+
+
+def _resume(directory: Path, overrides: list[str]) -> float:
+    with heavy_imports():
+        from textloom.runs import Run
+        from textloom.training.resume import how_to_train_further, resumed_config
+
+    run = Run(directory)
+    checked = resumed_config(run, overrides)
+    log.info("run: %s", directory)
+    if run.status().get("status") == "completed" and checked == run.config():
+        log.info("%s: the run is completed; %s", directory, how_to_train_further(run))
+        return float(run.results()["val/loss"])
+    return _train_in(directory, checked, overrides, resume=True)
+
+
+def _train_in(directory: Path, config: TrainConfig, overrides: list[str], resume: bool) -> float:
+    from textloom.runs import claimed_run
+
     with claimed_run(directory, resume) as run:
         try:
             with heavy_imports():
                 from textloom.training.train import train
 
-            trained = train(checked, run, overrides)
+            trained = train(config, run, overrides)
         except BaseException as error:
             interrupted = isinstance(error, Interrupted | KeyboardInterrupt | SystemExit)
             run.mark("interrupted" if interrupted else "failed", f"{type(error).__name__}: {error}")
-            if isinstance(error, Interrupted):
-                raise Interrupted(f"{error}; go on with: {typed('train')} resume={run.directory}") from error
-            raise
-        run.mark("completed")
+            if not isinstance(error, Interrupted):
+                raise
+            if error.signal == signal.SIGINT and not resume and not run.has_trained:
+                raise KeyboardInterrupt from error  # nothing to go on with
+            raise Interrupted(f"{error}; go on with: {_resume_command(run.directory)}", error.signal) from error
+        run.mark("stopped" if trained.stopped else "completed", trained.stopped)
     _show(trained, run.directory)
     return trained.results["val/loss"]
 
 
-def _remove_if_empty(directory: Path) -> None:
-    """Hydra makes the run directory before anything is checked."""
-    for folder in (directory, directory.parent):
-        try:
-            folder.rmdir()
-        except OSError:
-            return
+def _resume_command(directory: Path) -> str:
+    return f"{typed('train')} resume={shlex.quote(os.path.relpath(directory))}"
 
 
 def _generate(config: DictConfig) -> None:
@@ -167,10 +172,10 @@ def _generate(config: DictConfig) -> None:
     with heavy_imports():
         from textloom.checkpoints import load_language_model
         from textloom.data.encoding import load_splits
+        from textloom.find_runs import find_run
         from textloom.generation.generate import default_prompt, generate_texts, window_of, without_last_space
         from textloom.generation.sampling import Sampling
         from textloom.hardware import choose_device
-        from textloom.runs import find_run
 
     device = choose_device(checked.accelerator, "accelerator")
     run = find_run(checked.run, Path(checked.outputs), checked.checkpoint)
@@ -195,7 +200,7 @@ def _evaluate(config: DictConfig) -> None:
 
     with heavy_imports():
         from textloom.evaluation.evaluate import evaluate_run
-        from textloom.runs import find_run
+        from textloom.find_runs import find_run
 
     run = find_run(checked.run, Path(checked.outputs), checked.checkpoint)
     log.info("run: %s", run.directory)
@@ -206,7 +211,7 @@ def _evaluate(config: DictConfig) -> None:
 def _export(config: DictConfig) -> None:
     checked = check(config, ExportConfig)
 
-    from textloom.runs import find_run
+    from textloom.find_runs import find_run
 
     run = find_run(checked.run, Path(checked.outputs), checked.checkpoint)
     log.info("run: %s", run.directory)
@@ -253,3 +258,5 @@ def _show(trained: "Trained", directory: Path) -> None:
     logdir = Path(relative).parts[0] if inside else str(directory.parent)
     print(f"\nrun directory: {relative}\ngenerate text: {typed('generate')} run={shlex.quote(relative)}")
     print(f"watch curves:  tensorboard --logdir {shlex.quote(logdir)}")
+    if trained.stopped:
+        print(f"stopped: {trained.stopped}; go on with: {_resume_command(directory)}")

@@ -1,6 +1,7 @@
 """Between what the user types and Hydra: free text, options, sweeps, resumed runs, and mistakes told in one line."""
 
 import os
+import re
 import string
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from textloom.arguments import SWEEP_OPTIONS, hydra_arguments, unresolved, with_
 from textloom.composition import config_directory, explain, nearest
 from textloom.config import Section
 from textloom.config.keys import known_keys
-from textloom.errors import ConfigError, Interrupted, RunError, TextloomError, TrialsFailed
+from textloom.errors import ConfigError, Interrupted, TextloomError, TrialsFailed
 from textloom.progress import shown
 from textloom.quoting import as_value, unquoted
 from textloom.streams import tolerant_streams
@@ -26,6 +27,8 @@ from textloom.typed import as_typed
 TRIALS_FAILED = 1
 USER_ERROR = 2
 INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: stopped on request, and can be gone on with
+
+GROUP_KEY = re.compile(r"(?!hydra\b)[\w/]+\.[\w.]+=")  # model.units=64
 
 HYDRA_OPTIONS = frozenset(
     [
@@ -144,13 +147,14 @@ def _in_the_resumed_directory(arguments: list[str]) -> list[str]:
         return arguments
     if SWEEP_OPTIONS & set(arguments):
         raise ConfigError("resume: goes on with one run, and -m trains many; leave one of them out")
-    from textloom.runs import Run, latest_to_resume
+    from textloom.find_runs import run_to_resume
+    from textloom.runs import separate_copies
 
-    name = unquoted(typed[-1].partition("=")[2])
-    run = latest_to_resume(Path("outputs")) if name == "latest" else Run(Path(with_home(name, "resume")))
-    if not run.status_file.exists():
-        raise RunError(f"resume={name}: not a run directory; give one that is, or latest")
-    return [*arguments, f"hydra.run.dir={as_value(str(run.directory))}"]
+    run = run_to_resume(with_home(unquoted(typed[-1].partition("=")[2]), "resume"), Path("outputs"))
+    separate_copies(run)  # before Hydra opens the log
+    # keys are compared with the run's config later, and may be none of those that Hydra composes by default
+    others = [f"++{argument}" if GROUP_KEY.match(argument) else argument for argument in arguments]
+    return [*others, f"hydra.run.dir={as_value(str(run.directory))}"]
 
 
 def fail(message: str, status: int = USER_ERROR) -> NoReturn:

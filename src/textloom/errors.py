@@ -35,7 +35,11 @@ class DivergenceError(TrainingError):
 
 
 class Interrupted(TextloomError):
-    """The training was asked to stop, and wrote a checkpoint to go on from."""
+    """The training was asked to stop, and wrote a checkpoint to go on from if it had made a step."""
+
+    def __init__(self, message: str, signal: int | None = None):
+        super().__init__(message)
+        self.signal = signal
 
 
 class Pruned(TextloomError):

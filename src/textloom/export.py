@@ -89,7 +89,7 @@ def _results(
 ) -> dict[str, float]:
     """The figures of the weights that are exported: the run's own are those of its best checkpoint."""
     results = run.results()
-    if results and checkpoint == "best":
+    if run.has_final_results and checkpoint == "best":
         return results
     sizes = {"parameters": parameter_count(model), "vocabulary_size": tokenizer.vocabulary_size}
     return {**results, **evaluate_run(run, checkpoint), **sizes}

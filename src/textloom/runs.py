@@ -3,7 +3,7 @@
 It holds all that is needed to evaluate and to generate, on any machine.
 """
 
-import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,13 +17,17 @@ from filelock import FileLock, Timeout
 from textloom.composition import check
 from textloom.config import TrainConfig
 from textloom.errors import ConfigError, RunError
-from textloom.files import read_checked_text, read_json, write_json
+from textloom.files import read_checked_text, read_json, write_bytes, write_json
 
-log = logging.getLogger(__name__)
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
-Status = Literal["running", "completed", "interrupted", "failed", "pruned"]
+Status = Literal["running", "completed", "stopped", "interrupted", "failed", "pruned"]
 CheckpointName = Literal["best", "last", "previous"]
 OVER: tuple[Status, ...] = ("completed", "pruned")
+HAVE_RESULTS: tuple[Status, ...] = ("completed", "stopped")
 EXPORT_FORMAT = "textloom export 1"
 RESUME_ORDER: tuple[CheckpointName, ...] = ("last", "previous", "best")  # newest first
 
@@ -46,7 +50,7 @@ class Run:
 
     @property
     def status_file(self) -> Path:
-        """Whether the run is running, completed, interrupted or failed, or was pruned by a sweep."""
+        """Running, completed, stopped by a limit of time, interrupted, failed, or pruned by a sweep."""
         return self.directory / "status.json"
 
     @property
@@ -115,9 +119,32 @@ class Run:
             raise RunError(f"{self.export_file}: not an export of textloom; give a folder that textloom export wrote")
         return content
 
+    @property
+    def lock_file(self) -> Path:
+        """Locked by the process that trains the run."""
+        return self.directory / ".lock"
+
+    @property
+    def log_file(self) -> Path:
+        """What training said."""
+        return self.directory / "train.log"
+
+    def curve_files(self) -> list[Path]:
+        """What is written for TensorBoard."""
+        return sorted(self.directory.glob("events.out.tfevents.*"))
+
+    def files(self) -> list[Path]:
+        """All files that training has written here."""
+        fixed = (
+            self.config_file, self.overrides_file, self.status_file, self.provenance_file, self.results_file,
+            self.tokenizer_file, self.samples_file, self.trace_file, self.profile_file, self.log_file, self.lock_file,
+        )  # fmt: skip
+        checkpoints, tokens = self.checkpoints.glob("*.ckpt"), self.tokens.glob("*")
+        return [*(path for path in fixed if path.exists()), *checkpoints, *tokens, *self.curve_files()]
+
     def forget_training(self) -> None:
         """Remove what a training without a checkpoint left behind, so that another can begin."""
-        for path in [self.samples_file, *self.directory.glob("events.out.tfevents.*")]:
+        for path in [self.samples_file, *self.curve_files()]:
             path.unlink(missing_ok=True)
 
     def config(self) -> TrainConfig:
@@ -140,18 +167,42 @@ class Run:
             raise RunError(f"{self.export_file}: {first}; use the textloom that exported it, or export anew") from error
 
     def status(self) -> dict[str, Any]:
-        """What ``status.json`` says; empty where there is none."""
-        return read_json(self.status_file) if self.status_file.exists() else {}
+        """What ``status.json`` says; empty where there is none. Raises RunError if it is damaged.
+
+        A run that is said to be running, though no process holds its lock, was killed: it is ``interrupted``.
+        """
+        if not self.status_file.exists():
+            return {}
+        status = read_json(self.status_file)
+        if status.get("status") == "running" and not is_locked(self.lock_file):
+            return {**status, "status": "interrupted", "error": "its process was killed"}
+        return status
 
     def results(self) -> dict[str, Any]:
         """What ``results.json`` says; empty where there is none yet."""
         return read_json(self.results_file) if self.results_file.exists() else {}
 
+    @property
+    def has_final_results(self) -> bool:
+        """True if ``results.json`` has the figures of the best checkpoint as it is now. Raises RunError for damage."""
+        return self.status().get("status") in HAVE_RESULTS and bool(self.results())
+
+    @property
+    def has_trained(self) -> bool:
+        """True from the first optimizer step on, and for runs of former versions, of which that is not known."""
+        return bool(self.status().get("trained", True)) or any(self.checkpoints.glob("*.ckpt"))
+
     def mark(self, status: Status, error: str | None = None) -> None:
         """Write the status, and the error that ended the run if there was one."""
         now = datetime.now(UTC).isoformat(timespec="microseconds")
-        times = {"started": now, **self.status(), "finished": None if status == "running" else now}
-        write_json(self.status_file, {**times, "status": status, "error": error})
+        status_before = self.status()
+        before = {"started": now, "trained": bool(status_before), **status_before}
+        finished = None if status == "running" else now
+        write_json(self.status_file, {**before, "finished": finished, "status": status, "error": error})
+
+    def mark_trained(self) -> None:
+        """Write down that the first optimizer step is done."""
+        write_json(self.status_file, {**self.status(), "trained": True})
 
 
 @contextmanager
@@ -160,82 +211,58 @@ def claimed_run(directory: Path, resume: bool = False, wait: float = 0) -> Itera
 
     ``wait`` is how many seconds another process is given to end first.
 
-    The claim dies with its process. Raises RunError where the directory is in use, already holds another run, or cannot
-    be written.
+    The claim dies with its process. Raises RunError where the directory is in use, already holds a run that has
+    trained, or cannot be written.
     """
     run = Run(directory)
-    lock = FileLock(directory / ".lock")
+    lock = FileLock(run.lock_file)
     try:
+        if resume:
+            separate_copies(run)
         run.checkpoints.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=wait)
     except Timeout as error:
         raise RunError(f"{directory}: another process is training this run; wait for it, or stop it") from error
     except OSError as error:
-        cure = "give another as hydra.run.dir=DIR"
+        cure = "copy the run to another place and resume the copy" if resume else "give another as hydra.run.dir=DIR"
         raise RunError(f"{directory}: cannot be written ({error.strerror}); {cure}") from error
     with lock:
         if not resume and run.status_file.exists():
-            raise RunError(
-                f"{directory}: already holds a run; go on with it by resume={directory}, "
-                "or give another directory as hydra.run.dir=DIR"
-            )
+            if run.has_trained:
+                raise RunError(
+                    f"{directory}: already holds a run; go on with it by resume={directory}, "
+                    "or give another directory as hydra.run.dir=DIR"
+                )
+            for path in set(run.files()) - {run.lock_file, run.log_file}:  # killed before its first step
+                path.unlink()
         run.mark("running")
         yield run
 
 
-def find_run(name: str, outputs: Path, checkpoint: CheckpointName | None = "best") -> Run:
-    """The run that 'latest', 'best' or a directory names. Raises RunError where there is none with a checkpoint.
+def separate_copies(run: Run) -> None:
+    """Replace hard links, as ``cp -al`` makes them, by copies of the files that training appends to.
 
-    'best' has the lowest val/bits_per_char among the runs that were scored on the same data as the latest one:
-    figures on other data do not compare.
+    Tokens stay linked, since nothing writes to them; other files are replaced as a whole.
     """
-    if name not in ("latest", "best"):
-        return _run_at(Path(name), checkpoint)
-    runs = sorted(_runs_below(outputs, checkpoint), key=lambda run: str(run.status().get("started", "")))
-    if not runs:
-        raise RunError(f"{outputs}: there is no run with a checkpoint here; train one, or set outputs=DIR")
-    if name == "latest":
-        return runs[-1]
-    data = _fingerprint(runs[-1])
-    scored = [run for run in runs if _fingerprint(run) == data and run.results()]
-    if not scored:
-        raise RunError(f"{outputs}: no run on the latest run's data has results yet; wait for one, or use run=latest")
-    return min(scored, key=lambda run: float(run.results()["val/bits_per_char"]))
+    for path in (run.log_file, run.samples_file):
+        if path.exists() and path.stat().st_nlink > 1:
+            write_bytes(path, path.read_bytes())
 
 
-def latest_to_resume(outputs: Path) -> Run:
-    """The newest run that was cut and has a checkpoint; where none was cut, the newest. Raises RunError without any."""
-    runs = sorted(_runs_below(outputs, None), key=lambda run: str(run.status().get("started", "")))
-    if not runs:
-        raise RunError(f"{outputs}: there is no run here; give resume=DIR")
-    cut = [run for run in runs if run.status().get("status") not in OVER and run.checkpoint_file("last").exists()]
-    return (cut or runs)[-1]
-
-
-def _run_at(directory: Path, checkpoint: CheckpointName | None) -> Run:
-    run = Run(directory)
-    if not directory.is_dir():
-        raise RunError(f"run={directory}: there is no such directory; give a run directory, latest or best")
-    if run.is_export:
-        return run
-    if not run.config_file.exists():
-        raise RunError(f"run={directory}: not a run directory (no config.yaml); give one that is, or latest, or best")
-    if checkpoint is not None and not run.checkpoint_file(checkpoint).exists():
-        raise RunError(f"run={directory}: the run has no checkpoint {checkpoint}.ckpt (yet); give one that has")
-    return run
-
-
-def _runs_below(outputs: Path, checkpoint: CheckpointName | None) -> Iterator[Run]:
-    for path in outputs.glob("**/status.json"):
-        run = Run(path.parent)
-        try:
-            run.status(), run.results(), _fingerprint(run)
-        except RunError as error:
-            log.warning("passed over: %s", error)
-            continue
-        if run.config_file.exists() and (checkpoint is None or run.checkpoint_file(checkpoint).exists()):
-            yield run
-
-
-def _fingerprint(run: Run) -> str:
-    return str(read_json(run.provenance_file)["data_fingerprint"]) if run.provenance_file.exists() else "unknown"
+def is_locked(path: Path) -> bool:
+    """True if a process holds this lock; nothing is written. False where the system has no such locks."""
+    if fcntl is None:
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # the lock of another user, which cannot be opened
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

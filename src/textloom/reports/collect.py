@@ -10,7 +10,7 @@ from typing import Any
 from textloom.composition import flatten
 from textloom.errors import RunError
 from textloom.files import read_json
-from textloom.runs import Run
+from textloom.runs import HAVE_RESULTS, Run
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Record:
     @property
     def completed(self) -> bool:
         """Whether its results are final."""
-        return self.status == "completed" and bool(self.results)
+        return self.status in HAVE_RESULTS and bool(self.results)
 
     @property
     def counts(self) -> bool:

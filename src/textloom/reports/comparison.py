@@ -112,8 +112,13 @@ def _group(heading: str, members: list[Record], metric: str) -> Group:
     rows.sort(key=lambda row: sign * row.figures[metric].mean)
     keys = _varying(rows)
     rows, tests = _judged(rows, metric)
-    said = [contexts_differ(members), tests, *notes]
+    said = [contexts_differ(members), _stopped(members), tests, *notes]
     return Group(heading, keys, tuple(rows), tuple(note for note in said if note))
+
+
+def _stopped(members: list[Record]) -> str | None:
+    stopped = [str(record.run.directory) for record in members if record.status == "stopped"]
+    return f"stopped by trainer.max_time, and perhaps not at their best: {', '.join(stopped)}" if stopped else None
 
 
 def _seeds_together(members: list[Record]) -> list[Row]:

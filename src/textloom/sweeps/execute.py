@@ -43,7 +43,7 @@ def execute(job: Job, own_process: bool = False) -> None:
 
             config, callbacks = check(job.config, TrainConfig), _callbacks(job)
             with limit:
-                train(config, run, job.overrides, callbacks)
+                trained = train(config, run, job.overrides, callbacks)
         except Pruned as error:
             run.mark("pruned", str(error))
         except (Interrupted, KeyboardInterrupt, SystemExit) as error:
@@ -59,7 +59,7 @@ def execute(job: Job, own_process: bool = False) -> None:
             log.exception("the trial failed")
             run.mark("failed", f"{type(error).__name__}: {error}")
         else:
-            run.mark("completed")
+            run.mark("stopped" if trained.stopped else "completed", trained.stopped)
         finally:
             _free_memory()
 

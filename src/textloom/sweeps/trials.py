@@ -11,7 +11,7 @@ from typing import Any, Literal
 from textloom.composition import flatten
 from textloom.config import TrainConfig
 from textloom.errors import RunError
-from textloom.runs import Run
+from textloom.runs import HAVE_RESULTS, Run
 from textloom.sweeps.space import Point, typed
 
 State = Literal["waiting", "running", "completed", "pruned", "failed", "cut"]
@@ -69,7 +69,7 @@ class Trial:
 
 
 def _state(status: str, has_results: bool) -> State:
-    if status == "completed" and has_results:
+    if status in HAVE_RESULTS and has_results:  # a trial that a limit of time has ended is over
         return "completed"
     over: dict[str, State] = {"pruned": "pruned", "failed": "failed", "": "waiting"}
     return over.get(status, "cut")

@@ -95,10 +95,12 @@ class ResumePoints(Checkpoint):
         self.ranks = ranks
         self.saved_step, self.saved_epoch, self.saved_time = 0, 0, time.monotonic()
         self.ended = False
+        self.trained = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """A training that had ended before it was cut has nothing to go on with, unless it may go further now."""
         self.request.training = True
+        self.trained = trainer.global_step > 0
         self.request.listen()
         keys = keys_to_raise(trainer) if self.ended else []
         if keys:
@@ -110,7 +112,11 @@ class ResumePoints(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save, if it is time to and this is a place to go on from; end with a validation if the time is up."""
-        if trainer.should_stop or not self.ranks.decided(self.needs_step(trainer, trainer.global_step)):
+        if not self.trained and trainer.global_step > 0:
+            self.trained = True
+            if self.ranks.rank == 0:
+                self.run.mark_trained()
+        if trainer.should_stop or not self.ranks.decided(self._is_time_to_save(trainer, trainer.global_step)):
             return
         if not _is_whole_step(trainer, batch_idx):
             return
@@ -121,7 +127,10 @@ class ResumePoints(Checkpoint):
         self._stop_if_time_is_up(trainer)
 
     def needs_step(self, trainer: pl.Trainer, step: int) -> bool:
-        """To save after it."""
+        """To save after it, and the first."""
+        return not self.trained or self._is_time_to_save(trainer, step)
+
+    def _is_time_to_save(self, trainer: pl.Trainer, step: int) -> bool:
         every = self.every
         return (
             self.request.received is not None

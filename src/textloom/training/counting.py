@@ -38,6 +38,7 @@ def count(
     seconds = time.perf_counter() - start
     log.info("model: %d-grams, %s parameters", ngrams.order, f"{ngrams.parameters:,}")
     _save(ngrams, run)
+    run.mark_trained()
     run.forget_training()
     texts = sampler.write(NgramLanguageModel(ngrams), "best checkpoint")
     figures = {

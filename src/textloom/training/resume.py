@@ -1,6 +1,8 @@
 """Going on with a run: with which config, and from which checkpoint."""
 
 import logging
+import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +10,12 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from textloom.checkpoints import read_checkpoint
-from textloom.composition import check
-from textloom.config import TrainConfig
+from textloom.composition import check, nearest
+from textloom.config import NgramConfig, TrainConfig
+from textloom.config.keys import known_keys
 from textloom.errors import ConfigError, RunError
 from textloom.runs import RESUME_ORDER, Run
+from textloom.typed import typed
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +34,7 @@ MAY_CHANGE = (
     "samples",
 )
 """Keys that leave every step of the training as it was; any other makes another run."""
+FREE_KEYS = ("trainer.extra.", "data.filters.")  # whatever follows
 
 
 def resumed_config(run: Run, overrides: list[str]) -> TrainConfig:
@@ -40,33 +45,55 @@ def resumed_config(run: Run, overrides: list[str]) -> TrainConfig:
     """
     config = run.config()
     values: dict[str, Any] = config.model_dump(mode="json")
-    made_by = _made_by(run)
+    made_by = {line.lstrip("+") for line in _made_by(run)}
     for override in OverridesParser.create().parse_overrides(overrides):
         key = override.get_key_element().lstrip("+~")
         if key == "resume" or key.startswith("hydra."):
             continue
-        if override.input_line in made_by and not _may_change(key, config):
+        if str(override.input_line).lstrip("+") in made_by and not _may_change(key, config):
             continue  # what the run was made by, which may have become another value since: a number of units
         section, name, before = _find(values, key)
         after = yaml.safe_load(yaml.safe_dump(override.value()))
+        if isinstance(before, list) and not isinstance(after, list):
+            after = [after]
         if before != after and not _may_change(key, config):
-            raise ConfigError(
-                f"{key}={override.get_value_element_as_str()}: the run was made with {key}={_short(before)}, "
-                "and going on with another would make it neither run; train a new one, or leave the key out"
-            )
+            raise ConfigError(f"{key}={override.get_value_element_as_str()}: {_reason(key, before, values)}")
         section[name] = after
+        if name == "max_time":  # the other of its two names is the run's own
+            if "extra" in key:
+                values["trainer"][name] = None
+            else:
+                values["trainer"]["extra"].pop(name, None)
     resumed = check(values, TrainConfig)
     _refuse_going_back(run, resumed)
     return resumed
 
 
+def _reason(key: str, before: Any, values: dict[str, Any]) -> str:
+    """Why a key cannot change, and what to do."""
+    group, known = key.partition(".")[0], known_keys(TrainConfig)
+    if key not in known and not key.startswith(FREE_KEYS) and group not in values:
+        return f"there is no such key{nearest(key, known)}; leave it out"
+    section, name, _ = _find(values, key)
+    if name not in section and key != group:
+        if key not in known and not key.startswith(FREE_KEYS):
+            return f"there is no such key{nearest(key, known)}; leave it out"
+        made = f"{group}={_short(values[group])}, which has no such key"
+    else:
+        made = f"{key}={_short(before)}"
+    return (
+        f"the run was made with {made}, and a resumed run keeps it: its parts would not be one run otherwise; "
+        "train a new one, or leave the key out"
+    )
+
+
 def _made_by(run: Run) -> list[str]:
     """What was typed when the run was made; nothing where that can no longer be read."""
     try:
-        typed = yaml.safe_load(run.overrides_file.read_text("utf-8"))
+        lines = yaml.safe_load(run.overrides_file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return []
-    return typed if isinstance(typed, list) else []
+    return lines if isinstance(lines, list) else []
 
 
 def newest_checkpoint(run: Run) -> str | None:
@@ -88,6 +115,26 @@ def newest_checkpoint(run: Run) -> str | None:
     if damaged:
         raise RunError(f"{run.directory}: every checkpoint is damaged ({', '.join(damaged)}); train the run again")
     return None
+
+
+def how_to_train_further(run: Run) -> str:
+    """What to type so that a completed run goes on, or why there is nothing."""
+    config = run.config()
+    if isinstance(config.model, NgramConfig):
+        return "n-grams are counted once, and there is nothing to train further"
+    if config.schedule.kind == "cosine":
+        return "schedule=cosine has come to its end with it; train a new run with a larger trainer.max_epochs"
+    done, trainer = read_checkpoint(run.checkpoint_file("last")), config.trainer
+    raised = []
+    if trainer.max_steps is not None and done["global_step"] >= trainer.max_steps:
+        raised.append(f"trainer.max_steps={2 * trainer.max_steps}")
+    if done["epoch"] + 1 >= trainer.max_epochs:
+        raised.append(f"trainer.max_epochs={2 * trainer.max_epochs}")
+    waited = [state["wait_count"] for key, state in done["callbacks"].items() if key.startswith("StopEarly")]
+    if trainer.early_stopping_patience is not None and max(waited, default=0) >= trainer.early_stopping_patience:
+        raised.append(f"trainer.early_stopping_patience={2 * trainer.early_stopping_patience}")
+    directory = shlex.quote(os.path.relpath(run.directory))
+    return f"to train it further: {typed('train')} resume={directory} {' '.join(raised)}"
 
 
 def _refuse_going_back(run: Run, config: TrainConfig) -> None:
@@ -125,4 +172,6 @@ def _short(value: Any) -> str:
     """A value, or of a whole group its kind."""
     if isinstance(value, dict):
         return str(next((value[name] for name in ("kind", "cell", "level") if name in value), "other keys"))
-    return str(value)
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return "null" if value is None else str(value)

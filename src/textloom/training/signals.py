@@ -50,7 +50,7 @@ class StopRequest:
     def interrupted(self) -> Interrupted:
         """What to raise once the checkpoint is written."""
         name = self.received.name if self.received is not None else "a signal"
-        return Interrupted(f"stopped by {name}")
+        return Interrupted(f"stopped by {name}", self.received)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if not self.heeds:

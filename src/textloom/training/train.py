@@ -161,5 +161,5 @@ def _close(fit: Fit, fitted: Fitted, began: float) -> Trained:
 def _stopped(fit: Fit, fitted: Fitted) -> str | None:
     if not fit.request.out_of_time:
         return None
-    limit, epoch = fit.config.trainer.max_time or fit.config.trainer.extra["max_time"], fitted.trainer.current_epoch + 1
-    return f"trainer.max_time={limit} is over, in epoch {epoch} of at most {fit.config.trainer.max_epochs}"
+    limit = fit.config.trainer.max_time or fit.config.trainer.extra["max_time"]
+    return f"trainer.max_time={limit} is over, after {fitted.trainer.global_step} steps"
