@@ -38,7 +38,7 @@ Command = Callable[..., Answer]
         (["generate", "temperature=-1"], "temperature=-1: must be greater than or equal to 0"),
         (["generate", "count=0"], "count=0: must be greater than 0"),
         (["generate", "accelerator=abacus"], "accelerator=abacus: must be 'auto', 'cpu', 'gpu', 'cuda' or 'mps'"),
-        (["generate", "run=latest"], "outputs: there is no run with a checkpoint here"),
+        (["generate", "run=latest"], "outputs: there is no run here; train one"),
         (["generate", "run=nowhere"], "run=nowhere: there is no such directory"),
         (["evaluate", "run=."], "not a run directory (no config.yaml)"),
         (["evaluate", "rnu=."], "rnu: there is no such key, did you mean run?"),
@@ -130,7 +130,7 @@ def test_a_completed_run_says_so_and_does_nothing(command: Command, toy_run: Run
     before = {path: path.stat().st_mtime_ns for path in toy_run.directory.rglob("*") if path.name != "train.log"}
     answer = command("train", f"resume={toy_run.directory}")
     assert answer.status == 0
-    assert "the run is completed; nothing to go on with" in answer.err
+    assert "the run is completed; to train it further: textloom train resume=" in answer.err
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
@@ -19,8 +20,13 @@ class NoteDirectory(Callback):
     """Notes which folders are there before Hydra makes the run directory."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Called by Hydra."""
-        directory = Path(str(config.hydra.run.dir)).absolute()
+        """Called by Hydra, before ``${hydra:...}`` in our configs can be resolved."""
+        before = HydraConfig.instance().cfg
+        HydraConfig.instance().set_config(config)
+        try:
+            directory = Path(str(config.hydra.run.dir)).absolute()
+        finally:
+            HydraConfig.instance().cfg = before
         _missing_before.clear()
         _missing_before.update(path for path in (directory, *directory.parents) if not path.exists())
 

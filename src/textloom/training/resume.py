@@ -57,7 +57,9 @@ def resumed_config(run: Run, overrides: list[str]) -> TrainConfig:
         if isinstance(before, list) and not isinstance(after, list):
             after = [after]
         if before != after and not _may_change(key, config):
-            raise ConfigError(f"{key}={override.get_value_element_as_str()}: {_reason(key, before, values)}")
+            value = override.value()
+            shown = value if isinstance(value, str) else override.get_value_element_as_str()
+            raise ConfigError(f"{key}={shown}: {_reason(key, before, values)}")
         section[name] = after
         if name == "max_time":  # the other of its two names is the run's own
             if "extra" in key:
