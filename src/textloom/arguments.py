@@ -52,6 +52,10 @@ class Arguments:
         """For the command with this schema."""
         return cls(keys_of(schema), multirun)
 
+    def takes_text(self, key: str) -> bool:
+        """Whether the values of a key are texts."""
+        return key in self.keys and self.keys[key].form in (Form.TEXT, Form.TEXTS)
+
     def hydra(self, argument: str) -> str:
         """The argument in Hydra's grammar. Raises ConfigError if no value of the key can be what was typed."""
         if argument.startswith("--config-dir="):

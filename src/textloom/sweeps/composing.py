@@ -1,6 +1,7 @@
 """From the choices of a trial to its checked config, as if it had been typed alone."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from textloom.composition import check, explain
 from textloom.config import TrainConfig
 from textloom.errors import ConfigError
-from textloom.sweeps.space import Point, Space, typed
+from textloom.sweeps.space import Point, Space, shown, typed
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Composer:
         overrides = self.overrides(point)
         try:
             if (known := self._checked.get(tuple(overrides))) is None:
-                known = self._checked[tuple(overrides)] = check(self._composed(overrides), TrainConfig)
+                with self._composed(overrides) as composed:
+                    known = self._checked[tuple(overrides)] = check(composed, TrainConfig)
             if known.data.piped:
                 raise ConfigError(
                     "data.path=-: a sweep reads its text more than once; save it as a file, and give that"
@@ -47,8 +49,8 @@ class Composer:
 
     def fixed_values(self) -> dict[str, Any]:
         """The resolved config without what varies; not checked, as keys may be missing that only trials set."""
-        composed = self._composed(typed(self.space.fixed))
-        values: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore[assignment]
+        with self._composed(typed(self.space.fixed)) as composed:
+            values: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore[assignment]
         return values
 
     def refuse_mistakes(self, points: Iterable[Point]) -> None:
@@ -61,20 +63,20 @@ class Composer:
                 self.config(point)
             except ConfigError as error:
                 for line in str(error).splitlines():
-                    mistakes.setdefault(line, []).append(f"trial {number} ({', '.join(typed(point))})")
+                    mistakes.setdefault(line, []).append(f"trial {number} ({shown(point)})")
         if mistakes:
             lines = [line if len(where) == count else f"{where[0]}: {line}" for line, where in mistakes.items()]
             raise ConfigError("\n".join(lines))
 
-    def _composed(self, overrides: list[str]) -> DictConfig:
+    @contextmanager
+    def _composed(self, overrides: list[str]) -> Iterator[DictConfig]:
+        """The config, whose interpolations can be resolved within this."""
         composed = self.loader.load_sweep_config(self.master, overrides)
         before = HydraConfig.instance().cfg
         HydraConfig.instance().set_config(composed)  # ${hydra:...} in our configs reads from there
         try:
             with open_dict(composed):
                 del composed["hydra"]
-            resolved = OmegaConf.create(OmegaConf.to_container(composed, resolve=True))
+            yield composed
         finally:
             HydraConfig.instance().cfg = before
-        assert isinstance(resolved, DictConfig)
-        return resolved

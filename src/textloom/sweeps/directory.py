@@ -1,5 +1,7 @@
 """The folder of a sweep: who works in it, and whether what was trained there belongs to what is asked for now."""
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +14,9 @@ from textloom.composition import flatten
 from textloom.errors import RunError
 from textloom.files import read_json, write_json
 from textloom.sweeps.space import Space
-from textloom.sweeps.trials import compared, differing
+from textloom.sweeps.trials import compared, differing, is_of
 
+FILE = "sweep.json"
 NAME_FROM = ("experiment", "data")  # the first of these groups that was chosen says what a sweep is about
 
 
@@ -43,27 +46,36 @@ def claimed_sweep(directory: Path) -> Iterator[None]:
 
 
 def refuse_another_config(directory: Path, fixed: dict[str, Any], space: Space) -> None:
-    """Write down what is the same in all trials; raises RunError where it was another when the sweep began."""
-    path = directory / "sweep.json"
-    now = _without_what_varies(flatten(compared(fixed)), space.keys)
+    """Raises RunError if what is the same in all trials was another when the sweep of this directory began."""
+    path = directory / FILE
     if path.exists():
         content = read_json(path)
         before = _without_what_varies(content["fixed"], space.keys)
-        now_too = _without_what_varies(now, content["varying"])
-        difference = differing(before, now_too)
+        now = _without_what_varies(flatten(compared(fixed)), [*space.keys, *content["varying"]])
+        difference = differing(before, now)
         if difference is not None:
             raise RunError(
                 f"{directory}: the sweep was begun with another config ({difference}), and does not mix them; "
                 "type the former value, or sweep.name=NAME for another sweep"
             )
-        if now == content["fixed"] and space.keys == content["varying"]:
-            return
-    write_json(path, {"fixed": now, "varying": space.keys})
+
+
+def write_config(directory: Path, fixed: dict[str, Any], space: Space) -> None:
+    """Write down what is the same in all trials, and what varies. Raises RunError as ``refuse_another_config``."""
+    refuse_another_config(directory, fixed, space)
+    content = {"fixed": _without_what_varies(flatten(compared(fixed)), space.keys), "varying": space.keys}
+    if not (directory / FILE).exists() or read_json(directory / FILE) != content:
+        write_json(directory / FILE, content)
+
+
+def config_checksum(fixed: dict[str, Any], space: Space) -> str:
+    """The same for the same values of the keys that do not vary."""
+    values = _without_what_varies(flatten(compared(fixed)), space.keys)
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _without_what_varies(flat: dict[str, Any], varying: list[str]) -> dict[str, Any]:
     """Of a group that varies all keys; of a whole experiment, which may set any key, nothing is left to compare."""
     if "experiment" in varying:
         return {}
-    groups = tuple(f"{key.replace('/', '.')}." for key in varying)
-    return {key: value for key, value in flat.items() if key not in varying and not key.startswith(groups)}
+    return {key: value for key, value in flat.items() if not is_of(key, varying)}

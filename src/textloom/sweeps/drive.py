@@ -64,6 +64,7 @@ class Loop:
             if trial is None:
                 return
             trial.state, trial.started, trial.seconds, trial.error = "running", time.monotonic(), None, None
+            trial.wall = None
             self._submit(trial)
             request.listen()  # training in this process takes the signals for itself
 
@@ -80,7 +81,7 @@ class Loop:
             trial.restarts += 1
             self._submit(trial)
             return
-        trial.seconds = time.monotonic() - (trial.started or time.monotonic())
+        trial.wall = time.monotonic() - (trial.started or time.monotonic())
         _write_down_a_death(trial, ending)
         trial.read(self.table.metrics)
         self.proposals.tell(trial)

@@ -18,7 +18,7 @@ from textloom.hardware import choose_device, choose_precision
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
 from textloom.models.size import sized
 from textloom.sweeps.composing import Composer
-from textloom.sweeps.space import Point, typed
+from textloom.sweeps.space import Point, shown
 from textloom.sweeps.table import clock
 from textloom.training.batch_size import Trial as BatchTrial
 from textloom.training.batch_size import choose_batch_size
@@ -48,7 +48,7 @@ def print_estimates(composer: Composer, points: list[Point], adaptive: bool, con
     costs = [meter.cost(composer.config(point)) for point in points]
     rows = [["parameters", "steps", "time", "trial"]]
     for point, cost in zip(points, costs, strict=True):
-        rows.append([f"{cost.parameters:,}", f"{cost.steps:,}", clock(cost.seconds), ",".join(typed(point))])
+        rows.append([f"{cost.parameters:,}", f"{cost.steps:,}", clock(cost.seconds), shown(point)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         numbers = [cell.rjust(width) for cell, width in zip(row[:-1], widths, strict=False)]

@@ -7,7 +7,7 @@ from textloom.config import SweepConfig
 from textloom.sweeps.composing import Composer
 from textloom.sweeps.job import Job, Pruning
 from textloom.sweeps.space import Point, Space
-from textloom.sweeps.trials import Fingerprints, Trial
+from textloom.sweeps.trials import Fingerprints, Trial, fingerprint
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,14 @@ class Sweep:
     space: Space
     composer: Composer
     prints: Fingerprints
+
+    def distinct(self, points: list[Point]) -> list[Point]:
+        """The points without those that are another spelling of the config of one before."""
+        varying = tuple(self.space.keys)
+        first: dict[str, Point] = {}
+        for point in points:
+            first.setdefault(fingerprint(self.composer.config(point), varying), point)
+        return list(first.values())
 
     def trial(self, number: int, point: Point) -> Trial:
         """A trial as far as it has come. Raises ConfigError where it cannot be trained."""

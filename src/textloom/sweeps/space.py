@@ -10,7 +10,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString, Transformer
 from hydra.errors import HydraException
 
+from textloom.arguments import Arguments
+from textloom.config import TrainConfig
 from textloom.errors import ConfigError
+from textloom.quoting import as_value, split_at_commas, unquoted
 
 Plain = str | int | float | bool | None
 Point = dict[str, str]
@@ -69,7 +72,7 @@ class Parameter:
         if self.condition is None:
             return True
         key, _, values = self.condition.partition("=")
-        return point.get(key, fixed.get(key)) in values.split(",")
+        return unquoted(point.get(key, fixed.get(key, ""))) in map(unquoted, split_at_commas(values, lists=True))
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class Space:
         forced: Point = {}
         if chosen is not None and chosen.condition is not None:
             key, _, values = chosen.condition.partition("=")
-            forced[key] = values.split(",")[0]
+            forced[key] = split_at_commas(values, lists=True)[0]
         point: Point = {}
         for parameter in self.parameters:
             if parameter is chosen:
@@ -154,8 +157,11 @@ def read_space(
 
 def _parse(parser: OverridesParser, key: str, value: Any) -> Override:
     text = "null" if value is None else str(value)
+    reading = Arguments.of(TrainConfig, multirun=True)
+    if reading.takes_text(key) and isinstance(value, bool | int | float):
+        raise ConfigError(f"sweep.space: {key}: YAML reads this as {text}, which is no text; write it in quotes")
     try:
-        return parser.parse_overrides([f"{key}={text}"])[0]
+        return parser.parse_overrides([reading.hydra(f"{key}={text}")])[0]
     except HydraException as error:
         cure = "write a,b or range(1,5) or interval(0.1,1) or tag(log,interval(1e-4,1e-1))"
         raise ConfigError(f"sweep.space: {key}: {text} cannot be read; {cure}") from error
@@ -166,10 +172,10 @@ def _sort_in(override: Override, condition: str | None, fixed: dict[str, str], p
     key = override.get_key_element()
     if not override.is_sweep_override():
         if condition is not None:
-            text = override.get_value_element_as_str()
+            text = _text(override._value)
             parameters.append(Parameter(key, Choices((text,), (text,)), condition))
         else:
-            fixed[key] = "" if override.is_delete() else override.get_value_element_as_str()
+            fixed[key] = "" if override.is_delete() else _text(override._value)
         return
     domain = _domain(override)
     if isinstance(domain, Choices) and len(domain.texts) == 1 and condition is None:
@@ -187,12 +193,19 @@ def _domain(override: Override) -> Choices | Interval:
             raise ConfigError(f"{override.input_line}: give two numbers, the lower one first, above 0 where tagged log")
         whole = isinstance(low, int) and isinstance(high, int)
         return Interval(low, high, log, whole)
-    pairs = {Transformer.str(element): _plain(element) for element in override.sweep_iterator()}
+    pairs = {_text(element): _plain(element) for element in override.sweep_iterator()}
     if not pairs:
         raise ConfigError(f"{override.input_line}: names nothing, so the sweep would be empty; give values")
     texts, values = tuple(pairs), tuple(pairs.values())
     distinct = len(set(values)) == len(values)  # 1 and 1.0 and true are one in a set
     return Choices(values if distinct else texts, texts, ordered=override.is_range_sweep())
+
+
+def _text(value: Any) -> str:
+    """A value in Hydra's grammar: one spelling, with quotes only if it would be read as something else without."""
+    if isinstance(value, QuotedString):
+        return as_value(value.text)
+    return as_value(value) if isinstance(value, str) else Transformer.str(value)
 
 
 def _plain(value: Any) -> Plain:
@@ -206,5 +219,10 @@ def _ends(domain: Choices | Interval) -> tuple[str, ...]:
 
 
 def typed(point: Mapping[str, str]) -> list[str]:
-    """A point as it would be typed."""
+    """A point in Hydra's grammar."""
     return [f"{key}={text}" if not key.startswith("~") else key for key, text in point.items()]
+
+
+def shown(point: Mapping[str, str]) -> str:
+    """A point for people: the values as they arrive, without Hydra's quotes."""
+    return ",".join(typed({key: unquoted(text) for key, text in point.items()}))

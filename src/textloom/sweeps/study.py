@@ -16,7 +16,7 @@ from textloom.sweeps.job import Job, Pruning
 from textloom.sweeps.metrics import directions
 from textloom.sweeps.plan import Sweep
 from textloom.sweeps.pruning import build_pruner
-from textloom.sweeps.space import Choices, Point, Space
+from textloom.sweeps.space import Choices, Point, Space, shown
 from textloom.sweeps.storage import open_storage
 from textloom.sweeps.table import Table
 from textloom.sweeps.trials import Trial
@@ -92,8 +92,11 @@ class StudyProposals:
         try:
             trial = self.sweep.trial(asked.number, point)
         except ConfigError as error:
-            print(f"passed over: {', '.join(map('='.join, point.items()))}: {error}", file=sys.stderr)
+            print(f"passed over: {shown(point)}: {error}", file=sys.stderr)
             self._pass_over(asked, str(error))
+            return None
+        if any(other.directory == trial.directory and other.point != point for other in self.table.trials):
+            self._pass_over(asked, "tried before, spelled otherwise")
             return None
         asked.set_user_attr(PLACE, trial.directory.name)
         asked.set_user_attr(POINT, point)  # last: who has it has all

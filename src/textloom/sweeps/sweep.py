@@ -12,10 +12,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from textloom.composition import check
 from textloom.config import Section, SweepConfig
-from textloom.errors import ConfigError, Interrupted, TrialsFailed
+from textloom.errors import ConfigError, Interrupted, RunError, TrialsFailed
 from textloom.progress import shown, stage
 from textloom.sweeps.composing import Composer
-from textloom.sweeps.directory import claimed_sweep, refuse_another_config, sweep_name
+from textloom.sweeps.directory import claimed_sweep, config_checksum, refuse_another_config, sweep_name, write_config
 from textloom.sweeps.drive import Loop, Proposals
 from textloom.sweeps.grid import Grid
 from textloom.sweeps.launchers import Launcher
@@ -45,6 +45,7 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: list[str]) ->
     adaptive = _is_adaptive(config, sweep.space)
     points = sweep.space.edges() if adaptive else sweep.space.grid()
     sweep.composer.refuse_mistakes(points)
+    points = points if adaptive else sweep.distinct(points)
     if config.dry_run:
         from textloom.sweeps.estimate import print_estimates
 
@@ -52,7 +53,7 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: list[str]) ->
         return []
     total = (config.n_trials if adaptive else None) or len(points)
     with _launcher(sweep, master, total) as launcher, claimed_sweep(sweep.directory):
-        refuse_another_config(sweep.directory, sweep.composer.fixed_values(), sweep.space)
+        write_config(sweep.directory, sweep.composer.fixed_values(), sweep.space)
         trials = [] if adaptive else [sweep.trial(number, point) for number, point in enumerate(points)]
         table = Table(sweep.directory, config.metric, total, launcher.places, not launcher.in_sight, trials)
         _run(_proposals(sweep, table, adaptive), launcher, table, config)
@@ -65,10 +66,31 @@ def _described(config: SweepConfig, master: DictConfig, loader: ConfigLoader, ar
     space = read_space(own, config.space, config.when, loader)
     if not space.parameters:
         raise ConfigError("-m: nothing varies; give a key several values, as model.units=64,128, or leave -m out")
-    with open_dict(master):
-        master.sweep.name = config.name or sweep_name(master, space)
-    directory = Path(str(master.hydra.sweep.dir))
-    return Sweep(config, directory, space, Composer(master, loader, space), Fingerprints.below(directory))
+    composer = Composer(master, loader, space)
+    directory = _directory(config, master, composer)
+    return Sweep(config, directory, space, composer, Fingerprints.below(directory, tuple(space.keys)))
+
+
+def _directory(config: SweepConfig, master: DictConfig, composer: Composer) -> Path:
+    """Where the sweep lies. A default name that belongs to a sweep with another config gets the checksum of this one.
+
+    Raises RunError if the name was given, and belongs to a sweep with another config.
+    """
+    about = composer.fixed_values()
+    default = sweep_name(master, composer.space)
+    names = [config.name] if config.name else [default, f"{default}-{config_checksum(about, composer.space)}"]
+    for name in names:
+        with open_dict(master):
+            master.sweep.name = name
+        directory = Path(str(master.hydra.sweep.dir))
+        try:
+            refuse_another_config(directory, about, composer.space)
+        except RunError:
+            if name == names[-1]:
+                raise
+        else:
+            break
+    return directory
 
 
 def _is_adaptive(config: SweepConfig, space: Space) -> bool:
@@ -127,9 +149,8 @@ def _run(proposals: Proposals, launcher: Launcher, table: Table, config: SweepCo
         left = [trial.name for trial in table.trials if trial.state in ("cut", "waiting")]
         raise Interrupted(f"{error}; not run to the end: {'; '.join(left)}; the same command goes on") from error
     print(table)
-    winners = ", ".join(trial.name for trial in table.winners())
-    if winners:
-        print(f"\nbest: {winners}")
+    for line in table.verdict():
+        print(f"\n{line}")
     _compare(table, config)
     failed = [trial for trial in table.trials if trial.state in ("failed", "cut")]
     if failed:

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm.utils import disp_trim
 
@@ -11,6 +12,9 @@ from textloom.files import write_text
 from textloom.progress import Stage, is_drawing, say
 from textloom.sweeps.metrics import best, directions
 from textloom.sweeps.trials import State, Trial
+
+if TYPE_CHECKING:
+    from textloom.reports.collect import Record
 
 ORDER: tuple[State, ...] = ("completed", "running", "pruned", "failed", "cut", "waiting")
 
@@ -26,6 +30,8 @@ class Table:
     whole: bool
     """Whether the terminal shows all trials, rather than a summary above the progress of the one that runs."""
     trials: list[Trial] = field(default_factory=list)
+    _records: "dict[Path, Record]" = field(default_factory=dict)
+    _groups: "dict[frozenset[Path], list[tuple[str, list[Trial]]]]" = field(default_factory=dict)
 
     @property
     def stage(self) -> Stage:
@@ -55,9 +61,51 @@ class Table:
         return f"{self.total} trials: {states}" + ("" if left is None else f"; about {clock(left)} left")
 
     def winners(self) -> list[Trial]:
-        """The best so far: with several metrics, all that no other beats in each."""
-        completed = [trial for trial in self.trials if trial.values is not None]
-        return [completed[index] for index in best([t.values or () for t in completed], self.metrics)]
+        """The best so far of each group that can be compared: with several metrics, all that no other beats in each."""
+        return [trial for _, trials in self._comparable() for trial in self._best(trials)]
+
+    def verdict(self) -> list[str]:
+        """Which trials are best, or why none is."""
+        groups = [(heading, self._best(trials)) for heading, trials in self._comparable()]
+        named = [(heading, ", ".join(trial.name for trial in trials)) for heading, trials in groups if trials]
+        if len(groups) == 1:
+            return [f"best: {named[0][1]}"]
+        if not groups:
+            return []
+        reason = "no best of all: the trials were not scored on the same text in the same way"
+        return [reason, *(f"best of {heading}: {names}" for heading, names in named)]
+
+    def _best(self, trials: list[Trial]) -> list[Trial]:
+        """Of trials that can be compared. One alone among others that it cannot be compared with is not best."""
+        if len(trials) == 1 < sum(trial.values is not None for trial in self.trials):
+            return []
+        return [trials[index] for index in best([trial.values or () for trial in trials], self.metrics)]
+
+    def _comparable(self) -> list[tuple[str, list[Trial]]]:
+        """The completed trials, in groups that were scored on the same text in the same way, under their headings."""
+        completed = {trial.directory: trial for trial in self.trials if trial.values is not None}
+        if len(completed) < 2:
+            return [("", list(completed.values()))] if completed else []
+        known = frozenset(completed)
+        if known not in self._groups:
+            self._groups = {known: self._grouped(completed)}
+        return self._groups[known]
+
+    def _grouped(self, completed: dict[Path, Trial]) -> list[tuple[str, list[Trial]]]:
+        from textloom.reports.collect import read_records
+        from textloom.reports.groups import by_protocol, headings
+        from textloom.reports.metrics import is_per_target
+
+        for directory in completed.keys() - self._records.keys():
+            self._records.update((record.run.directory, record) for record in read_records([directory])[0])
+        records = [self._records[directory] for directory in completed if directory in self._records]
+        metric = next((metric for metric in self.metrics if is_per_target(metric)), self.metrics[0])
+        groups = by_protocol(records, metric)
+        names = headings(groups)
+        return [
+            (names[protocol], [completed[record.run.directory] for record in members])
+            for protocol, members in groups.items()
+        ]
 
     def __str__(self) -> str:
         lines = [f"{self.directory}: {self.summary()}", *self._rows()]
@@ -82,7 +130,8 @@ class Table:
 
     def _seconds_left(self, counts: Counter[State]) -> float | None:
         """From how long the trials of this call took; None before one of them has ended."""
-        took = [trial.seconds for trial in self.trials if trial.seconds is not None and trial.state != "failed"]
+        over = [trial for trial in self.trials if trial.state in ("completed", "pruned")]
+        took = [seconds for trial in over if (seconds := trial.wall or trial.seconds) is not None]
         ahead = counts["waiting"] + counts["cut"] + counts["running"]
         if not took or not ahead:
             return None

@@ -5,17 +5,20 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from textloom.composition import flatten
 from textloom.config import TrainConfig
 from textloom.errors import RunError
+from textloom.quoting import unquoted
 from textloom.runs import HAVE_RESULTS, Run
-from textloom.sweeps.space import Point, typed
+from textloom.sweeps.space import Point, shown, typed
 
 State = Literal["waiting", "running", "completed", "pruned", "failed", "cut"]
-LEAVE_RESULTS_AS_THEY_ARE = ("name", "trainer.progress_bar", "trainer.log_every_n_steps", "trainer.checkpoint_every")
+CHANGE_NO_FIGURE = ("name", "samples", "trainer.progress_bar", "trainer.log_every_n_steps", "trainer.checkpoint_every")
+"""Keys and groups that may be changed when a sweep is continued; if they vary in it, they make other trials."""
 LONGEST_NAME = 120  # of 255 bytes that file systems take, with room for what tools put behind
 
 
@@ -33,7 +36,9 @@ class Trial:
     started: float | None = None
     """Seconds of the clock ``time.monotonic``, in this call."""
     seconds: float | None = None
-    """How long it ran, in this call or when it was completed."""
+    """How long it took, as its directory says: the same in every later call."""
+    wall: float | None = None
+    """Seconds from its start in this call to its end, with everything that its process does."""
     values: tuple[float, ...] | None = None
     """The sweep's metrics."""
     error: str | None = None
@@ -42,7 +47,7 @@ class Trial:
     @property
     def name(self) -> str:
         """What varies."""
-        return ",".join(typed(self.point))
+        return shown(self.point)
 
     @property
     def log_file(self) -> Path:
@@ -60,12 +65,13 @@ class Trial:
         said = status.get("error")
         self.error = None if said is None else " ".join(str(said).split())
         self.state = _state(str(status.get("status", "")), bool(results))
+        self.seconds = _seconds_between(status.get("started"), status.get("finished"))
         if self.state == "completed":
             missing = [name for name in metrics if name not in results]
             if missing:
                 raise RunError(f"sweep.metric={missing[0]}: no run has it; choose from {', '.join(sorted(results))}")
             self.values = tuple(float(results[name]) for name in metrics)
-            self.seconds = self.seconds or float(results["duration_seconds"])
+            self.seconds = float(results["duration_seconds"])
 
 
 def _state(status: str, has_results: bool) -> State:
@@ -75,29 +81,37 @@ def _state(status: str, has_results: bool) -> State:
     return over.get(status, "cut")
 
 
+def _seconds_between(started: str | None, finished: str | None) -> float | None:
+    if started is None or finished is None:
+        return None
+    return (datetime.fromisoformat(finished) - datetime.fromisoformat(started)).total_seconds()
+
+
 @dataclass(frozen=True)
 class Fingerprints:
     """Which directory of a sweep holds the run of which config."""
 
+    varying: tuple[str, ...] = ()
+    """Keys and groups that vary in the sweep."""
     directories: dict[str, Path] = field(default_factory=dict)
 
     @classmethod
-    def below(cls, directory: Path) -> "Fingerprints":
+    def below(cls, directory: Path, varying: tuple[str, ...]) -> "Fingerprints":
         """Read the config of every run there; what cannot be read is passed over, and refused when it is needed."""
         found = {}
         for path in sorted(directory.glob("*/config.yaml")):
             try:
-                found[fingerprint(Run(path.parent).config())] = path.parent
+                found[fingerprint(Run(path.parent).config(), varying)] = path.parent
             except RunError:
                 continue
-        return cls(found)
+        return cls(varying, found)
 
     def place(self, sweep: Path, point: Point, config: TrainConfig) -> Path:
         """Where this trial lies, or shall lie.
 
         Raises RunError, naming a key, where the place is taken by a run with another config.
         """
-        print_ = fingerprint(config)
+        print_ = fingerprint(config, self.varying)
         if print_ in self.directories:
             return self.directories[print_]
         directory = sweep / directory_name(point)
@@ -107,21 +121,28 @@ class Fingerprints:
                 before = run.config()
             except RunError:
                 return directory  # damaged: trained anew
-            raise RunError(_other_config(directory, compared(before), compared(config)))
+            raise RunError(_other_config(directory, compared(before, self.varying), compared(config, self.varying)))
         self.directories[print_] = directory
         return directory
 
 
-def fingerprint(config: TrainConfig) -> str:
-    """The same for all configs that give the same results."""
-    return hashlib.sha256(json.dumps(compared(config), sort_keys=True).encode()).hexdigest()
+def fingerprint(config: TrainConfig, varying: tuple[str, ...]) -> str:
+    """The same for all configs that make the same trial of a sweep."""
+    return hashlib.sha256(json.dumps(compared(config, varying), sort_keys=True).encode()).hexdigest()
 
 
-def compared(config: TrainConfig | dict[str, Any]) -> dict[str, Any]:
-    """The flat config without what leaves results as they are."""
+def compared(config: TrainConfig | dict[str, Any], varying: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The flat config, of the keys that change no figure only those that vary: an experiment may set any of them."""
     values = config.model_dump(mode="json") if isinstance(config, TrainConfig) else config
-    flat = flatten({key: value for key, value in values.items() if key not in ("resume", "sweep", "samples")})
-    return {key: value for key, value in flat.items() if not key.startswith(LEAVE_RESULTS_AS_THEY_ARE)}
+    flat = flatten({key: value for key, value in values.items() if key not in ("resume", "sweep")})
+    if "experiment" in varying:
+        return flat
+    return {key: value for key, value in flat.items() if is_of(key, varying) or not is_of(key, CHANGE_NO_FIGURE)}
+
+
+def is_of(key: str, names: Iterable[str]) -> bool:
+    """Whether a key is one of these keys, or in one of these groups."""
+    return any(key == name or key.startswith(f"{name.replace('/', '.')}.") for name in names)
 
 
 def differing(before: dict[str, Any], now: dict[str, Any]) -> str | None:
@@ -145,13 +166,13 @@ def _shown(value: Any) -> str:
 
 def directory_name(point: Point) -> str:
     """What varies, as far as file systems allow; shortened names end in a checksum of the whole."""
-    whole = ",".join(typed(point)) or "trial"
+    whole = shown(point) or "trial"
     name = re.sub(r"[^\w.,=+@~ -]", "_", whole)
-    if name == whole and len(name) <= LONGEST_NAME:
+    if name == whole and len(name.encode()) <= LONGEST_NAME:
         return name
-    short = ",".join(f"{key.rpartition('.')[2]}={_rounded(text)}" for key, text in point.items())
-    name = re.sub(r"[^\w.,=+@~ -]", "_", short)[: LONGEST_NAME - 9]
-    return f"{name}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
+    short = ",".join(f"{key.rpartition('.')[2]}={_rounded(unquoted(text))}" for key, text in point.items())
+    name = re.sub(r"[^\w.,=+@~ -]", "_", short).encode()[: LONGEST_NAME - 9].decode("utf-8", "ignore")
+    return f"{name}-{hashlib.sha256(','.join(typed(point)).encode()).hexdigest()[:8]}"
 
 
 def _rounded(text: str) -> str:
