@@ -73,17 +73,73 @@ def test_a_failed_trial_is_told_with_its_log_others_go_on_and_only_it_runs_again
 
 
 def test_a_sweep_does_not_mix_runs_of_other_configs(command: Command, tmp_path: Path) -> None:
-    assert command("train", "-m", *SMALL, "model.units=4,5").status == 0
+    assert command("train", "-m", *SMALL, "model.units=4,5", "sweep.name=s").status == 0
     for changed, units in (("trainer.batch_size=4", "4,5"), ("trainer.batch_size=4", "6,7")):
-        answer = command("train", "-m", *SMALL, changed, f"model.units={units}")
+        answer = command("train", "-m", *SMALL, changed, f"model.units={units}", "sweep.name=s")
         assert answer.status == 2
         assert "trainer.batch_size=8 then, trainer.batch_size=4 now" in answer.err
         assert "sweep.name=NAME" in answer.err
         assert len(answer.err.strip().splitlines()) == 1
-    assert command("train", "-m", *SMALL, "samples.length=2", "model.units=4,5").status == 0  # changes no result
-    mine = command("train", "-m", *SMALL, "trainer.batch_size=4", "model.units=4", "seed=0,1", "sweep.name=mine")
-    assert mine.status == 0, mine.err
-    assert len(states(tmp_path / "outputs/sweeps/mine")) == 2
+    done = {path: path.stat().st_mtime_ns for path in tmp_path.glob("outputs/sweeps/s/*/status.json")}
+    again = command("train", "-m", *SMALL, "samples.length=2", "model.units=4,5", "sweep.name=s")  # changes no figure
+    assert again.status == 0
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+
+
+def test_default_names_tell_sweeps_over_one_key_apart(command: Command, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.txt").write_text(f"the book {name} is about deep learning. " * 30)
+    for _ in range(2):
+        for name in ("a", "b"):
+            answer = command("train", "-m", *SMALL, "data=text_files", f"data.path={name}.txt", "model.units=4,5")
+            assert answer.status == 0, answer.err
+            assert "2 trials: 2 completed" in answer.out
+    first, second = sorted(path.name for path in (tmp_path / "outputs/sweeps").iterdir())
+    assert first == "text_files_units"
+    assert second.startswith("text_files_units-")
+    for name, sweep in (("a", first), ("b", second)):
+        runs = [path.parent for path in (tmp_path / "outputs/sweeps" / sweep).glob("*/status.json")]
+        assert [Run(run).config().data.path for run in runs] == [(f"{name}.txt",)] * 2
+
+
+def test_two_spellings_are_one_trial_and_the_table_says_the_same_when_it_is_read_again(
+    command: Command, tmp_path: Path
+) -> None:
+    varied = ["optimizer.learning_rate=0.001,1e-3,.001", "samples.prompt='deep',deep", "model.units=4,4", "seed=0,1"]
+    first, second = (command("train", "-m", *SMALL, *varied, "sweep.name=s") for _ in range(2))
+    assert "2 trials: 2 completed" in first.out
+    assert first.out == second.out
+    assert len(states(tmp_path / "outputs/sweeps/s")) == 2
+    rows = command("compare", "runs=outputs/sweeps/s", "format=csv").out
+    assert "false" not in rows
+
+
+def test_keys_that_change_no_figure_make_trials_of_their_own(command: Command, tmp_path: Path) -> None:
+    keys = [key for key in SMALL if not key.startswith(("name=", "samples."))]
+    answer = command("train", "-m", *keys, "samples.length=3,6", "name=first,'no, 2026'", "sweep.name=s")
+    assert answer.status == 0, answer.err
+    sweep = tmp_path / "outputs/sweeps/s"
+    assert len(states(sweep)) == 4
+    assert (sweep / "samples.length=3,name=no, 2026").is_dir()
+    for path in sweep.glob("*/status.json"):
+        run = Run(path.parent)
+        assert f"samples.length={run.config().samples.length},name={run.config().name}" == path.parent.name
+        assert run.samples_file.exists()
+
+
+def test_no_trial_is_best_across_texts(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "easy, (1).txt").write_text("abab" * 200)
+    (tmp_path / "größe.txt").write_text("".join(chr(97 + i * i % 23) for i in range(800)))
+    arguments = ["data=text_files", "data.path='easy, (1).txt',größe.txt", "sweep.name=s"]
+    alone = command("train", "-m", *SMALL, *arguments)
+    assert alone.status == 0, alone.err
+    assert "no best of all: the trials were not scored on the same text" in alone.out
+    assert "best: " not in alone.out
+    assert "*" not in (tmp_path / "outputs/sweeps/s/table.txt").read_text()
+    four = command("train", "-m", *SMALL, *arguments, "model.units=4,8")
+    best = [line for line in four.out.splitlines() if line.startswith("best of text ")]
+    assert len(best) == 2
+    assert all(name in four.out for name in ("data.path=easy, (1).txt", "data.path=größe.txt"))
 
 
 def test_a_key_that_begins_to_vary_leaves_what_was_trained_without_it_in_place(

@@ -62,24 +62,24 @@ class Table:
 
     def winners(self) -> list[Trial]:
         """The best so far of each group that can be compared: with several metrics, all that no other beats in each."""
-        return [trial for _, trials in self._comparable() for trial in self._best(trials)]
+        return [trial for _, winners in self._best() for trial in winners]
 
     def verdict(self) -> list[str]:
         """Which trials are best, or why none is."""
-        groups = [(heading, self._best(trials)) for heading, trials in self._comparable()]
-        named = [(heading, ", ".join(trial.name for trial in trials)) for heading, trials in groups if trials]
-        if len(groups) == 1:
-            return [f"best: {named[0][1]}"]
-        if not groups:
-            return []
-        reason = "no best of all: the trials were not scored on the same text in the same way"
-        return [reason, *(f"best of {heading}: {names}" for heading, names in named)]
+        named = [(heading, ", ".join(trial.name for trial in winners)) for heading, winners in self._best()]
+        if len(self._comparable()) == 1:
+            return [f"best: {names}" for _, names in named]
+        reason = ["no best of all: the trials were not scored on the same text in the same way"]
+        return [*(reason if self._comparable() else []), *(f"best of {heading}: {names}" for heading, names in named)]
 
-    def _best(self, trials: list[Trial]) -> list[Trial]:
-        """Of trials that can be compared. One alone among others that it cannot be compared with is not best."""
-        if len(trials) == 1 < sum(trial.values is not None for trial in self.trials):
-            return []
-        return [trials[index] for index in best([trial.values or () for trial in trials], self.metrics)]
+    def _best(self) -> list[tuple[str, list[Trial]]]:
+        """The best of each group. One trial that can be compared with no other is not best."""
+        groups = self._comparable()
+        return [
+            (heading, [trials[index] for index in best([trial.values or () for trial in trials], self.metrics)])
+            for heading, trials in groups
+            if len(groups) == 1 or len(trials) > 1
+        ]
 
     def _comparable(self) -> list[tuple[str, list[Trial]]]:
         """The completed trials, in groups that were scored on the same text in the same way, under their headings."""
