@@ -26,9 +26,11 @@ from textloom.config import (
     TrainConfig,
 )
 from textloom.errors import Interrupted
+from textloom.help import overview, version
 from textloom.importing import heavy_imports
 from textloom.placement import placement
 from textloom.streams import tolerant_streams
+from textloom.suggestions import nearest
 from textloom.typed import typed
 
 if TYPE_CHECKING:
@@ -40,17 +42,19 @@ log = logging.getLogger("textloom")
 @tolerant_streams()
 def main() -> None:
     """The ``textloom`` command."""
-    told = (prepare, train, generate, evaluate, compare, export)
+    told = (train, prepare, generate, evaluate, compare, export)
     commands = {command.__name__: command for command in told}
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in commands:
         sys.argv[:2] = [f"textloom {name}"]
         commands[name]()
-    elif name in ("-h", "--help"):
-        print("textloom trains recurrent language models, and generates text with them.\n")
-        print("\n".join(f"  textloom {command} --help" for command in commands))
+    elif name in ("-h", "--help", "help"):
+        print(overview(told))
+    elif name in ("-V", "--version", "version"):
+        print(version())
     else:
-        fail(f"textloom {name}: there is no such command; use one of {', '.join(commands)}")
+        hint = nearest(name, list(commands))
+        fail(f"textloom {name}: there is no such command{hint}; use one of {', '.join(commands)}")
 
 
 def prepare() -> None:

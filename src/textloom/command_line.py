@@ -2,7 +2,6 @@
 
 import os
 import re
-import string
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,18 +10,19 @@ from typing import NoReturn
 import hydra
 import yaml
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import GrammarParseError, InterpolationResolutionError, OmegaConfBaseException
 
 from textloom.arguments import SWEEP_OPTIONS, hydra_arguments, unresolved, with_home
-from textloom.composition import config_directory, explain, nearest
+from textloom.composition import config_directory, explain
 from textloom.config import Section
 from textloom.config.keys import known_keys
 from textloom.errors import ConfigError, Interrupted, TextloomError, TrialsFailed
+from textloom.help import help_text, version
 from textloom.progress import shown
 from textloom.quoting import as_value, unquoted
 from textloom.streams import tolerant_streams
-from textloom.typed import as_typed
+from textloom.suggestions import nearest_key
 
 TRIALS_FAILED = 1
 USER_ERROR = 2
@@ -56,14 +56,17 @@ def run_command(name: str, task: Callable[[DictConfig], object], schema: type[Se
 
     A sweep that came to its end with trials that failed has exit status 1.
     """
+    if {"--help", "-h"} & set(sys.argv):
+        print(help_text(name, schema))
+        return
+    if "--version" in sys.argv:
+        print(version())
+        return
     try:
         sys.argv[1:] = _in_the_resumed_directory(hydra_arguments(sys.argv[1:], schema))
     except TextloomError as error:
         _tell(error)
     _refuse_unknown_options(schema)
-    if sys.argv[1:] in (["--help"], ["-h"]):
-        print(help_text(name))
-        return
     before = os.environ.get("HYDRA_FULL_ERROR")
     if before == "1":  # the user asks for stack traces
         hydra.main(config_path=str(config_directory()), config_name=name, version_base="1.3")(task)()
@@ -101,17 +104,6 @@ def run_command(name: str, task: Callable[[DictConfig], object], schema: type[Se
         os.environ["HYDRA_FULL_ERROR"] = before or ""
 
 
-def help_text(name: str) -> str:
-    """What Hydra would print: the template in ``conf/NAME.yaml``, with groups and their choices.
-
-    Hydra composes the config and copies it for each group, which takes longer than all the rest.
-    """
-    template = OmegaConf.load(config_directory() / f"{name}.yaml").hydra.help.template
-    groups = [folder for folder in sorted(config_directory().iterdir()) if folder.is_dir() and folder.name != "hydra"]
-    choices = [f"{group.name}: {', '.join(sorted(path.stem for path in group.glob('*.yaml')))}\n" for group in groups]
-    return as_typed(string.Template(template).substitute(APP_CONFIG_GROUPS="".join(choices)))
-
-
 def _tell(error: TextloomError) -> NoReturn:
     statuses = {Interrupted: INTERRUPTED, TrialsFailed: TRIALS_FAILED}
     fail(str(error), statuses.get(type(error), USER_ERROR))
@@ -136,7 +128,7 @@ def _refuse_unknown_options(schema: type[Section]) -> None:
         name = argument.partition("=")[0]
         if name.startswith("--") and name not in HYDRA_OPTIONS:
             key = name[2:].replace("-", "_")
-            hint = nearest(key, known_keys(schema))
+            hint = nearest_key(key, known_keys(schema))
             fail(f"{argument}: there is no such option; keys are written as key=value{hint}")
 
 

@@ -1,6 +1,5 @@
 """From what the user typed to a checked config: Hydra composes, the schema checks, mistakes become one clear line."""
 
-import difflib
 import os
 import re
 from functools import partial
@@ -19,6 +18,7 @@ from textloom.config.keys import LABELS, keys_of, known_keys
 from textloom.config.section import Mark
 from textloom.errors import ConfigError
 from textloom.quoting import one_line
+from textloom.suggestions import nearest, nearest_key
 
 ConfigType = TypeVar("ConfigType", bound=Section)
 
@@ -137,7 +137,7 @@ def _unknown_key(key: str, schema: type[Section]) -> str:
     known = known_keys(schema)
     if key in known:
         return _key_of_another_choice(key)
-    return f"{key}: there is no such key{nearest(key, known)}; see the keys with --cfg job"
+    return f"{key}: there is no such key{nearest_key(key, known)}; see the keys with --cfg job"
 
 
 def _key_of_another_choice(key: str) -> str:
@@ -148,12 +148,6 @@ def _key_of_another_choice(key: str) -> str:
     if not choices:
         return f"{key}: cannot be changed like this; write {key}=VALUE"
     return f"{key}: the chosen {group} has no such key; it belongs to {', '.join(choices)}"
-
-
-def nearest(name: str, options: list[str]) -> str:
-    """', did you mean X?', where an option is close to the name."""
-    close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
-    return f", did you mean {close[0]}?" if close else ""
 
 
 def _first_line(error: Exception) -> str:

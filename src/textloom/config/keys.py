@@ -36,6 +36,8 @@ class Key:
     types: frozenset[Any]
     """Of its values, None left out; a fixed word counts as text, a list or a mapping as itself."""
     field: FieldInfo
+    words: tuple[str, ...] = ()
+    """The fixed words that it takes."""
     choices: tuple[str, ...] = ()
     """Of a group that is one of several models: those that have the key."""
 
@@ -68,7 +70,8 @@ def _walk(schema: type[BaseModel], prefix: str, choices: tuple[str, ...]) -> Ite
         types_of_values = [member for member, _ in members if member is not type(None)]
         form = Form.GROUP if models else _form(types_of_values)
         plain = frozenset(kind for member in types_of_values for kind in _plain(member))
-        yield Key(prefix + name, form, marks, nullable, plain, field, choices)
+        words = tuple(word for member in types_of_values if get_origin(member) is Literal for word in get_args(member))
+        yield Key(prefix + name, form, marks, nullable, plain, field, words, choices)
         for model in models:
             yield from _walk(model, f"{prefix}{name}.", choices or _labels(model) if len(models) > 1 else choices)
 
@@ -122,5 +125,6 @@ def _merged(one: Key, other: Key) -> Key:
         marks=one.marks | other.marks,
         nullable=one.nullable or other.nullable,
         types=one.types | other.types,
+        words=tuple(dict.fromkeys([*one.words, *other.words])),
         choices=tuple(dict.fromkeys([*one.choices, *other.choices])),
     )

@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from textloom.composition import nearest
 from textloom.errors import ConfigError
 from textloom.metrics import lower_is_better
+from textloom.suggestions import nearest
 
 Direction = Literal["minimize", "maximize"]
 
