@@ -10,11 +10,12 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from textloom.checkpoints import read_checkpoint
-from textloom.composition import check, nearest
+from textloom.composition import check
 from textloom.config import NgramConfig, TrainConfig
 from textloom.config.keys import known_keys
 from textloom.errors import ConfigError, RunError
 from textloom.runs import RESUME_ORDER, Run
+from textloom.suggestions import nearest_key
 from textloom.typed import typed
 
 log = logging.getLogger(__name__)
@@ -75,11 +76,11 @@ def _reason(key: str, before: Any, values: dict[str, Any]) -> str:
     """Why a key cannot change, and what to do."""
     group, known = key.partition(".")[0], known_keys(TrainConfig)
     if key not in known and not key.startswith(FREE_KEYS) and group not in values:
-        return f"there is no such key{nearest(key, known)}; leave it out"
+        return f"there is no such key{nearest_key(key, known)}; leave it out"
     section, name, _ = _find(values, key)
     if name not in section and key != group:
         if key not in known and not key.startswith(FREE_KEYS):
-            return f"there is no such key{nearest(key, known)}; leave it out"
+            return f"there is no such key{nearest_key(key, known)}; leave it out"
         made = f"{group}={_short(values[group])}, which has no such key"
     else:
         made = f"{key}={_short(before)}"
