@@ -46,12 +46,20 @@ class Filter:
             )
         for choice in self.choices:
             if not isinstance(choice, str) and isinstance(cell, str) and _was_meant(cell, choice):
-                shown = str(choice).lower() if isinstance(choice, bool) else choice
                 raise DataError(
-                    f"data.filters.{self.column}={shown}: the column holds {cell!r}, which YAML reads as {shown} where "
-                    f"it has no quotes; write '{cell}' in quotes if you mean it, or filter by other values"
+                    f"data.filters.{self.column}={shown(choice)}: the column holds {cell!r}, which YAML reads as "
+                    f"{shown(choice)} without quotes; write what the column holds in quotes, for example '{cell}'"
                 )
         return any(_equal(cell, choice) for choice in self.choices)
+
+
+def shown(wanted: Any) -> str:
+    """What a filter asks for, as YAML writes it."""
+    if isinstance(wanted, Bounds):
+        return f"{wanted.min} to {wanted.max}"
+    if isinstance(wanted, tuple):
+        return f"[{', '.join(map(shown, wanted))}]"
+    return str(wanted).lower() if isinstance(wanted, bool) else str(wanted)
 
 
 def as_number(value: Any) -> int | float | None:

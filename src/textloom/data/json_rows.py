@@ -112,12 +112,22 @@ def _values(content: Content) -> Iterator[tuple[int, Any]]:
                 line += held.count("\n", at, end)
                 at = end
                 continue
-        more = next(texts, None)
-        if more is None:
+        more = _at_least(len(held) - at if error else 1, texts)  # a value is decoded again when twice of it is there
+        if not more:
             if error is not None or depth:
                 raise DataError(_broken(content, line, error or ValueError("it ends within an array"))) from error
             return
         held, at = held[at:] + more, 0
+
+
+def _at_least(characters: int, texts: Iterator[str]) -> str:
+    found: list[str] = []
+    for text in texts:
+        found.append(text)
+        characters -= len(text)
+        if characters <= 0:
+            break
+    return "".join(found)
 
 
 def _broken(content: Content, line: int, error: Exception) -> str:

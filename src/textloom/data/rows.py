@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from textloom.config import RowKeys
-from textloom.data.filters import Filter, as_number
+from textloom.data.filters import Filter, as_number, shown
 from textloom.data.normalization import normalize_text
 from textloom.data.notes import Notes
 from textloom.data.spool import SPLITS, Piece, SplitName
@@ -98,11 +98,17 @@ class Rows:
             raise DataError(f"{label}: the table has no rows; give one that holds text")
         self._check(part, label, split_column)
         if not filled:
-            passed = " in the rows that pass data.filters" if self.filters else ""
+            passed = f" in the rows that pass data.filters ({self._filters_shown()})" if self.filters else ""
             what = f"the column {self.columns[0]} is" if len(self.columns) == 1 else f"{', '.join(self.columns)} are"
             raise DataError(f"{label}: {what} empty{passed}; give one that holds text")
         if hollow:
             notes.info(f"{label}: {hollow:,} of {filled + hollow:,} rows hold no text; left out")
+
+    def _filters_shown(self) -> str:
+        choices = [choice for wanted in self.filters.values() for choice in _as_choices(wanted)]
+        trap = "; YAML reads yes, no, on and off as true or false: put them in quotes"
+        text = ", ".join(f"{name}={shown(wanted)}" for name, wanted in self.filters.items())
+        return text + (trap if any(isinstance(choice, bool) for choice in choices) else "")
 
     def needed(self, split_column: SplitColumn | None) -> dict[str, str]:
         """The columns that are read, and the key that names each."""
@@ -122,6 +128,10 @@ class Rows:
                     f"{label}: {len(found)} columns are named {name} (numbers {', '.join(map(str, found))}); "
                     "rename all but one"
                 )
+
+
+def _as_choices(wanted: Any) -> tuple[Any, ...]:
+    return wanted if isinstance(wanted, tuple) else (wanted,)
 
 
 def _same(column: str, name: str) -> bool:
