@@ -112,9 +112,12 @@ def _prepare(config: DictConfig) -> None:
 
     from textloom.data.cache import load_corpus, prepared
     from textloom.data.report import readable, write_report
+    from textloom.data.suitability import warn_if_unsuited
 
     corpus = load_corpus(checked.data)
-    print(readable(write_report(checked, corpus, *prepared(corpus, checked.tokenizer))))
+    tokenizer, splits = prepared(corpus, checked.tokenizer)
+    warn_if_unsuited(checked.data, tokenizer, splits, corpus.facts)
+    print(readable(write_report(checked, corpus, tokenizer, splits)))
 
 
 def _train(config: DictConfig) -> float:

@@ -7,7 +7,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from textloom.config import SubwordTokenizerConfig
@@ -97,6 +97,7 @@ def test_decoding_gives_back_every_text_that_the_vocabulary_covers(text: str) ->
 
 
 @given(TEXTS, TEXTS)
+@example("\n\n0", "")
 def test_a_text_cut_at_a_safe_place_has_the_tokens_of_the_whole(text: str, more: str) -> None:
     for tokenizer in fitted(PROSE + text):
         head, rest = tokenizer.safe_cut(text)

@@ -44,6 +44,8 @@ class TokenSplit:
     """Tokens that are ``<unk>``."""
     spelling_nats: float
     """What it costs to spell the texts that those stand for."""
+    unknown_characters: int = 0
+    """Characters of those texts; 0 in what older versions wrote."""
     windows: np.ndarray | None = None
     """(windows,) int64, rising: the positions of the targets, where the article's protocol dealt out windows."""
 
@@ -86,6 +88,7 @@ class _Header:
     tokens_sha256: str
     boundaries_sha256: str
     windows_sha256: str | None = None
+    unknown_characters: int = 0
 
 
 def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, directory: Path) -> None:
@@ -126,7 +129,7 @@ def _has(directory: Path, name: SplitName) -> bool:
 def _write(
     part: Part, tokenizer: Tokenizer, spelling: Spelling, directory: Path, name: SplitName, ends_are_targets: bool
 ) -> None:
-    unknown, spelling_nats = 0, 0.0
+    unknown, unknown_characters, spelling_nats = 0, 0, 0.0
     with (
         written_whole(directory / f"{name}.tokens") as tokens_file,
         written_whole(directory / f"{name}.boundaries") as boundaries_file,
@@ -136,12 +139,13 @@ def _write(
         for ids, pieces, lengths in _encoded(part, tokenizer, ends_are_targets):
             tokens.add(ids)
             unknown += len(pieces)
+            unknown_characters += sum(map(len, pieces))
             spelling_nats += spelling.nats(pieces)
             boundaries.frombytes((boundaries[-1] + np.cumsum(lengths)).astype(np.int64).tobytes())
         boundaries_file.write(boundaries)
-        checksums = [tokens.finish(), hashlib.sha256(boundaries).hexdigest()]
+        checksums = (tokens.finish(), hashlib.sha256(boundaries).hexdigest())
     counts = (boundaries[-1] + 1, len(part), sum(map(len, part.texts())), unknown)
-    header = _Header(str(tokenizer.dtype), *counts, spelling_nats, *checksums)
+    header = _Header(str(tokenizer.dtype), *counts, spelling_nats, *checksums, None, unknown_characters)
     write_json(directory / f"{name}.json", asdict(header))
 
 
@@ -219,4 +223,5 @@ def _open(directory: Path, name: SplitName) -> TokenSplit:
                 raise RunError(f"{path}: the windows are damaged: not what was written; train the run again")
     except (OSError, ValueError, TypeError) as error:
         raise RunError(f"{path}: the tokens cannot be read ({error}); train the run again") from error
-    return TokenSplit(tokens, boundaries, header.characters, header.unknown, header.spelling_nats, windows)
+    counts = (header.characters, header.unknown, header.spelling_nats, header.unknown_characters)
+    return TokenSplit(tokens, boundaries, *counts, windows)

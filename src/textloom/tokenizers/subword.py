@@ -1,7 +1,7 @@
 """Pieces of words, trained by Hugging Face's ``tokenizers`` on the bytes of the text, so that no text is unknown."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -16,6 +16,7 @@ from tokenizers.trainers import BpeTrainer, UnigramTrainer
 
 from textloom.tokenizers.base import Encoded, Tokenizer, blocks, last_match
 from textloom.tokenizers.byte import id_array, text_of_bytes, valid_text
+from textloom.tokenizers.pretokens import LONGEST, pre_tokenizer_for, repetitive, spread
 
 TRAINED_ON = 1 << 25  # characters: more text changes few pieces, and training holds its words in memory
 CUT = regex.compile(r"(?<=\w)[ \n](?=\w)")
@@ -46,12 +47,11 @@ class SubwordTokenizer(Tokenizer):
     def fit(cls, documents: Iterable[Iterable[str]], lowercase: bool, maximum_size: int) -> Self:
         """The pieces of some documents; of a long text, a part that is spread over all of it is trained on."""
         texts = (block for document in documents for block in blocks(document, cut_before_space, cls.block))
-        sample = spread(texts, TRAINED_ON)
-        trained = cls._train((text.lower() if lowercase else text for text in sample), maximum_size - 1)
-        return cls(trained.to_str(), lowercase)
+        sample = [valid_text(text.lower() if lowercase else text) for text in spread(texts, TRAINED_ON)]
+        return cls(cls._train(sample, maximum_size - 1).to_str(), lowercase)
 
     @staticmethod
-    def _train(texts: Iterator[str], size: int) -> tokenizers.Tokenizer:
+    def _train(texts: list[str], size: int) -> tokenizers.Tokenizer:
         raise NotImplementedError
 
     @property
@@ -74,8 +74,15 @@ class SubwordTokenizer(Tokenizer):
         return text_of_bytes(b"".join([self._bytes[i] for i in id_array(ids).tolist()]))
 
     def safe_cut(self, text: str) -> tuple[str, str]:
-        """Before white space between two words."""
-        return cut_before_space(text)
+        """Before white space between two words; if there is none, between two pieces that no token reaches across."""
+        head, rest = cut_before_space(text)
+        if head or self.lowercase:  # lower case may depend on the letter before or after
+            return head, rest
+        pieces = self._model.pre_tokenizer.pre_tokenize_str(valid_text(text))
+        for _, (start, end) in reversed(pieces[:-1]):  # how white space is split depends on what follows it
+            if not text[end - 1].isspace() or end - start == LONGEST:
+                return text[:end], text[end:]
+        return "", text
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -105,7 +112,7 @@ class BPETokenizer(SubwordTokenizer):
     level: ClassVar[str] = "bpe"
 
     @staticmethod
-    def _train(texts: Iterator[str], size: int) -> tokenizers.Tokenizer:
+    def _train(texts: list[str], size: int) -> tokenizers.Tokenizer:
         trainer = BpeTrainer(vocab_size=size, initial_alphabet=ByteLevel.alphabet(), show_progress=False)
         return _trained(BPE(), trainer, texts)
 
@@ -117,18 +124,18 @@ class UnigramTokenizer(SubwordTokenizer):
     level: ClassVar[str] = "unigram"
 
     @staticmethod
-    def _train(texts: Iterator[str], size: int) -> tokenizers.Tokenizer:
+    def _train(texts: list[str], size: int) -> tokenizers.Tokenizer:
         trainer = UnigramTrainer(
             vocab_size=size, initial_alphabet=ByteLevel.alphabet(), special_tokens=[], show_progress=False
         )
-        return _in_one_order(_trained(Unigram(), trainer, texts))
+        return _in_one_order(_trained(Unigram(), trainer, repetitive(texts)))
 
 
-def _trained(model: Any, trainer: Any, texts: Iterator[str]) -> tokenizers.Tokenizer:
+def _trained(model: Any, trainer: Any, texts: list[str]) -> tokenizers.Tokenizer:
     tokenizer = tokenizers.Tokenizer(model)
-    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizer_for(texts)
     tokenizer.decoder = ByteLevelDecoder()
-    tokenizer.train_from_iterator(map(valid_text, texts), trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
 
 
@@ -158,18 +165,3 @@ def cut_before_space(text: str) -> tuple[str, str]:
     """The text in two, the second beginning with the last white space between words."""
     space = last_match(CUT, text)
     return ("", text) if space is None else (text[: space.start()], text[space.start() :])
-
-
-def spread(texts: Iterable[str], most: int) -> list[str]:
-    """All of the texts, or every second, fourth, eighth ..., so that they have at most so many characters in all."""
-    kept: list[str] = []
-    step, total = 1, 0
-    for i, text in enumerate(texts):
-        if i % step:
-            continue
-        kept.append(text)
-        total += len(text)
-        while total > most and len(kept) > 1:
-            kept, step = kept[::2], 2 * step
-            total = sum(map(len, kept))
-    return kept

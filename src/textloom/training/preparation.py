@@ -8,6 +8,7 @@ from textloom.data.article import LEAKY
 from textloom.data.cache import fitted, load_corpus, tokenized
 from textloom.data.corpus import READING, Facts
 from textloom.data.encoding import Splits, load_splits
+from textloom.data.suitability import warn_if_unsuited
 from textloom.errors import DataError, RunError
 from textloom.files import read_json, write_json
 from textloom.provenance import provenance, source_provenance
@@ -32,14 +33,16 @@ def prepare(config: TrainConfig, run: Run, device: str, precision: str) -> Prepa
     """
     if run.provenance_file.exists():  # written last: what comes before it is complete
         _refuse_other_text(config, run)
-        prepared = Prepared(load_tokenizer(run.tokenizer_file), load_splits(run.tokens))
+        prepared, facts = Prepared(load_tokenizer(run.tokenizer_file), load_splits(run.tokens)), None
     else:
         corpus = load_corpus(config.data)
         prepared = Prepared(*tokenized(corpus, config.tokenizer, run.tokenizer_file, run.tokens))
         made = provenance(corpus.facts.fingerprint, device, precision)
         write_json(run.provenance_file, {**made, "reading": READING, **source_provenance(config.data)})
-        _say_source(corpus.facts)
+        facts = corpus.facts
+        _say_source(facts)
     _say_parts(prepared, config.data)
+    warn_if_unsuited(config.data, prepared.tokenizer, prepared.splits, facts)
     return prepared
 
 
@@ -82,8 +85,6 @@ def _say_source(facts: Facts) -> None:
 
 
 def _say_parts(prepared: Prepared, config: DataConfig) -> None:
-    characters = sum(part.characters for part in prepared.splits.values())
-    wanted = {"val": config.validation_fraction, "test": config.test_fraction} if config.by_share else {}
     for name, part in prepared.splits.items():
         log.info(
             "  %-5s %9s documents %12s characters %12s targets %8.2f %% unknown",
@@ -93,15 +94,6 @@ def _say_parts(prepared: Prepared, config: DataConfig) -> None:
             f"{part.targets:,}",
             100 * part.unknown / part.targets,
         )
-        share, asked = part.characters / characters, wanted.get(name, 0.0)
-        if asked and share > 2 * asked:
-            log.warning(
-                "  the %s part has %.0f %% of the text, where %.0f %% were asked for: there are few documents "
-                "(data.documents=blank_line makes more of text files)",
-                name,
-                100 * share,
-                100 * asked,
-            )
     size = f"{prepared.tokenizer.vocabulary_size:,}"
     fitted_on = "all documents" if config.leaky else "the training part"
     log.info("tokenizer: %s entries in the vocabulary, fitted on %s", size, fitted_on)

@@ -1,0 +1,88 @@
+"""Warnings about a text that the settings do not suit: each names what to set instead."""
+
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+
+from textloom.config import DataConfig
+from textloom.data.corpus import Facts
+from textloom.data.encoding import Splits
+from textloom.tokenizers import Tokenizer
+
+log = logging.getLogger(__name__)
+
+UNKNOWN_SHARE = 0.5  # of the characters of a part; words of a language with spaces have less, even in small texts
+DISTINCT_SHARE = 0.7  # of the tokens; in an English text of 2,000 words it is 0.2
+FOLDED_SHARE = 0.5  # of the documents
+SMALL = 1 << 20  # tokens; no vocabulary is as large as a longer text
+SPLIT_AT_SPACES = ("word", "whitespace", "article")
+OTHERS = dict.fromkeys(SPLIT_AT_SPACES, "tokenizer=char or tokenizer=bpe") | {
+    "char": "tokenizer=byte or tokenizer=bpe",
+    "pretrained": "tokenizer=bpe or tokenizer=char",
+}
+"""What leaves less unknown than each tokenizer."""
+
+
+def warn_if_unsuited(data: DataConfig, tokenizer: Tokenizer, splits: Splits, facts: Facts | None) -> None:
+    """Log a line for each setting that does not suit the text. ``facts``: None where the source was not read."""
+    for line in (*_about_tokens(tokenizer, splits), *_about_documents(data, splits, facts)):
+        log.warning("%s", line)
+
+
+def _about_tokens(tokenizer: Tokenizer, splits: Splits) -> Iterator[str]:
+    level, train = tokenizer.level, splits["train"]
+    distinct = _distinct(train.tokens, tokenizer)
+    if train.targets == 1 or (len(distinct) == 1 and distinct[0] != tokenizer.unknown_id):
+        kind = "word" if level in SPLIT_AT_SPACES else "token"
+        cure = f"set {OTHERS[level]}" if level in SPLIT_AT_SPACES else "give another text"
+        yield f"the training part holds a single {kind}, so that there is nothing to learn; {cure}"
+        return
+    shares = {name: part.unknown_characters / max(1, part.characters) for name, part in splits.items()}
+    behind = [f"{share:.0%} in {name}" for name, share in shares.items() if share > UNKNOWN_SHARE]
+    if behind:
+        yield f"most characters are hidden behind <unk> ({', '.join(behind)}); set {OTHERS[level]}"
+    targets, size = train.targets, tokenizer.vocabulary_size
+    if len(distinct) > DISTINCT_SHARE * targets or size > targets:
+        yield (
+            f"the vocabulary is as large as the text: {size:,} entries, of which {len(distinct):,} occur in the "
+            f"{targets:,} tokens of the training part; {_cure_for_size(level, targets)}"
+        )
+
+
+def _distinct(tokens: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
+    """The tokens that occur, ends of documents left out; of a long text, those of its beginning."""
+    distinct = np.unique(tokens[1 : SMALL + 1])
+    return np.setdiff1d(distinct, [tokenizer.end_id])
+
+
+def _cure_for_size(level: str, targets: int) -> str:
+    if level in ("bpe", "unigram"):
+        return f"set tokenizer.maximum_size={max(300, targets // 10)} or tokenizer=char, or give more text"
+    return "give more text" if level in ("char", "byte") else f"set {OTHERS[level]}, or give more text"
+
+
+def _about_documents(data: DataConfig, splits: Splits, facts: Facts | None) -> Iterator[str]:
+    documents = sum(part.documents for part in splits.values())
+    characters = sum(part.characters for part in splits.values())
+    wanted = {"val": data.validation_fraction, "test": data.test_fraction} if data.by_share else {}
+    for name, part in splits.items():
+        share, asked = part.characters / max(1, characters), wanted.get(name, 0.0)
+        single = part.documents == 1 and documents > len(splits)
+        if asked and share > 2 * asked:
+            yield (
+                f"the {name} part has {share:.0%} of the text{' in one document' * single}, where {asked:.0%} were "
+                "asked for: there are few documents (data.documents=blank_line makes more of text files)"
+            )
+        elif asked and single:
+            fraction = "data.validation_fraction" if name == "val" else "data.test_fraction"
+            yield (
+                f"the {name} part is a single document of {documents:,}, on which all its figures depend; raise "
+                f"{fraction}, or give more documents (data.documents=blank_line makes more of text files)"
+            )
+    folded, kept = (facts.duplicates_folded, facts.documents) if facts else (0, 0)
+    if folded > FOLDED_SHARE * (folded + kept):
+        yield (
+            f"{folded:,} of {folded + kept:,} documents repeat another one but for case, punctuation and space, and "
+            "are left out; data.fold_duplicates=false keeps them"
+        )
