@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from textloom.config.keys import Form, Key, keys_of
 from textloom.config.section import Mark, folder_name, possible_folder_name
 from textloom.errors import ConfigError
+from textloom.paths import with_home
 from textloom.quoting import (
     INTERPOLATION,
     as_value,
@@ -141,15 +142,6 @@ def unresolved(arguments: list[str], schema: type[BaseModel]) -> tuple[str, str]
             )
             return one_line(f"{name}={text}"), shell_quoted(f"{name}={plain}")
     return None
-
-
-def with_home(path: str, key: str) -> str:
-    """The path with a home directory in place of a leading ``~``. Raises ConfigError if there is no such user."""
-    expanded = os.path.expanduser(path)
-    if path.startswith("~") and expanded == path:
-        user, path = one_line(path.partition("/")[0]), one_line(path)
-        raise ConfigError(f"{key}={path}: there is no home directory {user}; for a file of that name give ./{path}")
-    return expanded
 
 
 def _decoded(argument: str) -> str:

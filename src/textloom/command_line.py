@@ -13,12 +13,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import GrammarParseError, InterpolationResolutionError, OmegaConfBaseException
 
-from textloom.arguments import SWEEP_OPTIONS, hydra_arguments, unresolved, with_home
+from textloom.arguments import SWEEP_OPTIONS, hydra_arguments, unresolved
 from textloom.composition import config_directory, explain
 from textloom.config import Section
 from textloom.config.keys import known_keys
 from textloom.errors import ConfigError, Interrupted, TextloomError, TrialsFailed
 from textloom.help import help_text, version
+from textloom.paths import with_home
 from textloom.progress import shown
 from textloom.quoting import as_value, unquoted
 from textloom.streams import tolerant_streams
@@ -96,6 +97,10 @@ def run_command(name: str, task: Callable[[DictConfig], object], schema: type[Se
         fail(explain(error, schema))
     except OSError as error:
         _tell_of_the_system(error)
+    except ValueError as error:
+        if "null byte" not in str(error):
+            raise
+        fail("name or hydra.run.dir: holds a NUL character, which no folder's name may have; leave it out")
     except yaml.YAMLError as error:
         fail(" ".join(str(error).split()))
     except KeyboardInterrupt:

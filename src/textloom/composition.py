@@ -12,11 +12,11 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from textloom.arguments import with_home
 from textloom.config import Section
 from textloom.config.keys import LABELS, keys_of, known_keys
 from textloom.config.section import Mark
 from textloom.errors import ConfigError
+from textloom.paths import with_home
 from textloom.quoting import one_line
 from textloom.suggestions import nearest, nearest_key
 
@@ -41,7 +41,8 @@ def check(config: DictConfig | dict[str, Any], schema: type[ConfigType]) -> Conf
                 raise ConfigError("\n".join(_missing(key, config) for key in missing))
             values = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
         except OmegaConfBaseException as error:
-            raise ConfigError(_first_line(error)) from error
+            key = f"{error.full_key}: " if error.full_key else ""
+            raise ConfigError(f"{key}{_first_line(error)}; in a text write \\${{ for ${{") from error
     _expand_home(values, schema, strict=isinstance(config, DictConfig))
     try:
         return schema.model_validate(values)
@@ -106,9 +107,24 @@ def _describe(details: ErrorDetails, schema: type[Section], values: Any) -> str:
     if details["type"] == "union_tag_invalid":
         label = details["ctx"]["discriminator"].strip("'")
         return f"{key}.{label}={details['ctx']['tag']}: must be one of {details['ctx']['expected_tags']}"
+    if details["type"] in ("string_type", "tuple_type") and isinstance(given, bool | int | float):
+        return _no_text(key, given)
     message = details["msg"].replace("Input should be", "must be").replace("a valid integer", "a whole number")
     meaning = keys[key].description.rstrip(".") if key in (keys := keys_of(schema)) else ""
-    return f"{key}={one_line(str(given))}: {message}" + (f" ({meaning})" if meaning else "")
+    shown = "null" if given is None else one_line(str(given))
+    return f"{key}={shown}: {message}" + (f" ({meaning})" if meaning else "")
+
+
+def _no_text(key: str, given: bool | int | float) -> str:
+    """For a text that YAML has read as something else."""
+    name = key.rpartition(".")[2]
+    if isinstance(given, bool):
+        return (
+            f"{key}={str(given).lower()}: must be a text, and YAML reads yes, no, on, off, true and false as truth "
+            f"values; put quotes around it in the file, as in {name}: '{'yes' if given else 'no'}'"
+        )
+    reason = "must be a text, and YAML reads a number; put quotes around it in the file"
+    return f"{key}={given}: {reason}, as in {name}: '{given}'"
 
 
 def _missing(key: str, values: Any) -> str:

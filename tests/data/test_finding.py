@@ -13,7 +13,7 @@ from conftest import Answer, compose_train, documents_of, train_run
 from textloom.data import piped
 from textloom.data.finding import find_files
 from textloom.data.sources import read_pieces
-from textloom.errors import DataError
+from textloom.errors import DataError, TextloomError
 
 
 @pytest.fixture(autouse=True)
@@ -78,12 +78,13 @@ def test_paths_that_name_no_file_are_told_with_the_cure(tmp_path: Path, monkeypa
         "BOOK.TXT": "did you mean book.txt?",
         "folder": r"is a folder; give a file or a glob such as 'folder/\*.txt'",
         "gone.txt": "a link to nowhere, which does not exist",
-        "~nosuchuser/x.txt": "there is no user nosuchuser",
+        "~nosuchuser/x.txt": "there is no home directory ~nosuchuser",
         "/dev/null": "is a device, not a file",
         "x" * 300: "cannot be looked up",
         "folder/*.txt": "names no file",
+        "a.txt,b.txt": r"names no file; several are a list, \[a.txt,b.txt\]",
     }.items():
-        with pytest.raises(DataError, match=message) as caught:
+        with pytest.raises(TextloomError, match=message) as caught:
             find_files((pattern,))
         assert len(str(caught.value).splitlines()) == 1
     monkeypatch.setenv("HOME", str(tmp_path))

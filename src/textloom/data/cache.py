@@ -24,6 +24,7 @@ from textloom.data.sources import file_states, read_source, source_checksum
 from textloom.data.spool import Part, SplitName
 from textloom.errors import DataError, RunError
 from textloom.files import read_json, write_json
+from textloom.paths import with_home
 from textloom.progress import stage
 from textloom.tokenizers import Tokenizer, fit_tokenizer, load_tokenizer, origin, save_tokenizer
 
@@ -36,7 +37,8 @@ Used = TypeVar("Used")
 
 def cache_directory() -> Path:
     """Where shared tokens lie: ``TEXTLOOM_CACHE``, or ``~/.cache/textloom``."""
-    return Path(os.environ.get("TEXTLOOM_CACHE") or Path.home() / ".cache" / "textloom")
+    given = os.environ.get("TEXTLOOM_CACHE")
+    return Path(with_home(given, "TEXTLOOM_CACHE")) if given else Path.home() / ".cache" / "textloom"
 
 
 def load_corpus(config: DataConfig) -> Corpus:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from textloom.data import piped
 from textloom.errors import DataError
+from textloom.paths import with_home
 
 MAGIC = re.compile(r"[*?[]")
 
@@ -41,7 +42,7 @@ def _through_link(path: Path) -> bool:
 def _named(pattern: str, key: str) -> list[Path]:
     if pattern == piped.STANDARD_INPUT:
         return [piped.kept(pattern)]
-    path = _with_home(pattern, key)
+    path = Path(with_home(pattern, key))
     if piped.is_pipe(path):
         return [piped.kept(str(path))]
     if path.is_file():
@@ -54,7 +55,8 @@ def _named(pattern: str, key: str) -> list[Path]:
         raise DataError(f"{key}={pattern}: a link to {os.readlink(path)}, which does not exist; give a file")
     files = [match for match in expand(path) if match.is_file()]
     if not files:
-        raise DataError(f"{key}={pattern}: names no file{_nearest(path)}; give a file or a glob such as 'folder/*.txt'")
+        cure = f"several are a list, [{pattern}]" if "," in pattern else "give a file or a glob such as 'folder/*.txt'"
+        raise DataError(f"{key}={pattern}: names no file{_nearest(path)}; {cure}")
     return files
 
 
@@ -109,14 +111,6 @@ def _names(folder: Path) -> list[str]:
         raise DataError(f"{folder}: the folder cannot be read ({error.strerror}); check its permissions") from error
     except OSError:
         return []
-
-
-def _with_home(pattern: str, key: str) -> Path:
-    expanded = os.path.expanduser(pattern)
-    if expanded.startswith("~") and not os.path.lexists(expanded):
-        user = expanded.partition("/")[0]
-        raise DataError(f"{key}={pattern}: there is no user {user[1:]}; write out the folder that {user} stands for")
-    return Path(expanded)
 
 
 def _nearest(path: Path) -> str:

@@ -114,7 +114,7 @@ def _printing_into(path: Path) -> Iterator[None]:
     os.dup2(file, 1)
     os.dup2(file, 2)
     os.close(file)
-    handler = logging.StreamHandler(open(2, "w", closefd=False, buffering=1))  # noqa: SIM115  # of the descriptor
+    handler = logging.StreamHandler(open(2, "w", 1, "utf-8", "backslashreplace", closefd=False))  # noqa: SIM115  # of the descriptor
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger()
     before, root.handlers = root.handlers, [handler]
