@@ -249,7 +249,9 @@ def _compare(config: DictConfig) -> None:
         from textloom.reports.comparison import compare_runs
         from textloom.reports.render import render
 
-    print(render(compare_runs(find_directories(checked.runs), checked.metric), checked.format))
+    whole = checked.columns == "all"
+    comparison = compare_runs(find_directories(checked.runs), checked.metric, all_keys=whole)
+    print(render(comparison, checked.format, bounded=not whole))
 
 
 def _show(trained: "Trained", directory: Path) -> None:

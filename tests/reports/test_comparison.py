@@ -13,8 +13,10 @@ from conftest import Answer, train_run
 from textloom.reports.collect import find_directories
 from textloom.reports.comparison import Comparison, Group, compare_runs
 from textloom.reports.formats import render_csv, render_json, render_markdown
-from textloom.reports.table import shown, table_of
+from textloom.reports.render import render
+from textloom.reports.table import table_of
 from textloom.reports.text import render_text
+from textloom.reports.values import shown
 
 CAPITALS = "The Cat sat on the Mat.\n\nA Dog saw the Cat and the Mat.\n\nThe Mat is a Mat, the Dog a Dog.\n\n" * 3
 
@@ -163,6 +165,44 @@ def test_the_terminals_width_is_kept_and_figures_are_never_cut(comparison: Compa
     assert "left out" not in render_text(comparison)
 
 
+def test_many_keys_stand_below_their_row_and_no_word_is_broken(tmp_path: Path) -> None:
+    keys = {
+        "model.units": "12", "model.layers": "2", "model.embedding_dim": "12", "model.input_dropout": "0.25",
+        "model.layer_dropout": "0.125", "model.output_dropout": "0.375", "optimizer.learning_rate": "0.00123",
+        "trainer.batch_size": "16", "trainer.max_epochs": "7", "trainer.gradient_clip_val": "0.5",
+        "batching.steps": "12", "trainer.early_stopping_patience": "5", "optimizer.beta2": "0.98",
+        "trainer.precision": "32-true",
+    }  # fmt: skip
+    make_run(tmp_path / "one", loss=1.0)
+    make_run(tmp_path / "two", *(f"{key}={value}" for key, value in keys.items()), loss=2.0)
+    comparison = compare_runs(find_directories([str(tmp_path)]), "val/loss")
+    for width in (50, 80, 120):
+        text = render_text(comparison, width)
+        assert max(len(line) for line in text.splitlines() if str(tmp_path) not in line) <= width
+        words = text.split()
+        for key, value in keys.items():
+            assert f"{key}={value}" in words
+        for whole in ("cannot", "tell", "counting", "uniform", "9-gram"):
+            assert whole in " ".join(words)
+    assert max(map(len, render(comparison, "text").splitlines())) <= 120  # for a file
+    assert max(map(len, render(comparison, "text", bounded=False).splitlines())) > 300
+
+
+def test_keys_that_change_no_results_make_no_rows_and_no_columns_unless_all_are_wanted(
+    command: Callable[..., Answer], tmp_path: Path
+) -> None:
+    make_run(tmp_path / "one", "trainer.profiler=simple", "samples.length=9", "seed=1", loss=1.0)
+    make_run(tmp_path / "two", "trainer.accelerator=cpu", "trainer.on_nan=rollback", "seed=2", loss=1.2)
+    answer = command("compare", f"runs={tmp_path}/*", "metric=val/loss")
+    assert "1.1000 ± 0.1414" in answer.out
+    assert "profiler" not in answer.out
+    whole = command("compare", f"runs={tmp_path}/*", "metric=val/loss", "columns=all")
+    assert "1.1000 ± 0.1414" in whole.out
+    for told in ("trainer.profiler", "[simple,null]", "trainer.accelerator", "[auto,cpu]", "[1,2]"):
+        assert told in whole.out
+    assert "left out" not in whole.out
+
+
 def test_csv_markdown_and_json_hold_every_row(comparison: Comparison) -> None:
     rows = list(csv.DictReader(io.StringIO(render_csv(comparison))))
     best = next(row for row in rows if row["verdict"] == "best")
@@ -214,7 +254,7 @@ def test_a_results_file_that_is_not_json_is_told_and_the_others_are_compared(
     assert len(answer.err.splitlines()) == 1
     assert f"{bad.results_file}: damaged" in answer.err
     assert str(good.directory) in answer.out
-    assert f"{bad.directory}  damaged" in answer.out
+    assert f"{bad.directory} damaged" in " ".join(answer.out.split())
     alone = command("compare", f"runs={bad.directory}")
     assert alone.status == 2
     assert f"{bad.results_file}: damaged" in alone.err

@@ -83,3 +83,5 @@ class CompareConfig(Section):
     """What to rank by: a name in results.json."""
     format: Literal["text", "csv", "md", "json", "html"]
     """What goes to stdout: a table for the terminal, for other programs, or a page that stands alone."""
+    columns: Literal["narrow", "all"]
+    """narrow: the keys that vary and change results, and what fits the terminal; all: every key that varies."""

@@ -8,24 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from textloom.composition import flatten
+from textloom.config.effects import changes_results
 from textloom.errors import RunError
 from textloom.files import read_json
 from textloom.runs import HAVE_RESULTS, Run
 
 log = logging.getLogger(__name__)
-
-NOT_COMPARED = (
-    "name",
-    "resume",
-    "seed",
-    "samples.",
-    "sweep.",
-    "data.",  # the fingerprint of the text says it better
-    "trainer.progress_bar",
-    "trainer.log_every_n_steps",
-    "trainer.checkpoint_every.",
-)
-"""Keys, and beginnings of keys, that do not make another configuration of a run."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +45,17 @@ class Record:
         if self.counts:
             kept = {key: value for key, value in self.config.items() if key.startswith("tokenizer.")}
             return kept | {"model.cell": f"{int(self.results['order'])}-gram"}
-        return {key: value for key, value in self.config.items() if not key.startswith(NOT_COMPARED)}
+        return {key: value for key, value in self.config.items() if _makes_a_configuration(key)}
 
     @property
     def tokenizer(self) -> tuple[tuple[str, Any], ...]:
         """Its tokenizer's keys: runs of one text that agree in them have the same targets."""
         return tuple(sorted((key, value) for key, value in self.config.items() if key.startswith("tokenizer.")))
+
+
+def _makes_a_configuration(key: str) -> bool:
+    """Whether runs that differ in it are not seeds of one another; the fingerprint of the text stands for its keys."""
+    return changes_results(key) and key != "seed" and not key.startswith("data.")
 
 
 def find_directories(patterns: Iterable[str]) -> list[Path]:

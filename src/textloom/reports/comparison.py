@@ -66,10 +66,11 @@ class Comparison:
     unranked: tuple[Unranked, ...] = field(default=())
 
 
-def compare_runs(directories: Iterable[Path], metric: str = "val/bits_per_char") -> Comparison:
+def compare_runs(directories: Iterable[Path], metric: str = "val/bits_per_char", all_keys: bool = False) -> Comparison:
     """Read, group, rank and judge some runs. Raises ConfigError for a metric that no run has.
 
-    Raises RunError where every run is damaged.
+    With ``all_keys`` the keys that change no results are shown too where they vary.
+    Raises RunError if every run is damaged.
     """
     records, damaged = read_records(directories)
     if damaged and not records:
@@ -87,7 +88,7 @@ def compare_runs(directories: Iterable[Path], metric: str = "val/bits_per_char")
             reason = f"has no {metric}" if record.completed else record.error or ""
             unranked.append(Unranked(record.run.directory, record.status, reason))
     ordered = sorted(groups, key=lambda protocol: -len(groups[protocol]))
-    made = (_group(titles[protocol], groups[protocol], metric) for protocol in ordered)
+    made = (_group(titles[protocol], groups[protocol], metric, all_keys) for protocol in ordered)
     return Comparison(metric, tuple(made), tuple(unranked))
 
 
@@ -104,13 +105,17 @@ def _hashable(setting: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((key, repr(value)) for key, value in setting.items()))
 
 
-def _group(heading: str, members: list[Record], metric: str) -> Group:
+def _group(heading: str, members: list[Record], metric: str, all_keys: bool) -> Group:
     rows = _seeds_together(members)
     counted, notes = _counting_rows(members)
     rows = [row for row in [*rows, *counted] if metric in row.figures]
     sign = 1 if lower_is_better(metric) else -1
     rows.sort(key=lambda row: sign * row.figures[metric].mean)
-    keys = _varying(rows)
+    keys = _varying([row.setting for row in rows])
+    if all_keys:
+        configs = [record.config for record in members]
+        keys = _varying([*configs, *(row.setting for row in rows)])
+        rows = [replace(row, setting=_whole_setting(row)) for row in rows]
     rows, tests = _judged(rows, metric)
     said = [contexts_differ(members), _stopped(members), tests, *notes]
     return Group(heading, keys, tuple(rows), tuple(note for note in said if note))
@@ -134,10 +139,20 @@ def _row(records: list[Record]) -> Row:
     return Row(records[0].setting, figures, tuple(records), records[0].counts)
 
 
-def _varying(rows: Sequence[Row]) -> tuple[str, ...]:
-    """Keys of which the rows that have them hold different values, in the order of the config."""
-    keys = dict.fromkeys(key for row in rows for key in row.setting)
-    return tuple(key for key in keys if len({repr(row.setting[key]) for row in rows if key in row.setting}) > 1)
+def _varying(settings: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """Keys of which the settings that have them hold different values, in the order of the config."""
+    keys = dict.fromkeys(key for setting in settings for key in setting)
+    return tuple(key for key in keys if len({repr(setting[key]) for setting in settings if key in setting}) > 1)
+
+
+def _whole_setting(row: Row) -> dict[str, Any]:
+    """All config keys of a row's runs; one in which they differ has all its values."""
+    values: dict[str, list[Any]] = {}
+    for record in row.records:
+        for key, value in record.config.items():
+            if value not in values.setdefault(key, []):
+                values[key].append(value)
+    return {key: found[0] if len(found) == 1 else found for key, found in values.items()} | row.setting
 
 
 def _counting_rows(members: list[Record]) -> tuple[list[Row], list[str]]:

@@ -1,118 +1,229 @@
-"""The charts of a report: learning curves (Plotly), parallel coordinates and parameter importance (Optuna's)."""
+"""The charts of a report as Plotly's JSON: learning curves, parallel coordinates and the importance of each key."""
 
 import warnings
 from collections.abc import Sequence
 from html import escape
+from math import isfinite, log
 from typing import Any
 
-import plotly.graph_objects as go
+import numpy as np
 
 from textloom.metrics import lower_is_better
 from textloom.reports.comparison import Group, Row
 from textloom.reports.events import Curve, read_curves
 from textloom.reports.metrics import BITS_PER_CHAR
-from textloom.reports.table import shown
+from textloom.reports.values import shown
 
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2", "#9d755d", "#eeca3b", "#ff9da6", "#79706e")
+DASHES = ("solid", "dash", "dot", "dashdot")  # one after the other, once all colours are used
 AXES = {"steps": "optimizer steps", "targets": "targets trained on", "seconds": "seconds of wall time"}
-ENOUGH_TRIALS = 4  # fewer runs say nothing about which key matters
+POINTS = 200  # of each curve at most
+ENOUGH_FOR_COORDINATES = 4  # different configurations
+ENOUGH_FOR_IMPORTANCE = 10  # PED-ANOVA compares the best quarter with all: of fewer it would be one or two
+LARGE_RATIO = 8  # from the smallest to the largest value; from here on an axis is logarithmic
+
+Figure = dict[str, Any]
 
 
-def curve_figures(group: Group, metric: str) -> list[go.Figure]:
-    """The metric (bits per character where it is no curve) and the training loss against steps, targets and time."""
+def curve_figures(group: Group, metric: str) -> list[Figure]:
+    """The metric (bits per character if it is no curve) and the training loss, with steps, targets and seconds."""
     tag = metric if metric.startswith("val/") else BITS_PER_CHAR
-    traces: dict[str, list[tuple[Row, str, Curve]]] = {tag: [], "train/loss": []}
-    for row in group.rows:
-        for record in row.records if not row.counts else ():
-            curves = read_curves(record.run, tuple(traces))
-            name = f"{label(row, group)}, seed={record.config.get('seed')}" if row.seeds > 1 else label(row, group)
-            for found, curve in curves.items():
-                traces[found].append((row, name, curve))
+    traces: dict[str, list[Figure]] = {tag: [], "train/loss": []}
+    for number, row in enumerate(_trained(group)):
+        for record in row.records:
+            seed = f", seed={record.config.get('seed')}" if row.seeds > 1 else ""
+            for found, curve in read_curves(record.run, tuple(traces)).items():
+                first = record is row.records[0]
+                traces[found].append(_trace(curve, label(row, group), seed, number, first))
     return [_curves(found, group, drawn) for found, drawn in traces.items() if drawn]
 
 
 def label(row: Row, group: Group) -> str:
     """What sets a row apart from the others."""
-    trained = [other for other in group.rows if not other.counts]
-    keys = group.keys if row.counts else [key for key in group.keys if _varies(key, trained)]
+    keys = group.keys if row.counts else [key for key in group.keys if _varies(key, _trained(group))]
     own = [f"{key}={shown(row.setting[key])}" for key in keys if key in row.setting]
     return ", ".join(own) or str(row.records[0].run.directory)
+
+
+def _trained(group: Group) -> list[Row]:
+    return [row for row in group.rows if not row.counts]
 
 
 def _varies(key: str, rows: Sequence[Row]) -> bool:
     return len({repr(row.setting[key]) for row in rows if key in row.setting}) > 1
 
 
-def _curves(tag: str, group: Group, drawn: list[tuple[Row, str, Curve]]) -> go.Figure:
-    figure = go.Figure()
-    trained = [row for row in group.rows if not row.counts]
-    for row, name, curve in drawn:
-        colour = COLOURS[trained.index(row) % len(COLOURS)]
-        # plotly reads names as its own kind of HTML
-        figure.add_scatter(
-            x=_along(curve, "steps"), y=curve.values, name=escape(name), mode="lines+markers", line_color=colour
-        )
+def _trace(curve: Curve, name: str, seed: str, number: int, in_legend: bool) -> Figure:
+    """A line; ``axes`` is for the page's own buttons."""
+    kept = np.unique(np.linspace(0, len(curve.values) - 1, min(POINTS, len(curve.values))).astype(int))
+    axes = {axis: _rounded(getattr(curve, axis), kept) for axis in AXES}
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": axes["steps"],
+        "y": _rounded(curve.values, kept),
+        "axes": axes,
+        "name": escape(name),  # Plotly reads names as its own kind of HTML
+        "hovertemplate": f"%{{y:.4f}} at %{{x}}<extra>{escape(name + seed)}</extra>",
+        "legendgroup": str(number),
+        "showlegend": in_legend,
+        "line": {"color": COLOURS[number % len(COLOURS)], "dash": DASHES[number // len(COLOURS) % len(DASHES)]},
+        "marker": {"size": 4},
+    }
+
+
+def _rounded(values: np.ndarray | None, kept: np.ndarray) -> list[float | None]:
+    """Six digits of some of the values; JSON has no infinities."""
+    chosen = [] if values is None else values[kept].tolist()
+    return [float(f"{value:.6g}") if isfinite(value) else None for value in chosen]
+
+
+def _curves(tag: str, group: Group, traces: list[Figure]) -> Figure:
     counted = next((row for row in group.rows if row.counts and tag in row.figures), None)
+    line, text = [], []
     if counted is not None:
+        level = counted.figures[tag].mean
+        across = {"xref": "paper", "x0": 0, "x1": 1, "y0": level, "y1": level}
+        line = [{"type": "line", **across, "line": {"dash": "dash", "width": 1}}]
         name = escape(str(counted.setting["model.cell"]))
-        figure.add_hline(counted.figures[tag].mean, line_dash="dash", annotation_text=name)
-    menu = {"type": "buttons", "direction": "right", "x": 1, "y": 1, "yanchor": "bottom"}
-    buttons = [
-        {
-            "label": f"against {axis}",
-            "method": "update",
-            "args": [{"x": [_along(curve, axis) for _, _, curve in drawn]}, {"xaxis.title.text": title}],
-        }
-        for axis, title in AXES.items()
-    ]
-    figure.update_layout(
-        title=tag,
-        xaxis_title=AXES["steps"],
-        yaxis_title=tag,
-        showlegend=True,
-        height=450 + 20 * len(drawn),  # the legend stands below, a line for each run
-        legend={"orientation": "h", "yanchor": "bottom", "yref": "container", "y": 0},
-        updatemenus=[{"buttons": buttons, **menu}],
-    )
-    return figure
+        text = [{"xref": "paper", "x": 1, "y": level, "text": name, "showarrow": False, "yanchor": "bottom"}]
+    entries = sum(trace["showlegend"] for trace in traces)
+    layout = {
+        "xaxis": {"title": {"text": AXES["steps"]}, "automargin": True},
+        "yaxis": {"title": {"text": tag}, "automargin": True},
+        "shapes": line,
+        "annotations": text,
+        "height": 420 + 20 * entries,  # the legend stands below, a line for each row
+        "legend": {"orientation": "h", "yanchor": "bottom", "yref": "container", "y": 0},
+        "showlegend": True,
+        "margin": {"t": 20, "r": 20},
+    }
+    return {"title": tag, "data": traces, "layout": layout}
 
 
-def _along(curve: Curve, axis: str) -> list[float]:
-    values = getattr(curve, axis)
-    return [] if values is None else [float(value) for value in values]
+# --- parameters -------------------------------------------------------------------------------------------------------
 
 
-# --- Optuna's ---------------------------------------------------------------------------------------------------------
+def parameter_figures(group: Group, metric: str) -> list[Figure]:
+    """Parallel coordinates of the keys that vary, and how much each matters, if there are enough configurations."""
+    rows = [row for row in _trained(group) if isfinite(row.figures[metric].mean)]
+    keys = [key for key in group.keys if _varies(key, rows) and all(key in row.setting for row in rows)]
+    figures = []
+    if keys and len(rows) >= ENOUGH_FOR_COORDINATES:
+        figures.append(_parallel_coordinates(rows, keys, group, metric))
+    if keys and len(rows) >= ENOUGH_FOR_IMPORTANCE:
+        importances = _importances(rows, keys, metric)
+        if importances:
+            figures.append(_bars(importances, metric))
+    return figures
 
 
-def parameter_figures(group: Group, metric: str) -> list[go.Figure]:
-    """Parallel coordinates of the keys that vary, and how much each matters (PED-ANOVA: Watanabe et al. 2023,
-    arXiv 2304.10255), where there are runs enough."""
+def _parallel_coordinates(rows: list[Row], keys: list[str], group: Group, metric: str) -> Figure:
+    """A line for each configuration through its place on every axis, from blue (the best) to yellow."""
+    columns = {key: [row.setting[key] for row in rows] for key in keys}
+    columns[metric] = [row.figures[metric].mean for row in rows]
+    axes = [_Axis(values) for values in columns.values()]
+    places = [[axis.place(value) for value in values] for axis, values in zip(axes, columns.values(), strict=True)]
+    traces, annotations = [], []
+    for number, row in enumerate(rows):
+        worse = places[-1][number] if lower_is_better(metric) else 1 - places[-1][number]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "x": list(range(len(axes))),
+                "y": [column[number] for column in places],
+                "line": {"color": _between("#31688e", "#fde725", worse)},
+                "hovertemplate": f"{escape(label(row, group))}<extra>{columns[metric][number]:.4f}</extra>",
+            }
+        )
+    for x, axis in enumerate(axes):
+        for value in axis.marks:
+            text = f"{value:.4g}" if isinstance(value, float) else shown(value)
+            at = {"x": x, "y": axis.place(value), "text": escape(text), "showarrow": False}
+            annotations.append({**at, "xanchor": "left", "xshift": 4, "bgcolor": "rgba(255,255,255,0.7)"})
+    ticks = {"tickvals": list(range(len(axes))), "ticktext": [escape(name) for name in columns]}
+    layout = {
+        "xaxis": {**ticks, "showgrid": True, "gridcolor": "#888", "range": [-0.1, len(axes) - 0.6], "automargin": True},
+        "yaxis": {"visible": False, "range": [-0.08, 1.08]},
+        "annotations": annotations,
+        "showlegend": False,
+        "hovermode": "closest",
+        "height": 420,
+        "margin": {"t": 20, "l": 20},
+    }
+    return {"title": "keys and results", "data": traces, "layout": layout}
+
+
+class _Axis:
+    """Where values lie between 0 and 1: numbers by size, or by their logarithm; all else in order of appearance."""
+
+    def __init__(self, values: Sequence[Any]):
+        self.numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+        if self.numbers:
+            low, high = min(values), max(values)
+            self.logarithmic = low > 0 and high / low >= LARGE_RATIO
+            distinct = sorted(set(values))
+            self.marks = distinct if len(distinct) <= 6 else [low, high]
+            self.low, self.high = self._scaled(low), self._scaled(high)
+        else:
+            self.marks = list({shown(value): value for value in values}.values())
+
+    def place(self, value: Any) -> float:
+        if self.numbers:
+            span = self.high - self.low
+            return (self._scaled(value) - self.low) / span if span else 0.5
+        names = [shown(mark) for mark in self.marks]
+        return names.index(shown(value)) / max(1, len(names) - 1)
+
+    def _scaled(self, value: float) -> float:
+        return log(value) if self.logarithmic else float(value)
+
+
+def _between(first: str, last: str, share: float) -> str:
+    """A colour on the way from one to another."""
+    channels = [(int(first[i : i + 2], 16), int(last[i : i + 2], 16)) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in channels)
+
+
+def _importances(rows: list[Row], keys: list[str], metric: str) -> dict[str, float]:
+    """PED-ANOVA (Watanabe, Bansal and Hutter 2023, arXiv 2304.10255); empty if all rows have the same figure."""
     import optuna
 
-    runs = [(row, record) for row in group.rows if not row.counts for record in row.records]
-    rows = [row for row, _ in runs]
-    keys = [key for key in group.keys if _varies(key, rows) and all(key in row.setting for row in rows)]
-    if not keys or len(runs) < ENOUGH_TRIALS:
-        return []
-    distributions = {key: _distribution([row.setting[key] for row, _ in runs]) for key in keys}
+    distributions = {key: _distribution([row.setting[key] for row in rows]) for key in keys}
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Optuna calls both experimental
+        warnings.simplefilter("ignore")  # Optuna calls it experimental
         study = optuna.create_study(direction="minimize" if lower_is_better(metric) else "maximize")
-        for row, record in runs:
+        for row in rows:
             params = {key: _value(row.setting[key], distributions[key]) for key in keys}
-            value = record.results[metric]
+            value = row.figures[metric].mean
             study.add_trial(optuna.create_trial(params=params, distributions=distributions, value=value))
-        figures = [optuna.visualization.plot_parallel_coordinate(study, params=keys, target_name=metric)]
         try:
             evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.25)  # few runs: more at the top
-            figures.append(optuna.visualization.plot_param_importances(study, evaluator, target_name=metric))
-        except (ValueError, RuntimeError):  # every run has the same figure
-            pass
+            found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+        except (ValueError, RuntimeError):
+            found = {}
     optuna.logging.set_verbosity(verbosity)
-    return figures
+    return {key: value for key, value in found.items() if isfinite(value)}
+
+
+def _bars(importances: dict[str, float], metric: str) -> Figure:
+    names = list(importances)[::-1]
+    values = [importances[name] for name in names]
+    bars = {"type": "bar", "orientation": "h", "x": values, "y": [escape(name) for name in names]}
+    layout = {
+        "xaxis": {"title": {"text": f"share of what decides {escape(metric)} (PED-ANOVA)"}},
+        "yaxis": {"automargin": True},
+        "height": 120 + 30 * len(names),
+        "margin": {"t": 20},
+    }
+    return {
+        "title": "importance of each key",
+        "data": [{**bars, "hovertemplate": "%{x:.2f}<extra></extra>"}],
+        "layout": layout,
+    }
 
 
 def _distribution(values: list[Any]) -> Any:
@@ -120,13 +231,13 @@ def _distribution(values: list[Any]) -> Any:
 
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     if not numbers:
-        return CategoricalDistribution(tuple(dict.fromkeys(escape(shown(value)) for value in values)))
+        return CategoricalDistribution(tuple(dict.fromkeys(shown(value) for value in values)))
     low, high = min(values), max(values)
-    log = low > 0 and high / low >= 8
+    logarithmic = low > 0 and high / low >= LARGE_RATIO
     if all(isinstance(value, int) for value in values):
-        return IntDistribution(low, high, log=log)
-    return FloatDistribution(float(low), float(high), log=log)
+        return IntDistribution(low, high, log=logarithmic)
+    return FloatDistribution(float(low), float(high), log=logarithmic)
 
 
 def _value(value: Any, distribution: Any) -> Any:
-    return escape(shown(value)) if hasattr(distribution, "choices") else value
+    return shown(value) if hasattr(distribution, "choices") else value

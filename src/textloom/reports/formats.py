@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from textloom.reports.comparison import Comparison, Row
-from textloom.reports.table import Table, shown, table_of, unranked_table
+from textloom.reports.table import Table, table_of, unranked_table
+from textloom.reports.values import shown
 
 
 def render_csv(comparison: Comparison) -> str:

@@ -8,6 +8,7 @@ from textloom.data.encoding import load_splits
 from textloom.errors import RunError
 from textloom.reports.collect import Record
 from textloom.reports.metrics import is_per_target
+from textloom.reports.values import shown
 from textloom.tokenizers import load_tokenizer
 
 ROWS = "batching.evaluation_rows"
@@ -45,7 +46,7 @@ def headings(groups: dict[Protocol, list[Record]]) -> dict[Protocol, str]:
     firsts = {protocol: members[0].config for protocol, members in groups.items()}
     keys = {key for config in firsts.values() for key in config if key.startswith("data.") and key != "data.kind"}
     differing = sorted(key for key in keys if len({str(config.get(key)) for config in firsts.values()}) > 1)
-    shown = {}
+    titles = {}
     for protocol, config in firsts.items():
         text = [f"text {protocol.fingerprint[:12]}", f"data.kind={config.get('data.kind')}"]
         text += [f"{key}={_short(config[key])}" for key in differing if key in config]
@@ -55,9 +56,9 @@ def headings(groups: dict[Protocol, list[Record]]) -> dict[Protocol, str]:
             text.append("lower-cased" if protocol.lowercase else "case kept")
         if len({other.evaluation_rows for other in groups}) > 1:
             text.append(f"{ROWS}={protocol.evaluation_rows}")
-        text += [f"{key}={value}" for key, value in protocol.tokenizer]
-        shown[protocol] = ", ".join(text)
-    return shown
+        text += [f"{key}={shown(value)}" for key, value in protocol.tokenizer]
+        titles[protocol] = ", ".join(text)
+    return titles
 
 
 def contexts_differ(members: list[Record]) -> str | None:
@@ -106,5 +107,5 @@ def _case_matters(records: list[Record], fingerprint: str) -> bool:
 
 
 def _short(value: object) -> str:
-    text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    text = shown(value)
     return text if len(text) <= 60 else f"...{text[-57:]}"

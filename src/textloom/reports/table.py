@@ -1,11 +1,11 @@
 """A group of a comparison as a table of text: the same cells for the terminal, Markdown, CSV and the page."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from textloom.reports.comparison import Comparison, Group, Row
 from textloom.reports.metrics import BITS_PER_CHAR
 from textloom.reports.statistics import Spread
+from textloom.reports.values import shown
 
 SPEED, SECONDS = "train/targets_per_second", "duration_seconds"
 LESS_IMPORTANT = ("seconds", "targets/s", "parameters", BITS_PER_CHAR)  # left out first where a terminal is narrow
@@ -25,12 +25,15 @@ class Table:
         return Table(self.columns[:place] + self.columns[place + 1 :], rows)
 
 
+VERDICTS = ("verdict", "counting")
+
+
 def table_of(group: Group, metric: str) -> Table:
     """What differs, the metric over seeds, what it cost, and the verdict."""
     bits = () if metric == BITS_PER_CHAR else (BITS_PER_CHAR,)
     named = () if group.keys else ("run",)
-    costs, verdicts = ("parameters", "targets/s", "seconds"), ("verdict", "counting")
-    columns = (*named, *group.keys, metric, *bits, "seeds", *costs, *verdicts)
+    costs = ("parameters", "targets/s", "seconds")
+    columns = (*named, *group.keys, metric, *bits, "seeds", *costs, *VERDICTS)
     return Table(columns, tuple(_cells(row, group, metric, bool(named), bits) for row in group.rows))
 
 
@@ -55,17 +58,6 @@ def _cells(row: Row, group: Group, metric: str, named: bool, bits: tuple[str, ..
 def directory_of(row: Row) -> str:
     """The run directory of a row, the first of several; a counting model's name where there is none."""
     return str(row.records[0].run.directory) if row.records else str(row.setting["model.cell"])
-
-
-def shown(value: Any) -> str:
-    """A config value as it is typed."""
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(shown, value))}]"
-    if isinstance(value, dict):
-        return f"{{{','.join(f'{key}:{shown(content)}' for key, content in value.items())}}}"
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def with_deviation(spread: Spread) -> str:

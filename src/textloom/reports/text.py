@@ -5,12 +5,13 @@ import textwrap
 from pathlib import Path
 
 from textloom.metrics import lower_is_better
-from textloom.reports.comparison import Comparison, Row
-from textloom.reports.table import LESS_IMPORTANT, Table, table_of, unranked_table
+from textloom.reports.comparison import Comparison, Group, Row
+from textloom.reports.table import LESS_IMPORTANT, VERDICTS, Table, table_of, unranked_table
 
 GAP = "  "
 READABLE = 22  # characters of a text that costs are left out for
-NARROWEST = 8  # characters that a shortened text keeps in any case
+NARROWEST = 12  # characters that a shortened text keeps in any case
+INDENT = "    "
 
 
 def render_text(comparison: Comparison, width: int | None = None) -> str:
@@ -19,10 +20,10 @@ def render_text(comparison: Comparison, width: int | None = None) -> str:
     if len(comparison.groups) > 1:
         parts.append(f"{len(comparison.groups)} groups: figures of different groups do not compare.")
     for group in comparison.groups:
-        lines, left_out = _fitted(table_of(group, comparison.metric), width, comparison.metric)
+        lines, left_out = _fitted(group, comparison.metric, width)
         notes = list(group.notes)
         if left_out:
-            notes.append(f"left out for lack of width: {', '.join(left_out)}; format=csv has all")
+            notes.append(f"left out for lack of width: {', '.join(left_out)}; columns=all has all")
         trained = [row for row in group.rows if not row.counts]
         if trained:
             notes.append(f"best run: {_best_directory(trained[0], comparison.metric)}")
@@ -30,7 +31,8 @@ def render_text(comparison: Comparison, width: int | None = None) -> str:
     if not comparison.groups:
         parts.append("no run is completed: nothing to rank")
     if comparison.unranked:
-        parts.append("\n".join(_fitted(unranked_table(comparison), width)[0]))
+        listed = [f"{INDENT}{GAP.join(cells)}".rstrip() for cells in unranked_table(comparison).rows]
+        parts.append("\n".join(["not ranked:", *(_wrapped(line, width, 2 * INDENT) for line in listed)]))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -40,31 +42,74 @@ def _best_directory(row: Row, metric: str) -> Path:
     return min(row.records, key=lambda record: sign * record.results[metric]).run.directory
 
 
-def _wrapped(text: str, width: int | None) -> str:
+def _wrapped(text: str, width: int | None, indent: str = "") -> str:
+    """Lines broken between words alone; a word that is longer than a line, a path for example, stays whole."""
     if width is None:
         return text
-    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
-def _fitted(table: Table, width: int | None, metric: str = "") -> tuple[list[str], list[str]]:
-    """The lines of a table, and the columns that found no room.
+def _fitted(group: Group, metric: str, width: int | None) -> tuple[list[str], list[str]]:
+    """The lines of a group's table, and the columns that found no room.
 
-    Where it is too wide, titles are broken first, then the costs are left out, then text is shortened; figures never.
+    Where it is too wide, titles are broken first, then costs are left out, then texts shortened; figures and verdicts
+    never. Where that is not enough, the keys of each row stand below it.
     """
-    left_out: list[str] = []
-    broken = width is not None and _total(_widths(table, broken=False)) > width
-    if width is not None:
-        for column in LESS_IMPORTANT:
-            if column in table.columns and column != metric and _total(_shrunk(table, broken, width, READABLE)) > width:
-                table = table.without(column)
-                left_out.append(column)
-    widths = _widths(table, broken) if width is None else _shrunk(table, broken, width, NARROWEST)
+    table = table_of(group, metric)
+    if width is None or _total(_widths(table, broken=False)) <= width:
+        return _lines(table, _widths(table, broken=False), broken=False), []
+    table, left_out = _without_costs(table, metric, width)
+    widths = _shrunk(table, width, NARROWEST)
+    if _total(widths) <= width:
+        return _lines(table, widths, broken=True), left_out
+    return _stacked(table, len(group.keys) or 1, width), left_out
+
+
+def _without_costs(table: Table, metric: str, width: int) -> tuple[Table, list[str]]:
+    left_out = []
+    for column in LESS_IMPORTANT:
+        if column in table.columns and column != metric and _total(_shrunk(table, width, READABLE)) > width:
+            table = table.without(column)
+            left_out.append(column)
+    return table, left_out
+
+
+def _stacked(table: Table, keys: int, width: int) -> list[str]:
+    """The columns after the keys as a table, and under each row its keys in lines of their own."""
+    figures = Table(table.columns[keys:], tuple(row[keys:] for row in table.rows))
+    below = [
+        [f"{key}={cell}" for key, cell in zip(table.columns[:keys], row[:keys], strict=True) if cell]
+        for row in table.rows
+    ]
+    for column in reversed(VERDICTS):
+        if _total(_widths(figures, broken=True)) > width:
+            place = figures.columns.index(column)
+            below = [[*row[place].split(), *words] for row, words in zip(figures.rows, below, strict=True)]
+            figures = figures.without(column)
+    lines = _lines(figures, _widths(figures, broken=True), broken=True)
+    header, rows = lines[: -len(table.rows)], lines[-len(table.rows) :]
+    return [*header, *(line for row, words in zip(rows, below, strict=True) for line in (row, *_filled(words, width)))]
+
+
+def _filled(words: list[str], width: int) -> list[str]:
+    """Indented lines of whole words; those that are longer than a line are shortened."""
+    lines: list[str] = []
+    for word in words:
+        fitting = _shortened(word, width - len(INDENT))
+        if lines and len(lines[-1]) + 1 + len(fitting) <= width:
+            lines[-1] += f" {fitting}"
+        else:
+            lines.append(INDENT + fitting)
+    return lines
+
+
+def _lines(table: Table, widths: list[int], broken: bool) -> list[str]:
     numeric = _numeric(table)
     titles = [_pieces(column) if broken else [column] for column in table.columns]
     height = max(map(len, titles))
     header = zip(*([""] * (height - len(title)) + title for title in titles), strict=True)
     lines = [*header, tuple("-" * wide for wide in widths), *table.rows]
-    return [_line(cells, widths, numeric) for cells in lines], left_out
+    return [_line(cells, widths, numeric) for cells in lines]
 
 
 def _pieces(title: str) -> list[str]:
@@ -81,9 +126,10 @@ def _total(widths: list[int]) -> int:
     return sum(widths) + len(GAP) * (len(widths) - 1)
 
 
-def _shrunk(table: Table, broken: bool, width: int, narrowest: int) -> list[int]:
-    """The widths with the widest columns of text made narrower, as far as they go."""
-    widths, text = _widths(table, broken), [i for i, figures in enumerate(_numeric(table)) if not figures]
+def _shrunk(table: Table, width: int, narrowest: int) -> list[int]:
+    """The widths with the widest columns of text made narrower, as far as they go; verdicts are kept."""
+    widths, numeric = _widths(table, broken=True), _numeric(table)
+    text = [i for i, column in enumerate(table.columns) if not numeric[i] and column not in VERDICTS]
     while text and _total(widths) > width:
         widest = max(text, key=widths.__getitem__)
         if widths[widest] <= narrowest:

@@ -11,7 +11,7 @@ from textloom.config import TrainConfig
 from textloom.config.effects import changes_results
 from textloom.config.keys import Form, keys_of
 from textloom.importing import without_tensorflow
-from textloom.reports.table import shown
+from textloom.reports.values import shown
 
 without_tensorflow()
 

@@ -1,0 +1,14 @@
+"""Config values as text."""
+
+from typing import Any
+
+
+def shown(value: Any) -> str:
+    """A config value as it is typed."""
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(shown, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{shown(content)}' for key, content in value.items())}}}"
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
