@@ -29,7 +29,7 @@ class Keys:
 
     def add(self, pieces: Iterable[Piece]) -> None:
         """Take in documents."""
-        digest, folding, letters_seen = _digest(), _Folding(), False
+        digest, folding, letters_seen = _digest(), Folding(), False
         for text, ends in pieces:
             if found := folding.letters(text, ends):
                 if not letters_seen:  # a text without letters has the key of its punctuation
@@ -39,7 +39,7 @@ class Keys:
                 digest.update(bytes_of_text(unicodedata.normalize("NFD", text)))
             if ends:
                 self._keys += digest.digest()
-                digest, folding, letters_seen = _digest(), _Folding(), False
+                digest, folding, letters_seen = _digest(), Folding(), False
 
     def firsts(self) -> np.ndarray:
         """(documents,) bool: whether no document before has the same key."""
@@ -56,7 +56,7 @@ def _digest() -> hashlib.blake2b:
     return hashlib.blake2b(digest_size=16)
 
 
-class _Folding:
+class Folding:
     """Letters, marks and digits of a document in pieces that are cut anywhere: without case, canonically decomposed."""
 
     def __init__(self) -> None:

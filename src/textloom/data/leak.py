@@ -1,43 +1,52 @@
-"""Whether a part of the corpus stands in another: n-grams of tokens that both have, counted by their hashes."""
+"""Whether a part of the corpus stands in another: n-grams of words that both have, counted by their hashes.
 
+Words are what stands between white space, compared by their letters alone, whatever the tokenizer is.
+"""
+
+import hashlib
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from textloom.data.encoding import TokenSplit
+from textloom.data.duplicates import Folding
+from textloom.data.spool import Part
+from textloom.tokenizers.base import blocks, cut_at_space
+from textloom.tokenizers.byte import bytes_of_text
+from textloom.tokenizers.chunks import ChunkNumbers, Column, find_chunks
 
-LENGTH = (
-    13  # tokens, the length at which Brown et al. (2020), "Language models are few-shot learners", look for overlap
-)
+LENGTH = 13  # words, as many as Brown et al. (2020), "Language models are few-shot learners", compare
 CHECKED = 1 << 22  # n-grams at most; of more a share is drawn by their hash
 FILTER = 1 << 26  # entries of the table that says at once that an n-gram is not looked for
-BLOCK = 1 << 20  # tokens
+BLOCK = 1 << 20  # bytes
+END = "\n\ufdd0\n"  # stands between documents: a code point that no text contains
+NO_WORD, END_OF_DOCUMENT = np.uint64(0), np.uint64(1)
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """How much of one part stands verbatim in another."""
+    """How much of one part stands verbatim in another, but for case and punctuation."""
 
     ngrams: int
-    """Sequences of 13 tokens in the part, within a document and without ``<unk>``, repetitions included."""
+    """Sequences of 13 words in the part, within a document, repetitions included."""
     checked: int
     """How many of them were looked for."""
     found: int
     """How many of those stand in the other part."""
 
 
-def overlap(part: TokenSplit, other: TokenSplit, left_out: tuple[int, ...]) -> Overlap:
-    """How many n-grams of a part stand in another. ``left_out``: tokens that no n-gram may hold."""
-    ngrams = sum(len(hashes) for hashes in _ngrams(part, left_out))
+def overlap(part: Part, other: Part) -> Overlap:
+    """How many n-grams of a part stand in another."""
+    ngrams = sum(len(hashes) for hashes in _ngrams(part))
     mask = np.uint64((1 << max(0, (ngrams // CHECKED).bit_length())) - 1)
-    wanted = np.concatenate([np.zeros(0, np.uint64), *(h[(h & mask) == 0] for h in _ngrams(part, left_out))])
+    wanted = np.concatenate([np.zeros(0, np.uint64), *(h[(h & mask) == 0] for h in _ngrams(part))])
     wanted, counts = np.unique(wanted, return_counts=True)
     if not len(wanted):
         return Overlap(ngrams, 0, 0)
     table, found = np.zeros(FILTER, dtype=bool), np.zeros(len(wanted), dtype=bool)
     table[_place(wanted)] = True
-    for hashes in _ngrams(other, left_out):
+    for hashes in _ngrams(other):
         some = hashes[(hashes & mask) == 0]
         some = some[table[_place(some)]]
         places = np.minimum(np.searchsorted(wanted, some), len(wanted) - 1)
@@ -45,19 +54,54 @@ def overlap(part: TokenSplit, other: TokenSplit, left_out: tuple[int, ...]) -> O
     return Overlap(ngrams, int(counts.sum()), int(counts[found].sum()))
 
 
-def _ngrams(part: TokenSplit, left_out: tuple[int, ...]) -> Iterator[np.ndarray]:
+def _ngrams(part: Part) -> Iterator[np.ndarray]:
     """The hashes of all n-grams, in order, (n-grams,) uint64 of each block."""
-    for begin in range(1, len(part.tokens), BLOCK):
-        tokens = part.read(begin, begin + BLOCK + LENGTH - 1)
-        if len(tokens) < LENGTH:
-            return
-        barred = np.concatenate([[0], np.cumsum(np.isin(tokens, left_out))])
-        whole = barred[LENGTH:] == barred[:-LENGTH]
-        one = _mixed(tokens.astype(np.uint64) + np.uint64(1))
+    before = np.zeros(0, np.uint64)
+    for hashes in _words(part):
+        words = np.concatenate([before, hashes])
+        before = words[max(0, len(words) - LENGTH + 1) :]
+        if len(words) < LENGTH:
+            continue
+        ends = np.concatenate([[0], np.cumsum(words == END_OF_DOCUMENT)])
+        within = ends[LENGTH:] == ends[:-LENGTH]
+        one = _mixed(words)
         two = _joined(one, one, 1)
         four = _joined(two, two, 2)
         twelve = _joined(_joined(four, four, 4), four, 8)
-        yield _joined(twelve, one, 12)[whole]
+        yield _joined(twelve, one, 12)[within]
+
+
+def _words(part: Part) -> Iterator[np.ndarray]:
+    """The hashes of the words, in order, (words,) uint64 of each block; END_OF_DOCUMENT after each document."""
+    numbers, known = ChunkNumbers(), Column(np.uint64)
+    for content in _contents(part):
+        if numbers.full:
+            numbers, known = ChunkNumbers(), Column(np.uint64)
+        places, new = numbers.number(content, find_chunks(content))
+        known.add(np.array([_hash(chunk) for chunk in new], dtype=np.uint64))
+        hashes = known.values[places]
+        yield hashes[hashes != NO_WORD]
+
+
+def _contents(part: Part) -> Iterator[bytes]:
+    """The documents end to end, in blocks that end between words."""
+    texts, size = [], 0
+    for document in part.documents():
+        for text in itertools.chain(blocks(document, cut_at_space, BLOCK), [END]):
+            texts.append(text)
+            size += len(text)
+            if size >= BLOCK:
+                yield bytes_of_text("".join(texts))
+                texts, size = [], 0
+    yield bytes_of_text("".join(texts))
+
+
+def _hash(chunk: bytes) -> np.uint64:
+    text = chunk.decode()
+    if text.strip() == END.strip():
+        return END_OF_DOCUMENT
+    letters = Folding().letters(text, ends=True)
+    return np.frombuffer(hashlib.blake2b(letters, digest_size=8).digest(), np.uint64)[0] if letters else NO_WORD
 
 
 def _joined(left: np.ndarray, right: np.ndarray, distance: int) -> np.ndarray:

@@ -1,7 +1,9 @@
 """What ``prepare`` says of a text: documents, tokens, and how much of the evaluated parts stands in training."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,27 +14,39 @@ from textloom.data.cache import REPORT, entry_of
 from textloom.data.corpus import Corpus
 from textloom.data.encoding import Splits, TokenSplit
 from textloom.data.leak import LENGTH, overlap
-from textloom.files import write_json
+from textloom.errors import RunError
+from textloom.files import read_json, write_json
+from textloom.progress import stage
 from textloom.tokenizers import Tokenizer
 
 SHOWN = 20  # frequent tokens, and rare ones
 BLOCK = 1 << 22  # tokens
+FEW = 100  # n-grams; a share of fewer says nothing
 
 Report = dict[str, Any]
 
 
 def write_report(config: PrepareConfig, corpus: Corpus, tokenizer: Tokenizer, splits: Splits) -> Report:
     """The report, also written as ``report.json`` beside the tokens."""
-    report = make_report(config, corpus, tokenizer, splits)
     path = entry_of(corpus, config.tokenizer) / REPORT
+    report = make_report(config, corpus, tokenizer, splits, _known_overlap(path))
     write_json(path, report)
     return {**report, "written": str(path)}
 
 
-def make_report(config: PrepareConfig, corpus: Corpus, tokenizer: Tokenizer, splits: Splits) -> Report:
-    """The report in plain JSON types; the same text gives the same one."""
+def _known_overlap(path: Path) -> Report | None:
+    """The overlap that an earlier report on the same text found."""
+    with suppress(RunError, KeyError, TypeError):
+        found: Report = read_json(path)["overlap"]
+        return found
+    return None
+
+
+def make_report(
+    config: PrepareConfig, corpus: Corpus, tokenizer: Tokenizer, splits: Splits, overlaps: Report | None = None
+) -> Report:
+    """The report in plain JSON types; the same text gives the same one. ``overlaps``: what is known already of them."""
     frequencies = _frequencies(splits["train"], tokenizer.vocabulary_size)
-    left_out = tuple(token for token in (tokenizer.end_id, tokenizer.unknown_id) if token is not None)
     return {
         **asdict(corpus.facts),
         "near_duplicates_threshold": config.data.near_duplicates,
@@ -41,10 +55,17 @@ def make_report(config: PrepareConfig, corpus: Corpus, tokenizer: Tokenizer, spl
         "parts": {name: _part(split, corpus.facts.contiguous) for name, split in splits.items()},
         "frequent": [[tokenizer.token_text(i), int(frequencies[i])] for i in _frequent(frequencies)],
         "rare": [[tokenizer.token_text(i), int(frequencies[i])] for i in _rare(frequencies)],
-        "overlap": {
-            name: asdict(overlap(split, splits["train"], left_out)) for name, split in splits.items() if name != "train"
-        },
+        "overlap": _overlaps(corpus) if overlaps is None else overlaps,
     }
+
+
+def _overlaps(corpus: Corpus) -> Report:
+    training, found = corpus.splits["train"], Report()
+    for name, part in corpus.splits.items():
+        if name != "train":
+            with stage(f"looking for {name} in training", training.size + 2 * part.size, "bytes"):
+                found[name] = asdict(overlap(part, training))
+    return found
 
 
 def readable(report: Report) -> str:
@@ -66,7 +87,8 @@ def readable(report: Report) -> str:
         )
     lines += ["most frequent     " + _listed(report["frequent"]), "rare, for example " + _listed(report["rare"])]
     for name, found in report["overlap"].items():
-        lines.append(f"{name} in training {_overlap(found)}")
+        if found["ngrams"] >= FEW:
+            lines.append(f"{name} in training {_overlap(found)}")
     if "written" in report:
         lines.append(f"written to {report['written']}")
     return "\n".join(lines)
@@ -86,7 +108,7 @@ def _duplicates(report: Report) -> str:
 def _overlap(found: dict[str, int]) -> str:
     checked, share = found["checked"], found["found"] / max(1, found["checked"])
     drawn = "" if checked == found["ngrams"] else f", drawn from {found['ngrams']:,}"
-    return f"{found['found']:>14,}  of {checked:,} n-grams of {LENGTH} tokens{drawn} stand there verbatim, {share:.2%}"
+    return f"{found['found']:>14,}  of {checked:,} n-grams of {LENGTH} words{drawn} stand there verbatim, {share:.2%}"
 
 
 def _listed(tokens: Iterable[tuple[str, int]]) -> str:
