@@ -5,15 +5,21 @@ no quotation marks, but many programs write them all the same: they count if the
 """
 
 import csv
+import itertools
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textloom.data.contents import Content
 from textloom.data.decoding import read_text, text_lines
 from textloom.data.notes import Notes
 from textloom.data.tables import ROWS, Slice
 from textloom.errors import DataError
+
+if TYPE_CHECKING:
+    import _csv
 
 SEPARATORS = (";", "\t", "|", ",")  # tried if a table seems to have one column
 LONGEST_CELL = 1 << 27  # characters; longer than any text in one cell, shorter than memory
@@ -28,7 +34,7 @@ class TextSlice:
 
     names: Sequence[str]
     rows: list[list[str]]
-    lines: list[int]
+    lines: Sequence[int]
     """In which line of the file each row begins."""
     complete: bool = True
 
@@ -50,82 +56,98 @@ def read_delimited(content: Content, separator: str, notes: Notes) -> Iterator[S
     csv.field_size_limit(LONGEST_CELL)
     separator, skipped = _separator(content, separator)
     quoting = separator != "\t" or _is_quoted(content, skipped)
-    reader = _Reader(content, separator, skipped, quoting)
-    names = _column_names(next(reader.rows(), []))
-    if not names:
-        return
-    short = swallowing = 0
-    first_short = first_swallowing = 0
-    rows: list[list[str]] = []
-    lines: list[int] = []
-    for row in reader.rows():
-        if len(row) != len(names):
-            row, is_short = reader.fitted(row, names)
-            short, first_short = short + is_short, first_short or is_short * reader.begins
-        if reader.ends - reader.begins >= SWALLOWED and _swallows(row, separator):
-            swallowing, first_swallowing = swallowing + 1, first_swallowing or reader.begins
-        rows.append(row)
-        lines.append(reader.begins)
-        if len(rows) == ROWS:
+    slices = _Rows(content, separator, skipped, quoting).slices()
+    names: list[str] = []
+    short: list[int] = []  # lines of rows that have too few cells
+    swallowing: list[int] = []  # and of those that seem to hold others
+    for rows, lines in slices:
+        if not names and rows:
+            names = _column_names(rows[0])
+            rows, lines = rows[1:], lines[1:]
+        if set(map(len, rows)) - {len(names)}:
+            short += [line for row, line in zip(rows, lines, strict=True) if len(row) < len(names)]
+            rows = [_fitted(row, len(names), content, line) for row, line in zip(rows, lines, strict=True)]
+        if not isinstance(lines, range):
+            swallowing += [
+                line for row, line in zip(rows, lines, strict=True) if _swallows(row, separator, at_least=SWALLOWED)
+            ]
+        if rows:
             yield TextSlice(names, rows, lines)
-            rows, lines = [], []
-    if rows:
-        yield TextSlice(names, rows, lines)
     if short:
         notes.warn(
-            f"{content.label}: {short:,} rows have fewer cells than the header, the first in line {first_short}; "
+            f"{content.label}: {len(short):,} rows have fewer cells than the header, the first in line {short[0]}; "
             "cells that are missing at the end are taken for empty ones"
         )
     if swallowing:
         notes.warn(
-            f"{content.label}: line {first_swallowing}: a quoted cell of several lines, each of which looks like a row "
-            f"({swallowing:,} such in all); is a quotation mark left open there?"
+            f"{content.label}: line {swallowing[0]}: a quoted cell of several lines, each of which looks like a row "
+            f"({len(swallowing):,} such in all); is a quotation mark left open there?"
         )
 
 
-class _Reader:
-    """Rows with the lines that they stand in."""
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of a table, its header first, without blank lines."""
 
-    def __init__(self, content: Content, separator: str, skipped: int, quoting: bool):
-        self.content = content
-        self.begins = self.ends = 0
-        self._skipped = skipped
-        lines = text_lines(content)
-        for _ in range(skipped):
-            next(lines)
-        self._reader = csv.reader(
-            lines, delimiter=separator, strict=True, quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE
-        )
+    content: Content
+    separator: str
+    skipped: int
+    """Lines before the header."""
+    quoting: bool
 
-    def rows(self) -> Iterator[list[str]]:
-        """All rows that are left, without blank lines. Raises DataError for quotation marks that do not fit."""
-        self.begins = self._reader.line_num + self._skipped + 1
-        try:
-            for row in self._reader:
-                self.ends = self._reader.line_num + self._skipped
-                if row:
-                    yield row
-                self.begins = self.ends + 1
-        except csv.Error as error:
-            kind = self.content.suffix[1:]
-            raise DataError(
-                f"{self.content.label}: cannot be read as {kind}: line {self.begins}: {_explained(error)}"
-            ) from error
+    def slices(self) -> Iterator[tuple[list[list[str]], Sequence[int]]]:
+        """Some rows at a time, each with the line that it begins in: a range if no cell holds a line end.
 
-    def fitted(self, row: list[str], names: Sequence[str]) -> tuple[list[str], bool]:
-        """A row with as many cells as there are columns, and whether some were missing.
-
-        Raises DataError if there are more, other than empty ones.
+        Raises DataError for quotation marks that do not fit.
         """
-        if len(row) < len(names):
-            return row + [""] * (len(names) - len(row)), True
-        if any(row[len(names) :]):
-            raise DataError(
-                f"{self.content.label}: cannot be read as {self.content.suffix[1:]}: line {self.begins} has {len(row)} "
-                f"cells, and the header names {len(names)}; put quotation marks around cells that hold separators, and "
-                f"name all columns{ONE_TEXT_A_LINE if len(names) == 1 else ''}"
-            )
-        return row[: len(names)], False
+        reader, before = self._reader(), 0
+        while True:
+            try:
+                rows = list(itertools.islice(reader, ROWS))
+            except csv.Error as error:
+                kind = self.content.suffix[1:]
+                raise DataError(
+                    f"{self.content.label}: cannot be read as {kind}: line {self._line_of_error()}: {_explained(error)}"
+                ) from error
+            if not rows:
+                return
+            lines: Sequence[int] = range(self.skipped + before + 1, self.skipped + reader.line_num + 1)
+            if len(lines) > len(rows):
+                heights = (1 + sum(cell.count("\n") for cell in row) for row in rows)
+                lines = list(itertools.accumulate(heights, initial=lines[0]))[:-1]
+            before = reader.line_num
+            if [] in rows:
+                lines = [line for row, line in zip(rows, lines, strict=True) if row]
+                rows = [row for row in rows if row]
+            yield rows, lines
+
+    def _reader(self) -> "_csv.Reader":
+        lines = text_lines(self.content)
+        for _ in range(self.skipped):
+            next(lines)
+        if self.quoting:
+            return csv.reader(lines, delimiter=self.separator, strict=True)
+        return csv.reader(lines, delimiter=self.separator, quoting=csv.QUOTE_NONE)
+
+    def _line_of_error(self) -> int:
+        """The line in which the row begins that cannot be read."""
+        reader = self._reader()
+        begins = 0
+        with suppress(csv.Error):
+            for _ in reader:
+                begins = reader.line_num
+        return self.skipped + begins + 1
+
+
+def _fitted(row: list[str], columns: int, content: Content, line: int) -> list[str]:
+    """A row with as many cells as there are columns. Raises DataError if it has more, other than empty ones."""
+    if any(row[columns:]):
+        raise DataError(
+            f"{content.label}: cannot be read as {content.suffix[1:]}: line {line} has {len(row)} "
+            f"cells, and the header names {columns}; put quotation marks around cells that hold separators, and "
+            f"name all columns{ONE_TEXT_A_LINE if columns == 1 else ''}"
+        )
+    return row[:columns] + [""] * (columns - len(row))
 
 
 def _explained(error: csv.Error) -> str:
@@ -165,25 +187,26 @@ def _is_quoted(content: Content, skipped: int) -> bool:
         return False  # either way of reading gives the same
     if next(text_lines(content), "").startswith('"'):
         return True  # even the names are in quotation marks
-    reader = _Reader(content, "\t", skipped, quoting=True)
     width = 0
     try:
-        for row in reader.rows():
-            width = width or len(row)
-            if len(row) != width or (reader.ends > reader.begins and width > 1 and _swallows(row, "\t")):
+        for rows, lines in _Rows(content, "\t", skipped, quoting=True).slices():
+            width = width or len(next(iter(rows), []))
+            if set(map(len, rows)) - {width}:
+                return False
+            if not isinstance(lines, range) and any(_swallows(row, "\t", at_least=1) for row in rows):
                 return False
     except DataError:
         return False
     return True
 
 
-def _swallows(row: list[str], separator: str) -> bool:
-    """True if each line of a row with line ends in it looks like a row of its own."""
+def _swallows(row: list[str], separator: str, at_least: int) -> bool:
+    """True if a row holds at least so many line ends in a cell, and each of its lines looks like a row of its own."""
+    others = len(row) - 1
     for number, cell in enumerate(row):
-        if "\n" in cell:
+        if others and cell.count("\n") >= at_least:
             first, *inner, last = (line.count(separator) for line in cell.split("\n"))
-            others = len(row) - 1
-            if others and first == others - number and last == number and set(inner) <= {others}:
+            if first == others - number and last == number and set(inner) <= {others}:
                 return True
     return False
 

@@ -50,6 +50,9 @@ class Normalizer:
         """Texts in pieces, normalized as each would be if it were whole."""
         held, changed = "", [False] * 3
         for text, ends in pieces:
+            if ends and not held and text.isascii() and "\r" not in text and True not in changed:
+                yield text, True  # as most rows of tables are
+                continue
             text = held + text
             cut = len(text) if ends else self._safe_end(text)
             text, held = text[:cut], text[cut:]

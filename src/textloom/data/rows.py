@@ -3,7 +3,7 @@
 import datetime
 import string
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,25 +75,23 @@ class Rows:
         """The rows that pass the filters and hold text. Raises DataError if a column is missing, or none does."""
         by_filter = {name: Filter(name, wanted) for name, wanted in self.filters.items()}
         part: Slice | None = None
-        filled, hollow = 0, 0
+        filled, hollow, alone = 0, 0, self.template == "{0}"
         for part in slices:
             if part.complete:
                 self._check(part, label, split_column)
             texts = [_texts(part, name, label) for name in self.columns]
-            kept = np.ones(len(part), dtype=bool)
+            kept: Sequence[int] = range(len(part))
             for name, filter_ in by_filter.items():
-                kept &= [filter_.passes(cell) for cell in _column(part, name)]
+                cells = _column(part, name)
+                kept = [i for i in kept if filter_.passes(cells[i])]
+            hollow_rows = set.intersection(*({i for i in kept if not column[i].strip()} for column in texts))
+            full = [i for i in kept if i not in hollow_rows] if hollow_rows else kept
+            filled, hollow = filled + len(full), hollow + len(kept) - len(full)
             by = _column(part, split_column.name) if split_column else None
-            for i, row in enumerate(zip(*texts, strict=True)):
-                if not kept[i]:
-                    continue
-                if not any(text.strip() for text in row):
-                    hollow += 1
-                    continue
+            for i in full:
                 if split_column and by is not None:
                     split_column.add(by[i], f"{label}: {part.place(i)}")
-                filled += 1
-                yield self.template.format(*row) if self.template != "{0}" else row[0], True
+                yield texts[0][i] if alone else self.template.format(*(column[i] for column in texts)), True
         if part is None:
             raise DataError(f"{label}: the table has no rows; give one that holds text")
         self._check(part, label, split_column)
