@@ -179,8 +179,10 @@ def _generate(config: DictConfig) -> None:
     with heavy_imports():
         from textloom.checkpoints import load_language_model
         from textloom.data.encoding import load_splits
+        from textloom.data.normalization import normalize_text
         from textloom.find_runs import find_run
-        from textloom.generation.generate import default_prompt, generate_texts, window_of, without_last_space
+        from textloom.generation.generate import default_prompt, generate_texts, window_of
+        from textloom.generation.prompts import unknown_pieces
         from textloom.generation.sampling import Sampling
         from textloom.hardware import choose_device
 
@@ -191,8 +193,8 @@ def _generate(config: DictConfig) -> None:
     prompt = checked.prompt if checked.prompt is not None else trained.samples.prompt
     if prompt is None:
         prompt = default_prompt(tokenizer, load_splits(run.tokens)["train"].tokens)
-    unknown = dict.fromkeys(tokenizer.unknown(without_last_space(tokenizer, prompt)))
-    if unknown:
+    prompt = normalize_text(prompt, trained.data.normalization)
+    if unknown := unknown_pieces(tokenizer, prompt):
         log.warning("not in the run's vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
     samplings = [Sampling(checked.temperature, checked.top_k, checked.top_p)] * checked.count
     window = window_of(trained.batching)

@@ -10,9 +10,11 @@ import torch
 from textloom.config import BatchingConfig, WindowsConfig
 from textloom.errors import GenerationError
 from textloom.generation.decoder import Decoder, NgramDecoder
+from textloom.generation.prompts import known_form, without_last_space
 from textloom.generation.sampling import Sampling, TokenSampler
 from textloom.models.language_model import LanguageModel, NgramLanguageModel
 from textloom.tokenizers import Tokenizer
+from textloom.tokenizers.byte import valid_text
 
 DEFAULT_PROMPT_TOKENS = 10
 PROMPT_SEARCHED = 10_000  # tokens looked through for a beginning without unknown ones
@@ -79,10 +81,10 @@ def generate_texts(
     each text is a document from its beginning. Raises GenerationError for an empty prompt.
     """
     from_beginning = prompt is None
-    prompt = without_last_space(tokenizer, prompt or "")
+    prompt = without_last_space(tokenizer, valid_text(prompt or ""))
     if not prompt and not from_beginning:
         raise GenerationError('the prompt is empty; give the text to go on from, such as prompt="deep learn"')
-    prompt_ids = tokenizer.encode(prompt).tolist()
+    prompt_ids = tokenizer.encode(known_form(tokenizer, prompt)).tolist()
     ids = [tokenizer.end_id, *prompt_ids]
     decoder = _decoder(model, len(samplings), window, never=tokenizer.unknown_id)
     sampler = TokenSampler(samplings, tokenizer.vocabulary_size, decoder.device)
@@ -97,11 +99,6 @@ def _after(known: str, text: str) -> str:
     """What the text has more: all but what is the same. Some decoders mend the end of a prompt when it goes on."""
     same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(known, text, strict=False))
     return text[sum(1 for _ in same) :]
-
-
-def without_last_space(tokenizer: Tokenizer, prompt: str) -> str:
-    """The prompt as it is read: the space before the next word is the model's to write, where it belongs to a word."""
-    return prompt.rstrip(" ") if tokenizer.writes_spaces else prompt
 
 
 def _decoder(model: LanguageModel, texts: int, window: int | None, never: int | None) -> Decoder | NgramDecoder:

@@ -13,9 +13,11 @@ from textloom.checkpoints import load_model
 from textloom.config import NgramConfig, TrainConfig
 from textloom.cpu import denormals_flushed
 from textloom.data.batching import training_batches
+from textloom.data.normalization import normalize_text
 from textloom.evaluation.evaluate import evaluate_run
 from textloom.files import write_checked_text, write_json, write_text
 from textloom.generation.generate import default_prompt, window_of
+from textloom.generation.prompts import unknown_pieces
 from textloom.hardware import check_devices, choose_device, choose_precision
 from textloom.models.recurrent import parameter_count
 from textloom.models.size import sized
@@ -82,8 +84,8 @@ def train(
         config = _sized(config, prepared.tokenizer.vocabulary_size, run)
         log.info("device: %s, precision: %s (%s)", device.type, precision, reason)
         prompt = config.samples.prompt or default_prompt(prepared.tokenizer, prepared.splits["train"].tokens)
-        unknown = dict.fromkeys(prepared.tokenizer.unknown(prompt))
-        if unknown:
+        prompt = normalize_text(prompt, config.data.normalization)
+        if unknown := unknown_pieces(prepared.tokenizer, prompt):
             log.warning("samples.prompt: not in the vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
         sampler = Sampler(config.samples, prepared.tokenizer, prompt, window_of(config.batching), run.samples_file)
         if isinstance(config.model, NgramConfig):
