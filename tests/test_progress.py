@@ -96,12 +96,19 @@ def test_a_training_in_a_wide_terminal_ends_with_its_result_alone(tmp_path: Path
 
 def test_a_sweep_shows_its_trials_above_the_progress_of_the_one_that_runs(tmp_path: Path) -> None:
     terminal = Terminal(80)
-    terminal.run("train", "-m", "model.units=4,8", "trainer.max_epochs=2", f"hydra.sweep.dir={tmp_path}", *SMALL[1:])
+    keys = ["model.units=4,8", "trainer.max_epochs=2,1", "optimizer.learning_rate=0.001", f"hydra.sweep.dir={tmp_path}"]
+    terminal.run("train", "-m", *keys, *SMALL[1:])
     assert terminal.status == 0
     assert_only_whole_lines(terminal, terminal.text.splitlines())
     pairs = [screen[-2:] for screen in terminal.screens if len(screen) > 1 and "trials: " in screen[-2]]
     assert any("1 running" in summary and BAR.match(line) for summary, line in pairs)
     assert "%|" not in terminal.text
+    assert terminal.text.count("data: one document, cut in order") == 1  # not for every trial
+    assert terminal.text.count("completed: ") == 4
+    table = terminal.text.partition("4 trials: 4 completed")[2]
+    words = table.split()
+    for word in ("verdict", "completed", "model.units=8,trainer.max_epochs=2", "comparison.html"):
+        assert word in words
 
 
 def test_prepare_shows_how_far_it_is(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
             make_run(folder / f"{units}-{seed}", f"model.units={units}", f"seed={seed}", loss=loss)
     make_run(folder / "8-0", "model.units=8", loss=1.02)
     make_run(folder / "failed", "model.units=4", status="failed", error="TrainingError: the loss is nan\nat step 3")
-    make_run(folder / "running", "model.units=2", status="running")
+    make_run(folder / "running", "model.units=2", status="running")  # whose process is gone
     return folder
 
 
@@ -75,7 +75,10 @@ def test_a_difference_is_judged_by_welch_and_holm_and_one_seed_tells_nothing(com
 
 def test_every_run_that_is_not_ranked_is_listed_with_its_status(comparison: Comparison) -> None:
     listed = {run.directory.name: (run.status, run.reason) for run in comparison.unranked}
-    assert listed == {"failed": ("failed", "TrainingError: the loss is nan"), "running": ("running", "")}
+    assert listed == {
+        "failed": ("failed", "TrainingError: the loss is nan"),
+        "running": ("interrupted", "its process was killed"),
+    }
 
 
 def test_counting_models_stand_in_every_comparison(comparison: Comparison) -> None:
@@ -208,7 +211,7 @@ def test_csv_markdown_and_json_hold_every_row(comparison: Comparison) -> None:
     best = next(row for row in rows if row["verdict"] == "best")
     assert float(best["val/loss"]) == pytest.approx(1.01)
     assert float(best["val/loss/std"]) == pytest.approx(0.01)
-    assert {row["status"] for row in rows} == {"completed", "", "failed", "running"}
+    assert {row["status"] for row in rows} == {"completed", "", "failed", "interrupted"}
     found = json.loads(render_json(comparison))
     assert len(found["groups"][0]["rows"]) == len(only(comparison).rows)
     assert found["groups"][0]["rows"][0]["figures"]["val/loss"]["values"]

@@ -49,26 +49,33 @@ def _wrapped(text: str, width: int | None, indent: str = "") -> str:
     return textwrap.fill(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
+WHOLE, AT_DOTS, AT_UNDERSCORES = None, "./ ", "./ _"  # after which characters a title may be broken
+
+
 def _fitted(group: Group, metric: str, width: int | None) -> tuple[list[str], list[str]]:
     """The lines of a group's table, and the columns that found no room.
 
-    Where it is too wide, titles are broken first, then costs are left out, then texts shortened; figures and verdicts
-    never. Where that is not enough, the keys of each row stand below it.
+    Where it is too wide, titles are broken first, then costs are left out, then texts shortened, and at last the
+    comparison with counting models left out, whose rows say the same; figures and verdicts are never touched. Where
+    that is not enough, the keys of each row stand below it.
     """
     table = table_of(group, metric)
-    if width is None or _total(_widths(table, broken=False)) <= width:
-        return _lines(table, _widths(table, broken=False), broken=False), []
+    if width is None or _total(_widths(table, WHOLE)) <= width:
+        return _lines(table, _widths(table, WHOLE), WHOLE), []
     table, left_out = _without_costs(table, metric, width)
-    widths = _shrunk(table, width, NARROWEST)
-    if _total(widths) <= width:
-        return _lines(table, widths, broken=True), left_out
+    for candidate in (table, table.without("counting")):
+        for breaks in (AT_DOTS, AT_UNDERSCORES):
+            widths = _shrunk(candidate, width, NARROWEST, breaks)
+            if _total(widths) <= width:
+                return _lines(candidate, widths, breaks), left_out + ["counting"] * (candidate is not table)
     return _stacked(table, len(group.keys) or 1, width), left_out
 
 
 def _without_costs(table: Table, metric: str, width: int) -> tuple[Table, list[str]]:
     left_out = []
     for column in LESS_IMPORTANT:
-        if column in table.columns and column != metric and _total(_shrunk(table, width, READABLE)) > width:
+        too_wide = _total(_shrunk(table, width, READABLE, AT_DOTS)) > width
+        if column in table.columns and column != metric and too_wide:
             table = table.without(column)
             left_out.append(column)
     return table, left_out
@@ -82,11 +89,11 @@ def _stacked(table: Table, keys: int, width: int) -> list[str]:
         for row in table.rows
     ]
     for column in reversed(VERDICTS):
-        if _total(_widths(figures, broken=True)) > width:
+        if _total(_widths(figures, AT_DOTS)) > width:
             place = figures.columns.index(column)
             below = [[*row[place].split(), *words] for row, words in zip(figures.rows, below, strict=True)]
             figures = figures.without(column)
-    lines = _lines(figures, _widths(figures, broken=True), broken=True)
+    lines = _lines(figures, _widths(figures, AT_DOTS), AT_DOTS)
     header, rows = lines[: -len(table.rows)], lines[-len(table.rows) :]
     return [*header, *(line for row, words in zip(rows, below, strict=True) for line in (row, *_filled(words, width)))]
 
@@ -103,22 +110,22 @@ def _filled(words: list[str], width: int) -> list[str]:
     return lines
 
 
-def _lines(table: Table, widths: list[int], broken: bool) -> list[str]:
+def _lines(table: Table, widths: list[int], breaks: str | None) -> list[str]:
     numeric = _numeric(table)
-    titles = [_pieces(column) if broken else [column] for column in table.columns]
+    titles = [_pieces(column, breaks) for column in table.columns]
     height = max(map(len, titles))
     header = zip(*([""] * (height - len(title)) + title for title in titles), strict=True)
     lines = [*header, tuple("-" * wide for wide in widths), *table.rows]
     return [_line(cells, widths, numeric) for cells in lines]
 
 
-def _pieces(title: str) -> list[str]:
-    """val/bits_per_char -> val/, bits_per_char."""
-    return re.findall(r"[^./ ]*[./ ]|[^./ ]+", title)
+def _pieces(title: str, breaks: str | None) -> list[str]:
+    """val/bits_per_char -> val/, bits_per_char, if it may be broken after a stroke."""
+    return re.findall(f"[^{breaks}]*[{breaks}]|[^{breaks}]+", title) if breaks else [title]
 
 
-def _widths(table: Table, broken: bool) -> list[int]:
-    titles = [max(map(len, _pieces(title))) if broken else len(title) for title in table.columns]
+def _widths(table: Table, breaks: str | None) -> list[int]:
+    titles = [max(map(len, _pieces(title, breaks))) for title in table.columns]
     return [max(title, *(len(row[i]) for row in table.rows)) for i, title in enumerate(titles)]
 
 
@@ -126,9 +133,9 @@ def _total(widths: list[int]) -> int:
     return sum(widths) + len(GAP) * (len(widths) - 1)
 
 
-def _shrunk(table: Table, width: int, narrowest: int) -> list[int]:
+def _shrunk(table: Table, width: int, narrowest: int, breaks: str | None) -> list[int]:
     """The widths with the widest columns of text made narrower, as far as they go; verdicts are kept."""
-    widths, numeric = _widths(table, broken=True), _numeric(table)
+    widths, numeric = _widths(table, breaks), _numeric(table)
     text = [i for i, column in enumerate(table.columns) if not numeric[i] and column not in VERDICTS]
     while text and _total(widths) > width:
         widest = max(text, key=widths.__getitem__)

@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -148,7 +149,7 @@ def _run(proposals: Proposals, launcher: Launcher, table: Table, config: SweepCo
     except Interrupted as error:
         left = [trial.name for trial in table.trials if trial.state in ("cut", "waiting")]
         raise Interrupted(f"{error}; not run to the end: {'; '.join(left)}; the same command goes on") from error
-    print(table)
+    print(table.text(shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
     for line in table.verdict():
         print(f"\n{line}")
     _compare(table, config)

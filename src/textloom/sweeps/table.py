@@ -1,5 +1,6 @@
 """What a sweep shows while it runs: a table of its trials, on the terminal and as a file that is always up to date."""
 
+import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -108,21 +109,34 @@ class Table:
         ]
 
     def __str__(self) -> str:
-        lines = [f"{self.directory}: {self.summary()}", *self._rows()]
+        return self.text()
+
+    def text(self, columns: int | None = None) -> str:
+        """The table; names that are too long for so many columns are continued below, between their keys."""
+        head = f"{self.directory}: {self.summary()}"
+        fits = columns is None or len(head) <= columns
+        lines = [*([head] if fits else [f"{self.directory}:", self.summary()]), *self._rows(columns)]
         for trial in self.trials:
             if trial.state == "failed":
                 lines += ["", f"failed: {trial.name}", f"  {trial.error}", f"  log: {trial.log_file}"]
         return "\n".join(lines)
 
-    def _rows(self) -> list[str]:
+    def _rows(self, columns: int | None) -> list[str]:
         winners = self.winners()
         rows = [["", *self.metrics, "state", "time", "trial"]]
         for trial in sorted(self.trials, key=self._rank):
             figures = [f"{value:.4f}" for value in trial.values] if trial.values else ["-"] * len(self.metrics)
             name = f"{trial.name}: {trial.error}" if trial.state in ("pruned", "cut") and trial.error else trial.name
             rows.append(["*" if trial in winners else "", *figures, trial.state, _took(trial), name])
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+        before = sum(widths) + 2 * len(widths)
+        lines = []
+        for *cells, name in rows:
+            start = "".join(f"{cell:{width}}  " for cell, width in zip(cells, widths, strict=True))
+            for piece in [name] if columns is None else _pieces(name, columns - before):
+                lines.append(f"{start}{piece}".rstrip())
+                start = " " * before
+        return lines
 
     def _rank(self, trial: Trial) -> tuple[int, float, int]:
         sign = 1.0 if directions(self.metrics)[0] == "minimize" else -1.0
@@ -153,6 +167,16 @@ class _TableStage(Stage):
         """A line for each trial, or one for all."""
         text = str(self.table) if self.table.whole else self.table.summary()
         return "\n".join(str(disp_trim(line, columns)) for line in text.splitlines())
+
+
+def _pieces(name: str, width: int) -> list[str]:
+    """A name in lines, broken after commas and blanks alone."""
+    lines = [""]
+    for piece in re.findall(r"[^, ]*[, ]?", name):
+        if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > width:
+            lines.append("")
+        lines[-1] += piece
+    return lines
 
 
 def _seconds(trial: Trial) -> float:

@@ -7,6 +7,23 @@ from textloom.sweeps.execute import execute
 from textloom.sweeps.job import Job
 from textloom.sweeps.launchers import Ending
 
+SAID_ONCE = ("textloom.data", "textloom.hardware", "textloom.training.preparation", "textloom.training.train")
+
+
+class _NewOnes(logging.Filter):
+    """Passes what no trial before has said about the data, the tokenizer and the machine."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: set[tuple[str, str]] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to write it to the terminal; warnings always."""
+        key = record.name, record.getMessage()
+        repeated = key in self.said and record.levelno < logging.WARNING and record.name.startswith(SAID_ONCE)
+        self.said.add(key)
+        return not repeated
+
 
 class SerialLauncher:
     """A job is over when ``submit`` returns. A signal stops the trial, and with it the sweep."""
@@ -16,6 +33,7 @@ class SerialLauncher:
 
     def __init__(self) -> None:
         self._ended: list[Ending] = []
+        self._new_ones = _NewOnes()
 
     def submit(self, job: Job) -> None:
         """Train here and now."""
@@ -23,6 +41,7 @@ class SerialLauncher:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         console = ConsoleHandler()
         console.setFormatter(logging.Formatter("%(message)s"))
+        console.addFilter(self._new_ones)
         root = logging.getLogger()
         before, root.handlers = root.handlers, [handler, console]
         root.setLevel(logging.INFO)
