@@ -1,6 +1,7 @@
 """From the rows of tables to documents: which columns make the text, which rows stay, what they are split by."""
 
 import datetime
+import difflib
 import string
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -119,8 +120,11 @@ class Rows:
             found = [number for number, column in enumerate(part.names, start=1) if _same(column, name)]
             if not found:
                 cure = "" if name == "patent_abstract" else f"; set {key}"
+                close = difflib.get_close_matches(name.lower(), [column.lower() for column in part.names], n=1)
+                meant = next((column for column in part.names if [column.lower()] == close), None)
+                hint = f", did you mean {meant}?" if meant is not None else ""
                 columns = ", ".join(map(str, part.names))
-                raise DataError(f"{label}: there is no column {name}; its columns are {columns}{cure}")
+                raise DataError(f"{label}: there is no column {name}{hint}; its columns are {columns}{cure}")
             if len(found) > 1:
                 raise DataError(
                     f"{label}: {len(found)} columns are named {name} (numbers {', '.join(map(str, found))}); "

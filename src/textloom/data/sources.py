@@ -99,6 +99,8 @@ def _contents(
 ) -> dict[SplitName, list[Content]]:
     """What the files of each part hold."""
     left_out: list[str] = []
+    for path, names in _in_several_parts(_files(config)).items():
+        notes.warn(f"{path}: is in the {' and the '.join(names)} part; figures on text that was trained on say nothing")
     contents: dict[SplitName, list[Content]] = {
         name: [content for path in paths for content in contents_of(path, suffixes, left_out)]
         for name, paths in _files(config).items()
@@ -135,6 +137,14 @@ def _checksum(path: Path) -> str:
         return file_checksum(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+
+
+def _in_several_parts(files: dict[SplitName, list[Path]]) -> dict[Path, list[SplitName]]:
+    parts: dict[Path, list[SplitName]] = {}
+    for name, paths in files.items():
+        for path in paths:
+            parts.setdefault(path.resolve(), []).append(name)
+    return {path: names for path, names in parts.items() if len(names) > 1}
 
 
 def _rows_of(contents: list[Content], rows: Rows, column: SplitColumn | None, notes: Notes) -> Iterator[Piece]:

@@ -51,7 +51,7 @@ def read_table(content: Content, notes: Notes, columns: Sequence[str] = ()) -> I
     if kind not in KINDS:
         raise DataError(
             f"{content.label}: not a known kind of table; its name must end in {', '.join(KINDS)}, plain or with "
-            ".gz, .bz2, .xz, .zst, .zip"
+            ".gz, .bz2, .xz, .zst, .zip; plain text is read with data=text_files"
         )
     if kind == ".parquet":
         return _read_parquet(content, columns)
