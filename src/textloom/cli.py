@@ -192,7 +192,8 @@ def _generate(config: DictConfig) -> None:
     log.info("run: %s", run.directory)
     prompt = checked.prompt if checked.prompt is not None else trained.samples.prompt
     if prompt is None:
-        prompt = default_prompt(tokenizer, load_splits(run.tokens)["train"].tokens)
+        # an export has the prompt with it, unless its texts are written from their beginning
+        prompt = "" if run.is_export else default_prompt(tokenizer, load_splits(run.tokens)["train"].tokens)
     prompt = normalize_text(prompt, trained.data.normalization)
     if unknown := unknown_pieces(tokenizer, prompt):
         log.warning("not in the run's vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))

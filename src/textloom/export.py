@@ -106,7 +106,7 @@ def _portable(config: TrainConfig, tokenizer: Tokenizer, splits: Splits) -> dict
     if "path" in values["tokenizer"]:
         values["tokenizer"]["path"] = PurePath(values["tokenizer"]["path"]).name
     if config.samples.prompt is None:
-        values["samples"]["prompt"] = default_prompt(tokenizer, splits["train"].tokens)
+        values["samples"]["prompt"] = default_prompt(tokenizer, splits["train"].tokens) or None
     return values
 
 

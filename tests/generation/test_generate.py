@@ -1,13 +1,16 @@
 """Generation: samples follow the model, and the state carried equals the text read again."""
 
+import re
 from collections import Counter
+from collections.abc import Callable
 from math import exp
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from conftest import compose_train
+from conftest import Answer, compose_train, train_run
 from textloom.errors import GenerationError
 from textloom.generation.generate import default_prompt, generate, generate_texts, window_of
 from textloom.generation.sampling import Sampling, TokenSampler
@@ -165,3 +168,19 @@ def test_short_documents_are_written_from_their_beginning() -> None:
     alone = generate_texts(model(), TOKENIZER, None, 30, [Sampling(1.0)] * 3, seed=1)
     assert len(set(alone)) == 3
     assert all(len(text) == 30 for text in alone)  # the model never ends a text
+    ending = model()
+    ending.softmax.bias.data[TOKENIZER.end_id] = 100.0
+    assert [len(text) for text in generate_texts(ending, TOKENIZER, None, 30, [Sampling(1.0)] * 5, seed=1)] == [1] * 5
+
+
+def test_a_model_of_lines_writes_single_lines_from_its_export_too(
+    command: Callable[..., Answer], tmp_path: Path
+) -> None:
+    (tmp_path / "names.txt").write_text("".join(f"name{chr(97 + i % 26)}{chr(97 + i // 26)}\n" for i in range(200)))
+    train_run(tmp_path / "run", "data=text_files", "data.path=names.txt", "data.documents=line", "trainer.batch_size=8")
+    assert command("export", "run=run", "to=exported").status == 0
+    written = [command("generate", f"run={run}", "count=20", "seed=1").out for run in ("run", "exported")]
+    texts = re.split(r"--- text \d+ of 20 ---\n", written[0])[1:]
+    assert len(texts) == 20
+    assert all(re.fullmatch(r"[a-z0-9]+\n\n", text) for text in texts)
+    assert written[1] == written[0]

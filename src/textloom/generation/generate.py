@@ -90,7 +90,8 @@ def generate_texts(
     sampler = TokenSampler(samplings, tokenizer.vocabulary_size, decoder.device)
     uniforms = sampler.uniforms(seed, length)
     with torch.inference_mode(), _suited_to(decoder):
-        drawn = _drawn(decoder, sampler, ids[-window:] if window else ids, uniforms, tokenizer.end_id)
+        last = ids[-window:] if window else ids
+        drawn = _drawn(decoder, sampler, last, uniforms, end=tokenizer.end_id, begins=from_beginning)
     known = tokenizer.decode(prompt_ids)
     return [prompt + _after(known, tokenizer.decode([*prompt_ids, *row])) for row in drawn]
 
@@ -109,9 +110,15 @@ def _decoder(model: LanguageModel, texts: int, window: int | None, never: int | 
 
 
 def _drawn(
-    decoder: Decoder | NgramDecoder, sampler: TokenSampler, ids: list[int], uniforms: torch.Tensor, end: int
+    decoder: Decoder | NgramDecoder,
+    sampler: TokenSampler,
+    ids: list[int],
+    uniforms: torch.Tensor,
+    *,
+    end: int,
+    begins: bool,
 ) -> list[list[int]]:
-    """What follows the ids in each text, up to its end."""
+    """What follows the ids in each text, up to its end; at least one token if a document begins there."""
 
     def read_and_draw(tokens: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
         decoder.read(tokens)
@@ -123,6 +130,12 @@ def _drawn(
     for tokens in prompt[:-1].unbind():
         decoder.read(tokens)
     tokens, drawn = prompt[-1], [prompt[:0]]
+    if begins and length:
+        decoder.read(tokens)
+        scores = decoder.score().clone()
+        scores[:, end] = -torch.inf
+        tokens = sampler.draw(scores, uniforms[0])
+        drawn, uniforms, length = [tokens[None]], uniforms[1:], length - 1
     ended = torch.zeros(texts, dtype=torch.bool, device=decoder.device)
     for begin in range(0, length, TOKENS_BETWEEN_LOOKS):
         some = uniforms[begin : begin + TOKENS_BETWEEN_LOOKS].unbind()
