@@ -16,8 +16,9 @@ from textloom.config import TrainConfig
 from textloom.cpu import denormals_flushed, memory_kept
 from textloom.data.encoding import TokenSplit
 from textloom.data.module import TokenDataModule
-from textloom.hardware import choose_device, choose_precision
+from textloom.hardware import choose_device
 from textloom.models.recurrent import RecurrentLanguageModel
+from textloom.precision import choose_precision
 from textloom.ranks import ALONE
 from textloom.runs import claimed_run
 from textloom.tokenizers.byte import ByteTokenizer
@@ -98,7 +99,7 @@ def step_seconds(
     with tempfile.TemporaryDirectory() as folder, claimed_run(Path(folder) / "run") as run, StopRequest() as request:
         logger = RunLogger(run.directory)
         sampler = Sampler(config.samples, ByteTokenizer(), "never used", None, run.samples_file)
-        precision = choose_precision(config.trainer.precision, device)[0]
+        precision = choose_precision(config, device)[0]
         efficiency = Efficiency(0.0, device, precision, devices=1)
         trainer = build_trainer(
             config.trainer, run, device, precision, meter, efficiency, sampler, logger, request, ALONE

@@ -11,7 +11,7 @@ from textloom.config import DataConfig, Hub
 PACKAGES = ("textloom", "torch", "pytorch-lightning", "hydra-core", "datasets", "tensorboard", "numpy")
 
 
-def provenance(data_fingerprint: str, device: str, precision: str) -> dict[str, Any]:
+def provenance(data_fingerprint: str, device: str) -> dict[str, Any]:
     """Facts in plain JSON types."""
     commit = _git("rev-parse", "HEAD") if _git("ls-files", Path(__file__).name) else None
     return {
@@ -21,7 +21,7 @@ def provenance(data_fingerprint: str, device: str, precision: str) -> dict[str, 
         "versions": {name: _version(name) for name in PACKAGES},
         "machine": platform.platform(),
         "device": device,
-        "precision": precision,
+        "precision": None,  # chosen when the size of the model is known
         "data_fingerprint": data_fingerprint,
     }
 

@@ -169,7 +169,7 @@ def test_on_the_patents_it_counts_about_what_others_counted(tmp_path: Path, real
     """At the vocabulary of 10,739 words, the same abstracts, duplicates folded, and every token a target."""
     path = real_data / "patents/neural_network_patent_query.csv"
     words = ["data=patents", f"data.path={path}", "tokenizer=word", "tokenizer.minimum_frequency=1"]
-    prepared = prepare(compose_train(*words), Run(tmp_path), "cpu", "32-true")
+    prepared = prepare(compose_train(*words), Run(tmp_path), "cpu")
     tokenizer, splits = prepared.tokenizer, prepared.splits
     *_, model = fit_orders(splits["train"].tokens, tokenizer.vocabulary_size, tokenizer.end_id, 6)
     score = score_ngrams(model, splits["val"])

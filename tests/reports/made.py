@@ -20,7 +20,7 @@ def make_run(
     run.mark("running")
     config_text = yaml.safe_dump(config.model_dump(mode="json", exclude={"resume"}), sort_keys=False)
     write_checked_text(run.config_file, config_text)
-    prepared = prepare(config, run, "cpu", "32-true")
+    prepared = prepare(config, run, "cpu")
     if status == "completed":
         val = prepared.splits["val"]
         bits = (loss * val.targets + val.spelling_nats) / 0.6931471805599453 / val.characters

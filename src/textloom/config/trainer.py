@@ -54,7 +54,7 @@ class TrainerConfig(Section):
     num_nodes: Positive = 1
     """Machines to train on; on each torchrun or srun starts one process for each device."""
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
-    """Number format in training; auto takes bf16 where the hardware multiplies it. Evaluation is always float32."""
+    """Number format in training; auto takes bf16 where it is faster for the model. Evaluation is always float32."""
     deterministic: bool
     """Allow only operations that give the same bits every time."""
     checkpoint_every: CheckpointEvery

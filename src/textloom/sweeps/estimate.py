@@ -14,9 +14,10 @@ from textloom.data.batching import training_batches
 from textloom.data.cache import load_corpus, prepared
 from textloom.data.encoding import TokenSplit
 from textloom.evaluation.scoring import scored_states
-from textloom.hardware import choose_device, choose_precision
+from textloom.hardware import choose_device
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
 from textloom.models.size import sized
+from textloom.precision import choose_precision
 from textloom.sweeps.composing import Composer
 from textloom.sweeps.space import Point, shown
 from textloom.sweeps.table import clock
@@ -94,8 +95,8 @@ class _Meter:
         """``trainer.batch_size``, or what auto would choose."""
         if config.trainer.batch_size != "auto":
             return config.trainer.batch_size
-        precision = choose_precision(config.trainer.precision, self.device)[0]
         sized_config = config.model_copy(update={"model": model})
+        precision = choose_precision(sized_config, self.device)[0]
         ranks = config.trainer.devices * config.trainer.num_nodes
         return choose_batch_size(BatchTrial(sized_config, text, vocabulary_size, self.device, precision, ranks))[0]
 
@@ -105,7 +106,7 @@ class _Meter:
         """Seconds for a forward pass, a backward pass and an optimizer's step."""
         model = RecurrentLanguageModel(sizes, vocabulary_size).to(self.device)
         optimizer = build_optimizer(config.optimizer, model.parameters(), True)
-        mixed = choose_precision(config.trainer.precision, self.device)[0] != "32-true"
+        mixed = choose_precision(config.model_copy(update={"model": sizes}), self.device)[0] != "32-true"
         marks = [time.perf_counter()]
         for batch in batches:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):

@@ -26,7 +26,7 @@ class Prepared:
     splits: Splits
 
 
-def prepare(config: TrainConfig, run: Run, device: str, precision: str) -> Prepared:
+def prepare(config: TrainConfig, run: Run, device: str) -> Prepared:
     """Read, split and encode the text, and write down where it came from; or find all that done.
 
     Raises DataError where the text cannot be used, RunError where a resumed run was made from other text.
@@ -37,7 +37,7 @@ def prepare(config: TrainConfig, run: Run, device: str, precision: str) -> Prepa
     else:
         corpus = load_corpus(config.data)
         prepared = Prepared(*tokenized(corpus, config.tokenizer, run.tokenizer_file, run.tokens))
-        made = provenance(corpus.facts.fingerprint, device, precision)
+        made = provenance(corpus.facts.fingerprint, device)
         write_json(run.provenance_file, {**made, "reading": READING, **source_provenance(config.data)})
         facts = corpus.facts
         _say_source(facts)

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pytorch_lightning as pl
@@ -14,13 +15,15 @@ from textloom.config import NgramConfig, TrainConfig
 from textloom.cpu import denormals_flushed
 from textloom.data.batching import training_batches
 from textloom.data.normalization import normalize_text
+from textloom.errors import ConfigError
 from textloom.evaluation.evaluate import evaluate_run
-from textloom.files import write_checked_text, write_json, write_text
+from textloom.files import read_json, write_checked_text, write_json, write_text
 from textloom.generation.generate import default_prompt, window_of
 from textloom.generation.prompts import unknown_pieces
-from textloom.hardware import check_devices, choose_device, choose_precision
+from textloom.hardware import check_devices, choose_device
 from textloom.models.recurrent import parameter_count
 from textloom.models.size import sized
+from textloom.precision import check_precision, choose_precision
 from textloom.progress import shown
 from textloom.ranks import Ranks
 from textloom.runs import Run
@@ -76,13 +79,13 @@ def train(
         explained_shortage(config, run),
         Workers(config.trainer) as workers,
     ):
-        precision, reason = choose_precision(config.trainer.precision, device)
+        check_precision(config, device)
         _write_config(config, run)
         if not run.overrides_file.exists():  # a resumed run keeps what it was made by
             write_text(run.overrides_file, yaml.safe_dump(overrides, allow_unicode=True))
-        prepared = prepare(config, run, device.type, precision)
+        prepared = prepare(config, run, device.type)
         config = _sized(config, prepared.tokenizer.vocabulary_size, run)
-        log.info("device: %s, precision: %s (%s)", device.type, precision, reason)
+        precision = _precision(config, run, device)
         prompt = config.samples.prompt or default_prompt(prepared.tokenizer, prepared.splits["train"].tokens)
         prompt = normalize_text(prompt, config.data.normalization)
         if unknown := unknown_pieces(prepared.tokenizer, prompt):
@@ -114,6 +117,22 @@ def _sized(config: TrainConfig, vocabulary_size: int, run: Run) -> TrainConfig:
     config = config.model_copy(update={"model": model})
     _write_config(config, run)
     return config
+
+
+def _precision(config: TrainConfig, run: Run, device: torch.device) -> str:
+    """The number format; a resumed run keeps its own on the same kind of device."""
+    made = read_json(run.provenance_file)
+    if config.trainer.precision == "auto" and made["precision"] is not None and made["device"] == device.type:
+        kept = config.model_copy(update={"trainer": config.trainer.model_copy(update={"precision": made["precision"]})})
+        with suppress(ConfigError):  # another machine
+            check_precision(kept, device)
+            log.info("device: %s, precision: %s (as before)", device.type, made["precision"])
+            return str(made["precision"])
+    precision, reason = choose_precision(config, device)
+    log.info("device: %s, precision: %s (%s)", device.type, precision, reason)
+    if made["precision"] is None:
+        write_json(run.provenance_file, {**made, "precision": precision})
+    return precision
 
 
 def _with_batch_size(

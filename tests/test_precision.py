@@ -1,0 +1,132 @@
+"""The number format of training: what this machine computes fastest, and nothing that it does not compute."""
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from conftest import compose_train, train_run
+from textloom import precision as module
+from textloom.errors import ConfigError
+from textloom.files import read_json, write_json
+from textloom.precision import Shape, choose_precision, measured_gain
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _own_measurements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEXTLOOM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(module, "_cpu_multiplies_bf16", lambda: True)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_auto_takes_what_is_faster_and_says_what_was_measured(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = compose_train(f"model={cell}", "model.units=32", "trainer.batch_size=8", "batching.steps=16")
+    gain = measured_gain(Shape(cell, 32, 1, 8, 16))
+    assert 0.02 < gain < 50
+    for gain, expected in ((1.9, "bf16-mixed"), (1.1, "32-true"), (0.4, "32-true")):
+        monkeypatch.setattr(module, "_known_gain", lambda shape, gain=gain: gain)
+        chosen, reason = choose_precision(config, CPU)
+        assert chosen == expected
+        assert f"bf16 is {gain:.1f} times as fast as float32 for {cell} here, measured on 32 units, 8 rows" in reason
+
+
+def test_a_measurement_is_kept_so_that_the_same_command_chooses_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    gains = iter([2.0, 0.5, 0.5])
+    monkeypatch.setattr(module, "measured_gain", lambda shape: next(gains))
+    chosen = [choose_precision(compose_train("model.units=32"), CPU)[0] for _ in range(2)]
+    assert chosen == ["bf16-mixed", "bf16-mixed"]
+    assert choose_precision(compose_train("model.units=48"), CPU)[0] == "32-true"
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    assert choose_precision(compose_train("model.units=32"), CPU)[0] == "32-true"
+
+
+def test_measuring_uses_up_no_random_numbers() -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    measured_gain(Shape("gru", 8, 1, 2, 4))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_without_instructions_for_bf16_it_is_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_cpu_multiplies_bf16", lambda: False)
+    assert choose_precision(compose_train(), CPU) == ("32-true", "no bf16 in this hardware")
+
+
+@pytest.mark.parametrize(
+    ("supported", "version", "expected"),
+    [(True, 91300, "bf16-mixed"), (True, 91002, "32-true"), (True, None, "bf16-mixed"), (False, 91300, "32-true")],
+)
+def test_a_gpu_takes_bf16_where_recurrent_layers_are_fast_in_it(
+    supported: bool, version: int | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: version)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    chosen, reason = choose_precision(compose_train(), torch.device("cuda"))
+    assert chosen == expected
+    assert version != 91002 or "cuDNN 91002" in reason
+
+
+def test_a_precision_that_cannot_be_computed_is_refused_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> float:
+        raise RuntimeError("could not create a primitive descriptor\nin many lines")
+
+    monkeypatch.setattr(module, "_seconds", fail)
+    for precision in ("bf16-mixed", "16-mixed"):
+        with pytest.raises(ConfigError, match=rf"trainer\.precision={precision}: .*; set trainer\.precision=auto"):
+            train_run(tmp_path / precision, f"trainer.precision={precision}")
+    assert choose_precision(compose_train("model.units=32"), CPU)[0] == "32-true"
+
+
+def test_a_resumed_run_keeps_its_number_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from training.test_resume import resume
+
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(module, "_known_gain", lambda shape: 0.5)
+    run = train_run(tmp_path / "run")
+    made = read_json(run.provenance_file)
+    assert made["precision"] == "32-true"
+    assert "precision: 32-true (bf16 is 0.5 times as fast" in caplog.text
+    monkeypatch.setattr(module, "_known_gain", lambda shape: 2.0)
+    resume(run.directory, ["trainer.max_epochs=2"])
+    assert "precision: 32-true (as before)" in caplog.text
+    write_json(run.provenance_file, {**made, "device": "cuda"})
+    resume(run.directory, ["trainer.max_epochs=3"])
+    assert "precision: bf16-mixed (bf16 is 2.0 times as fast" in caplog.text
+
+
+ASK = """
+import torch
+from conftest import compose_train
+from textloom.errors import ConfigError
+from textloom.precision import check_precision, choose_precision
+cpu = torch.device("cpu")
+print(choose_precision(compose_train("model.units=64"), cpu)[0])
+try:
+    check_precision(compose_train("trainer.precision=bf16-mixed"), cpu)
+except ConfigError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("isa", ["AVX2", "AVX512_CORE"])
+def test_less_than_the_processor_has_is_noticed(isa: str) -> None:
+    """oneDNN is told to do without instructions: ``auto`` is float32, and what cannot be computed is refused."""
+    paths = [str(Path(__file__).parent), str(Path(module.__file__).parents[1])]
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": isa, "PYTHONPATH": os.pathsep.join(paths)}
+    found = subprocess.run([sys.executable, "-c", ASK], env=environment, capture_output=True, text=True, check=True)
+    chosen, *refused = found.stdout.splitlines()
+    assert chosen == "32-true"
+    if refused:  # without AVX-512 oneDNN has no bf16 LSTM, with it a slow one
+        assert len(refused) == 1
+        assert refused[0].startswith("trainer.precision=bf16-mixed: this machine cannot compute lstm layers in it (")
