@@ -153,7 +153,7 @@ def _unknown_key(key: str, schema: type[Section]) -> str:
     known = known_keys(schema)
     if key in known:
         return _key_of_another_choice(key)
-    return f"{key}: there is no such key{nearest_key(key, known)}; see the keys with --cfg job"
+    return f"{key}: there is no such key{nearest_key(key, known)}; see the keys with --help"
 
 
 def _key_of_another_choice(key: str) -> str:

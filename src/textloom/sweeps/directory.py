@@ -14,9 +14,10 @@ from textloom.composition import flatten
 from textloom.errors import RunError
 from textloom.files import read_json, write_json
 from textloom.sweeps.space import Space
-from textloom.sweeps.trials import compared, differing, is_of
+from textloom.sweeps.trials import CHANGE_NO_FIGURE, compared, differing, is_of
 
 FILE = "sweep.json"
+LONGEST = 200  # of 255 bytes that file systems take, with room for a checksum
 NAME_FROM = ("experiment", "data")  # the first of these groups that was chosen says what a sweep is about
 
 
@@ -27,7 +28,8 @@ def sweep_name(master: DictConfig, space: Space) -> str:
     about = [space.fixed.get(group) or choices.get(group) for group in NAME_FROM if group not in space.keys]
     about = [name for name in about if name not in (None, "null")]
     varying = ",".join(key.rpartition(".")[2] for key in space.keys)
-    return f"{about[0]}_{varying}" if about else varying
+    name = f"{about[0]}_{varying}" if about else varying
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 @contextmanager
@@ -46,13 +48,18 @@ def claimed_sweep(directory: Path) -> Iterator[None]:
 
 
 def refuse_another_config(directory: Path, fixed: dict[str, Any], space: Space) -> None:
-    """Raises RunError if what is the same in all trials was another when the sweep of this directory began."""
-    path = directory / FILE
-    if path.exists():
-        content = read_json(path)
-        before = _without_what_varies(content["fixed"], space.keys)
-        now = _without_what_varies(flatten(compared(fixed)), [*space.keys, *content["varying"]])
-        difference = differing(before, now)
+    """Raises RunError if what is the same in all trials was another when the sweep of this directory began.
+
+    Keys that only one of the two has are not compared: a newer textloom may have added them.
+    """
+    if not (directory / FILE).exists():
+        return
+    content, now = read_json(directory / FILE), _content(fixed, space)
+    varying = [*space.keys, *content["varying"]]
+    for name in ("fixed", "typed"):
+        values = [_without_what_varies(each.get(name, {}), varying) for each in (content, now)]
+        both = [{key: each[key] for key in values[0].keys() & values[1].keys()} for each in values]
+        difference = differing(*both)
         if difference is not None:
             raise RunError(
                 f"{directory}: the sweep was begun with another config ({difference}), and does not mix them; "
@@ -63,19 +70,23 @@ def refuse_another_config(directory: Path, fixed: dict[str, Any], space: Space) 
 def write_config(directory: Path, fixed: dict[str, Any], space: Space) -> None:
     """Write down what is the same in all trials, and what varies. Raises RunError as ``refuse_another_config``."""
     refuse_another_config(directory, fixed, space)
-    content = {"fixed": _without_what_varies(flatten(compared(fixed)), space.keys), "varying": space.keys}
+    content = _content(fixed, space)
     if not (directory / FILE).exists() or read_json(directory / FILE) != content:
         write_json(directory / FILE, content)
 
 
 def config_checksum(fixed: dict[str, Any], space: Space) -> str:
     """The same for the same values of the keys that do not vary."""
-    values = _without_what_varies(flatten(compared(fixed)), space.keys)
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
+    return hashlib.sha256(json.dumps(_content(fixed, space), sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _content(fixed: dict[str, Any], space: Space) -> dict[str, Any]:
+    """What is the same in all trials. An experiment may set any key: if it varies, only what was typed is the same."""
+    if "experiment" in space.keys:
+        typed = {key: text for key, text in space.fixed.items() if not is_of(key, CHANGE_NO_FIGURE)}
+        return {"fixed": {}, "typed": typed, "varying": space.keys}
+    return {"fixed": _without_what_varies(flatten(compared(fixed)), space.keys), "varying": space.keys}
 
 
 def _without_what_varies(flat: dict[str, Any], varying: list[str]) -> dict[str, Any]:
-    """Of a group that varies all keys; of a whole experiment, which may set any key, nothing is left to compare."""
-    if "experiment" in varying:
-        return {}
     return {key: value for key, value in flat.items() if not is_of(key, varying)}

@@ -12,9 +12,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from textloom.composition import check
-from textloom.config import Section, SweepConfig
+from textloom.config import Section, SweepConfig, TrainConfig
 from textloom.errors import ConfigError, Interrupted, RunError, TrialsFailed
-from textloom.progress import shown, stage
+from textloom.progress import say, shown, stage
 from textloom.sweeps.composing import Composer
 from textloom.sweeps.directory import claimed_sweep, config_checksum, refuse_another_config, sweep_name, write_config
 from textloom.sweeps.drive import Loop, Proposals
@@ -47,6 +47,8 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: list[str]) ->
     points = sweep.space.edges() if adaptive else sweep.space.grid()
     sweep.composer.refuse_mistakes(points)
     points = points if adaptive else sweep.distinct(points)
+    if adaptive or config.pruner is not None:
+        _warn_of_other_texts(config, [sweep.composer.config(point) for point in points])
     if config.dry_run:
         from textloom.sweeps.estimate import print_estimates
 
@@ -59,6 +61,19 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: list[str]) ->
         table = Table(sweep.directory, config.metric, total, launcher.places, not launcher.in_sight, trials)
         _run(_proposals(sweep, table, adaptive), launcher, table, config)
     return table.trials
+
+
+def _warn_of_other_texts(config: SweepConfig, trials: list[TrainConfig]) -> None:
+    """A sampler and a pruner compare all trials, also those whose figures do not compare."""
+    from textloom.reports.metrics import is_per_target
+
+    per_target = [metric for metric in config.metric if is_per_target(metric)]
+    if len({repr(trial.data) for trial in trials}) > 1:
+        say(f"the trials read different texts, and sweep.metric={config.metric[0]} prefers the one that is easier to "
+            "predict: sweep over each text by itself")  # fmt: skip
+    elif per_target and len({repr(trial.tokenizer) for trial in trials}) > 1:
+        say(f"sweep.metric={per_target[0]}: is per token, and does not compare tokenizers; set "
+            "sweep.metric=val/bits_per_char")  # fmt: skip
 
 
 def _described(config: SweepConfig, master: DictConfig, loader: ConfigLoader, arguments: list[str]) -> Sweep:
