@@ -1,6 +1,6 @@
 """Compare runs: python scripts/compare.py runs='outputs/**'."""
 
-from textloom.cli import compare
+from textloom.start import start
 
 if __name__ == "__main__":
-    compare()
+    start("compare")

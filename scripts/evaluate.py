@@ -1,6 +1,6 @@
 """Score a trained run again, from its directory alone: python scripts/evaluate.py run=latest."""
 
-from textloom.cli import evaluate
+from textloom.start import start
 
 if __name__ == "__main__":
-    evaluate()
+    start("evaluate")

@@ -1,6 +1,6 @@
 """Make data ready for training: python scripts/prepare.py data=patents data.source=odp data.query="neural network*"."""
 
-from textloom.cli import prepare
+from textloom.start import start
 
 if __name__ == "__main__":
-    prepare()
+    start("prepare")

@@ -1,6 +1,6 @@
 """Train a recurrent language model: python scripts/train.py model.units=256."""
 
-from textloom.cli import train
+from textloom.start import start
 
 if __name__ == "__main__":
-    train()
+    start("train")

@@ -1,5 +1,6 @@
 """Help names every command and key, and a key that does not exist leads to the right one."""
 
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from conftest import Answer
 from textloom.config import GenerateConfig, TrainConfig
 from textloom.config.keys import LABELS, Form, keys_of, known_keys
+from textloom.start import start
 from textloom.suggestions import SYNONYMS, nearest_key
 
 Command = Callable[..., Answer]
@@ -84,3 +86,18 @@ def test_every_synonym_leads_to_a_key() -> None:
 
 def test_what_is_like_no_key_is_not_guessed() -> None:
     assert nearest_key("zzzzqqq", known_keys(GenerateConfig)) == ""
+
+
+@pytest.mark.parametrize("place", ["textloom.cli.run_command", "textloom.cli.overview"])
+def test_ctrl_c_is_one_line_wherever_it_arrives(
+    place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(place, interrupted)
+    monkeypatch.setattr(sys, "argv", ["textloom", "evaluate" if place.endswith("command") else "--help"])
+    with pytest.raises(SystemExit) as ended:
+        start()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "stopped\n"

@@ -1,5 +1,5 @@
 """``python -m textloom train ...``: the same as the ``textloom`` command."""
 
-from textloom.cli import main
+from textloom.start import start
 
-main()
+start()

@@ -1,5 +1,6 @@
 """Between what the user types and Hydra: free text, options, sweeps, resumed runs, and mistakes told in one line."""
 
+import logging
 import os
 import re
 import sys
@@ -104,6 +105,7 @@ def run_command(name: str, task: Callable[[DictConfig], object], schema: type[Se
     except yaml.YAMLError as error:
         fail(" ".join(str(error).split()))
     except KeyboardInterrupt:
+        logging.disable()  # of libraries that were interrupted, and report on themselves at the end
         fail("stopped", 130)
     finally:
         os.environ["HYDRA_FULL_ERROR"] = before or ""
