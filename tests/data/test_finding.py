@@ -76,6 +76,8 @@ def test_paths_that_name_no_file_are_told_with_the_cure(tmp_path: Path, monkeypa
     for pattern, message in {
         "bok.txt": "names no file, did you mean book.txt?",
         "BOOK.TXT": "did you mean book.txt?",
+        "*.TXT": "small and capital letters differ: book.txt is there",
+        ".": r"is a folder; give a file or a glob such as '\*.txt'",
         "folder": r"is a folder; give a file or a glob such as 'folder/\*.txt'",
         "gone.txt": "a link to nowhere, which does not exist",
         "~nosuchuser/x.txt": "there is no home directory ~nosuchuser",

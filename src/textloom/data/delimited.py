@@ -183,7 +183,7 @@ def _separator(content: Content, usual: str) -> tuple[str, int]:
 
 def _is_quoted(content: Content, skipped: int) -> bool:
     """True if quotation marks enclose cells in a whole TSV file: each is closed, and none swallows rows."""
-    if not any(re.search(r'(^|[\t\n])"', text) for text in read_text(content)):
+    if not any(re.search(r'(^|[\t\r\n])"', text) for text in read_text(content)):
         return False  # either way of reading gives the same
     if next(text_lines(content), "").startswith('"'):
         return True  # even the names are in quotation marks

@@ -4,6 +4,7 @@ import difflib
 import fnmatch
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def _named(pattern: str, key: str) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        raise DataError(f"{key}={pattern}: is a folder; give a file or a glob such as '{path / '*.txt'}'")
+        raise DataError(f"{key}={pattern}: is a folder; give a file or a glob such as '{path / _usual_glob(path)}'")
     if path.exists():
         raise DataError(f"{key}={pattern}: is a device, not a file; give a file or a glob such as 'folder/*.txt'")
     if path.is_symlink():
@@ -113,12 +114,25 @@ def _names(folder: Path) -> list[str]:
         return []
 
 
+def _usual_glob(folder: Path) -> str:
+    """A glob for the most frequent kind of file in a folder."""
+    endings = Counter(Path(name).suffix for name in _files_in(folder) if not name.startswith("."))
+    return f"*{endings.most_common(1)[0][0] if endings else '.txt'}"
+
+
+def _files_in(folder: Path) -> list[str]:
+    try:
+        return sorted(name for name in os.listdir(folder) if (folder / name).is_file())
+    except OSError:
+        return []
+
+
 def _nearest(path: Path) -> str:
     """', did you mean X?', if a file with a similar name is there."""
-    try:
-        names = [name for name in os.listdir(path.parent) if (path.parent / name).is_file()]
-    except OSError:
-        return ""
+    names = _files_in(path.parent)
+    in_capitals = [name for name in names if fnmatch.fnmatchcase(name.lower(), path.name.lower())]
+    if in_capitals and MAGIC.search(path.name):
+        return f", but small and capital letters differ: {path.parent / in_capitals[0]} is there"
     lowered = {name.lower(): name for name in names}
     close = difflib.get_close_matches(path.name.lower(), lowered, n=1, cutoff=0.75)
     return f", did you mean {path.parent / lowered[close[0]]}?" if close else ""
