@@ -59,3 +59,15 @@ def test_a_generated_text_holds_no_lone_surrogates(toy_run: Run) -> None:
     text = generate(model, tokenizer, "deep\udce9", 20, Sampling(2.0), seed=0)
     assert text.startswith("deep\ufffd")
     text.encode()
+
+
+def test_names_are_generated_from_their_beginning_after_an_export_too(
+    command: Callable[..., Answer], tmp_path: Path
+) -> None:
+    (tmp_path / "names.txt").write_text("".join(f"Name{i}\n" for i in range(100)))
+    train_run(tmp_path / "run", "data=text_files", f"data.path={tmp_path}/names.txt", "data.documents=line")
+    exported = tmp_path / "exported"
+    assert command("export", f"run={tmp_path}/run", f"to={exported}").status == 0
+    answers = [command("generate", f"run={run}", "length=5", "seed=1") for run in (tmp_path / "run", exported)]
+    assert answers[0].status == answers[1].status == 0, answers[1].err
+    assert answers[0].out == answers[1].out

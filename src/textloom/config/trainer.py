@@ -123,8 +123,8 @@ class TrainerConfig(Section):
 class SamplesConfig(Section):
     """The texts written at each validation."""
 
-    prompt: Annotated[Prose, Field(min_length=1)] | None
-    """What they go on from; null for the first words of the training text."""
+    prompt: Prose | None
+    """What they go on from; empty for texts from their beginning, null for the first words of the training text."""
     length: Positive
     """Tokens in each."""
     temperatures: Annotated[tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(as_tuple), Field(min_length=1)]

@@ -86,7 +86,9 @@ def train(
         prepared = prepare(config, run, device.type)
         config = _sized(config, prepared.tokenizer.vocabulary_size, run)
         precision = _precision(config, run, device)
-        prompt = config.samples.prompt or default_prompt(prepared.tokenizer, prepared.splits["train"].tokens)
+        prompt = config.samples.prompt
+        if prompt is None:
+            prompt = default_prompt(prepared.tokenizer, prepared.splits["train"].tokens)
         prompt = normalize_text(prompt, config.data.normalization)
         if unknown := unknown_pieces(prepared.tokenizer, prompt):
             log.warning("samples.prompt: not in the vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
