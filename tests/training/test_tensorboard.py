@@ -15,12 +15,14 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
 
 from conftest import compose_train, train_run
+from textloom.composition import config_directory
 from textloom.data.encoding import load_splits
 from textloom.reports.events import read_curves
 from textloom.runs import Run
-from textloom.training.tensorboard import hyperparameters
+from textloom.training.tensorboard import hyperparameters, trial_name
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +210,18 @@ def test_every_run_has_the_same_keys_with_the_same_types() -> None:
     assert "trainer.weight_averaging" not in shown[0]  # a number that is null
     assert shown[0]["data.path"] == "null"  # text that is null
     assert not {"name", "resume"} & set(shown[0])
+
+
+def test_runs_can_be_told_apart_by_the_first_characters_of_their_names(tmp_path: Path) -> None:
+    config = compose_train()
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
+        place = str(compose("train", return_hydra_config=True).hydra.run.dir)
+    assert re.fullmatch(rf"outputs/{config.name}/\d{{6}}-\d{{6}}_\d{{6}}", place)
+    assert len(place.removeprefix("outputs/").rpartition("_")[0]) <= 30  # what the list of runs shows, seconds included
+    names = [trial_name(tmp_path / name) for name in ("261126-171805_225098", "261126-171806_000001")]
+    assert names[0][:14] != names[1][:14]
+    assert trial_name(tmp_path / "model.units=4,optimizer.learning_rate=0.1").startswith("units=4,learning_rate=0.1 ")
+    assert trial_name(tmp_path / "a" / "b" / "run") != trial_name(tmp_path / "c" / "b" / "run")
 
 
 def test_the_best_so_far_is_a_curve_that_never_rises(runs: list[Run]) -> None:

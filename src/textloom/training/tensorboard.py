@@ -1,5 +1,7 @@
 """What a run writes for TensorBoard: one event file, with the hyper-parameters beside their results."""
 
+import hashlib
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -59,11 +61,10 @@ def announce(logger: RunLogger, config: TrainConfig) -> None:
     """Write the run's hyper-parameters, before training, so that an interrupted run has them too, and the charts.
 
     TensorBoard makes the columns of its HParams tab from all runs below its log directory, those that differ first, if
-    no run says what the columns are. (The one that torch's ``add_hparams`` writes says so for all.) Without a trial's
-    name it calls each by its run's directory.
+    no run says what the columns are. (The one that torch's ``add_hparams`` writes says so for all.)
     """
     writer = logger.experiment._get_file_writer()
-    writer.add_summary(hparams_pb(hyperparameters(config), trial_id=""))
+    writer.add_summary(hparams_pb(hyperparameters(config), trial_id=trial_name(Path(logger.save_dir))))
     writer.add_summary(custom_scalars(LAYOUT))  # type: ignore[no-untyped-call]
 
 
@@ -83,6 +84,16 @@ def write_results(logger: RunLogger, figures: dict[str, float], step: int) -> No
 def best_so_far(figures: dict[str, float]) -> dict[str, float]:
     """The curves that TensorBoard shows first and takes as the first results in its HParams tab: it sorts by name."""
     return {f"best/{name}": figures[f"val/{name}"] for name in ("bits_per_char", "loss")}
+
+
+def trial_name(directory: Path) -> str:
+    """A name for the HParams tab, which shows its first 14 characters: what sets a run apart from its neighbours first.
+
+    The hash of the path makes it unique: TensorBoard takes runs of one name for repetitions of one trial.
+    """
+    own = re.sub(r"(^|,)\w+\.", r"\1", directory.name)  # units=64, without its group
+    digest = hashlib.sha256(str(directory.resolve()).encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{own} {directory.parent.name} {digest[:6]}"
 
 
 # --- hyper-parameters -----------------------------------------------------------------------------------------------
