@@ -32,6 +32,7 @@ from textloom.placement import placement
 from textloom.streams import tolerant_streams
 from textloom.suggestions import nearest
 from textloom.typed import typed
+from textloom.visible import for_stdout
 
 if TYPE_CHECKING:
     from textloom.training.train import Trained
@@ -202,7 +203,8 @@ def _generate(config: DictConfig) -> None:
     given = None if not prompt and checked.prompt is None else prompt  # None: a document from its beginning
     texts = generate_texts(model.to(device), tokenizer, given, checked.length, samplings, window, checked.seed)
     for number, text in enumerate(texts, start=1):
-        print(text if len(texts) == 1 else f"--- text {number} of {len(texts)} ---\n{text}\n")
+        shown = for_stdout(text)
+        print(shown if len(texts) == 1 else f"--- text {number} of {len(texts)} ---\n{shown}\n")
 
 
 def _evaluate(config: DictConfig) -> None:
@@ -258,7 +260,7 @@ def _compare(config: DictConfig) -> None:
 
 
 def _show(trained: "Trained", directory: Path) -> None:
-    print(f"\n{trained.sample}\n")
+    print(f"\n{for_stdout(trained.sample)}\n")
     for name in ("val/loss", "val/perplexity", "val/bits_per_char", "val/accuracy", "train/targets_per_second"):
         print(f"{name}: {trained.results[name]:,.4f}")
     if trained.results.get("leaky"):

@@ -1,5 +1,7 @@
 """Generated texts are shown letter for letter: in samples.txt, in TensorBoard, and on the page."""
 
+import io
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from textloom.runs import Run
 from textloom.tokenizers.byte import ByteTokenizer
 from textloom.training import samples
 from textloom.training.samples import Sampler
-from textloom.visible import visible
+from textloom.visible import for_stdout, visible
 
 TEXTS = [
     "    four blanks before, two after  ",
@@ -85,6 +87,19 @@ def test_tensorboard_shows_every_text_letter_for_letter(sampler: Sampler) -> Non
     parser = _Texts()
     parser.feed(markdown_to_safe_html(shown[0]))
     assert parser.found == [visible(text) for text in TEXTS]
+
+
+def test_a_terminal_gets_no_escape_sequences_and_a_file_gets_every_character(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stdout(io.StringIO):
+        terminal = True
+
+        def isatty(self) -> bool:
+            return self.terminal
+
+    monkeypatch.setattr(sys, "stdout", Stdout())
+    assert for_stdout("\x1b[2Jtext") == "␛[2Jtext"
+    Stdout.terminal = False
+    assert for_stdout("\x1b[2Jtext") == "\x1b[2Jtext"
 
 
 def test_control_characters_are_shown_and_every_other_character_is_left() -> None:
