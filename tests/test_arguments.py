@@ -193,6 +193,7 @@ def test_in_a_sweep_a_comma_separates_values_but_not_in_quotes(typed: str, value
         ("smaples.prompt=红楼", "smaples.prompt: there is no such key, did you mean samples.prompt?"),
         ("samples.prompt=caf\udce9", "samples.prompt=caf\\xe9: not UTF-8 at byte 19"),
         ("prompt=caf\udce9", "prompt=caf\\xe9: not UTF-8 at byte 11"),
+        ("größe=3", "größe: there is no such key"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_one_line_and_leaves_nothing_behind(
@@ -206,6 +207,18 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing_behind(
     assert message in answer.err
     assert len(answer.err.strip().splitlines()) == 1, answer.err
     assert not list(tmp_path.glob("outputs/*/*"))
+
+
+def test_a_text_whose_quotes_were_forgotten_is_told_with_them() -> None:
+    for typed in (["prompt=deep", "learn"], ["run=my", "run"]):
+        with pytest.raises(ConfigError, match=rf"{typed[1]}: cannot be read; a text with blanks needs quotes, as in '"):
+            hydra_arguments(typed, GenerateConfig)
+
+
+def test_a_config_directory_may_be_below_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    typed = ["--config-dir", "~/conf", "--config-dir=~/conf"]
+    assert hydra_arguments(typed, TrainConfig) == ["--config-dir", "/home/me/conf", "--config-dir=/home/me/conf"]
 
 
 def test_names_of_all_kinds_train_generate_and_export(command: Command, tmp_path: Path) -> None:

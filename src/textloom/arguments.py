@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from pydantic import BaseModel
 
@@ -35,6 +36,7 @@ from textloom.quoting import (
 
 HYDRA_PATHS = ("hydra.run.dir", "hydra.sweep.dir")
 """Keys of Hydra's own that take a path."""
+CONFIG_DIRECTORY = ("--config-dir", "-cd")
 SWEEP_OPTIONS = frozenset(["-m", "--multirun"])
 FUNCTION = re.compile(r"(choice|range|interval|glob|shuffle|sort|tag|str|int|float|bool|json_str|extend_list)\(.*\)")
 BRACKETS = {"[": "]", "{": "}"}
@@ -125,9 +127,18 @@ def hydra_arguments(arguments: list[str], schema: type[BaseModel]) -> list[str]:
 
     Raises ConfigError for one that is not text, and for one that names no home directory or no possible folder.
     """
-    decoded = [_decoded(argument) for argument in arguments]
-    reading = Arguments.of(schema, bool(SWEEP_OPTIONS & set(decoded)))
-    return [reading.hydra(argument) for argument in decoded]
+    reading = Arguments.of(schema, bool(SWEEP_OPTIONS & set(arguments)))
+    decoded = [_decoded(argument, reading) for argument in arguments]
+    for before, argument in pairwise(decoded):
+        is_word = "=" not in argument and not argument.startswith(("-", "~")) and argument not in reading.keys
+        if is_word and reading.takes_text(before.partition("=")[0]):
+            whole = shell_quoted(f"{before} {argument}")
+            raise ConfigError(f"{one_line(argument)}: cannot be read; a text with blanks needs quotes, as in {whole}")
+    following = ["", *decoded]
+    return [
+        with_home(argument, option) if option in CONFIG_DIRECTORY else reading.hydra(argument)
+        for option, argument in zip(following, decoded, strict=False)
+    ]
 
 
 def unresolved(arguments: list[str], schema: type[BaseModel]) -> tuple[str, str] | None:
@@ -144,7 +155,7 @@ def unresolved(arguments: list[str], schema: type[BaseModel]) -> tuple[str, str]
     return None
 
 
-def _decoded(argument: str) -> str:
+def _decoded(argument: str, reading: Arguments) -> str:
     """The argument, which Python read in the locale's encoding, as the UTF-8 that it is."""
     try:
         argument.encode("utf-8")
@@ -156,9 +167,11 @@ def _decoded(argument: str) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         shown = one_line(raw.decode("utf-8", "backslashreplace"))
+        key = reading.keys.get(argument.partition("=")[0])
+        file = ", or name the file by a pattern such as '*.txt'" if key is not None and Mark.PATH in key.marks else ""
         raise ConfigError(
-            f"{shown}: not UTF-8 at byte {error.start + 1}; type it in a UTF-8 terminal, convert it with "
-            "iconv -t UTF-8, or name a file by a pattern such as *.txt"
+            f"{shown}: not UTF-8 at byte {error.start + 1}; type it in a UTF-8 terminal, or convert it with "
+            f"iconv -t UTF-8{file}"
         ) from error
 
 

@@ -79,6 +79,9 @@ def explain(error: HydraException | OmegaConfBaseException, schema: type[Section
         return f"{label}: there is no such config{nearest(name, options)}; {cure}"
     if isinstance(error, OverrideParseException):
         typed = one_line(str(error.override))
+        name = typed.partition("=")[0].lstrip("+~")
+        if "=" in typed and not re.fullmatch(r"[\w$@./:-]+", name, re.ASCII):
+            return _unknown_key(name, schema)
         return f"{typed}: cannot be read; write it as key=value, in quotes where it holds special characters"
     if "Ambiguous value" in str(error):
         argument = re.search(r"argument '([^']+)'", str(error))
