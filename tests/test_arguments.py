@@ -210,7 +210,7 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing_behind(
 
 
 def test_a_text_whose_quotes_were_forgotten_is_told_with_them() -> None:
-    for typed in (["prompt=deep", "learn"], ["run=my", "run"]):
+    for typed in (["prompt=deep", "learn"], ["run=my", "folder"]):
         with pytest.raises(ConfigError, match=rf"{typed[1]}: cannot be read; a text with blanks needs quotes, as in '"):
             hydra_arguments(typed, GenerateConfig)
 

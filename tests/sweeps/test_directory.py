@@ -1,0 +1,55 @@
+"""A sweep's folder: whose trials may lie in it, and what they are called."""
+
+from pathlib import Path
+
+import pytest
+
+from textloom.errors import RunError
+from textloom.files import write_json
+from textloom.sweeps.directory import config_checksum, refuse_another_config, write_config
+from textloom.sweeps.space import Choices, Parameter, Space
+from textloom.sweeps.trials import LONGEST_NAME, directory_name
+
+UNITS = Parameter("model.units", Choices((4, 8), ("4", "8")))
+EXPERIMENT = Parameter("experiment", Choices(("a", "b"), ("a", "b")))
+
+
+def config(**changed: object) -> dict[str, object]:
+    return {
+        "name": "n",
+        "data": {"path": "a.txt"},
+        "model": {"units": 4, "layers": 1},
+        "samples": {"length": 5},
+    } | changed
+
+
+def test_keys_that_a_newer_version_has_added_do_not_refuse_a_sweep_written_before(tmp_path: Path) -> None:
+    space = Space({}, (UNITS,))
+    write_json(tmp_path / "sweep.json", {"fixed": {"data.path": "a.txt"}, "varying": ["model.units"]})
+    refuse_another_config(tmp_path, config(), space)
+    with pytest.raises(RunError, match=r"data\.path=a\.txt then, data\.path=b\.txt now"):
+        refuse_another_config(tmp_path, config(data={"path": "b.txt"}), space)
+
+
+def test_what_changes_no_figure_and_what_varies_make_no_other_sweep(tmp_path: Path) -> None:
+    space = Space({}, (UNITS,))
+    write_config(tmp_path, config(), space)
+    same = config(name="other", model={"units": 99, "layers": 1}, samples={"length": 9})
+    write_config(tmp_path, same, space)
+    assert config_checksum(config(), space) == config_checksum(same, space)
+    assert config_checksum(config(), space) != config_checksum(config(data={"path": "b.txt"}), space)
+
+
+def test_of_a_sweep_over_experiments_what_was_typed_beside_them_is_compared(tmp_path: Path) -> None:
+    write_config(tmp_path, config(), Space({"model.layers": "1"}, (EXPERIMENT,)))
+    write_config(tmp_path, config(), Space({"model.layers": "1", "samples.length": "9"}, (EXPERIMENT,)))
+    with pytest.raises(RunError, match=r"model\.layers=1 then, model\.layers=2 now"):
+        refuse_another_config(tmp_path, config(), Space({"model.layers": "2"}, (EXPERIMENT,)))
+
+
+def test_names_of_trials_fit_any_file_system_and_differ() -> None:
+    points = [{"data.path": f"'{'红楼' * 40}, {end}.txt'"} for end in "ab"] + [{"name": "größe"}, {"name": "'1984'"}]
+    names = [directory_name(point) for point in points]
+    assert len(set(names)) == len(names)
+    assert all(len(name.encode()) <= LONGEST_NAME for name in names)
+    assert names[2:] == ["name=größe", "name=1984"]
