@@ -6,7 +6,7 @@ from typing import get_args
 
 from textloom.command_line import INTERRUPTED
 from textloom.config import CompareConfig
-from textloom.reports.figures import ENOUGH_TRIALS
+from textloom.reports.figures import ENOUGH_FOR_COORDINATES, ENOUGH_FOR_IMPORTANCE
 from textloom.reports.statistics import SIGNIFICANCE
 from textloom.training.fitting import EXPLOSION
 from textloom.training.resume import MAY_CHANGE
@@ -31,8 +31,9 @@ def test_comparing_is_described_as_it_is() -> None:
     told = COMPARE.partition("`format` is ")[2].partition(". The table")[0]
     assert tuple(re.findall(r"`(\w+)`", told)) == formats
     assert f"Below {SIGNIFICANCE:g} " in COMPARE
-    assert ENOUGH_TRIALS == 4
-    assert "from four runs on" in " ".join(COMPARE.split())
+    assert (ENOUGH_FOR_COORDINATES, ENOUGH_FOR_IMPORTANCE) == (4, 10)
+    assert "from four configurations on" in " ".join(COMPARE.split())
+    assert "(Optuna, PED-ANOVA), from ten on" in " ".join(COMPARE.split())
 
 
 def test_every_picture_exists_and_is_small() -> None:
