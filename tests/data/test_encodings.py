@@ -2,6 +2,7 @@
 
 import bz2
 import codecs
+import functools
 import gzip
 import lzma
 import pickle
@@ -16,6 +17,7 @@ import pytest
 import zstandard
 
 from conftest import compose_train, documents_of
+from textloom.config import DataConfig
 from textloom.data import contents
 from textloom.data.cache import load_corpus
 from textloom.data.sources import read_pieces
@@ -25,7 +27,12 @@ TEXT = "Der Wald, schöne Größe 漢字 हिन्दी 🌳\nthe second lin
 
 
 def read(path: Path, data: str = "text_files") -> list[str]:
-    return documents_of(read_pieces(compose_train(f"data={data}", f"data.path='{path}'").data))
+    return documents_of(read_pieces(config(data).model_copy(update={"path": (str(path),)})))
+
+
+@functools.cache
+def config(data: str) -> DataConfig:
+    return compose_train(f"data={data}", "data.path=?").data
 
 
 def refused(path: Path, data: str = "text_files") -> str:

@@ -1,6 +1,9 @@
 """Filters: what YAML and the command line make of a value is what the rows are compared with, or it is refused."""
 
+import copy
+import functools
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -36,10 +39,15 @@ def table(tmp_path: Path) -> Path:
 
 def from_yaml(filters: str) -> DataConfig:
     """As an experiment's YAML file gives them: read by OmegaConf."""
-    values = compose_train("data=table", "data.path=table.csv").model_dump(mode="json")
+    values = copy.deepcopy(composed())
     Path("filters.yaml").write_text(f"filters:\n  {filters}\n")
     values["data"]["filters"] = OmegaConf.to_container(OmegaConf.load("filters.yaml"))["filters"]
     return check(values, TrainConfig).data
+
+
+@functools.cache
+def composed() -> dict[str, Any]:
+    return compose_train("data=table", "data.path=table.csv").model_dump(mode="json")
 
 
 def kept(config: DataConfig) -> list[int]:

@@ -1,11 +1,13 @@
 """Tables as pandas, Excel, databases and Macs write them: each row once and whole, or told with its line."""
 
+import functools
 import json
 from pathlib import Path
 
 import pytest
 
 from conftest import compose_train, documents_of
+from textloom.config import DataConfig
 from textloom.data import contents, delimited, json_rows
 from textloom.data.sources import read_pieces
 from textloom.errors import DataError
@@ -24,7 +26,12 @@ def _pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 def read(name: str, content: str | bytes, *overrides: str) -> list[str]:
     Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    return documents_of(read_pieces(compose_train("data=table", f"data.path='{name}'", *overrides).data))
+    return documents_of(read_pieces(config(*overrides).model_copy(update={"path": (name,)})))
+
+
+@functools.cache
+def config(*overrides: str) -> DataConfig:
+    return compose_train("data=table", "data.path=?", *overrides).data
 
 
 def refused(name: str, content: str | bytes, *overrides: str) -> str:

@@ -107,11 +107,13 @@ def _explain_wide(content: Content, encoding: str, mark: int) -> str:
         skip = max(0, skip - len(block))
         whole = len(data) - len(data) % unit if block else len(data)
         data, pending = data[:whole], data[whole:]
+        held = len(decoder.getstate()[0])  # the first half of a surrogate pair
         try:
             text = decoder.decode(data, final=not block)
         except UnicodeDecodeError as error:
-            lines += data[: error.start].decode(encoding, "replace").count("\n")
-            return f"not valid {name} at byte {position + error.start} (line {lines}); is it cut off? get it again"
+            lines += error.object[: error.start].decode(encoding, "replace").count("\n")
+            where = position - held + error.start
+            return f"not valid {name} at byte {where} (line {lines}); is it cut off? get it again"
         if "\0" in text:
             before = text[: text.index("\0")]
             lines += before.count("\n")
