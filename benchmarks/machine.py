@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.fit import composed
 from benchmarks.rows import seconds
-from textloom.hardware import choose_precision
+from textloom.precision import choose_precision
 
 PACKAGES = ("torch", "pytorch-lightning", "numpy", "tokenizers", "keras", "tensorflow-cpu", "onnxruntime")
 ROOT = Path(__file__).parents[1]
@@ -25,7 +26,7 @@ def machine() -> dict[str, str]:
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "threads": str(torch.get_num_threads()),
         "GPU": torch.cuda.get_device_name() if device.type == "cuda" else "none",
-        "precision": "{} ({})".format(*choose_precision("auto", device)),
+        "precision": f"{choose_precision(composed(), device)[0]} for the default model",
         "python": platform.python_version(),
     }
     return facts | {name: found for name in PACKAGES if (found := _version(name))}

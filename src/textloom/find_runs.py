@@ -40,14 +40,17 @@ def find_run(name: str, outputs: Path, checkpoint: CheckpointName | None = "best
 
 def run_to_resume(name: str, outputs: Path) -> Run:
     """The run that 'latest' or a directory names. Raises RunError if there is none."""
-    if name == "latest":
-        return _latest_to_resume(outputs)
-    run = Run(Path(name))
+    run = _latest_to_resume(outputs) if name == "latest" else Run(Path(name))
     if run.is_export:
         raise RunError(f"resume={name}: an export, which has nothing to go on with; give the run that it was made of")
     if not run.status_file.exists():
         problem = "not a run directory" if run.directory.is_dir() else "there is no such directory"
         raise RunError(f"resume={name}: {problem}; give a run directory, or latest")
+    if not os.access(run.directory, os.W_OK | os.X_OK):
+        place = shlex.quote(str(run.directory))
+        raise RunError(
+            f"resume={name}: {run.directory} cannot be written; copy it and resume the copy, or chmod -R u+w {place}"
+        )
     return run
 
 

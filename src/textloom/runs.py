@@ -240,12 +240,12 @@ def claimed_run(directory: Path, resume: bool = False, wait: float = 0) -> Itera
 
 
 def separate_copies(run: Run) -> None:
-    """Replace hard links, as ``cp -al`` makes them, by copies of the files that training appends to.
+    """Replace hard links, as ``cp -al`` makes them, by writable copies of the files that training appends to.
 
     Tokens stay linked, since nothing writes to them; other files are replaced as a whole.
     """
     for path in (run.log_file, run.samples_file):
-        if path.exists() and path.stat().st_nlink > 1:
+        if path.exists() and (path.stat().st_nlink > 1 or not os.access(path, os.W_OK)):
             write_bytes(path, path.read_bytes())
 
 

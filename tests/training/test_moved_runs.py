@@ -136,3 +136,22 @@ def test_a_linked_run_is_found_once(toy_run: Run, tmp_path: Path) -> None:
     (outputs / "loop").symlink_to(outputs)
     assert find_run("latest", outputs).directory == outputs / "link"
     assert find_run("best", outputs).results() == toy_run.results()
+
+
+def test_a_run_that_cannot_be_written_is_not_resumed(
+    cut: Path, command: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != Path(cut) and real(path, mode))  # or a superuser
+    before = snapshot(cut)
+    status, _, said = command("train", f"resume={cut}")
+    assert status == 2
+    assert said == f"resume={cut}: {cut} cannot be written; copy it and resume the copy, or chmod -R u+w {cut}\n"
+    assert snapshot(cut) == before
+
+
+def test_files_that_were_copied_without_permission_to_write_are_no_obstacle(cut: Path, tmp_path: Path) -> None:
+    whole = start(tmp_path / "whole", BASE)
+    for path in (cut / "samples.txt", cut / "config.yaml", cut / "status.json"):
+        path.chmod(0o444)
+    assert_equal_runs(resume(cut), whole)
