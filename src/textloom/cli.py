@@ -196,7 +196,7 @@ def _generate(config: DictConfig) -> None:
         # an export has the prompt with it, unless its texts are written from their beginning
         prompt = "" if run.is_export else default_prompt(tokenizer, load_splits(run.tokens)["train"].tokens)
     prompt = normalize_text(prompt, trained.data.normalization)
-    if unknown := unknown_pieces(tokenizer, prompt):
+    if checked.prompt and (unknown := unknown_pieces(tokenizer, prompt)):
         log.warning("not in the run's vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
     samplings = [Sampling(checked.temperature, checked.top_k, checked.top_p)] * checked.count
     window = window_of(trained.batching)

@@ -50,6 +50,14 @@ def test_a_single_document_is_cut_in_order_its_end_validates_and_tests(text: str
     assert "".join(part for parts in texts(corpus).values() for part in parts) == text
 
 
+@pytest.mark.parametrize("cluster", ["कि", "e\u0301", "👩\u200d👩\u200d👧", "🇩🇪", "1\ufe0f\u20e3", "a"])
+def test_a_cut_does_not_part_a_letter_from_its_marks(cluster: str) -> None:
+    for count in range(40, 60):
+        parts = texts(split([cluster * count], 0.1, 0.1, 0))
+        assert all(text == cluster * (len(text) // len(cluster)) for (text,) in parts.values())
+        assert sum(len(text) for (text,) in parts.values()) == len(cluster) * count
+
+
 @pytest.mark.parametrize("documents", [[], ["ab"], ["one", "two"]])
 def test_a_part_without_a_document_is_refused(documents: list[str]) -> None:
     with pytest.raises(DataError, match=r"no document is left for the .* part"):

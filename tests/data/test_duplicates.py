@@ -1,5 +1,6 @@
 """Folding of duplicates: what differs in letters or marks stays apart, what is canonically equivalent is one."""
 
+import time
 import unicodedata
 
 import pytest
@@ -79,3 +80,9 @@ def test_where_a_document_is_cut_into_pieces_changes_nothing(pieces: list[str]) 
         text = "".join(pieces)
         keys.add([(unicodedata.normalize(form, text) if form else text, True)])
     assert keys.firsts().tolist() == [True, False, False, False]
+
+
+def test_a_letter_with_very_many_marks_takes_no_time() -> None:
+    begin = time.process_time()
+    assert distinct("a" + "\u0301\u0323" * 100_000, "a" + "\u0323\u0301" * 100_000, "a") == 2
+    assert time.process_time() - begin < 5  # half a minute where marks are sorted one by one

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import regex
 
 from textloom.config import Patents, SplitKeys, TextFiles
 from textloom.data.duplicates import Keys
@@ -20,6 +21,7 @@ from textloom.data.spool import SPLITS, Part, Piece, SplitName, Spool
 from textloom.errors import DataError
 from textloom.progress import stage
 
+CLUSTER = 1 << 9  # bytes looked at on either side of a cut
 READING = 2  # raised with each change by which the same files make another corpus or another tokenizer
 
 
@@ -200,13 +202,21 @@ def _cut(document: Part, keys: SplitKeys) -> dict[SplitName, Part]:
     ranges: Ranges = {"train": [(0, validation)], "val": [(validation, test)]}
     if keys.test_fraction:
         ranges["test"] = [(test, characters)]
-    return cut_at(document, ranges)
+    return cut_at(document, ranges, whole_clusters=True)
 
 
-def cut_at(document: Part, ranges: Ranges) -> dict[SplitName, Part]:
-    """A single document in parts, each of some ranges of its characters."""
+def cut_at(document: Part, ranges: Ranges, whole_clusters: bool = False) -> dict[SplitName, Part]:
+    """A single document in parts, each of some ranges of its characters.
+
+    ``whole_clusters``: ranges begin with the next grapheme cluster, so that no letter is cut from its marks.
+    """
     places = sorted({place for spans in ranges.values() for span in spans for place in span})
-    byte = dict(zip(places, _byte_places(document, places), strict=True))
+    found = _byte_places(document, places)
+    if whole_clusters:
+        for i in range(1, len(found) - 1):
+            begin = _next_cluster(document, found[i])
+            found[i] = begin if begin < found[i + 1] else found[i]
+    byte = dict(zip(places, found, strict=True))
     return {
         name: Part(document.spool, *np.array([[byte[a], byte[b]] for a, b in spans], dtype=np.int64).reshape(-1, 2).T)
         for name, spans in ranges.items()
@@ -228,6 +238,23 @@ def _byte_places(document: Part, places: list[int]) -> list[int]:
             found.append(position + int(here[places[len(found)] - characters]))
         characters, position = characters + len(here), position + len(content)
     return found + [position] * (len(places) - len(found))
+
+
+def _next_cluster(document: Part, place: int) -> int:
+    """Where the first grapheme cluster begins that does not begin before a place in the spool."""
+    begin, end = max(int(document.begins[0]), place - CLUSTER), min(int(document.ends[0]), place + CLUSTER)
+    position = (
+        begin + len(document.spool.read(begin, place)) - len(_decoded(document.spool.read(begin, place)).encode())
+    )
+    for cluster in regex.findall(r"\X", _decoded(document.spool.read(begin, end))):
+        if position >= place:
+            break
+        position += len(cluster.encode())
+    return position
+
+
+def _decoded(content: bytes) -> str:
+    return content.decode("utf-8", "ignore")  # characters that are cut at the borders are left out
 
 
 def _first_bytes(content: bytes) -> np.ndarray:

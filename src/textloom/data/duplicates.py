@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import regex
 
+from textloom.data.normalization import in_form
 from textloom.data.spool import Piece
 from textloom.tokenizers.byte import bytes_of_text
 
@@ -36,7 +37,7 @@ class Keys:
                     digest, letters_seen = _digest(), True
                 digest.update(found)
             elif not letters_seen:
-                digest.update(bytes_of_text(unicodedata.normalize("NFD", text)))
+                digest.update(bytes_of_text(in_form("NFD", text)))
             if ends:
                 self._keys += digest.digest()
                 digest, folding, letters_seen = _digest(), Folding(), False
@@ -66,7 +67,7 @@ class Folding:
         """The letters up to the end of a piece, without the marks that come with the next one."""
         if text.isascii() and not self.waiting:
             return text.lower().encode().translate(None, ASCII_MARKS)
-        decomposed = unicodedata.normalize("NFD", self.waiting + text)
+        decomposed = in_form("NFD", self.waiting + text)
         end = len(decomposed)
         while not ends and end and unicodedata.combining(decomposed[end - 1]):
             end -= 1

@@ -6,7 +6,6 @@ signatures and bands lie in temporary files, and one band at a time is sorted in
 """
 
 import tempfile
-import unicodedata
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import BinaryIO
@@ -14,6 +13,7 @@ from typing import BinaryIO
 import numpy as np
 import regex
 
+from textloom.data.normalization import in_form
 from textloom.data.spool import Part
 from textloom.tokenizers.base import cut_at_space
 
@@ -67,7 +67,7 @@ def _signatures(documents: Part) -> Iterator[np.ndarray]:
     cut = ""  # a word that the next piece may go on with
     for text, ends in documents.pieces():
         text, cut = (cut + text, "") if ends else cut_at_space(cut + text)
-        words = before + WORD.findall(unicodedata.normalize("NFD", text).casefold())
+        words = before + WORD.findall(in_form("NFD", text).casefold())
         last = len(words) - WORDS + 1
         if ends and minhash.is_empty():
             last = max(1, last)  # a document of fewer words is one n-gram

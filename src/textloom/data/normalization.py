@@ -59,7 +59,7 @@ class Normalizer:
             if not text.isascii() or "\r" in text:
                 straight = _with_line_feeds(text)
                 whole = straight if straight.isascii() else SURROGATES.sub("\ufffd", straight)
-                normal = whole if self.form is None else _normalized(FORMS[self.form], whole)
+                normal = whole if self.form is None else in_form(FORMS[self.form], whole)
                 for i, different in enumerate((straight != text, normal != whole, whole != straight)):
                     changed[i] |= different
                 text = normal
@@ -104,7 +104,7 @@ def _with_line_feeds(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")  # ten times as fast
 
 
-def _normalized(form: UnicodeForm, text: str) -> str:
+def in_form(form: UnicodeForm, text: str) -> str:
     """``unicodedata.normalize``, whose time is quadratic in the length of a run of unordered combining marks."""
     if text.isascii() or unicodedata.is_normalized(form, text):
         return text

@@ -46,7 +46,7 @@ def _about_tokens(tokenizer: Tokenizer, splits: Splits) -> Iterator[str]:
     if len(distinct) > DISTINCT_SHARE * targets or size > targets:
         yield (
             f"the vocabulary is as large as the text: {size:,} entries, of which {len(distinct):,} occur in the "
-            f"{targets:,} tokens of the training part; {_cure_for_size(level, targets)}"
+            f"{targets:,} tokens of the training part; {_cure_for_size(level, targets, size)}"
         )
 
 
@@ -56,9 +56,11 @@ def _distinct(tokens: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
     return np.setdiff1d(distinct, [tokenizer.end_id])
 
 
-def _cure_for_size(level: str, targets: int) -> str:
+def _cure_for_size(level: str, targets: int, size: int) -> str:
+    smaller = max(300, targets // 10)
     if level in ("bpe", "unigram"):
-        return f"set tokenizer.maximum_size={max(300, targets // 10)} or tokenizer=char, or give more text"
+        sizes = f"tokenizer.maximum_size={smaller} or " if smaller < size else ""
+        return f"set {sizes}tokenizer=char, or give more text"
     return "give more text" if level in ("char", "byte") else f"set {OTHERS[level]}, or give more text"
 
 

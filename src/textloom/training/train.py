@@ -90,7 +90,7 @@ def train(
         if prompt is None:
             prompt = default_prompt(prepared.tokenizer, prepared.splits["train"].tokens)
         prompt = normalize_text(prompt, config.data.normalization)
-        if unknown := unknown_pieces(prepared.tokenizer, prompt):
+        if config.samples.prompt and (unknown := unknown_pieces(prepared.tokenizer, prompt)):
             log.warning("samples.prompt: not in the vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
         sampler = Sampler(config.samples, prepared.tokenizer, prompt, window_of(config.batching), run.samples_file)
         if isinstance(config.model, NgramConfig):
