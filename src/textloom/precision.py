@@ -93,10 +93,10 @@ class Shape:
     @classmethod
     def of(cls, config: TrainConfig, model: ModelConfig) -> "Shape":
         """The run's own, within limits that keep measuring short."""
-        assert model.units != "auto"
+        assert isinstance(model.units, int)
         batching = config.batching
         steps = batching.context if isinstance(batching, WindowsConfig) else batching.steps
-        rows = ROWS if config.trainer.batch_size == "auto" else config.trainer.batch_size
+        rows = config.trainer.batch_size if isinstance(config.trainer.batch_size, int) else ROWS
         return cls(
             model.cell,
             min(model.units, LARGEST_UNITS),

@@ -13,8 +13,9 @@ class ModelConfig(Section):
 
     cell: Literal["lstm", "gru", "rnn"]
     """Which recurrence."""
-    units: Positive | Literal["auto"]
-    """Recurrent units in each layer, a number; auto for as many as model.parameters pays for."""
+    units: Positive | Literal["auto"] | None
+    """Recurrent units in each layer; null for a number that suits the length of the text, auto for as many as
+    model.parameters allows."""
     parameters: Annotated[Positive, BeforeValidator(as_whole)] | None = None
     """Most trainable numbers that units=auto may come to; null where units are given."""
     layers: Positive
@@ -29,18 +30,21 @@ class ModelConfig(Section):
     """Chance that an element of the embedding is dropped in training."""
     layer_dropout: Fraction
     """Chance that an element is dropped between two recurrent layers in training."""
-    output_dropout: Fraction
-    """Chance that an element is dropped before the softmax in training."""
+    output_dropout: Fraction | None
+    """Chance that an element is dropped before the softmax in training; null for a value that suits
+    the length of the text."""
     forget_bias: float = 1.0
     """Initial bias of the LSTM's forget gate; above 0 it remembers from the start."""
-    embedding_range: Annotated[float, Field(gt=0)] = 0.1
-    """Embeddings begin evenly drawn from minus this to this; 1 learns faster in the first few hundred steps."""
+    embedding_range: Annotated[float, Field(gt=0)] | None = 0.1
+    """Embeddings are drawn uniformly from minus this to this; null for a normal distribution of unit variance."""
+    initialization: Literal["scaled", "keras"] = "keras"
+    """Initial weights: scaled to the size of each layer's inputs, or as Keras draws them (Glorot)."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         if self.units == "auto" and self.parameters is None:
             raise ValueError("units=auto needs a budget; give it as model.parameters=1e6, or set model.units=128")
-        if self.tied_weights and self.embedding_dim != self.units and self.units != "auto":
+        if self.tied_weights and self.embedding_dim != self.units and isinstance(self.units, int):
             raise ValueError(
                 f"tied_weights needs embedding_dim equal to units={self.units}; "
                 f"set model.embedding_dim={self.units} or model.tied_weights=false"

@@ -27,18 +27,21 @@ class CheckpointEvery(Section):
 class TrainerConfig(Section):
     """How long, on what, and how often. Keys that Lightning's Trainer has too bear its names."""
 
-    batch_size: Positive | Literal["auto"]
+    batch_size: Positive | Literal["auto"] | None
     """Windows, documents or stream rows in a batch, on each device: N devices take steps on N times as many.
 
-    auto: the largest that fits into a GPU's memory, or the fastest on a CPU, found by trial steps when a run begins."""
-    max_epochs: Positive
-    """Passes over the training part at most."""
+    null: a number that suits the length of the text. auto: the largest that fits into a GPU's memory, or the fastest on
+    a CPU, found by trial steps when a run begins."""
+    max_epochs: Positive | None
+    """Passes over the training part at most; null for a number that suits the length of the text."""
     max_steps: Positive | None
     """Optimizer steps at most; null for no limit."""
     max_time: Duration = None
     """Time at most, days:hours:minutes:seconds, of each process that trains the run; null for no limit."""
-    val_check_interval: Annotated[int, Field(gt=0)] | Annotated[float, Field(gt=0, le=1)]
-    """When to validate: a share of an epoch (1.0: at its end), or a whole number of batches; always at the end."""
+    val_check_interval: Annotated[int, Field(gt=0)] | Annotated[float, Field(gt=0, le=1)] | None
+    """When to validate: a share of an epoch (1.0: at its end), or a whole number of batches; always at the end.
+
+    null: every epoch, several epochs where they are short, or a quarter of a long one."""
     early_stopping_patience: Positive | None
     """Validations without improvement before training ends; null to go on to the end."""
     weight_averaging: Annotated[float, Field(gt=0, lt=1)] | None
@@ -81,8 +84,14 @@ class TrainerConfig(Section):
     @property
     def rows(self) -> int:
         """``batch_size`` as the number that it is once a run has begun."""
-        assert self.batch_size != "auto"
+        assert isinstance(self.batch_size, int)
         return self.batch_size
+
+    @property
+    def epochs(self) -> int:
+        """``max_epochs`` as the number that it is once a run has begun."""
+        assert self.max_epochs is not None
+        return self.max_epochs
 
     @model_validator(mode="after")
     def _extra_is_extra(self) -> Self:

@@ -3,7 +3,7 @@
 import logging
 
 from textloom.checkpoints import load_language_model
-from textloom.config import BatchingConfig
+from textloom.config import BatchingConfig, ModelConfig
 from textloom.cpu import denormals_flushed, memory_kept
 from textloom.data.batching import evaluation_batches
 from textloom.data.encoding import TokenSplit, load_splits
@@ -36,11 +36,12 @@ def evaluate_run(run: Run, checkpoint: CheckpointName = "best") -> dict[str, flo
         device = choose_device("auto")
         log.info("no %s here: evaluating on %s", config.trainer.accelerator, device.type)
     model = model.to(device)
+    rows = config.trainer.rows if isinstance(config.model, ModelConfig) else 1  # n-grams are scored without batches
     figures: dict[str, float] = {}
     for name in EVALUATED:
         if name in splits:
             with stage(f"scoring the {name} part", splits[name].targets, "targets"):
-                figures |= score(model, splits[name], config.batching, config.trainer.rows).named(name)
+                figures |= score(model, splits[name], config.batching, rows).named(name)
     return figures
 
 

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from textloom.config import ModelConfig
 from textloom.models.adaptive_softmax import adaptive_softmax
+from textloom.models.initialization import init_embedding, init_recurrence, init_softmax
 from textloom.models.one_hot import index_forward
 from textloom.models.size import sized
 from textloom.models.state import State
@@ -25,7 +26,8 @@ class RecurrentLanguageModel(nn.Module):
     def __init__(self, config: ModelConfig, vocabulary_size: int):
         super().__init__()
         config = sized(config, vocabulary_size)
-        assert config.units != "auto"
+        assert isinstance(config.units, int)
+        assert config.output_dropout is not None
         self.vocabulary_size = vocabulary_size
         self.embedding = nn.Embedding(vocabulary_size, config.embedding_dim) if config.embedding_dim else None
         self.recurrence = CELLS[config.cell](
@@ -44,7 +46,7 @@ class RecurrentLanguageModel(nn.Module):
         self.output_dropout = nn.Dropout(config.output_dropout)
         if self.embedding is None and vocabulary_size <= 4 * config.units:
             self.register_buffer("one_hot_rows", torch.eye(vocabulary_size), persistent=False)
-        self._initialise(config.forget_bias, config.embedding_range)
+        self._init_weights(config)
         if config.tied_weights and self.embedding is not None and isinstance(self.softmax, nn.Linear):
             self.softmax.weight = self.embedding.weight
 
@@ -87,23 +89,15 @@ class RecurrentLanguageModel(nn.Module):
         parts = 2 if isinstance(self.recurrence, nn.LSTM) else 1
         return tuple(torch.zeros(shape, device=self.device) for _ in range(parts))
 
-    def _initialise(self, forget_bias: float, embedding_range: float) -> None:
-        """Glorot for input weights, orthogonal for recurrent ones, zero biases but the forget gate's: as Keras does."""
+    def _init_weights(self, config: ModelConfig) -> None:
+        """Draw all weights; a one-hot input has norm 1."""
+        bound, input_norm = config.embedding_range, 1.0
+        if config.tied_weights and bound is None:
+            bound = self.recurrence.hidden_size**-0.5  # it is the softmax too, and drawn as such
         if self.embedding is not None:
-            nn.init.uniform_(self.embedding.weight, -embedding_range, embedding_range)
-        for parameter in self.softmax.parameters():
-            nn.init.xavier_uniform_(parameter) if parameter.dim() > 1 else nn.init.zeros_(parameter)
-        units = self.recurrence.hidden_size
-        for name, parameter in self.recurrence.named_parameters():
-            if name.startswith("weight_ih"):
-                nn.init.xavier_uniform_(parameter)
-            elif name.startswith("weight_hh"):
-                for gate in torch.split(parameter.detach(), units):  # each gate's own square matrix
-                    nn.init.orthogonal_(gate)
-            else:
-                nn.init.zeros_(parameter)
-                if name.startswith("bias_ih") and isinstance(self.recurrence, nn.LSTM):
-                    nn.init.constant_(parameter.detach()[units : 2 * units], forget_bias)
+            input_norm = init_embedding(self.embedding, bound)
+        init_softmax(self.softmax, self.recurrence.hidden_size, config.initialization)
+        init_recurrence(self.recurrence, config.initialization, input_norm=input_norm, forget_bias=config.forget_bias)
 
 
 def parameter_count(model: nn.Module) -> int:

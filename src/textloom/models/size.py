@@ -25,7 +25,7 @@ def sized(config: ModelConfig, vocabulary_size: int) -> ModelConfig:
             f"{count(config, 1, vocabulary_size):,} parameters; give more, or lower tokenizer.maximum_size or "
             "model.embedding_dim"
         )
-    if config.units not in ("auto", units):
+    if config.units not in ("auto", None, units):
         raise ConfigError(
             f"model.units={config.units}: model.parameters={budget} leads to {units} units for a vocabulary of "
             f"{vocabulary_size:,}; set model.units=auto, or model.parameters=null"

@@ -16,13 +16,11 @@ from textloom.data.encoding import TokenSplit
 from textloom.evaluation.scoring import scored_states
 from textloom.hardware import choose_device
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
-from textloom.models.size import sized
 from textloom.precision import choose_precision
 from textloom.sweeps.composing import Composer
 from textloom.sweeps.space import Point, shown
 from textloom.sweeps.table import clock
-from textloom.training.batch_size import Trial as BatchTrial
-from textloom.training.batch_size import choose_batch_size
+from textloom.training.defaults import OpenConfig, complete_config
 from textloom.training.fitting import total_steps
 from textloom.training.loss import mean_nats
 from textloom.training.optimizers import build_optimizer
@@ -79,8 +77,10 @@ class _Meter:
         vocabulary_size, text = _once(self._texts, repr((config.data, config.tokenizer)), lambda: _read(config))
         if isinstance(config.model, NgramConfig):  # counted in seconds; how many, nobody knows before
             return Cost(0, 1, 0.0)
-        model = sized(config.model, vocabulary_size)
-        rows = self._rows(config, model, text, vocabulary_size)
+        ranks = config.trainer.devices * config.trainer.num_nodes
+        config, _ = complete_config(OpenConfig(config, text, vocabulary_size, self.device, ranks))
+        model, rows = config.model, config.trainer.rows
+        assert isinstance(model, ModelConfig)
         batching = training_batches(config.batching, text, rows, config.seed)
         with torch.device("meta"):
             parameters = parameter_count(RecurrentLanguageModel(model, vocabulary_size))
@@ -90,15 +90,6 @@ class _Meter:
         )
         steps = total_steps(config, len(batching))
         return Cost(parameters, steps, seconds * steps * config.trainer.accumulate_grad_batches)
-
-    def _rows(self, config: TrainConfig, model: ModelConfig, text: TokenSplit, vocabulary_size: int) -> int:
-        """``trainer.batch_size``, or what auto would choose."""
-        if config.trainer.batch_size != "auto":
-            return config.trainer.batch_size
-        sized_config = config.model_copy(update={"model": model})
-        precision = choose_precision(sized_config, self.device)[0]
-        ranks = config.trainer.devices * config.trainer.num_nodes
-        return choose_batch_size(BatchTrial(sized_config, text, vocabulary_size, self.device, precision, ranks))[0]
 
     @denormals_flushed()
     @memory_kept()

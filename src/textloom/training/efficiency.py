@@ -30,7 +30,7 @@ def flops_per_target(
     et al. 2022, arXiv 2204.02311, appendix B). Of an adaptive softmax's clusters the share counts that ``targets``
     reach: (tokens,) ids that stand for all; a dense softmax does without.
     """
-    assert config.units != "auto"
+    assert isinstance(config.units, int)
     inputs = [config.embedding_dim or 0] + [config.units] * (config.layers - 1)
     recurrence = sum(GATES[config.cell] * config.units * (size + config.units) for size in inputs)
     softmax, *clusters = map(float, multiplications(config.units, vocabulary_size, config.softmax_cutoffs))

@@ -140,5 +140,5 @@ def total_steps(config: TrainConfig, batches_per_epoch: int) -> int:
     """Optimizer steps of a training that nothing ends early."""
     limit = config.trainer.extra.get("limit_train_batches") or 1.0
     batches_per_epoch = min(batches_per_epoch, limit if isinstance(limit, int) else int(limit * batches_per_epoch))
-    steps = -(-batches_per_epoch // config.trainer.accumulate_grad_batches) * config.trainer.max_epochs
+    steps = -(-batches_per_epoch // config.trainer.accumulate_grad_batches) * config.trainer.epochs
     return min(steps, config.trainer.max_steps or steps)

@@ -146,7 +146,7 @@ def _refuse_going_back(run: Run, config: TrainConfig) -> None:
         return
     done = read_checkpoint(Path(checkpoint))
     trainer = config.trainer
-    if trainer.max_epochs < done["epoch"] + 1:
+    if trainer.max_epochs is not None and trainer.max_epochs < done["epoch"] + 1:
         raise ConfigError(
             f"trainer.max_epochs={trainer.max_epochs}: the run has come to epoch {done['epoch'] + 1} already; give more"
         )

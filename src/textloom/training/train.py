@@ -22,13 +22,12 @@ from textloom.generation.generate import default_prompt, window_of
 from textloom.generation.prompts import unknown_pieces
 from textloom.hardware import check_devices, choose_device
 from textloom.models.recurrent import parameter_count
-from textloom.models.size import sized
 from textloom.precision import check_precision, choose_precision
 from textloom.progress import shown
 from textloom.ranks import Ranks
 from textloom.runs import Run
-from textloom.training.batch_size import Trial, choose_batch_size
 from textloom.training.counting import count
+from textloom.training.defaults import OpenConfig, complete_config
 from textloom.training.fitting import Fit, Fitted, fit_with_rollbacks
 from textloom.training.memory import explained_shortage
 from textloom.training.preparation import Prepared, prepare
@@ -84,7 +83,7 @@ def train(
         if not run.overrides_file.exists():  # a resumed run keeps what it was made by
             write_text(run.overrides_file, yaml.safe_dump(overrides, allow_unicode=True))
         prepared = prepare(config, run, device.type)
-        config = _sized(config, prepared.tokenizer.vocabulary_size, run)
+        config = _completed(config, prepared, run, device, workers.size)
         precision = _precision(config, run, device)
         prompt = config.samples.prompt
         if prompt is None:
@@ -97,7 +96,6 @@ def train(
             tokenizer, splits = prepared.tokenizer, prepared.splits
             results, texts = count(config, config.model, run, tokenizer, splits, sampler, began)
             return Trained(results, texts[config.samples.temperatures[0]])
-        config = _with_batch_size(config, prepared, run, device, precision, workers.size)
         if workers.size > 1:  # refused here rather than by each of them
             alike = Ranks(size=workers.size)
             training_batches(config.batching, prepared.splits["train"], config.trainer.rows, config.seed, alike)
@@ -108,17 +106,15 @@ def train(
         return _close(fit, fitted, began)
 
 
-def _sized(config: TrainConfig, vocabulary_size: int, run: Run) -> TrainConfig:
-    """With a number in the place of ``model.units=auto``: from here on the run knows its size."""
-    if isinstance(config.model, NgramConfig):
-        return config
-    model = sized(config.model, vocabulary_size)
-    if model == config.model:
-        return config
-    log.info("model.units=auto: %s units for %s parameters", model.units, f"{model.parameters:,}")
-    config = config.model_copy(update={"model": model})
-    _write_config(config, run)
-    return config
+def _completed(config: TrainConfig, prepared: Prepared, run: Run, device: torch.device, ranks: int) -> TrainConfig:
+    """Replace the keys that the config leaves open by numbers, log them, and write them into the run."""
+    text, vocabulary_size = prepared.splits["train"], prepared.tokenizer.vocabulary_size
+    complete, choices = complete_config(OpenConfig(config, text, vocabulary_size, device, ranks))
+    for choice in choices:
+        log.info("%s", choice)
+    if complete != config:
+        _write_config(complete, run)
+    return complete
 
 
 def _precision(config: TrainConfig, run: Run, device: torch.device) -> str:
@@ -135,20 +131,6 @@ def _precision(config: TrainConfig, run: Run, device: torch.device) -> str:
     if made["precision"] is None:
         write_json(run.provenance_file, {**made, "precision": precision})
     return precision
-
-
-def _with_batch_size(
-    config: TrainConfig, prepared: Prepared, run: Run, device: torch.device, precision: str, ranks: int
-) -> TrainConfig:
-    """With a number in the place of ``trainer.batch_size=auto``."""
-    if config.trainer.batch_size != "auto":
-        return config
-    trial = Trial(config, prepared.splits["train"], prepared.tokenizer.vocabulary_size, device, precision, ranks)
-    size, reason = choose_batch_size(trial)
-    log.info("trainer.batch_size=auto: %d, %s", size, reason)
-    config = config.model_copy(update={"trainer": config.trainer.model_copy(update={"batch_size": size})})
-    _write_config(config, run)
-    return config
 
 
 def _write_config(config: TrainConfig, run: Run) -> None:

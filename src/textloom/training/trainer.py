@@ -64,7 +64,7 @@ def build_trainer(
         num_nodes=config.num_nodes,
         strategy=strategy(ranks),
         precision=precision,  # type: ignore[arg-type]
-        max_epochs=config.max_epochs,
+        max_epochs=config.epochs,
         max_steps=config.max_steps or -1,
         val_check_interval=config.val_check_interval,
         gradient_clip_val=config.gradient_clip_val,
