@@ -274,3 +274,5 @@ def _show(trained: "Trained", directory: Path) -> None:
     print(f"watch curves:  tensorboard --logdir {shlex.quote(logdir)}")
     if trained.stopped:
         print(f"stopped: {trained.stopped}; go on with: {_resume_command(directory)}")
+    elif trained.advice is not None:
+        print(f"\n{trained.advice}")

@@ -5,8 +5,8 @@ from typing import Literal
 import torch
 from torch import nn
 
-OUTPUT_RMS = 0.25
-"""Root mean square of the outputs of an LSTM or GRU layer in the first steps of training: what the next layer reads."""
+OUTPUT_RMS: dict[type[nn.RNNBase], float] = {nn.LSTM: 0.25, nn.GRU: 0.45, nn.RNN: 0.65}
+"""Root mean square of the outputs of a layer with these weights: what the next layer reads."""
 
 
 def init_embedding(embedding: nn.Embedding, bound: float | None) -> float:
@@ -41,7 +41,7 @@ def init_recurrence(
     how frequent each token is.
     """
     units = recurrence.hidden_size
-    upper_norm = OUTPUT_RMS * units**0.5
+    upper_norm = OUTPUT_RMS[type(recurrence)] * units**0.5
     for name, parameter in recurrence.named_parameters():
         if name.startswith("weight_ih") and kind == "scaled":
             nn.init.normal_(parameter, std=1 / (input_norm if name.endswith("_l0") else upper_norm))

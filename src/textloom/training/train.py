@@ -26,6 +26,7 @@ from textloom.precision import check_precision, choose_precision
 from textloom.progress import shown
 from textloom.ranks import Ranks
 from textloom.runs import Run
+from textloom.training.advice import Ending, advice
 from textloom.training.counting import count
 from textloom.training.defaults import OpenConfig, complete_config
 from textloom.training.fitting import Fit, Fitted, fit_with_rollbacks
@@ -50,6 +51,8 @@ class Trained:
     """A text of the best checkpoint, at the first of the temperatures."""
     stopped: str | None = None
     """Why the training ended before it was complete; None if it is complete."""
+    advice: str | None = None
+    """What to change if the model learned too little."""
 
 
 @denormals_flushed()
@@ -160,7 +163,22 @@ def _close(fit: Fit, fitted: Fitted, began: float) -> Trained:
         **({"leaky": True} if fit.config.data.leaky else {}),
     }
     write_json(fit.run.results_file, results)
-    return Trained(results, texts[fit.config.samples.temperatures[0]], _stopped(fit, fitted))
+    ending = Ending(figures["val/loss"], fitted.module.score.loss, fitted.module.best_before, _limit(fit, fitted))
+    return Trained(
+        results,
+        texts[fit.config.samples.temperatures[0]],
+        _stopped(fit, fitted),
+        advice(ending, fit.config, fit.prepared),
+    )
+
+
+def _limit(fit: Fit, fitted: Fitted) -> str | None:
+    """The key whose value ended the training, None if it stopped early or its time was over."""
+    if fitted.trainer.global_step == fit.config.trainer.max_steps:
+        return "trainer.max_steps"
+    stopping = fitted.trainer.early_stopping_callback
+    stopped_early = stopping is not None and stopping.wait_count >= stopping.patience
+    return None if stopped_early or fit.request.out_of_time else "trainer.max_epochs"
 
 
 def _stopped(fit: Fit, fitted: Fitted) -> str | None:

@@ -1,0 +1,63 @@
+"""Advice at the end of a training that learned too little, or that ended while it was still learning."""
+
+from dataclasses import dataclass
+
+from textloom.config import TrainConfig
+from textloom.evaluation.counting import score_ngrams
+from textloom.models.ngram import fit_orders
+from textloom.training.preparation import Prepared
+
+STILL_IMPROVING = 0.005  # share of the loss that the last validation gained over the best one before it
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a training ended."""
+
+    loss: float
+    """Validation loss of the best checkpoint, nats per target."""
+    last_loss: float
+    """Loss of the last validation."""
+    best_before: float | None
+    """Lowest loss of the validations before the last one; None if there was none in this process."""
+    limit: str | None
+    """The key whose value ended the training, such as ``trainer.max_epochs``; None if it ended by itself."""
+
+
+def advice(ending: Ending, config: TrainConfig, prepared: Prepared) -> str | None:
+    """One line that names the key to change, or None if there is nothing to say."""
+    limit, unigram = ending.limit, unigram_loss(prepared)
+    if unigram is not None and ending.loss >= unigram:
+        rate = config.optimizer.learning_rate
+        cure = (
+            f"train longer with {raised(limit, config)}"
+            if limit is not None
+            else f"try optimizer.learning_rate={rate / 3:.2g} or {3 * rate:.2g}"
+        )
+        return (
+            f"val/loss {ending.loss:.3f} is no better than {unigram:.3f}, the loss of knowing only how frequent each "
+            f"token is: the model has learned nothing else; {cure}"
+        )
+    if limit is None or ending.best_before is None:
+        return None
+    if ending.best_before - ending.last_loss < STILL_IMPROVING * ending.best_before:
+        return None
+    return (
+        f"val/loss was still falling, from {ending.best_before:.3f} to {ending.last_loss:.3f} in the last validation, "
+        f"when {limit}={getattr(config.trainer, limit.removeprefix('trainer.'))} ended the training; train longer with "
+        f"{raised(limit, config)}"
+    )
+
+
+def unigram_loss(prepared: Prepared) -> float | None:
+    """Validation loss of a unigram model of the training part; None if windows of one text are in both parts."""
+    splits, tokenizer = prepared.splits, prepared.tokenizer
+    if splits["val"].windows is not None:
+        return None
+    unigram = next(fit_orders(splits["train"].tokens, tokenizer.vocabulary_size, tokenizer.end_id, 1))
+    return score_ngrams(unigram, splits["val"]).loss
+
+
+def raised(limit: str, config: TrainConfig) -> str:
+    """The override that doubles a limit."""
+    return f"{limit}={2 * getattr(config.trainer, limit.removeprefix('trainer.'))}"

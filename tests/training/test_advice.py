@@ -1,0 +1,58 @@
+"""The last line of a training that learned too little names the key to change."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conftest import Answer, compose_train
+from textloom.data.encoding import load_splits
+from textloom.evaluation.counting import score_ngrams
+from textloom.models.ngram import fit_orders
+from textloom.runs import Run
+from textloom.tokenizers import load_tokenizer
+from textloom.training.advice import Ending, advice, unigram_loss
+from textloom.training.preparation import Prepared
+
+
+@pytest.fixture
+def prepared(toy_run: Run) -> Prepared:
+    return Prepared(load_tokenizer(toy_run.tokenizer_file), load_splits(toy_run.tokens))
+
+
+def ending(loss: float, last: float, before: float | None, limit: str | None = None) -> Ending:
+    return Ending(loss=loss, last_loss=last, best_before=before, limit=limit)
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (
+            ending(2.0, 2.0, 2.1, "trainer.max_epochs"),
+            "trainer.max_epochs=6 ended the training; train longer with",
+        ),
+        (ending(2.0, 2.0, 2.1, "trainer.max_steps"), "train longer with trainer.max_steps=80"),
+        (ending(2.0, 2.0, 2.001, "trainer.max_epochs"), None),  # it hardly improves
+        (ending(2.0, 2.2, 2.0, "trainer.max_epochs"), None),  # the best lies behind
+        (ending(2.0, 2.0, 2.1), None),  # stopped early
+        (ending(2.0, 2.0, None, "trainer.max_epochs"), None),  # a single validation
+        (ending(3.5, 3.5, 3.6, "trainer.max_epochs"), "is no better than"),
+        (ending(3.5, 3.5, 3.6), "try optimizer.learning_rate=0.001 or 0.009"),
+    ],
+)
+def test_the_line_names_the_key(given: Ending, line: str | None, prepared: Prepared) -> None:
+    config = compose_train("trainer.max_epochs=6", "trainer.max_steps=40", "optimizer.learning_rate=0.003")
+    said = advice(given, config, prepared)
+    assert said is None if line is None else line in str(said)
+
+
+def test_the_unigram_loss_is_that_of_the_token_frequencies(prepared: Prepared) -> None:
+    train = prepared.splits["train"].tokens
+    unigram = next(fit_orders(train, prepared.tokenizer.vocabulary_size, prepared.tokenizer.end_id, 1))
+    assert unigram_loss(prepared) == score_ngrams(unigram, prepared.splits["val"]).loss
+
+
+def test_a_training_that_learned_nothing_says_so_at_its_end(command: Callable[..., Answer], tmp_path: Path) -> None:
+    tiny = ["model.units=8", "samples.length=5", "trainer.progress_bar=false", f"hydra.run.dir={tmp_path}/run"]
+    answer = command("train", *tiny, "trainer.max_epochs=1", "optimizer.learning_rate=1e-6")
+    assert "has learned nothing else; train longer with trainer.max_epochs=2" in answer.out.splitlines()[-1]
