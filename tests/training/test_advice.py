@@ -1,7 +1,6 @@
 """The last line of a training that learned too little names the key to change."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -29,9 +28,9 @@ def ending(loss: float, last: float, before: float | None, limit: str | None = N
     [
         (
             ending(2.0, 2.0, 2.1, "trainer.max_epochs"),
-            "trainer.max_epochs=6 ended the training; train longer with",
+            "trainer.max_epochs=6 ended the training; to train it further: textloom train resume=",
         ),
-        (ending(2.0, 2.0, 2.1, "trainer.max_steps"), "train longer with trainer.max_steps=80"),
+        (ending(2.0, 2.0, 2.1, "trainer.max_steps"), "when trainer.max_steps=40 ended the training"),
         (ending(2.0, 2.0, 2.001, "trainer.max_epochs"), None),  # it hardly improves
         (ending(2.0, 2.2, 2.0, "trainer.max_epochs"), None),  # the best lies behind
         (ending(2.0, 2.0, 2.1), None),  # stopped early
@@ -40,9 +39,9 @@ def ending(loss: float, last: float, before: float | None, limit: str | None = N
         (ending(3.5, 3.5, 3.6), "try optimizer.learning_rate=0.001 or 0.009"),
     ],
 )
-def test_the_line_names_the_key(given: Ending, line: str | None, prepared: Prepared) -> None:
+def test_the_line_names_the_key(given: Ending, line: str | None, prepared: Prepared, toy_run: Run) -> None:
     config = compose_train("trainer.max_epochs=6", "trainer.max_steps=40", "optimizer.learning_rate=0.003")
-    said = advice(given, config, prepared)
+    said = advice(given, config, prepared, toy_run)
     assert said is None if line is None else line in str(said)
 
 
@@ -52,7 +51,8 @@ def test_the_unigram_loss_is_that_of_the_token_frequencies(prepared: Prepared) -
     assert unigram_loss(prepared) == score_ngrams(unigram, prepared.splits["val"]).loss
 
 
-def test_a_training_that_learned_nothing_says_so_at_its_end(command: Callable[..., Answer], tmp_path: Path) -> None:
-    tiny = ["model.units=8", "samples.length=5", "trainer.progress_bar=false", f"hydra.run.dir={tmp_path}/run"]
+def test_a_training_that_learned_nothing_says_so_at_its_end(command: Callable[..., Answer]) -> None:
+    tiny = ["model.units=8", "samples.length=5", "trainer.progress_bar=false", "hydra.run.dir=run"]
     answer = command("train", *tiny, "trainer.max_epochs=1", "optimizer.learning_rate=1e-6")
-    assert "has learned nothing else; train longer with trainer.max_epochs=2" in answer.out.splitlines()[-1]
+    last_line = answer.out.splitlines()[-1]
+    assert "has learned nothing else; to train it further: textloom train resume=run trainer.max_epochs=2" in last_line

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from textloom.config import TrainConfig
 from textloom.evaluation.counting import score_ngrams
 from textloom.models.ngram import fit_orders
+from textloom.runs import Run
 from textloom.training.preparation import Prepared
+from textloom.training.resume import how_to_train_further
 
 STILL_IMPROVING = 0.005  # share of the loss that the last validation gained over the best one before it
 
@@ -24,28 +26,24 @@ class Ending:
     """The key whose value ended the training, such as ``trainer.max_epochs``; None if it ended by itself."""
 
 
-def advice(ending: Ending, config: TrainConfig, prepared: Prepared) -> str | None:
+def advice(ending: Ending, config: TrainConfig, prepared: Prepared, run: Run) -> str | None:
     """One line that names the key to change, or None if there is nothing to say."""
-    limit, unigram = ending.limit, unigram_loss(prepared)
+    unigram = unigram_loss(prepared)
     if unigram is not None and ending.loss >= unigram:
         rate = config.optimizer.learning_rate
-        cure = (
-            f"train longer with {raised(limit, config)}"
-            if limit is not None
-            else f"try optimizer.learning_rate={rate / 3:.2g} or {3 * rate:.2g}"
-        )
+        cure = f"try optimizer.learning_rate={rate / 3:.2g} or {3 * rate:.2g}"
         return (
             f"val/loss {ending.loss:.3f} is no better than {unigram:.3f}, the loss of knowing only how frequent each "
-            f"token is: the model has learned nothing else; {cure}"
+            f"token is: the model has learned nothing else; {how_to_train_further(run) if ending.limit else cure}"
         )
-    if limit is None or ending.best_before is None:
+    if ending.limit is None or ending.best_before is None:
         return None
     if ending.best_before - ending.last_loss < STILL_IMPROVING * ending.best_before:
         return None
+    limit = f"{ending.limit}={getattr(config.trainer, ending.limit.removeprefix('trainer.'))}"
     return (
         f"val/loss was still falling, from {ending.best_before:.3f} to {ending.last_loss:.3f} in the last validation, "
-        f"when {limit}={getattr(config.trainer, limit.removeprefix('trainer.'))} ended the training; train longer with "
-        f"{raised(limit, config)}"
+        f"when {limit} ended the training; {how_to_train_further(run)}"
     )
 
 
@@ -56,8 +54,3 @@ def unigram_loss(prepared: Prepared) -> float | None:
         return None
     unigram = next(fit_orders(splits["train"].tokens, tokenizer.vocabulary_size, tokenizer.end_id, 1))
     return score_ngrams(unigram, splits["val"]).loss
-
-
-def raised(limit: str, config: TrainConfig) -> str:
-    """The override that doubles a limit."""
-    return f"{limit}={2 * getattr(config.trainer, limit.removeprefix('trainer.'))}"

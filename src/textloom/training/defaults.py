@@ -20,7 +20,7 @@ from textloom.training.batch_size import Trial, choose_batch_size
 
 UNITS = ((200_000, 128), (20_000_000, 256))  # up to so many characters of text, so many units
 MOST_UNITS = 512
-DROPOUTS = ((20_000_000, 0.4),)  # up to so many characters of text, so much dropout
+DROPOUTS = ((20_000_000, 0.3),)  # up to so many characters of text, so much dropout
 LEAST_DROPOUT = 0.1
 STEPS_PER_EPOCH = 200  # optimizer steps that an epoch should have at least
 ROWS, WINDOWS = (8, 64), (64, 256)  # fewest and most in a batch

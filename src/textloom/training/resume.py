@@ -131,8 +131,8 @@ def how_to_train_further(run: Run) -> str:
     raised = []
     if trainer.max_steps is not None and done["global_step"] >= trainer.max_steps:
         raised.append(f"trainer.max_steps={2 * trainer.max_steps}")
-    if done["epoch"] + 1 >= trainer.max_epochs:
-        raised.append(f"trainer.max_epochs={2 * trainer.max_epochs}")
+    if done["epoch"] + 1 >= trainer.epochs:
+        raised.append(f"trainer.max_epochs={2 * trainer.epochs}")
     waited = [state["wait_count"] for key, state in done["callbacks"].items() if key.startswith("StopEarly")]
     if trainer.early_stopping_patience is not None and max(waited, default=0) >= trainer.early_stopping_patience:
         raised.append(f"trainer.early_stopping_patience={2 * trainer.early_stopping_patience}")

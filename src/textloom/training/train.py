@@ -168,7 +168,7 @@ def _close(fit: Fit, fitted: Fitted, began: float) -> Trained:
         results,
         texts[fit.config.samples.temperatures[0]],
         _stopped(fit, fitted),
-        advice(ending, fit.config, fit.prepared),
+        advice(ending, fit.config, fit.prepared, fit.run),
     )
 
 
