@@ -38,9 +38,15 @@ TOKENS = 1_000_000
 def composed(*overrides: str) -> TrainConfig:
     """The config of ``train`` with some overrides: no end, no validation, no bar, no checkpoint."""
     endless = ["name=benchmark", f"trainer.max_epochs={NEVER}", f"trainer.val_check_interval={NEVER}"]
+    sizes = [
+        "trainer.batch_size=32",
+        "model.output_dropout=0",
+    ]  # else chosen for a text, and experiments have their own
+    if any(override.startswith("experiment=") for override in overrides):
+        sizes = []
     quiet = ["trainer.progress_bar=false", "trainer.checkpoint_every.minutes=null"]
     with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        return check(compose("train", [*endless, *quiet, *overrides]), TrainConfig)
+        return check(compose("train", [*endless, *quiet, *sizes, *overrides]), TrainConfig)
 
 
 def made_up_tokens(vocabulary_size: int, seed: int = 0) -> np.ndarray:

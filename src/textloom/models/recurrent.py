@@ -27,7 +27,6 @@ class RecurrentLanguageModel(nn.Module):
         super().__init__()
         config = sized(config, vocabulary_size)
         assert isinstance(config.units, int)
-        assert config.output_dropout is not None
         self.vocabulary_size = vocabulary_size
         self.embedding = nn.Embedding(vocabulary_size, config.embedding_dim) if config.embedding_dim else None
         self.recurrence = CELLS[config.cell](
@@ -43,7 +42,7 @@ class RecurrentLanguageModel(nn.Module):
             else adaptive_softmax(config.units, vocabulary_size, config.softmax_cutoffs)
         )
         self.input_dropout = nn.Dropout(config.input_dropout)
-        self.output_dropout = nn.Dropout(config.output_dropout)
+        self.output_dropout = nn.Dropout(config.output_dropout or 0.0)  # null is chosen where there is a text
         if self.embedding is None and vocabulary_size <= 4 * config.units:
             self.register_buffer("one_hot_rows", torch.eye(vocabulary_size), persistent=False)
         self._init_weights(config)
