@@ -55,7 +55,7 @@ def test_a_config_names_its_run_after_its_choices() -> None:
         (["+model.unit=256"], "model.unit: there is no such key, did you mean model.units?"),
         (["+modle.units=256"], "modle: there is no such key, did you mean model?"),
         (["data=text_files"], "data.path is missing; give it as data.path=VALUE"),
-        (["model.tied_weights=true"], "model.tied_weights needs embedding_dim equal to units=128"),
+        (["model.units=128", "model.tied_weights=true"], "model.tied_weights needs embedding_dim equal to units=128"),
         (["model.layer_dropout=0.5"], "model.layer_dropout acts between layers"),
         (["model.embedding_dim=null", "model.input_dropout=0.5"], "model.input_dropout needs an embedding"),
         (["data.validation_fraction=0.6", "data.test_fraction=0.6"], "leave nothing to train on"),

@@ -113,7 +113,8 @@ def _describe(details: ErrorDetails, schema: type[Section], values: Any) -> str:
     if details["type"] in ("string_type", "tuple_type") and isinstance(given, bool | int | float):
         return _no_text(key, given)
     message = details["msg"].replace("Input should be", "must be").replace("a valid integer", "a whole number")
-    meaning = keys[key].description.rstrip(".") if key in (keys := keys_of(schema)) else ""
+    described = keys[key].description if key in (keys := keys_of(schema)) else ""
+    meaning = " ".join(described.partition("\n\n")[0].split()).rstrip(".")  # the first paragraph, as one line
     shown = "null" if given is None else one_line(str(given))
     return f"{key}={shown}: {message}" + (f" ({meaning})" if meaning else "")
 

@@ -6,8 +6,7 @@ import torch
 
 from conftest import TINY, compose_train, train_run
 from textloom.data.encoding import TokenSplit
-from textloom.training.batch_size import Trial
-from textloom.training.defaults import STEPS_PER_EPOCH, complete_config
+from textloom.training.defaults import STEPS_PER_EPOCH, OpenConfig, complete_config
 from textloom.training.resume import resumed_config
 
 OPEN = ("batch_size", "max_epochs", "val_check_interval")
@@ -22,8 +21,8 @@ def text_of(targets: int, documents: int = 1, characters: int | None = None) -> 
 
 def completed(text: TokenSplit, *overrides: str, ranks: int = 1) -> tuple[dict[str, object], list[str]]:
     """The values chosen for a text, and the lines that say so."""
-    trial = Trial(compose_train(*overrides), text, 65, torch.device("cpu"), "32-true", ranks)
-    config, choices = complete_config(trial)
+    given = OpenConfig(compose_train(*overrides), text, 65, torch.device("cpu"), ranks)
+    config, choices = complete_config(given)
     values = {key: getattr(config.trainer, key) for key in OPEN}
     return {"units": config.model.units, "dropout": config.model.output_dropout, **values}, list(map(str, choices))
 
@@ -76,10 +75,8 @@ def test_several_devices_share_the_rows() -> None:
 
 
 def test_tied_weights_have_an_embedding_of_the_chosen_size() -> None:
-    trial = Trial(
-        compose_train("model.tied_weights=true"), text_of(600_000), 65, torch.device("cpu"), "32-true", ranks=1
-    )
-    model = complete_config(trial)[0].model
+    tied = OpenConfig(compose_train("model.tied_weights=true"), text_of(600_000), 65, torch.device("cpu"), ranks=1)
+    model = complete_config(tied)[0].model
     assert model.units == model.embedding_dim == 256
 
 

@@ -14,8 +14,7 @@ class ModelConfig(Section):
     cell: Literal["lstm", "gru", "rnn"]
     """Which recurrence."""
     units: Positive | Literal["auto"] | None
-    """Recurrent units in each layer; null for a number that suits the length of the text, auto for as many as
-    model.parameters allows."""
+    """Recurrent units in each layer; null for what suits the text, auto for as many as model.parameters allows."""
     parameters: Annotated[Positive, BeforeValidator(as_whole)] | None = None
     """Most trainable numbers that units=auto may come to; null where units are given."""
     layers: Positive
@@ -31,8 +30,7 @@ class ModelConfig(Section):
     layer_dropout: Fraction
     """Chance that an element is dropped between two recurrent layers in training."""
     output_dropout: Fraction | None
-    """Chance that an element is dropped before the softmax in training; null for a value that suits
-    the length of the text."""
+    """Chance that an element is dropped before the softmax in training; null for what suits the text."""
     forget_bias: float = 1.0
     """Initial bias of the LSTM's forget gate; above 0 it remembers from the start."""
     embedding_range: Annotated[float, Field(gt=0)] | None = 0.1
