@@ -23,6 +23,7 @@ ROWS = [
     ("day", ["2024-01-01", "2024-01-02", "2024-02-01", "2025-01-01"]),
     ("number", ["1e5", "100000", "0o17", "1.50"]),
     ("größe", ["größer", "gro\u0308ßer", "on", "off"]),
+    ("bits", ["0b11", "3", "x", "y"]),
 ]
 
 
@@ -88,6 +89,8 @@ def test_a_filter_in_yaml_is_right(filters: str, rows: list[int], table: Path) -
         ("id: 017", "data.filters.id=15: the column holds '017', which YAML reads as 15 without quotes; write"),
         ("time: 12:30:00", "data.filters.time=45000: the column holds '12:30:00'"),
         ("time: 0x11", "data.filters.time=17: the column holds '0x11'"),
+        ("time: {min: 12:00:00}", "data.filters.time: the column holds '12:30:00', which YAML reads as a number"),
+        ("bits: 0b11", "data.filters.bits=3: the column holds '0b11'"),
         ("lang: yes", "(lang=true; YAML reads yes, no, on and off as true or false: put them in quotes)"),
         ("lang: null", "data.filters.lang=null: no value; put 'null' in quotes"),
         ("lang: ~", "data.filters.lang=null: no value; put 'null' in quotes"),

@@ -4,6 +4,7 @@ import io
 import os
 import sys
 import threading
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -61,6 +62,16 @@ def test_a_path_that_exists_is_read_exactly(name: str, tmp_path: Path) -> None:
     (tmp_path / "table f.csv").write_text("text\nanother\n")
     config = compose_train("data=table", "data.path=x").data
     assert documents_of(read_pieces(config.model_copy(update={"path": (str(path),)}))) == ["the right one"]
+
+
+def test_a_name_is_found_however_its_accents_are_encoded(tmp_path: Path) -> None:
+    for on_disk, typed in (("NFD", "NFC"), ("NFC", "NFD")):
+        name = unicodedata.normalize(on_disk, f"größe {on_disk}")
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "naïve.txt").write_text("text")
+        (tmp_path / name / "naïve.txt").rename(tmp_path / name / unicodedata.normalize(on_disk, "naïve.txt"))
+        for pattern in (f"größe {on_disk}/naïve.txt", f"größe {on_disk}/na?ve.txt", f"gr*e {on_disk}/*ïve.*"):
+            assert len(names(unicodedata.normalize(typed, pattern))) == 1, pattern
 
 
 def test_a_folder_with_brackets_may_have_a_glob_after_it(tmp_path: Path) -> None:

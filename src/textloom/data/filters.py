@@ -10,7 +10,11 @@ from textloom.errors import DataError
 
 YAML_WORDS = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
 SEXAGESIMAL = re.compile(r"[-+]?[0-9]+(:[0-5]?[0-9])+(\.[0-9]*)?")
-OCTAL, HEXADECIMAL = re.compile(r"[-+]?0[0-7_]+"), re.compile(r"[-+]?0x[0-9a-fA-F_]+")
+OTHER_BASES = {
+    8: re.compile(r"[-+]?0[0-7_]+"),
+    16: re.compile(r"[-+]?0x[0-9a-fA-F_]+"),
+    2: re.compile(r"[-+]?0b[01_]+"),
+}
 
 
 class Filter:
@@ -41,6 +45,12 @@ class Filter:
     def _passes(self, cell: Any) -> bool:
         if self.bounds is not None:
             least, greatest = self.bounds.min, self.bounds.max
+            numbers = any(isinstance(bound, int | float) for bound in (least, greatest))
+            if numbers and isinstance(cell, str) and SEXAGESIMAL.fullmatch(cell):
+                raise DataError(
+                    f"data.filters.{self.column}: the column holds {cell!r}, which YAML reads as a number without "
+                    f"quotes; write the bounds in quotes, for example {{min: '{cell}'}}"
+                )
             return (least is None or _compared(cell, least, False)) and (
                 greatest is None or _compared(cell, greatest, True)
             )
@@ -85,10 +95,9 @@ def _was_meant(cell: str, choice: bool | int | float) -> bool:
         for digits in text.lstrip("+-").split(":"):
             value = value * 60 + float(digits)
         return (-value if text.startswith("-") else value) == choice
-    for pattern, base in ((OCTAL, 8), (HEXADECIMAL, 16)):
-        if pattern.fullmatch(text):
-            return int(text.replace("_", ""), base) == choice
-    return False
+    return any(
+        pattern.fullmatch(text) and int(text.replace("_", ""), base) == choice for base, pattern in OTHER_BASES.items()
+    )
 
 
 def _equal(cell: Any, choice: Any) -> bool:

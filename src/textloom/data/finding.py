@@ -4,6 +4,7 @@ import difflib
 import fnmatch
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,12 +80,15 @@ def expand(pattern: Path) -> Iterator[Path]:
 
 
 def _matches(folder: Path, part: str) -> Iterator[Path]:
-    if os.path.lexists(folder / part) or not MAGIC.search(part):
+    """Names are compared in one normal form: a Mac writes the accents of a name apart from their letters."""
+    if os.path.lexists(folder / part):
         yield folder / part
-        return
-    for name in _names(folder):
-        if fnmatch.fnmatchcase(name, part) and (not name.startswith(".") or part.startswith(".")):
-            yield folder / name
+    elif not part.isascii() or MAGIC.search(part):
+        wanted = unicodedata.normalize("NFC", part)
+        for name in _names(folder):
+            shown = unicodedata.normalize("NFC", name)
+            if fnmatch.fnmatchcase(shown, wanted) and (not name.startswith(".") or part.startswith(".")):
+                yield folder / name
 
 
 def _folders_below(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
