@@ -29,6 +29,7 @@ from textloom.errors import Interrupted
 from textloom.help import overview, version
 from textloom.importing import heavy_imports
 from textloom.placement import placement
+from textloom.progress import stage
 from textloom.streams import tolerant_streams
 from textloom.suggestions import nearest
 from textloom.typed import typed
@@ -201,7 +202,8 @@ def _generate(config: DictConfig) -> None:
     samplings = [Sampling(checked.temperature, checked.top_k, checked.top_p)] * checked.count
     window = window_of(trained.batching)
     given = None if not prompt and checked.prompt is None else prompt  # None: a document from its beginning
-    texts = generate_texts(model.to(device), tokenizer, given, checked.length, samplings, window, checked.seed)
+    with stage("generating", checked.length, "tokens"):
+        texts = generate_texts(model.to(device), tokenizer, given, checked.length, samplings, window, checked.seed)
     for number, text in enumerate(texts, start=1):
         shown = for_stdout(text)
         print(shown if len(texts) == 1 else f"--- text {number} of {len(texts)} ---\n{shown}\n")

@@ -13,6 +13,7 @@ from textloom.generation.decoder import Decoder, NgramDecoder
 from textloom.generation.prompts import known_form, without_last_space
 from textloom.generation.sampling import Sampling, TokenSampler
 from textloom.models.language_model import LanguageModel, NgramLanguageModel
+from textloom.progress import advance
 from textloom.tokenizers import Tokenizer
 from textloom.tokenizers.byte import valid_text
 
@@ -140,6 +141,7 @@ def _drawn(
     for begin in range(0, length, TOKENS_BETWEEN_LOOKS):
         some = uniforms[begin : begin + TOKENS_BETWEEN_LOOKS].unbind()
         drawn.append(torch.stack([tokens := step(tokens, uniform) for uniform in some]))
+        advance(len(some))
         ended |= (drawn[-1] == end).any(dim=0)
         if ended.all():
             break

@@ -165,7 +165,7 @@ class _TableStage(Stage):
 
     def line(self, columns: int, ascii_only: bool = False) -> str:
         """A line for each trial, or one for all."""
-        text = str(self.table) if self.table.whole else self.table.summary()
+        text = self.table.text(columns) if self.table.whole else self.table.summary()
         return "\n".join(str(disp_trim(line, columns)) for line in text.splitlines())
 
 

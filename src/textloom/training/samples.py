@@ -39,7 +39,7 @@ class Sampler:
         # random numbers of its own: those of training are not disturbed
         temperatures = self.config.temperatures
         samplings = [Sampling(temperature) for temperature in temperatures]
-        with stage("writing samples"):
+        with stage("writing samples", self.config.length, "tokens"):
             written = generate_texts(
                 model, self.tokenizer, self.prompt or None, self.config.length, samplings, self.window, seed=0
             )
