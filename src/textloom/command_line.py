@@ -78,37 +78,41 @@ def run_command(name: str, task: Callable[[DictConfig], object], schema: type[Se
         try:
             with shown():
                 return task(config)
-        except TextloomError as error:  # before Hydra says in a line of its own that there was one
-            if isinstance(error.__cause__, OmegaConfBaseException):
-                _refuse_interpolation(error.__cause__, schema)
-            _tell(error)
-        except OmegaConfBaseException as error:
-            _refuse_interpolation(error, schema)
-            fail(explain(error, schema))
-        except OSError as error:
-            _tell_of_the_system(error)
+        except Exception as error:  # before Hydra prints a line of its own about it
+            _end_in_one_line(error, schema)
+            raise
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     try:
         hydra.main(config_path=str(config_directory()), config_name=name, version_base="1.3")(job)()
-    except TextloomError as error:  # of a sweep
-        _tell(error)
-    except (HydraException, OmegaConfBaseException) as error:
-        _refuse_interpolation(error, schema)
-        fail(explain(error, schema))
-    except OSError as error:
-        _tell_of_the_system(error)
-    except ValueError as error:
-        if "null byte" not in str(error):
-            raise
-        fail("name or hydra.run.dir: holds a NUL character, which no folder's name may have; leave it out")
-    except yaml.YAMLError as error:
-        fail(" ".join(str(error).split()))
+    except Exception as error:  # of the composition, and of sweeps
+        _end_in_one_line(error, schema)
+        raise
     except KeyboardInterrupt:
         logging.disable()  # of libraries that were interrupted, and report on themselves at the end
         fail("stopped", 130)
     finally:
         os.environ["HYDRA_FULL_ERROR"] = before or ""
+
+
+def _end_in_one_line(error: Exception, schema: type[Section]) -> None:
+    """End with a message and a status of its own, if the user can do something about the error; else return."""
+    if isinstance(error, TextloomError):
+        if isinstance(error.__cause__, OmegaConfBaseException):
+            _refuse_interpolation(error.__cause__, schema)
+        _tell(error)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        _refuse_interpolation(error, schema)
+        fail(explain(error, schema))
+    if isinstance(error, OSError):
+        file = f"{error.filename}: " if error.filename is not None else ""
+        fail(" ".join(f"{file}{error.strerror or error}".split()))
+    if isinstance(error, yaml.YAMLError):
+        fail(" ".join(str(error).split()))
+    if isinstance(error, UnicodeEncodeError) and error.encoding != "utf-8":
+        fail(f"{error.object}: no such characters in this locale ({error.encoding}); set LC_ALL=C.UTF-8")
+    if isinstance(error, ValueError) and "null byte" in str(error):
+        fail("name or hydra.run.dir: holds a NUL character, which no folder's name may have; leave it out")
 
 
 def _tell(error: TextloomError) -> NoReturn:
@@ -122,11 +126,6 @@ def _refuse_interpolation(error: Exception, schema: type[Section]) -> None:
     if typed is not None and isinstance(error, InterpolationResolutionError | GrammarParseError):
         reason = str(error).strip().partition("\n")[0]
         fail(f"{typed[0]}: {reason}; if it is no interpolation, type {typed[1]}")
-
-
-def _tell_of_the_system(error: OSError) -> NoReturn:
-    file = f"{error.filename}: " if error.filename is not None else ""
-    fail(" ".join(f"{file}{error.strerror or error}".split()))
 
 
 def _refuse_unknown_options(schema: type[Section]) -> None:
