@@ -243,9 +243,8 @@ def _byte_places(document: Part, places: list[int]) -> list[int]:
 def _next_cluster(document: Part, place: int) -> int:
     """Where the first grapheme cluster begins that does not begin before a place in the spool."""
     begin, end = max(int(document.begins[0]), place - CLUSTER), min(int(document.ends[0]), place + CLUSTER)
-    position = (
-        begin + len(document.spool.read(begin, place)) - len(_decoded(document.spool.read(begin, place)).encode())
-    )
+    before = document.spool.read(begin, place)
+    position = begin + len(before) - len(_decoded(before).encode())
     for cluster in regex.findall(r"\X", _decoded(document.spool.read(begin, end))):
         if position >= place:
             break
