@@ -206,4 +206,4 @@ def test_empty_files_are_told_on_a_cached_second_call_too(tmp_path: Path, caplog
     for _ in range(2):
         caplog.clear()
         load_corpus(data)
-        assert caplog.messages == ["0.txt and 1 others: the files are empty; left out"]
+        assert caplog.messages == ["0.txt and 1 other file: empty; left out"]

@@ -139,7 +139,7 @@ def test_a_row_that_does_not_add_up_is_told_with_its_line(name: str, content: st
 
 def test_rows_that_lack_cells_or_swallow_others_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     assert read("few.csv", "text,a,b\none\ntwo,1,2\nthree,1\n") == ["one", "two", "three"]
-    assert "few.csv: 2 rows have fewer cells than the header, the first in line 2" in caplog.text
+    assert "few.csv: line 2: fewer cells than the header names (2 such rows in all)" in caplog.text
     swallowing = [f"{i},{text},x" for i, text in enumerate(TEXTS)]
     swallowing[5], swallowing[15] = '5,"the text,x', '15,the text",x'
     assert len(read("swallow.csv", "id,text,n\n" + "".join(f"{line}\n" for line in swallowing))) == 15

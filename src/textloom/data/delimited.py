@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from textloom.data.contents import Content
 from textloom.data.decoding import read_text, text_lines
-from textloom.data.notes import Notes
+from textloom.data.notes import Notes, counted
 from textloom.data.tables import ROWS, Slice
 from textloom.errors import DataError
 
@@ -75,13 +75,13 @@ def read_delimited(content: Content, separator: str, notes: Notes) -> Iterator[S
             yield TextSlice(names, rows, lines)
     if short:
         notes.warn(
-            f"{content.label}: {len(short):,} rows have fewer cells than the header, the first in line {short[0]}; "
-            "cells that are missing at the end are taken for empty ones"
+            f"{content.label}: line {short[0]}: fewer cells than the header names ({counted(len(short), 'such row')} "
+            "in all); the last columns are taken to be empty there"
         )
     if swallowing:
         notes.warn(
             f"{content.label}: line {swallowing[0]}: a quoted cell of several lines, each of which looks like a row "
-            f"({len(swallowing):,} such in all); is a quotation mark left open there?"
+            f"({counted(len(swallowing), 'such cell')} in all); is a quotation mark left open there?"
         )
 
 

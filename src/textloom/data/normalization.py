@@ -11,7 +11,7 @@ from functools import cache
 from typing import Literal
 
 from textloom.config.parts import Form
-from textloom.data.notes import Notes
+from textloom.data.notes import Notes, counted
 from textloom.data.spool import Piece
 
 UnicodeForm = Literal["NFC", "NFD", "NFKC", "NFKD"]
@@ -73,15 +73,15 @@ class Normalizer:
     def report(self, notes: Notes) -> None:
         """Say what was changed, and how to leave it."""
         if self.line_ends:
-            notes.info(f"line ends: CR or CR LF became LF in {_counted(self.line_ends, self.unit)}")
+            notes.info(f"line ends: CR or CR LF became LF in {counted(self.line_ends, self.unit)}")
         if self.reformed:
             assert self.form is not None
             notes.info(
-                f"normal form: {_counted(self.reformed, self.unit)} changed to {FORMS[self.form]} "
+                f"normal form: {counted(self.reformed, self.unit)} changed to {FORMS[self.form]} "
                 "(data.normalization=null leaves characters as they are)"
             )
         if self.halves:
-            notes.warn(f"halves of surrogate pairs became U+FFFD in {_counted(self.halves, self.unit)}")
+            notes.warn(f"halves of surrogate pairs became U+FFFD in {counted(self.halves, self.unit)}")
 
     def _safe_end(self, text: str) -> int:
         """The end of what no later text can change."""
@@ -127,7 +127,3 @@ def _begins_anew(character: str, form: UnicodeForm) -> bool:
     """True if nothing before a character can join it or be reordered with it. ``form``: "NFD" or "NFKD"."""
     first = unicodedata.normalize(form, character)[0]
     return not unicodedata.combining(first) and unicodedata.category(first)[0] != "M" and ord(first) not in JAMO
-
-
-def _counted(count: int, unit: str) -> str:
-    return f"{count:,} {unit}{'' if count == 1 else 's'}"

@@ -28,3 +28,8 @@ class Notes:
         if line not in self.lines:
             self.lines[line] = level
             log.log(level, "%s", line)
+
+
+def counted(count: int, unit: str) -> str:
+    """A number of things: "1 row", "2,000 rows"."""
+    return f"{count:,} {unit}{'' if count == 1 else 's'}"

@@ -10,7 +10,7 @@ from textloom.config import DataConfig, Hub, Patents, Table, TextFiles, ToyData
 from textloom.data.contents import Content, contents_of
 from textloom.data.finding import find_files
 from textloom.data.normalization import Normalizer
-from textloom.data.notes import Notes
+from textloom.data.notes import Notes, counted
 from textloom.data.rows import Rows, SplitColumn
 from textloom.data.spool import Piece, SplitName
 from textloom.data.tables import KINDS, read_table
@@ -106,7 +106,7 @@ def _contents(
         for name, paths in _files(config).items()
     }
     if left_out:
-        others = f" and {len(left_out) - 1:,} others" if len(left_out) > 1 else ""
+        others = f" and {counted(len(left_out) - 1, 'other member')}" if len(left_out) > 1 else ""
         notes.warn(f"{left_out[0]}{others}: left out, because other members end in {', '.join(sorted(suffixes))}")
     return contents
 

@@ -8,7 +8,7 @@ from typing import Literal
 from textloom.data.contents import Content
 from textloom.data.decoding import read_text, text_pieces
 from textloom.data.normalization import Normalizer
-from textloom.data.notes import Notes
+from textloom.data.notes import Notes, counted
 from textloom.data.spool import BLOCK, Piece
 from textloom.errors import DataError
 
@@ -45,7 +45,7 @@ def without_empty(contents: list[Content], notes: Notes) -> list[Content]:
     if len(empty) == 1:
         notes.warn(f"{empty[0].label}: the file is empty; left out")
     elif empty:
-        notes.warn(f"{empty[0].label} and {len(empty) - 1:,} others: the files are empty; left out")
+        notes.warn(f"{empty[0].label} and {counted(len(empty) - 1, 'other file')}: empty; left out")
     return [content for content in contents if content not in set(empty)]
 
 
