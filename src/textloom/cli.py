@@ -21,6 +21,7 @@ from textloom.config import (
     EvaluateConfig,
     ExportConfig,
     GenerateConfig,
+    NgramConfig,
     Patents,
     PrepareConfig,
     TrainConfig,
@@ -184,7 +185,7 @@ def _generate(config: DictConfig) -> None:
         from textloom.data.normalization import normalize_text
         from textloom.find_runs import find_run
         from textloom.generation.generate import default_prompt, generate_texts, window_of
-        from textloom.generation.prompts import unknown_pieces
+        from textloom.generation.prompts import shorter_than_window, unknown_pieces
         from textloom.generation.sampling import Sampling
         from textloom.hardware import choose_device
 
@@ -200,7 +201,9 @@ def _generate(config: DictConfig) -> None:
     if checked.prompt and (unknown := unknown_pieces(tokenizer, prompt)):
         log.warning("not in the run's vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
     samplings = [Sampling(checked.temperature, checked.top_k, checked.top_p)] * checked.count
-    window = window_of(trained.batching)
+    window = None if isinstance(trained.model, NgramConfig) else window_of(trained.batching)
+    if checked.prompt and window and (note := shorter_than_window(tokenizer, prompt, window)):
+        log.info(note)
     given = None if not prompt and checked.prompt is None else prompt  # None: a document from its beginning
     with stage("generating", checked.length, "tokens"):
         texts = generate_texts(model.to(device), tokenizer, given, checked.length, samplings, window, checked.seed)

@@ -29,13 +29,25 @@ def find_run(name: str, outputs: Path, checkpoint: CheckpointName | None = "best
     if not runs:
         return _require(found[-1], f"run={name}: {found[-1].directory}", checkpoint)
     if name == "latest":
-        return _require(runs[-1], f"run=latest: {runs[-1].directory}", checkpoint)
+        latest = _newest_sound(runs)
+        return _require(latest, f"run=latest: {latest.directory}", checkpoint)
     data = _fingerprint(runs[-1])
     scored = [run for run in runs if run.results() and _fingerprint(run) == data]
     scored = [run for run in scored if checkpoint is None or run.checkpoint_file(checkpoint).exists()]
     if not scored:
         raise RunError(f"{outputs}: no run on the latest run's data has results yet; wait for one, or use run=latest")
     return min(scored, key=lambda run: float(run.results()["val/bits_per_char"]))
+
+
+def _newest_sound(runs: list[Run]) -> Run:
+    """The last one whose config can be read; damaged ones are named in the log. The first, if all are damaged."""
+    for run in reversed(runs[1:]):
+        try:
+            run.config()
+            return run
+        except RunError as error:
+            log.warning("passed over: %s", error)
+    return runs[0]
 
 
 def run_to_resume(name: str, outputs: Path) -> Run:

@@ -184,3 +184,12 @@ def test_a_model_of_lines_writes_single_lines_from_its_export_too(
     assert len(texts) == 20
     assert all(re.fullmatch(r"[a-z0-9]+\n\n", text) for text in texts)
     assert written[1] == written[0]
+
+
+def test_a_prompt_that_does_not_fill_the_window_is_pointed_out(tmp_path: Path, command: Callable[..., Answer]) -> None:
+    train_run(tmp_path / "windows", "batching=windows", "batching.context=6", "batching.stride=50")
+    train_run(tmp_path / "ngram", "experiment=ngram", "batching=windows", "batching.context=6")
+    hint = "the prompt has 4 tokens, and the model was trained on windows of 6"
+    assert hint in command("generate", "run=windows", "prompt=deep", "length=5").err
+    for typed in (["run=windows", "prompt=deep learning"], ["run=windows"], ["run=ngram", "prompt=deep"]):
+        assert "windows of 6" not in command("generate", *typed, "length=5").err

@@ -232,6 +232,8 @@ def test_latest_and_best_find_their_run(tmp_path: Path) -> None:
         pass
     assert find_run("latest", tmp_path / "outputs") == latest
     assert find_run("best", tmp_path / "outputs") == good
+    latest.config_file.write_text("damaged")
+    assert find_run("latest", tmp_path / "outputs") == good
     assert not other.results()
     assert small.results()["val/loss"] > good.results()["val/loss"]
 

@@ -25,6 +25,17 @@ def unknown_pieces(tokenizer: Tokenizer, prompt: str) -> list[str]:
     return list(dict.fromkeys(tokenizer.unknown(known_form(tokenizer, without_last_space(tokenizer, prompt)))))
 
 
+def shorter_than_window(tokenizer: Tokenizer, prompt: str, window: int) -> str | None:
+    """What to log about a prompt that does not fill the window which a model was trained on; None if it does."""
+    tokens = len(tokenizer.encode(known_form(tokenizer, without_last_space(tokenizer, prompt))))
+    if tokens >= window:
+        return None
+    return (
+        f"the prompt has {tokens} tokens, and the model was trained on windows of {window}: it has met shorter texts "
+        "only at the beginnings of documents, so that a longer prompt may be continued better"
+    )
+
+
 def _known_word(tokenizer: Tokenizer, word: str) -> str:
     unknown = len(tokenizer.unknown(word))
     if not unknown:

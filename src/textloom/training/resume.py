@@ -75,15 +75,10 @@ def resumed_config(run: Run, overrides: list[str]) -> TrainConfig:
 def _reason(key: str, before: Any, values: dict[str, Any]) -> str:
     """Why a key cannot change, and what to do."""
     group, known = key.partition(".")[0], known_keys(TrainConfig)
-    if key not in known and not key.startswith(FREE_KEYS) and group not in values:
+    if key not in [*known, *values] and not key.startswith(FREE_KEYS):
         return f"there is no such key{nearest_key(key, known)}; leave it out"
     section, name, _ = _find(values, key)
-    if name not in section and key != group:
-        if key not in known and not key.startswith(FREE_KEYS):
-            return f"there is no such key{nearest_key(key, known)}; leave it out"
-        made = f"{group}={_short(values[group])}, which has no such key"
-    else:
-        made = f"{key}={_short(before)}"
+    made = f"{key}={_short(before)}" if name in section else f"{group}={_short(values[group])}, which has no such key"
     return (
         f"the run was made with {made}, and a resumed run keeps it: its parts would not be one run otherwise; "
         "train a new one, or leave the key out"
