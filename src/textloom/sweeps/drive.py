@@ -4,11 +4,12 @@ import time
 from typing import Protocol
 
 from textloom.errors import Interrupted, RunError
+from textloom.files import read_json, write_json
 from textloom.runs import Run
 from textloom.sweeps.job import Job
 from textloom.sweeps.launchers import Ending, Launcher
 from textloom.sweeps.table import Table
-from textloom.sweeps.trials import Trial
+from textloom.sweeps.trials import COMPOSED, Trial
 from textloom.training.signals import StopRequest
 
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -71,6 +72,7 @@ class Loop:
     def _submit(self, trial: Trial) -> None:
         job = self.proposals.job(trial)
         trial.directory.mkdir(parents=True, exist_ok=True)
+        write_json(trial.directory / COMPOSED, {"config": job.config})
         self.running[job.directory] = trial
         self.table.changed(trial)
         self.launcher.submit(job)
@@ -89,10 +91,10 @@ class Loop:
 
 
 def _write_down_a_death(trial: Trial, ending: Ending) -> None:
-    """A process that is gone without a word: its trial failed, with the last that its log says."""
+    """Mark the trial of a process that has ended without doing so as failed, with the last lines of its log."""
     run = Run(trial.directory)
-    try:
-        status = run.status().get("status")
+    try:  # the file itself: a run whose process is gone says that it was interrupted
+        status = read_json(run.status_file).get("status") if run.status_file.exists() else None
     except RunError:
         return  # a damaged file, which says so when it is read
     if status in (None, "running"):

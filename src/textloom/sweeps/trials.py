@@ -9,9 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from textloom.composition import flatten
+from textloom.composition import check, flatten
 from textloom.config import TrainConfig
-from textloom.errors import RunError
+from textloom.errors import ConfigError, RunError
+from textloom.files import read_json
 from textloom.quoting import unquoted
 from textloom.runs import HAVE_RESULTS, Run
 from textloom.sweeps.space import Point, shown, typed
@@ -19,6 +20,7 @@ from textloom.sweeps.space import Point, shown, typed
 State = Literal["waiting", "running", "completed", "pruned", "failed", "cut"]
 CHANGE_NO_FIGURE = ("name", "samples", "trainer.progress_bar", "trainer.log_every_n_steps", "trainer.checkpoint_every")
 """Keys and groups that may be changed when a sweep is continued; if they vary in it, they make other trials."""
+COMPOSED = "trial.json"  # in a trial's directory: the config as it was composed
 LONGEST_NAME = 120  # of 255 bytes that file systems take, with room for what tools put behind
 
 
@@ -101,7 +103,7 @@ class Fingerprints:
         found = {}
         for path in sorted(directory.glob("*/config.yaml")):
             try:
-                found[fingerprint(Run(path.parent).config(), varying)] = path.parent
+                found[fingerprint(composed_config(Run(path.parent)), varying)] = path.parent
             except RunError:
                 continue
         return cls(varying, found)
@@ -118,12 +120,26 @@ class Fingerprints:
         run = Run(directory)
         if run.config_file.exists():
             try:
-                before = run.config()
+                before = composed_config(run)
             except RunError:
                 return directory  # damaged: trained anew
             raise RunError(_other_config(directory, compared(before, self.varying), compared(config, self.varying)))
         self.directories[print_] = directory
         return directory
+
+
+def composed_config(run: Run) -> TrainConfig:
+    """The config of a trial as it was composed. Its run's own has numbers for the keys that were left open.
+
+    Raises RunError if it is damaged, or no longer fits the schema.
+    """
+    file = run.directory / COMPOSED
+    if not file.exists():
+        return run.config()
+    try:
+        return check(read_json(file)["config"], TrainConfig)
+    except ConfigError as error:
+        raise RunError(f"{file}: {error}") from error
 
 
 def fingerprint(config: TrainConfig, varying: tuple[str, ...]) -> str:
