@@ -85,15 +85,23 @@ def _say_source(facts: Facts) -> None:
 
 
 def _say_parts(prepared: Prepared, config: DataConfig) -> None:
-    for name, part in prepared.splits.items():
-        log.info(
-            "  %-5s %9s documents %12s characters %12s targets %8.2f %% unknown",
+    rows = [
+        (
             name,
             f"{part.documents:,}",
             f"{part.characters:,}",
             f"{part.targets:,}",
-            100 * part.unknown / part.targets,
+            f"{100 * part.unknown / part.targets:.2f} %",
         )
+        for name, part in prepared.splits.items()
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]  # no wider than needed, for a terminal
+    for row in rows:
+        aligned = [
+            row[0].ljust(widths[0]),
+            *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
+        ]
+        log.info("  %s %s documents %s characters %s targets %s unknown", *aligned)
     size = f"{prepared.tokenizer.vocabulary_size:,}"
     fitted_on = "all documents" if config.leaky else "the training part"
     log.info("tokenizer: %s entries in the vocabulary, fitted on %s", size, fitted_on)
