@@ -69,12 +69,8 @@ def announce(logger: RunLogger, config: TrainConfig) -> None:
 
 
 def write_results(logger: RunLogger, figures: dict[str, float], step: int) -> None:
-    """Write the figures of the best checkpoint: the last point of each curve, and all of them as a table of text.
-
-    The test part has no curve, only a result: as points its figures would be what the Time Series tab opens on.
-    """
-    points = {name: value for name, value in figures.items() if not name.startswith("test/")}
-    logger.log_metrics(points | best_so_far(figures), step)
+    """Write the figures of the best checkpoint: the last point of each curve, and all of them as a table of text."""
+    logger.log_metrics(figures | best_so_far(figures), step)
     lines = [f"| {name} | {value:.6g} |" for name, value in figures.items()]
     logger.experiment.add_text("results", "\n".join(["| best checkpoint | |", "|---|---|", *lines]), step)
     _, _, completed = hparams({}, {})  # type: ignore[no-untyped-call]
@@ -82,7 +78,10 @@ def write_results(logger: RunLogger, figures: dict[str, float], step: int) -> No
 
 
 def best_so_far(figures: dict[str, float]) -> dict[str, float]:
-    """The curves that TensorBoard shows first and takes as the first results in its HParams tab: it sorts by name."""
+    """The curves that TensorBoard shows first and takes as the first results in its HParams tab.
+
+    It sorts by name: without them Time Series would open on the single points of the test part.
+    """
     return {f"best/{name}": figures[f"val/{name}"] for name in ("bits_per_char", "loss")}
 
 
