@@ -204,7 +204,7 @@ def test_every_run_has_the_same_keys_with_the_same_types() -> None:
         for key, value in each.items():
             types.setdefault(key, set()).add(type(value))
     assert all(len(found) == 1 for found in types.values())
-    assert shown[0]["model.units"] == composed[0].model.units
+    assert shown[0]["model.layers"] == composed[0].model.layers
     assert shown[0]["schedule.kind"] == "constant"
     assert "trainer.weight_averaging" not in shown[0]  # a number that is null
     assert shown[0]["data.path"] == "null"  # text that is null
