@@ -219,7 +219,7 @@ def test_runs_can_be_told_apart_by_the_first_characters_of_their_names(tmp_path:
     assert len(place.removeprefix("outputs/").rpartition("_")[0]) <= 30  # what the list of runs shows, seconds included
     names = [trial_name(tmp_path / name) for name in ("261126-171805_225098", "261126-171806_000001")]
     assert names[0][:14] != names[1][:14]
-    assert trial_name(tmp_path / "model.units=4,optimizer.learning_rate=0.1").startswith("units=4,learning_rate=0.1 ")
+    assert trial_name(tmp_path / "model.units=4,optimizer.learning_rate=0.1").startswith("4,0.1 model.units=4,")
     assert trial_name(tmp_path / "a" / "b" / "run") != trial_name(tmp_path / "c" / "b" / "run")
 
 

@@ -1,7 +1,6 @@
 """What a run writes for TensorBoard: one event file, with the hyper-parameters beside their results."""
 
 import hashlib
-import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -90,9 +89,10 @@ def trial_name(directory: Path) -> str:
 
     The hash of the path makes it unique: TensorBoard takes runs of one name for repetitions of one trial.
     """
-    own = re.sub(r"(^|,)\w+\.", r"\1", directory.name)  # units=64, without its group
+    pieces = [piece.partition("=") for piece in directory.name.split(",")]
+    values = ",".join(value for _, separator, value in pieces if separator)  # of a trial of a sweep
     digest = hashlib.sha256(str(directory.resolve()).encode("utf-8", "surrogateescape")).hexdigest()
-    return f"{own} {directory.parent.name} {digest[:6]}"
+    return f"{values} {directory.name} {directory.parent.name} {digest[:6]}".strip()
 
 
 # --- hyper-parameters -----------------------------------------------------------------------------------------------
