@@ -56,7 +56,7 @@ def test_an_installed_tensorflow_or_jax_is_not_imported_and_not_mentioned(tmp_pa
         "main()\n"
         f"sys.argv = ['textloom', 'compare', 'runs={tmp_path / 'run'}', 'format=html']\n"
         "main()\n"
-        "import optuna, textloom.sweeps.sweep\n"
+        "import optuna, datasets, textloom.sweeps.sweep\n"
         "assert {'torch', 'datasets', 'tensorboard'} <= set(sys.modules)\n"
     )
     given = ["train", "data=table", *keys, f"hydra.run.dir={tmp_path / 'run'}"]

@@ -72,7 +72,8 @@ def test_a_training_that_is_stopped_by_control_c_leaves_whole_lines_and_no_progr
         stopped.append(epochs[-1])
         return b"\x03"
 
-    keys = ["trainer.max_epochs=100000", "trainer.early_stopping_patience=null", f"hydra.run.dir={run}", *SMALL]
+    keys = ["trainer.max_epochs=100000", "trainer.batch_size=32", f"hydra.run.dir={run}", *SMALL]
+    keys.append("trainer.early_stopping_patience=null")
     terminal.run("train", *keys, typed=stop_after_the_second_epoch)
     assert terminal.status == 75
     told = [*log_lines(run / "train.log"), "stopped by SIGINT; go on with: textloom train resume=run"]
