@@ -1,12 +1,17 @@
 """Keys that a config leaves open: numbers that suit the text, logged, and written into the run's config."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from conftest import TINY, compose_train, train_run
-from textloom.data.encoding import TokenSplit
+from textloom.data.encoding import TokenSplit, load_splits
+from textloom.tokenizers import load_tokenizer
+from textloom.training.advice import unigram_loss
 from textloom.training.defaults import STEPS_PER_EPOCH, OpenConfig, complete_config
+from textloom.training.preparation import Prepared
 from textloom.training.resume import resumed_config
 
 OPEN = ("batch_size", "max_epochs", "val_check_interval")
@@ -80,12 +85,25 @@ def test_tied_weights_have_an_embedding_of_the_chosen_size() -> None:
     assert model.units == model.embedding_dim == 256
 
 
-def test_a_run_keeps_the_chosen_numbers_and_resumes_with_them(
-    tmp_path: pytest.TempPathFactory, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_run_keeps_the_chosen_numbers_and_resumes_with_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         run = train_run(tmp_path / "run", "trainer.max_epochs=1", "samples.length=1")
     config = run.config()
     assert config.trainer.rows == 8
     assert "trainer.batch_size: 8, for 6,959 targets" in caplog.messages
     assert resumed_config(run, [*TINY[:1], "trainer.max_epochs=2"]).trainer.rows == 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tokenizer", ["char", "word"])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_the_first_epoch_learns_more_than_token_frequencies(
+    cell: str, layers: int, tokenizer: str, real_data: Path, tmp_path: Path
+) -> None:
+    shakespeare = (real_data / "tinyshakespeare/input.txt").read_text("utf-8")
+    (tmp_path / "book.txt").write_text(shakespeare[:200_000], "utf-8")
+    given = ["data=text_files", f"data.path={tmp_path}/book.txt", f"tokenizer={tokenizer}", f"model={cell}"]
+    run = train_run(tmp_path / "run", *given, f"model.layers={layers}", "model.units=null", "trainer.max_epochs=1")
+    prepared = Prepared(load_tokenizer(run.tokenizer_file), load_splits(run.tokens))
+    assert run.results()["val/loss"] < 0.97 * unigram_loss(prepared)
