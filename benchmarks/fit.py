@@ -38,10 +38,8 @@ TOKENS = 1_000_000
 def composed(*overrides: str) -> TrainConfig:
     """The config of ``train`` with some overrides: no end, no validation, no bar, no checkpoint."""
     endless = ["name=benchmark", f"trainer.max_epochs={NEVER}", f"trainer.val_check_interval={NEVER}"]
-    sizes = [
-        "trainer.batch_size=32",
-        "model.output_dropout=0",
-    ]  # else chosen for a text, and experiments have their own
+    # by default chosen for a text; experiments have their own
+    sizes = ["trainer.batch_size=32", "model.output_dropout=0", "trainer.weight_averaging=null"]
     if any(override.startswith("experiment=") for override in overrides):
         sizes = []
     quiet = ["trainer.progress_bar=false", "trainer.checkpoint_every.minutes=null"]

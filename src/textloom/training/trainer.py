@@ -6,13 +6,14 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
+from pytorch_lightning.callbacks import Callback
 
 from textloom.config import TrainerConfig
 from textloom.config.lightning import WITHOUT_EFFECT
 from textloom.errors import ConfigError
 from textloom.ranks import Ranks
 from textloom.runs import Run
+from textloom.training.averaging import RunningMean
 from textloom.training.checkpointing import BestCheckpoint, ResumePoints, WholeCheckpointIO
 from textloom.training.curves import Curves
 from textloom.training.distributed import strategy
@@ -52,7 +53,7 @@ def build_trainer(
     if config.early_stopping_patience is not None:
         callbacks.append(StopEarly(config.early_stopping_patience))
     if config.weight_averaging is not None:
-        callbacks.append(EMAWeightAveraging(decay=config.weight_averaging))
+        callbacks.append(RunningMean(config.weight_averaging))
     if config.profiler == "torch" and ranks.rank == 0:
         callbacks.append(Trace(run))
     # what is saved must have seen the validation first: checkpoints come last
