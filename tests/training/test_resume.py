@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -25,6 +26,7 @@ BASE = [
     "model.layers=2",
     "model.layer_dropout=0.3",
     "model.output_dropout=0.3",
+    "optimizer.learning_rate=0.003",
     "trainer.batch_size=8",
     "trainer.max_epochs=3",
     "trainer.deterministic=true",
@@ -165,8 +167,17 @@ def test_quiet_steps_are_lightnings_own_to_the_last_bit(
 def test_a_callback_that_does_not_say_when_it_looks_sees_every_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    class Counter(pl.Callback):
+        steps = 0
+
+        def on_train_batch_end(self, *_: Any) -> None:
+            self.steps += 1
+
     monkeypatch.setattr(EpochLoop, "_quiet_step", lambda *a: pytest.fail("a quiet step"))
-    start(tmp_path / "run", [*BASE, "trainer.weight_averaging=0.9", "trainer.max_epochs=1"])
+    counter = Counter()
+    with claimed_run(tmp_path / "run") as run:
+        train(compose_train(*BASE, "trainer.max_epochs=1"), run, [], callbacks=[counter])
+    assert counter.steps == run.results()["steps"]
     start(tmp_path / "profiled", [*BASE, "trainer.profiler=simple", "trainer.max_epochs=1"])
 
 

@@ -18,8 +18,8 @@ class Ending:
 
     loss: float
     """Validation loss of the best checkpoint, nats per target."""
-    last_loss: float
-    """Loss of the last validation."""
+    last_loss: float | None
+    """Loss of the last validation; None if there was none in this process."""
     best_before: float | None
     """Lowest loss of the validations before the last one; None if there was none in this process."""
     limit: str | None
@@ -36,7 +36,7 @@ def advice(ending: Ending, config: TrainConfig, prepared: Prepared, run: Run) ->
             f"val/loss {ending.loss:.3f} is no better than {unigram:.3f}, the loss of knowing only how frequent each "
             f"token is: the model has learned nothing else; {how_to_train_further(run) if ending.limit else cure}"
         )
-    if ending.limit is None or ending.best_before is None:
+    if ending.limit is None or ending.best_before is None or ending.last_loss is None:
         return None
     if ending.best_before - ending.last_loss < STILL_IMPROVING * ending.best_before:
         return None

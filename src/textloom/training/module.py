@@ -45,6 +45,7 @@ class TrainingModule(pl.LightningModule):
         self.saved_rate = 1.0
         self.state: State | None = None
         self.tally = Tally()
+        self.last_loss: float | None = None  # of the last validation in this process
         self.best_loss: float | None = None
         self.best_before: float | None = None  # best loss of the validations before the last one, in this process
         self.plateau_state: dict[str, Any] | None = None
@@ -106,7 +107,7 @@ class TrainingModule(pl.LightningModule):
                 f"the validation loss is {self.score.loss} at step {self.global_step}; lower optimizer.learning_rate. "
                 "The checkpoints written before it are good"
             )
-        self.best_before = self.best_loss
+        self.last_loss, self.best_before = self.score.loss, self.best_loss
         self.best_loss = self.score.loss if self.best_loss is None else min(self.best_loss, self.score.loss)
         self.log_dict(self.score.named("val"), logger=False)  # for the callbacks that watch it
         if self.plateau is not None:

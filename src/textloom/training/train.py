@@ -163,7 +163,7 @@ def _close(fit: Fit, fitted: Fitted, began: float) -> Trained:
         **({"leaky": True} if fit.config.data.leaky else {}),
     }
     write_json(fit.run.results_file, results)
-    ending = Ending(figures["val/loss"], fitted.module.score.loss, fitted.module.best_before, _limit(fit, fitted))
+    ending = Ending(figures["val/loss"], fitted.module.last_loss, fitted.module.best_before, _limit(fit, fitted))
     return Trained(
         results,
         texts[fit.config.samples.temperatures[0]],
