@@ -309,8 +309,19 @@ class TestOnnx:
         (tmp_path / "model.onnx").mkdir()
         with pytest.raises(RunError, match=r"file: cannot be written \(File exists\); give another directory"):
             export_onnx(toy_run, tmp_path / "file/model.onnx")
-        with pytest.raises(RunError, match=r"model\.onnx: cannot be written"):
+        with pytest.raises(RunError, match=r"model\.onnx: exists already"):
             export_onnx(toy_run, tmp_path / "model.onnx")
+
+    def test_no_file_is_overwritten(self, toy_run: Run, tmp_path: Path) -> None:
+        for name in ("model.onnx", "model.tokenizer.json"):
+            (tmp_path / name).write_text("something else")
+            with pytest.raises(RunError, match=rf"{name}: exists already; give another name"):
+                export_onnx(toy_run, tmp_path / "model.onnx")
+            assert [path.name for path in tmp_path.iterdir()] == [name]
+            assert (tmp_path / name).read_text() == "something else"
+            (tmp_path / name).unlink()
+        export_onnx(toy_run, tmp_path / "model.onnx")
+        assert (tmp_path / "model.tokenizer.json").read_bytes() == toy_run.tokenizer_file.read_bytes()
 
     def test_folders_on_the_way_are_made(self, toy_run: Run, tmp_path: Path) -> None:
         export_onnx(toy_run, tmp_path / "exports/toy/model.onnx")

@@ -236,12 +236,10 @@ def _export(config: DictConfig) -> None:
     default = Path("exports") / f"{directory.parent.name}_{directory.name}"
     if checked.format == "onnx":
         with heavy_imports():
-            from textloom.files import write_bytes
             from textloom.onnx_export import export_onnx
 
         target = Path(checked.to) if checked.to else default.with_name(f"{default.name}.onnx")
         export_onnx(run, target, checked.checkpoint)
-        write_bytes(target.with_suffix(".tokenizer.json"), run.tokenizer_file.read_bytes())
     else:
         with heavy_imports():
             from textloom.export import export_run

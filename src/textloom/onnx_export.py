@@ -13,7 +13,7 @@ from torch import nn
 from textloom.checkpoints import load_model
 from textloom.errors import RunError, TextloomError
 from textloom.export import make_directory
-from textloom.files import written_whole
+from textloom.files import write_bytes
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.models.state import State
 from textloom.runs import CheckpointName, Run
@@ -24,20 +24,26 @@ CHECKED_BATCH = 3  # not the batch of the trace: a graph with that one's size ba
 
 
 def export_onnx(run: Run, path: Path, checkpoint: CheckpointName = "best") -> None:
-    """Write the graph to ``path``, in the place of what is there, once onnxruntime computes with it what torch does.
+    """Write the graph to the new file ``path``, once onnxruntime computes with it what torch does.
 
     Inputs are ``token`` (batch,) int64, ``hidden`` (layers, batch, units) and, for the LSTM, ``cell``; outputs are
     ``logits`` (batch, vocabulary), ``next_hidden`` and ``next_cell``. Zeros are the state to begin with, the
-    tokenizer's end_id the token. Raises TextloomError where onnx is not installed, RunError where the run is damaged.
+    tokenizer's end_id the token. The vocabulary is written beside it, as ``NAME.tokenizer.json``.
+
+    Raises TextloomError if onnx is not installed, RunError if the run is damaged or one of the files is there already.
     """
+    vocabulary = path.with_suffix(".tokenizer.json")
+    for file in (path, vocabulary):
+        if file.exists():
+            raise RunError(f"{file}: exists already; give another name as to=, or remove it")
     runtime = _installed()
     step = SingleStep(load_model(run, checkpoint)[2]).eval()
     graph = _graph(step)
     if not _agrees(graph, step, runtime):
         raise RunError(f"{path}: onnxruntime computes other logits than torch; use another version of torch or onnx")
     make_directory(path.parent)
-    with written_whole(path) as file:
-        file.write(graph)
+    write_bytes(path, graph)
+    write_bytes(vocabulary, run.tokenizer_file.read_bytes())
 
 
 class SingleStep(nn.Module):

@@ -47,7 +47,7 @@ def follow_cure(line: str, folder: Path) -> str:
     """Run the command that a message ends with; the text that it makes."""
     if shutil.which("iconv") is None:
         pytest.skip("iconv is not installed")
-    command = re.search(r": ((?:iconv|tr|gzip) .*)$", line)
+    command = re.search(r": ((?:iconv|tr|gzip|python3) .*)$", line)
     assert command is not None, line
     subprocess.run(command[1], shell=True, cwd=folder, capture_output=True)
     return (folder / command[1].split(" > ")[1].strip("'")).read_text("utf-8")
@@ -121,6 +121,15 @@ def test_one_bad_byte_in_good_utf_8_is_found_and_the_cure_spoils_nothing(
     assert follow_cure(line, tmp_path) == shown.replace("*", "")
 
 
+def test_surrogates_in_utf_8_are_named_and_the_cure_joins_them(tmp_path: Path) -> None:
+    path = tmp_path / "java.txt"
+    path.write_bytes(TEXT.encode() + "a smile \ud83d\ude00, a café\n".encode("utf-8", "surrogatepass"))
+    line = refused(path)
+    assert f"not UTF-8 at byte {len(TEXT.encode()) + 8} (line " in line
+    assert "halves of surrogate pairs (CESU-8, of Java and databases)" in line
+    assert follow_cure(line, tmp_path) == TEXT + "a smile 😀, a café\n"
+
+
 @pytest.mark.parametrize("where", [3, 2000])
 @pytest.mark.parametrize("kind", ["txt", "csv", "tsv"])
 def test_a_nul_is_refused_with_its_place_wherever_it_lies(
@@ -191,7 +200,22 @@ def test_an_archive_that_is_cut_off_or_none_is_told(ending: str, tmp_path: Path)
     packed = whole.read_bytes() if ending == "zip" else PACK[ending](text)
     for content in (packed[: len(packed) // 2], b"plain text, no archive"):
         path.write_bytes(content)
-        assert f"cannot be read as {ending}" in refused(path)
+        line = refused(path)
+        assert f"cannot be read as {ending}" in line
+    path.with_name("text.txt").write_bytes(content)  # the cure of a file whose name alone is that of an archive
+    assert ending == "zip" or line.endswith(f"or take .{ending} off its name if it is not compressed")
+    assert read(path.with_name("text.txt")) == ["plain text, no archive"]
+
+
+def test_what_is_compressed_twice_or_a_table_is_told_what_works(tmp_path: Path) -> None:
+    twice = gzip.compress(gzip.compress(TEXT.encode()))
+    (tmp_path / "twice.txt.gz").write_bytes(twice)
+    with zipfile.ZipFile(tmp_path / "books.zip", "w") as archive:
+        archive.writestr("book.txt.gz", gzip.compress(TEXT.encode()))
+    for name in ("twice.txt.gz", "books.zip"):
+        assert refused(tmp_path / name).endswith("(a gzip file); unpack it, and give the file in it")
+    (tmp_path / "table.txt").write_bytes(b"PAR1" + bytes(20) + b"PAR1")
+    assert refused(tmp_path / "table.txt").endswith("read it with data=table under a name that ends in .parquet")
 
 
 def test_a_zip_with_a_password_and_other_archives_are_refused(tmp_path: Path) -> None:

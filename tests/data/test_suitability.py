@@ -57,6 +57,8 @@ def test_a_validation_part_in_another_script_is_said_to_be_unknown(warnings: Cal
         ("a" * 5000, "char", "a single token, so that there is nothing to learn; give another text"),
         ("ab" * 5000, "word", "a single word, so that there is nothing to learn; set tokenizer=char or tokenizer=bpe"),
         ("again " * 5000, "whitespace", "a single word, so that there is nothing to learn; set tokenizer=char"),
+        ("again\n" * 5000, "word", "a single word, so that there is nothing to learn; set tokenizer=char"),
+        ("x " * 4999, "word", "a single word, so that there is nothing to learn; set tokenizer=char"),
     ],
 )
 def test_a_text_of_one_token_is_told(text: str, tokenizer: str, cure: str, warnings: Callable[..., list[str]]) -> None:

@@ -130,7 +130,9 @@ def test_keys_may_appear_late_and_change_their_type() -> None:
         ("text.jsonl", '{"text": "a"}\n"b"\n', "line 2 holds 'b', not an object"),
         ("number.jsonl", '{"text": "a"}\n{"text": 1984}\n', "line 2: the column text holds int, not text"),
         ("none.jsonl", '{"a": "a"}\n{"b": "b"}\n', "there is no column text; its columns are a, b; set data"),
-        ("columns.json", '{"text": {"0": "a"}}', "line 1: the column text holds dict, not text"),
+        ("holds.jsonl", '{"text": {"0": "a"}, "n": 1}', "line 1: the column text holds dict, not text"),
+        ("columns.json", '{"text": {"0": "a"}}', "one object of lists or objects, not one object a row; write a list"),
+        ("split.json", '{"columns": ["text"], "data": [["a"]]}', "one object of lists or objects, not one"),
     ],
 )  # fmt: skip
 def test_a_row_that_does_not_add_up_is_told_with_its_line(name: str, content: str, message: str) -> None:
@@ -144,6 +146,14 @@ def test_rows_that_lack_cells_or_swallow_others_are_warned_of(caplog: pytest.Log
     swallowing[5], swallowing[15] = '5,"the text,x', '15,the text",x'
     assert len(read("swallow.csv", "id,text,n\n" + "".join(f"{line}\n" for line in swallowing))) == 15
     assert "swallow.csv: line 7: a quoted cell of several lines, each of which looks like a row" in caplog.text
+
+
+def test_missing_values_of_databases_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    assert read("dump.tsv", "id\ttext\n1\ta\\nb\n2\t\\N\n") == ["a\\nb", "\\N"]
+    assert r"dump.tsv: line 3: a cell is \N, a missing value as databases write it (1 such row in all)" in caplog.text
+    caplog.clear()
+    assert read("paths.tsv", "id\ttext\n1\tC:\\New\n") == ["C:\\New"]
+    assert not caplog.text
 
 
 def test_a_very_large_cell_is_read_whole() -> None:

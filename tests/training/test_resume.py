@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from conftest import TINY, compose_train
+from conftest import TINY, compose_train, train_run
 from textloom.checkpoints import read_checkpoint
 from textloom.errors import ConfigError, Interrupted, RunError
 from textloom.runs import Run, claimed_run
@@ -331,6 +331,14 @@ def test_a_completed_run_goes_on_when_it_may_go_further(tmp_path: Path) -> None:
 def test_what_would_make_another_run_is_refused_naming_both_sides(change: str, toy_run: Run) -> None:
     with pytest.raises(ConfigError, match=r"the run was made with .*; train a new one"):
         resumed_config(toy_run, [change])
+
+
+def test_a_counted_run_may_be_resumed_with_other_limits(tmp_path: Path) -> None:
+    run = train_run(tmp_path / "run", "experiment=ngram")
+    before = run.results()["val/loss"]
+    assert resumed_config(run, ["trainer.max_epochs=5"]).trainer.max_epochs == 5
+    assert resumed_config(run, ["trainer.max_steps=5"]).trainer.max_steps == 5
+    assert run.results()["val/loss"] == before
 
 
 def test_a_cosine_does_not_stretch(tmp_path: Path, toy_run: Run) -> None:

@@ -105,7 +105,10 @@ class Content:
 
     def _damaged(self, compression: str, reason: str) -> str:
         what = compression[1:]
-        return f"{self.label}: cannot be read as {what} ({reason}): damaged, cut off, or no {what} file; get it again"
+        return (
+            f"{self.label}: cannot be read as {what} ({reason}): damaged, cut off, or no {what} file; get it again, or "
+            f"take {compression} off its name if it is not compressed"
+        )
 
 
 def contents_of(path: Path, suffixes: frozenset[str], left_out: list[str]) -> list[Content]:

@@ -25,6 +25,7 @@ SEPARATORS = (";", "\t", "|", ",")  # tried if a table seems to have one column
 LONGEST_CELL = 1 << 27  # characters; longer than any text in one cell, shorter than memory
 NAMED_SEPARATOR = re.compile(r'"?sep=(.)"?\n', re.IGNORECASE)  # Excel's first line
 ONE_TEXT_A_LINE = ", or read one text a line with data=text_files data.documents=line"
+NULL = r"\N"  # MySQL and PostgreSQL, which escape line ends and tabs in the same files
 SWALLOWED = 3  # lines of a cell that look like rows, from which on a quotation mark is suspected to be a stray one
 
 
@@ -60,6 +61,7 @@ def read_delimited(content: Content, separator: str, notes: Notes) -> Iterator[S
     names: list[str] = []
     short: list[int] = []  # lines of rows that have too few cells
     swallowing: list[int] = []  # and of those that seem to hold others
+    missing: list[int] = []  # and of those with a missing value of a database
     for rows, lines in slices:
         if not names and rows:
             names = _column_names(rows[0])
@@ -67,6 +69,8 @@ def read_delimited(content: Content, separator: str, notes: Notes) -> Iterator[S
         if set(map(len, rows)) - {len(names)}:
             short += [line for row, line in zip(rows, lines, strict=True) if len(row) < len(names)]
             rows = [_fitted(row, len(names), content, line) for row, line in zip(rows, lines, strict=True)]
+        if not quoting:
+            missing += [line for row, line in zip(rows, lines, strict=True) if NULL in row]
         if not isinstance(lines, range):
             swallowing += [
                 line for row, line in zip(rows, lines, strict=True) if _swallows(row, separator, at_least=SWALLOWED)
@@ -77,6 +81,12 @@ def read_delimited(content: Content, separator: str, notes: Notes) -> Iterator[S
         notes.warn(
             f"{content.label}: line {short[0]}: fewer cells than the header names ({counted(len(short), 'such row')} "
             "in all); the last columns are taken to be empty there"
+        )
+    if missing:
+        notes.warn(
+            f"{content.label}: line {missing[0]}: a cell is {NULL}, a missing value as databases write it "
+            f"({counted(len(missing), 'such row')} in all); it is read as it stands, as are their \\n and \\t; write "
+            "the table as CSV"
         )
     if swallowing:
         notes.warn(

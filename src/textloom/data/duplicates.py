@@ -72,5 +72,10 @@ class Folding:
         while not ends and end and unicodedata.combining(decomposed[end - 1]):
             end -= 1
         self.waiting = decomposed[end:]
-        letters = bytes_of_text(decomposed[:end].casefold()).translate(None, ASCII_MARKS).decode()
+        letters = bytes_of_text(_folded(decomposed[:end])).translate(None, ASCII_MARKS).decode()
         return NOT_LETTERS.sub("", letters).encode()
+
+
+def _folded(text: str) -> str:
+    """The text without case. ß stays a letter of its own: "Maße" and "Masse" are two words."""
+    return "ß".join(part.casefold() for part in text.replace("ẞ", "ß").split("ß"))

@@ -57,6 +57,11 @@ def read_json_rows(content: Content) -> Iterator[Slice]:
         if len(objects) == ROWS:
             yield ObjectSlice(list(names), objects, lines)
             objects, lines = [], []
+    if len(objects) == 1 and all(isinstance(value, dict | list) for value in objects[0].values()):
+        raise DataError(
+            f"{content.label}: cannot be read as {content.suffix[1:]}: it holds one object of lists or objects, not "
+            "one object a row; write a list of rows (pandas: to_json(orient='records'))"
+        )
     if objects:
         yield ObjectSlice(list(names), objects, lines)
 

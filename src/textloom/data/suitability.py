@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 UNKNOWN_SHARE = 0.5  # of the characters of a part; words of a language with spaces have less, even in small texts
 DISTINCT_SHARE = 0.7  # of the tokens; in an English text of 2,000 words it is 0.2
 FOLDED_SHARE = 0.5  # of the documents
+SINGLE_SHARE = 0.4  # of the tokens are one word, the others line ends: a word a line, which is 0.5, has it
 SMALL = 1 << 20  # tokens; no vocabulary is as large as a longer text
 SPLIT_AT_SPACES = ("word", "whitespace", "article")
 OTHERS = dict.fromkeys(SPLIT_AT_SPACES, "tokenizer=char or tokenizer=bpe") | {
@@ -33,8 +34,8 @@ def warn_if_unsuited(data: DataConfig, tokenizer: Tokenizer, splits: Splits, fac
 def _about_tokens(tokenizer: Tokenizer, splits: Splits) -> Iterator[str]:
     level, train = tokenizer.level, splits["train"]
     distinct = _distinct(train.tokens, tokenizer)
-    if train.targets == 1 or (len(distinct) == 1 and distinct[0] != tokenizer.unknown_id):
-        kind = "word" if level in SPLIT_AT_SPACES else "token"
+    kind = "word" if level in SPLIT_AT_SPACES else "token"
+    if train.targets == 1 or _single(distinct, train.tokens[1 : SMALL + 1], tokenizer):
         cure = f"set {OTHERS[level]}" if level in SPLIT_AT_SPACES else "give another text"
         yield f"the training part holds a single {kind}, so that there is nothing to learn; {cure}"
         return
@@ -48,6 +49,16 @@ def _about_tokens(tokenizer: Tokenizer, splits: Splits) -> Iterator[str]:
             f"the vocabulary is as large as the text: {size:,} entries, of which {len(distinct):,} occur in the "
             f"{targets:,} tokens of the training part; {_cure_for_size(level, targets, size)}"
         )
+
+
+def _single(distinct: np.ndarray, tokens: np.ndarray, tokenizer: Tokenizer) -> bool:
+    """True for one token again and again, for one word also with line ends and the pieces at the cuts between parts."""
+    if len(distinct) == 1:
+        return bool(distinct[0] != tokenizer.unknown_id)
+    if tokenizer.level not in SPLIT_AT_SPACES or len(distinct) > 3:
+        return False
+    words = [token for token in distinct if token != tokenizer.unknown_id and tokenizer.decode([token]).strip()]
+    return len(words) == 1 and float(np.mean(tokens == words[0])) > SINGLE_SHARE
 
 
 def _distinct(tokens: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:

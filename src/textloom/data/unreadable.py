@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from textloom.data.contents import Content
+from textloom.data.contents import COMPRESSIONS, Content
 
 HEAD = 1 << 16  # bytes looked at for the kind of a file and for the guess of its encoding
 ENOUGH = 100_000  # bad bytes; more do not change the answer
@@ -29,6 +29,14 @@ KINDS = {
     b"\xd0\xcf\x11\xe0": "a document of old Word or Excel", b"ARROW1": "an Arrow file", b"RIFF": "a media file",
 }  # fmt: skip
 COMPRESSED = {"a gzip file": ".gz", "a bzip2 file": ".bz2", "an xz file": ".xz", "a zstd file": ".zst"}
+TABLES = {
+    "a Parquet table": "read it with data=table under a name that ends in .parquet",
+    "an Arrow file": "write it as Parquet, and read that with data=table",
+}
+FROM_SURROGATES = (  # iconv knows no CESU-8
+    'python3 -c \'import sys; t = sys.stdin.buffer.read().decode("utf-8", "surrogatepass"); '
+    'sys.stdout.buffer.write(t.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode())\''
+)
 # Python's names of encodings, the likelier first where several read the same text, and those of iconv
 ENCODINGS = {
     "cp1252": "CP1252", "iso8859_15": "ISO-8859-15", "cp1250": "CP1250", "iso8859_2": "ISO-8859-2",
@@ -65,8 +73,7 @@ def explain(content: Content, encoding: str, mark: int) -> str:
     if kind is None and head[257:262] == b"ustar":
         kind = "a tar archive"
     if kind is not None:
-        cure = f"name it so that it ends in {COMPRESSED[kind]}" if kind in COMPRESSED else "give a UTF-8 text file"
-        return f"a binary file, not text ({kind}); {cure}"
+        return f"a binary file, not text ({kind}); {_cure_for_kind(kind, content)}"
     if encoding != "utf-8":
         return _explain_wide(content, encoding, mark)
     wide = _wide(head)
@@ -82,6 +89,9 @@ def explain(content: Content, encoding: str, mark: int) -> str:
         return f"a NUL byte at {where}, {scan.nuls:,} in all; take it out: " + content.command("tr -d '\\000'")
     where = _place(content, scan.bad[0])
     drop = content.command("iconv -c -f UTF-8 -t UTF-8")
+    if _reads(content, "utf-8", "surrogatepass"):
+        cure = content.command(FROM_SURROGATES)
+        return f"not UTF-8 at {where}: halves of surrogate pairs (CESU-8, of Java and databases); convert it: {cure}"
     if scan.cut_off:
         return f"not UTF-8 at {where}: the file ends within a character; drop the rest of it: {drop}"
     few = "that byte" if len(scan.bad) == 1 else f"{len(scan.bad):,} bytes"
@@ -95,6 +105,14 @@ def explain(content: Content, encoding: str, mark: int) -> str:
     shown = _shown(sample.decode(guess, "replace"))
     cure = content.command(f"iconv -f {ENCODINGS[guess]} -t UTF-8")
     return f"not UTF-8 at {where}; probably {ENCODINGS[guess]} ({shown!r}); convert it: {cure}"
+
+
+def _cure_for_kind(kind: str, content: Content) -> str:
+    if kind not in COMPRESSED:
+        return TABLES.get(kind, "give a UTF-8 text file")
+    if content.member is not None or content.path.suffix.lower() in COMPRESSIONS:  # compressed twice
+        return "unpack it, and give the file in it"
+    return f"name it so that it ends in {COMPRESSED[kind]}"
 
 
 def _explain_wide(content: Content, encoding: str, mark: int) -> str:
@@ -221,9 +239,9 @@ def _preference(name: str) -> int:
     return list(ENCODINGS).index(name) if name in ENCODINGS else len(ENCODINGS)
 
 
-def _reads(content: Content, encoding: str) -> bool:
+def _reads(content: Content, encoding: str, errors: str = "strict") -> bool:
     """True if the whole file can be decoded."""
-    decoder = codecs.getincrementaldecoder(encoding)()
+    decoder = codecs.getincrementaldecoder(encoding)(errors)
     try:
         for block in content.blocks():
             decoder.decode(block)

@@ -137,7 +137,7 @@ def how_to_train_further(run: Run) -> str:
 
 def _refuse_going_back(run: Run, config: TrainConfig) -> None:
     checkpoint = newest_checkpoint(run)
-    if checkpoint is None:
+    if checkpoint is None or isinstance(config.model, NgramConfig):  # n-grams are counted in one step
         return
     done = read_checkpoint(Path(checkpoint))
     trainer = config.trainer
