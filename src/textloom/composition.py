@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -82,6 +83,12 @@ def explain(error: HydraException | OmegaConfBaseException, schema: type[Section
         name = typed.partition("=")[0].lstrip("+~")
         if "=" in typed and not re.fullmatch(r"[\w$@./:-]+", name, re.ASCII):
             return _unknown_key(name, schema)
+        path = typed.replace("'", "")
+        if os.path.exists(path):
+            path_key = next(
+                (name for name in ("run", "runs") if name in schema.model_fields), "data=text_files data.path"
+            )
+            return f"{path}: a path needs its key; type {path_key}={shlex.quote(path)}"
         return f"{typed}: cannot be read; write it as key=value, in quotes where it holds special characters"
     if "Ambiguous value" in str(error):
         argument = re.search(r"argument '([^']+)'", str(error))

@@ -103,6 +103,22 @@ def test_an_empty_file_among_others_is_left_out_and_said(tmp_path: Path, caplog:
     assert caplog.text.count("the file is empty; left out") == 2
 
 
+def test_a_table_without_texts_among_others_is_left_out_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for year in (2001, 2002, 2003):
+        (tmp_path / f"{year}.csv").write_text(f"title,year\na text of {year},{year}\n")
+    (tmp_path / "header.csv").write_text("title,year\n")
+    given = ("data=table", "data.path='*.csv'", "data.text_column=title")
+    assert read(*given) == ["a text of 2001", "a text of 2002", "a text of 2003"]
+    assert "header.csv: the table has no rows; left out" in caplog.text
+    caplog.clear()
+    assert read(*given, "data.filters={year:2002}") == ["a text of 2002"]
+    assert "2001.csv: no row passes data.filters (year=2002); left out, and 2 other tables" in caplog.text
+    with pytest.raises(DataError, match=r"2001\.csv: no row passes data\.filters \(year=1999\); year holds '2001'$"):
+        read(*given, "data.filters={year:1999}")
+
+
 def test_a_template_joins_columns(table: Path) -> None:
     texts = read(*TABLE, "data.template='{title}. {abstract}'")
     assert texts == [f"{row['title']}. {row['abstract']}" for row in ROWS]
@@ -155,7 +171,7 @@ def test_rows_are_split_by_the_part_they_name(tmp_path: Path) -> None:
         ),
         (["data.split_by=abstract"], "is not a date (YYYY-MM-DD) or a number; name another column"),
         (["data.filters={colour:red}"], "there is no column colour"),
-        (["data.filters={lang:fr}"], "the column title is empty in the rows that pass data.filters"),
+        (["data.filters={lang:fr}"], "no row passes data.filters (lang=fr); lang holds 'de', 'en'"),
         (["data.template='{title} {body}'"], "there is no column body"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import datetime
 import difflib
+import itertools
 import string
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +19,7 @@ from textloom.data.spool import SPLITS, Piece, SplitName
 from textloom.data.tables import Slice
 from textloom.errors import DataError
 
+SOME = 5  # values of a column in a message
 LABELS: dict[str, SplitName] = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test",
@@ -49,6 +51,14 @@ class SplitColumn:
         self.places.append(place)
 
 
+class EmptyTableError(DataError):
+    """A table of which no row becomes a document."""
+
+    def __init__(self, reason: str, cure: str = "give one that holds text"):
+        super().__init__(f"{reason}; {cure}")
+        self.reason = reason
+
+
 @dataclass(frozen=True)
 class Rows:
     """How rows become documents."""
@@ -73,7 +83,10 @@ class Rows:
     def documents(
         self, slices: Iterable[Slice], label: str, notes: Notes, split_column: SplitColumn | None = None
     ) -> Iterator[Piece]:
-        """The rows that pass the filters and hold text. Raises DataError if a column is missing, or none does."""
+        """The rows that pass the filters and hold text.
+
+        Raises DataError if a column is missing, EmptyTableError if there are no such rows.
+        """
         by_filter = {name: Filter(name, wanted) for name, wanted in self.filters.items()}
         part: Slice | None = None
         filled, hollow, alone = 0, 0, self.template == "{0}"
@@ -94,14 +107,20 @@ class Rows:
                     split_column.add(by[i], f"{label}: {part.place(i)}")
                 yield texts[0][i] if alone else self.template.format(*(column[i] for column in texts)), True
         if part is None:
-            raise DataError(f"{label}: the table has no rows; give one that holds text")
+            raise EmptyTableError(f"{label}: the table has no rows")
         self._check(part, label, split_column)
         if not filled:
-            passed = f" in the rows that pass data.filters ({self._filters_shown()})" if self.filters else ""
-            what = f"the column {self.columns[0]} is" if len(self.columns) == 1 else f"{', '.join(self.columns)} are"
-            raise DataError(f"{label}: {what} empty{passed}; give one that holds text")
+            raise self._empty(part, label, hollow > 0)
         if hollow:
             notes.info(f"{label}: {hollow:,} of {filled + hollow:,} rows hold no text; left out")
+
+    def _empty(self, last: Slice, label: str, some_pass: bool) -> EmptyTableError:
+        if self.filters and not some_pass:
+            held = (f"{name} holds {_some_of(_column(last, name))}" for name in self.filters)
+            return EmptyTableError(f"{label}: no row passes data.filters ({self._filters_shown()})", ", ".join(held))
+        passed = f" in the rows that pass data.filters ({self._filters_shown()})" if self.filters else ""
+        what = f"the column {self.columns[0]} is" if len(self.columns) == 1 else f"{', '.join(self.columns)} are"
+        return EmptyTableError(f"{label}: {what} empty{passed}")
 
     def _filters_shown(self) -> str:
         choices = [choice for wanted in self.filters.values() for choice in _as_choices(wanted)]
@@ -130,6 +149,13 @@ class Rows:
                     f"{label}: {len(found)} columns are named {name} (numbers {', '.join(map(str, found))}); "
                     "rename all but one"
                 )
+
+
+def _some_of(cells: list[Any]) -> str:
+    """A few different values."""
+    distinct = dict.fromkeys(map(str, cells))
+    shown_values = ", ".join(f"{value!r:.40}" for value in itertools.islice(distinct, SOME))
+    return shown_values + (", ..." if len(distinct) > SOME else "")
 
 
 def _as_choices(wanted: Any) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from textloom.data.contents import Content, contents_of
 from textloom.data.finding import find_files
 from textloom.data.normalization import Normalizer
 from textloom.data.notes import Notes, counted
-from textloom.data.rows import Rows, SplitColumn
+from textloom.data.rows import EmptyTableError, Rows, SplitColumn
 from textloom.data.spool import Piece, SplitName
 from textloom.data.tables import KINDS, read_table
 from textloom.data.text_files import SUFFIXES as TEXTS
@@ -148,6 +148,17 @@ def _in_several_parts(files: dict[SplitName, list[Path]]) -> dict[Path, list[Spl
 
 
 def _rows_of(contents: list[Content], rows: Rows, column: SplitColumn | None, notes: Notes) -> Iterator[Piece]:
+    """The documents of some tables. Raises DataError if none has any; warns of those without."""
     wanted = list(rows.needed(column))
-    for content in without_empty(contents, notes):
-        yield from rows.documents(read_table(content, notes, wanted), content.label, notes, column)
+    contents = without_empty(contents, notes)
+    empty: list[EmptyTableError] = []
+    for content in contents:
+        try:
+            yield from rows.documents(read_table(content, notes, wanted), content.label, notes, column)
+        except EmptyTableError as error:
+            empty.append(error)
+    if len(empty) == len(contents):
+        raise empty[0]
+    if empty:
+        others = f", and {counted(len(empty) - 1, 'other table')}" if len(empty) > 1 else ""
+        notes.warn(f"{empty[0].reason}; left out{others}")
