@@ -28,6 +28,8 @@ Command = Callable[..., Answer]
         (["train", "data.path=a.txt"], "the chosen data has no such key; it belongs to data=hub, data=patents"),
         (["train", "data=/tmp/a.txt"], "data=/tmp/a.txt: there is no such config; choose one of hub, patents, table"),
         (["train", "--epochs", "3"], "--epochs: there is no such option; keys are written as key=value, did you mean"),
+        (["train", "--hlep"], "--hlep: there is no such option; keys are written as key=value, did you mean --help?"),
+        (["train", "model.units", "=", "3"], "=: cannot be read; write it as key=value, without spaces around"),
         (["train", "-m", "resume=latest"], "resume: goes on with one run, and -m trains many"),
         (["train", "trainer.extra.limit_trian_batches=2"], "did you mean limit_train_batches?; leave it out"),
         (["generate", "/dev/null"], "/dev/null: a path needs its key; type run=/dev/null"),

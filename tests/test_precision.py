@@ -33,7 +33,8 @@ def test_auto_takes_what_is_faster_and_says_what_was_measured(cell: str, monkeyp
         monkeypatch.setattr(module, "_known_gain", lambda shape, gain=gain: gain)
         chosen, reason = choose_precision(config, CPU)
         assert chosen == expected
-        assert f"bf16 is {gain:.1f} times as fast as float32 for {cell} here, measured on 32 units, 8 rows" in reason
+        assert f"bf16 is {gain:.2f} times as fast as float32 for {cell} here, measured on 32 units, 8 rows" in reason
+        assert ("used from 1.2 times on" in reason) == (gain == 1.1)  # faster, and yet not used: it says why
 
 
 def test_a_measurement_is_kept_so_that_the_same_command_chooses_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,13 +97,13 @@ def test_a_resumed_run_keeps_its_number_format(
     run = train_run(tmp_path / "run")
     made = read_json(run.provenance_file)
     assert made["precision"] == "32-true"
-    assert "precision: 32-true (bf16 is 0.5 times as fast" in caplog.text
+    assert "precision: 32-true (bf16 is 0.50 times as fast" in caplog.text
     monkeypatch.setattr(module, "_known_gain", lambda shape: 2.0)
     resume(run.directory, ["trainer.max_epochs=2"])
     assert "precision: 32-true (as before)" in caplog.text
     write_json(run.provenance_file, {**made, "device": "cuda"})
     resume(run.directory, ["trainer.max_epochs=3"])
-    assert "precision: bf16-mixed (bf16 is 2.0 times as fast" in caplog.text
+    assert "precision: bf16-mixed (bf16 is 2.00 times as fast" in caplog.text
 
 
 ASK = """

@@ -74,7 +74,7 @@ class Arguments:
         if plain in HYDRA_PATHS:
             return f"{name}={_text(with_home(value, plain))}"
         if not plain:
-            raise ConfigError(f"{argument}: cannot be read; write it as key=value")
+            raise ConfigError(f"{argument}: cannot be read; write it as key=value, without spaces around =")
         if key is None or key.form is Form.GROUP:
             return f"{name}={_choice(value)}"
         if key.form is Form.MAPPING:

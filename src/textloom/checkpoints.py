@@ -20,7 +20,7 @@ MODEL_PREFIX = "model."  # what the LightningModule calls the model inside a che
 
 
 def load_model(run: Run, checkpoint: CheckpointName) -> tuple[TrainConfig, Tokenizer, RecurrentLanguageModel]:
-    """What the run trained, on the CPU, in evaluation mode. Raises RunError where a file is missing or damaged.
+    """What the run trained, on the CPU, in evaluation mode. Raises RunError if a file is missing or damaged.
 
     An export has one set of weights, whatever the checkpoint.
     """
@@ -43,7 +43,7 @@ def load_model(run: Run, checkpoint: CheckpointName) -> tuple[TrainConfig, Token
 
 
 def load_language_model(run: Run, checkpoint: CheckpointName) -> tuple[TrainConfig, Tokenizer, LanguageModel]:
-    """What the run trained, or counted. Raises RunError where a file is missing or damaged."""
+    """What the run trained, or counted. Raises RunError if a file is missing or damaged."""
     config = run.config()
     if not isinstance(config.model, NgramConfig):
         return load_model(run, checkpoint)
@@ -68,7 +68,7 @@ def distinct_weights(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _fill(model: nn.Module, weights: dict[str, torch.Tensor]) -> None:
-    """Set every weight; one that names share may come once, under the first. Raises RuntimeError where they differ."""
+    """Set every weight; one that names share may come once, under the first. Raises RuntimeError if they differ."""
     missing, unknown = model.load_state_dict(weights, strict=False)
     if unknown or set(missing) & set(distinct_weights(model)):
         raise RuntimeError(f"missing: {missing}, unknown: {unknown}")
@@ -87,7 +87,7 @@ def _check_export(run: Run) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint file. Raises RunError where it is missing, damaged or not ours.
+    """The content of a checkpoint file. Raises RunError if it is missing, damaged or not ours.
 
     A checkpoint is a zip archive: the CRC-32 of every record is compared first, then plain types alone are read.
     """

@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def prepare() -> None:
-    """Make data ready for training."""
+    """Prepare data for training, and report on it."""
     run_command("prepare", _prepare, PrepareConfig)
 
 
@@ -89,17 +89,17 @@ def generate() -> None:
 
 
 def evaluate() -> None:
-    """Score a run again."""
+    """Evaluate a run."""
     run_command("evaluate", _evaluate, EvaluateConfig)
 
 
 def export() -> None:
-    """Hand a trained model on."""
+    """Export a trained model."""
     run_command("export", _export, ExportConfig)
 
 
 def compare() -> None:
-    """Say which runs are best."""
+    """Rank runs, and test whether they differ."""
     run_command("compare", _compare, CompareConfig)
 
 

@@ -24,7 +24,7 @@ from textloom.paths import with_home
 from textloom.progress import shown
 from textloom.quoting import as_value, unquoted
 from textloom.streams import tolerant_streams
-from textloom.suggestions import nearest_key
+from textloom.suggestions import SAME_GROUP, nearest, nearest_key
 
 TRIALS_FAILED = 1
 USER_ERROR = 2
@@ -134,7 +134,7 @@ def _refuse_unknown_options(schema: type[Section]) -> None:
         name = argument.partition("=")[0]
         if name.startswith("--") and name not in HYDRA_OPTIONS:
             key = name[2:].replace("-", "_")
-            hint = nearest_key(key, known_keys(schema))
+            hint = nearest(name, sorted(HYDRA_OPTIONS), SAME_GROUP) or nearest_key(key, known_keys(schema))
             fail(f"{argument}: there is no such option; keys are written as key=value{hint}")
 
 

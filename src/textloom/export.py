@@ -28,7 +28,7 @@ UNKNOWN_LICENCE = "The licence of the training text is not known to textloom; st
 def export_run(run: Run, directory: Path, checkpoint: CheckpointName = "best") -> None:
     """Write all that evaluating and generating need to a new or empty directory, ``config.json`` last.
 
-    Raises RunError where the run is not whole, or where the directory holds something or cannot be written.
+    Raises RunError if the run is not whole, or where the directory holds something or cannot be written.
     """
     if run.is_export:
         raise RunError(f"{run.directory}: is an export already; copy the folder, or give a run directory")
@@ -68,7 +68,7 @@ def _require_empty(directory: Path) -> None:
 
 
 def make_directory(directory: Path) -> None:
-    """The directory and those above it, where they do not exist yet. Raises RunError where they cannot."""
+    """The directory and those above it, where they do not exist yet. Raises RunError if they cannot."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -18,7 +18,7 @@ CHECKSUM = "sha256"  # the key under which a JSON file holds the checksum of its
 def written_whole(path: Path, before_replacing: Callable[[], None] | None = None) -> Iterator[BinaryIO]:
     """A file to write to that takes the place of ``path`` when all is on the disk; after an error the old one stays.
 
-    ``before_replacing`` is called when the new content is safe. Raises RunError where the disk is full or read-only.
+    ``before_replacing`` is called when the new content is safe. Raises RunError if the disk is full or read-only.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -55,7 +55,7 @@ def write_checked_text(path: Path, text: str) -> None:
 
 
 def read_checked_text(path: Path) -> str:
-    """What ``write_checked_text`` wrote. Raises RunError where it is missing or damaged."""
+    """What ``write_checked_text`` wrote. Raises RunError if it is missing or damaged."""
     try:
         first, _, text = path.read_bytes().decode("utf-8").partition("\n")
         if first == f"{TEXT_CHECKSUM}{hashlib.sha256(text.encode('utf-8')).hexdigest()}":
@@ -73,7 +73,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object that ``write_json`` wrote. Raises RunError where it is missing or damaged."""
+    """A JSON object that ``write_json`` wrote. Raises RunError if it is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content.pop(CHECKSUM) == _checksum(path, content):

@@ -6,7 +6,7 @@ from textloom.errors import ConfigError
 
 
 def choose_device(accelerator: str, key: str = "trainer.accelerator") -> torch.device:
-    """The device that a config's key names. Raises ConfigError where this machine does not have it."""
+    """The device that a config's key names. Raises ConfigError if this machine does not have it."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     wanted = {"auto": ("cuda", "mps", "cpu"), "gpu": ("cuda", "mps")}.get(accelerator, (accelerator,))
     for name in wanted:
@@ -16,7 +16,7 @@ def choose_device(accelerator: str, key: str = "trainer.accelerator") -> torch.d
 
 
 def check_devices(devices: int, device: torch.device) -> None:
-    """Raises ConfigError where this machine has fewer devices of that kind."""
+    """Raises ConfigError if this machine has fewer devices of that kind."""
     there = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device.type, devices)  # a CPU takes any number
     if devices > there:
         raise ConfigError(f"trainer.devices={devices}: this machine has {there} GPU(s); set trainer.devices={there}")

@@ -29,7 +29,7 @@ def placement() -> Placement | None:
 
 
 def check_placement(given: Placement | None, devices: int, num_nodes: int) -> None:
-    """Raises ConfigError where the processes are not one for each device that the config asks for."""
+    """Raises ConfigError if the processes are not one for each device that the config asks for."""
     asked = f"trainer.devices={devices}, trainer.num_nodes={num_nodes}"
     if given is None and num_nodes > 1:
         raise ConfigError(

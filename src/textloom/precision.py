@@ -113,7 +113,8 @@ def _on_cpu(shape: Shape) -> tuple[str, str]:
         return "32-true", f"bf16 {shape.cell} layers cannot be computed here"
     precision = "bf16-mixed" if gain >= WORTH_IT else "32-true"
     measured = f"measured on {shape.units} units, {shape.rows} rows, threads: {torch.get_num_threads()}"
-    return precision, f"bf16 is {gain:.1f} times as fast as float32 for {shape.cell} here, {measured}"
+    limit = f"; used from {WORTH_IT} times on" if 1 <= gain < WORTH_IT else ""
+    return precision, f"bf16 is {gain:.2f} times as fast as float32 for {shape.cell} here, {measured}{limit}"
 
 
 def _known_gain(shape: Shape) -> float:

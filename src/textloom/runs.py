@@ -113,7 +113,7 @@ class Run:
         return not self.config_file.exists() and self.export_file.exists()
 
     def exported(self) -> dict[str, Any]:
-        """What an export's ``config.json`` says. Raises RunError where it is damaged or not ours."""
+        """What an export's ``config.json`` says. Raises RunError if it is damaged or not ours."""
         content = read_json(self.export_file)
         if content.get("format") != EXPORT_FORMAT:
             raise RunError(f"{self.export_file}: not an export of textloom; give a folder that textloom export wrote")
@@ -148,7 +148,7 @@ class Run:
             path.unlink(missing_ok=True)
 
     def config(self) -> TrainConfig:
-        """The config that made the run. Raises RunError where it is missing or no longer fits."""
+        """The config that made the run. Raises RunError if it is missing or no longer fits."""
         if self.is_export:
             return self._exported_config()
         try:
@@ -211,7 +211,7 @@ def claimed_run(directory: Path, resume: bool = False, wait: float = 0) -> Itera
 
     ``wait`` is how many seconds another process is given to end first.
 
-    The claim dies with its process. Raises RunError where the directory is in use, already holds a run that has
+    The claim dies with its process. Raises RunError if the directory is in use, already holds a run that has
     trained, or cannot be written.
     """
     run = Run(directory)

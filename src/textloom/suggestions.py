@@ -50,9 +50,9 @@ SAME_GROUP, ANYWHERE = 0.8, 0.5  # least similarity, from 0 to 1
 MOST = 3
 
 
-def nearest(name: str, options: list[str]) -> str:
-    """', did you mean X?', if an option is close to the name; else nothing."""
-    return _question(difflib.get_close_matches(name, options, n=1, cutoff=ANYWHERE))
+def nearest(name: str, options: list[str], similarity: float = ANYWHERE) -> str:
+    """', did you mean X?', if an option is at least that similar to the name; else nothing."""
+    return _question(difflib.get_close_matches(name, options, n=1, cutoff=similarity))
 
 
 def nearest_key(key: str, known: list[str]) -> str:

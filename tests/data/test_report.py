@@ -135,7 +135,7 @@ def test_the_overlap_is_in_words_whatever_the_tokenizer(command: Callable[..., A
         answer = command("prepare", "data=text_files", "data.path=text.txt", f"tokenizer={tokenizer}")
         lines.append([line for line in answer.out.splitlines() if "in training" in line])
     assert lines[0] == lines[1] == lines[2] == lines[3]
-    assert "587  of 589 n-grams of 13 words stand there verbatim, 99.66%" in lines[0][0]
+    assert "587  of 589 sequences of 13 words occur there verbatim, 99.66%" in lines[0][0]
 
 
 def test_prepare_shows_special_tokens_by_their_names(command: Callable[..., Answer], tmp_path: Path) -> None:

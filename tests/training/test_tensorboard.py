@@ -232,3 +232,14 @@ def test_the_best_so_far_is_a_curve_that_never_rises(runs: list[Run]) -> None:
 def test_one_event_file_a_run(runs: list[Run]) -> None:
     for run in runs:
         assert len(list(Path(run.directory).rglob("events.out.*"))) == 1
+
+
+def test_the_curves_of_a_resumed_run_are_read_without_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from training.test_resume import resume
+
+    run = train_run(tmp_path / "run", "model.units=4")
+    resume(run.directory, ["trainer.max_epochs=2"])  # its points replace the results that the first part ended with
+    caplog.clear()
+    steps = read_curves(run, ("val/loss",))["val/loss"].steps
+    assert list(steps) == sorted(set(steps))
+    assert not caplog.messages

@@ -27,7 +27,7 @@ class GenerateConfig(Section):
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
     """What to compute on; auto takes a GPU where there is one."""
     temperature: Annotated[float, Field(ge=0)]
-    """Divides the logits: below 1 bolder, above 1 wilder, 0 takes the likeliest token every time."""
+    """Divides the logits: below 1 more predictable, above 1 more varied, 0 takes the likeliest token every time."""
     top_k: Positive | None
     """Draw from the k likeliest tokens only; null for all."""
     top_p: Annotated[float, Field(gt=0, le=1)] | None

@@ -18,7 +18,7 @@ def training_batches(
 ) -> Batching:
     """The batches to train on: of each rank ``batch_size`` rows, which are its share of one large batch.
 
-    Raises DataError where the text is too short for one.
+    Raises DataError if the text is too short for one.
     """
     rows = batch_size * ranks.size
     if isinstance(config, DocumentsConfig):

@@ -44,7 +44,7 @@ def cache_directory() -> Path:
 def load_corpus(config: DataConfig) -> Corpus:
     """Read, fold and split; of a text that was read before all facts are known at once.
 
-    Raises DataError where the source cannot be read or a part is left empty.
+    Raises DataError if the source cannot be read or a part is left empty.
     """
     before = file_states(config)
     known = cache_directory() / "corpora" / f"{_key(source_checksum(config))}.json"
@@ -77,7 +77,7 @@ def tokenized(corpus: Corpus, config: TokenizerConfig, tokenizer_file: Path, tok
 
 
 def prepared(corpus: Corpus, config: TokenizerConfig) -> tuple[Tokenizer, Splits]:
-    """The corpus's tokenizer and tokens where all runs find them. Raises RunError where there is no place for them."""
+    """The corpus's tokenizer and tokens where all runs find them. Raises RunError if there is no place for them."""
     entry = entry_of(corpus, config)
     try:
         return _whole(entry, corpus, config, lambda: (load_tokenizer(entry / TOKENIZER), load_splits(entry)))
@@ -180,7 +180,7 @@ def _encode(corpus: Corpus, config: TokenizerConfig, tokenizer_file: Path, token
 def _take(entry: Path, tokenizer_file: Path, tokens: Path) -> tuple[Tokenizer, Splits]:
     """Link the files of an entry to where a run wants them; copy them where that is another file system.
 
-    Raises RunError where they are damaged.
+    Raises RunError if they are damaged.
     """
     tokens.mkdir(parents=True, exist_ok=True)
     for source in entry.iterdir():

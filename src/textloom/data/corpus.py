@@ -57,7 +57,7 @@ class Corpus:
 
 
 def build_corpus(source: Source, keys: SplitKeys, directory: Path | None = None) -> Corpus:
-    """Write documents to a temporary file, fold and split. Raises DataError where a part is left empty."""
+    """Write documents to a temporary file, fold and split. Raises DataError if a part is left empty."""
     spool, duplicates = Spool(directory), Keys()
     if len(source.parts) > 1:
         return _as_given(spool, source, keys)
@@ -96,12 +96,13 @@ def _corpus(
     parts: dict[SplitName, Part], contiguous: bool = False, duplicates_folded: int = 0, near_duplicates: int = 0
 ) -> Corpus:
     documents = 1 if contiguous else sum(map(len, parts.values()))
+    larger = {"val": "raise data.validation_fraction, ", "test": "raise data.test_fraction, "}
     for name, part in parts.items():
         if not (part.ends > part.begins).any():
             raise DataError(
                 f"data: no document is left for the {name} part, with {documents} in all; give more text, "
-                "raise its fraction, set data.test_fraction=0, or make documents smaller (data.documents=blank_line "
-                "or line)"
+                f"{larger.get(name, '')}set data.test_fraction=0, or make the documents of text files smaller "
+                "(data.documents=blank_line or line)"
             )
     return Corpus(Facts(_fingerprint(parts), contiguous, documents, duplicates_folded, near_duplicates), lambda: parts)
 

@@ -116,7 +116,7 @@ class Splits(dict[SplitName, TokenSplit]):
 
 
 def load_splits(directory: Path) -> Splits:
-    """Open the parts that lie below a directory. Raises RunError where a file is missing or damaged."""
+    """Open the parts that lie below a directory. Raises RunError if a file is missing or damaged."""
     splits = Splits(directory, {name: _open(directory, name) for name in SPLITS if _has(directory, name)})
     splits["val"]  # there is nothing without it to do
     return splits

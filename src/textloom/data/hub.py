@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def read_hub(config: Hub) -> list[tuple[SplitName, str, Iterator[Slice]]]:
-    """For each part its name, what to call it in messages, and its rows. Raises DataError where it cannot be had."""
+    """For each part its name, what to call it in messages, and its rows. Raises DataError if it cannot be had."""
     splits = (config.split, config.validation_split, config.test_split)
     return [
         (name, f"data.path={config.path}, split {split}", _rows(config, split))

@@ -108,7 +108,7 @@ def _duplicates(report: Report) -> str:
 def _overlap(found: dict[str, int]) -> str:
     checked, share = found["checked"], found["found"] / max(1, found["checked"])
     drawn = "" if checked == found["ngrams"] else f", drawn from {found['ngrams']:,}"
-    return f"{found['found']:>14,}  of {checked:,} n-grams of {LENGTH} words{drawn} stand there verbatim, {share:.2%}"
+    return f"{found['found']:>14,}  of {checked:,} sequences of {LENGTH} words{drawn} occur there verbatim, {share:.2%}"
 
 
 def _listed(tokens: Iterable[tuple[str, int]]) -> str:

@@ -41,7 +41,7 @@ class SplitColumn:
         return None if keys.split_by is None else cls(keys.split_by)
 
     def add(self, value: Any, label: str) -> None:
-        """Take in the value of a row. Raises DataError where it is neither a part, a date nor a number."""
+        """Take in the value of a row. Raises DataError if it is neither a part, a date nor a number."""
         part = LABELS.get(str(value).strip().lower())
         place = SPLITS.index(part) if part else _number_of(value)
         if place is None or self.labels not in (None, part is not None):

@@ -42,7 +42,7 @@ class Spool:
         self._lengths = array("q")  # bytes of each document
 
     def fill(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
-        """Write documents, and pass each piece on once it is written. Raises DataError where the disk is full."""
+        """Write documents, and pass each piece on once it is written. Raises DataError if the disk is full."""
         length = 0
         for piece in pieces:
             content = piece[0].encode("utf-8", "surrogatepass")

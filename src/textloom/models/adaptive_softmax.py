@@ -16,7 +16,7 @@ NARROWER = 4  # each cluster's projection than the one before
 
 
 def adaptive_softmax(units: int, vocabulary_size: int, cutoffs: Sequence[int]) -> nn.AdaptiveLogSoftmaxWithLoss:
-    """Raises ConfigError where a cutoff lies outside the vocabulary, or a projection would have no width."""
+    """Raises ConfigError if a cutoff lies outside the vocabulary, or a projection would have no width."""
     if cutoffs[-1] > vocabulary_size - 1:
         raise ConfigError(
             f"model.softmax_cutoffs: {cutoffs[-1]} leaves no token for the last cluster, the vocabulary has "

@@ -13,7 +13,7 @@ def sized(config: ModelConfig, vocabulary_size: int) -> ModelConfig:
     """The same config with a number for ``units=auto``: the largest whose model keeps within ``parameters``.
 
     Tied weights have an embedding as long as the units. A config that has its number already comes back as it is.
-    Raises ConfigError where not even one unit fits, or where units are given that the budget does not lead to.
+    Raises ConfigError if not even one unit fits, or where units are given that the budget does not lead to.
     """
     if config.parameters is None:
         return config

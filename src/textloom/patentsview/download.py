@@ -64,7 +64,7 @@ def recorded(path: Path) -> Downloaded | None:
 
 
 def download(portal: Portal, file: PortalFile, path: Path) -> Downloaded:
-    """The file's present release, from here or from the portal. Raises PortalError where it cannot be had whole."""
+    """The file's present release, from here or from the portal. Raises PortalError if it cannot be had whole."""
     known = recorded(path)
     if known is not None and (known.release_date, known.size) == (file.release_date, file.size):
         log.info("%s: here already, release of %s", file.name, file.release_date)

@@ -42,7 +42,7 @@ class Prepared:
 
 
 def fetch(selection: PatentSelection) -> Prepared:
-    """The selection from the tables' present release, made or found. Raises DataError where that cannot be done.
+    """The selection from the tables' present release, made or found. Raises DataError if that cannot be done.
 
     Where the portal gives nothing, the tables of an earlier release serve, if they are here.
     """

@@ -74,7 +74,7 @@ class Portal:
 
     @classmethod
     def from_environment(cls) -> "Portal":
-        """The portal with the key of ``USPTO_API_KEY``. Raises PortalError where there is none."""
+        """The portal with the key of ``USPTO_API_KEY``. Raises PortalError if there is none."""
         key = os.environ.get(KEY_VARIABLE, "").strip()
         if not key:
             raise PortalError(NO_KEY)

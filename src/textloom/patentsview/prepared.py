@@ -32,7 +32,7 @@ def prepared_file(selection: PatentSelection) -> Path:
 
 
 def find_prepared(selection: PatentSelection) -> Path:
-    """The selection's file. Raises DataError where it has not been prepared yet."""
+    """The selection's file. Raises DataError if it has not been prepared yet."""
     path = prepared_file(selection)
     if not path.exists():
         asked = " ".join(

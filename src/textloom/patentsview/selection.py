@@ -56,7 +56,7 @@ def pattern(selection: PatentSelection) -> str | None:
     """The regular expression that title or abstract must match; None where any will do.
 
     A phrase matches whole words in any case, with white space or hyphens between them; * is the rest of a word.
-    Raises ConfigError where the expression is none.
+    Raises ConfigError if the expression is none.
     """
     if selection.query is not None:
         phrase = selection.query.strip(" \t-")
@@ -75,7 +75,7 @@ def pattern(selection: PatentSelection) -> str | None:
 def select(selection: PatentSelection, folder: Path, target: Path, block: int = BLOCK) -> int:
     """Write the patents asked for from the tables in a folder into a Parquet file, whole or not at all; count them.
 
-    Columns: patent_id, patent_title, patent_abstract, patent_date (YYYY-MM-DD), all text. Raises DataError where no
+    Columns: patent_id, patent_title, patent_abstract, patent_date (YYYY-MM-DD), all text. Raises DataError if no
     patent is like that.
     """
     expression = pattern(selection)
@@ -203,7 +203,7 @@ def _contains(ids: np.ndarray, keys: np.ndarray) -> np.ndarray:
 
 
 def _keys(ids: pa.Array) -> np.ndarray:
-    """Patent numbers (rows,) as uint64: their bytes, filled with zeros. Raises DataError where one is longer."""
+    """Patent numbers (rows,) as uint64: their bytes, filled with zeros. Raises DataError if one is longer."""
     if len(ids) and pc.max(pc.binary_length(ids)).as_py() > ID_BYTES:
         longest = ids[int(np.argmax(pc.binary_length(ids).to_numpy()))]
         raise DataError(f"patent_id {longest}: longer than any patent number; is this the table of granted patents?")

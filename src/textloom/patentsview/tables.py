@@ -24,7 +24,7 @@ BLOCK = 8 << 20  # bytes parsed at once, and the longest row; four times as much
 def stream_table(path: Path, columns: Sequence[str], block: int = BLOCK) -> Iterator[pa.RecordBatch]:
     """These columns of the table in a zip archive, as text, batch by batch; its checksum is verified at the end.
 
-    Rows with too many or too few fields are left out and counted in a warning. Raises DataError where the archive or
+    Rows with too many or too few fields are left out and counted in a warning. Raises DataError if the archive or
     the table cannot be read.
     """
     skipped: list[int] = []

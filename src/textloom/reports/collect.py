@@ -59,7 +59,7 @@ def _makes_a_configuration(key: str) -> bool:
 
 
 def find_directories(patterns: Iterable[str]) -> list[Path]:
-    """The run directories that globs or folders mean, and those below them. Raises RunError where there is none."""
+    """The run directories that globs or folders mean, and those below them. Raises RunError if there is none."""
     found: dict[Path, None] = {}
     for pattern in patterns:
         path = Path(pattern)

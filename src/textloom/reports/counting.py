@@ -29,7 +29,7 @@ Figures = dict[str, dict[str, float]]
 
 
 def counting_figures(run: Run, with_ngrams: bool) -> Figures:
-    """Counted once, then found beside the shared tokens. Raises RunError where the run's tokens are not whole.
+    """Counted once, then found beside the shared tokens. Raises RunError if the run's tokens are not whole.
 
     Without ``with_ngrams`` only the uniform and the unigram model, which cost nothing.
     """

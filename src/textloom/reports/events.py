@@ -38,7 +38,8 @@ def read_curves(run: Run, tags: tuple[str, ...]) -> dict[str, Curve]:
         log.warning("%s: breaks off in the middle; its curves are shown up to there", file)
     if not files:
         return {}
-    logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it reports every file that it opens
+    # it reports every file that it opens, and the points of a resumed run that replace earlier ones
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)
     events = EventAccumulator(str(run.directory), size_guidance={"scalars": POINTS})
     events.Reload()
     known = events.Tags()["scalars"]

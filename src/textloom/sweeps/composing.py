@@ -33,7 +33,7 @@ class Composer:
         return typed({**self.space.fixed, **point})
 
     def config(self, point: Point) -> TrainConfig:
-        """The trial's config. Raises ConfigError where it cannot be trained."""
+        """The trial's config. Raises ConfigError if it cannot be trained."""
         overrides = self.overrides(point)
         try:
             if (known := self._checked.get(tuple(overrides))) is None:

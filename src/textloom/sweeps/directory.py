@@ -34,7 +34,7 @@ def sweep_name(master: DictConfig, space: Space) -> str:
 
 @contextmanager
 def claimed_sweep(directory: Path) -> Iterator[None]:
-    """No other process runs this sweep meanwhile. Raises RunError where one does, or where nothing can be written."""
+    """No other process runs this sweep meanwhile. Raises RunError if one does, or where nothing can be written."""
     lock = FileLock(directory / ".lock")
     try:
         directory.mkdir(parents=True, exist_ok=True)

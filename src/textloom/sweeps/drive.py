@@ -42,7 +42,7 @@ class Loop:
         self.running: dict[str, Trial] = {}
 
     def run(self) -> None:
-        """Raises Interrupted where this process was asked to stop; all trials are stopped too then."""
+        """Raises Interrupted if this process was asked to stop; all trials are stopped too then."""
         with StopRequest() as request:
             request.training = True  # only remember the signal: the loop looks for it
             try:

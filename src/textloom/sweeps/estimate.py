@@ -72,7 +72,7 @@ class _Meter:
         self._seconds: dict[str, float] = {}
 
     def cost(self, config: TrainConfig) -> Cost:
-        """Raises DataError where the text cannot be used, as training would."""
+        """Raises DataError if the text cannot be used, as training would."""
         self.device = choose_device(config.trainer.accelerator)
         vocabulary_size, text = _once(self._texts, repr((config.data, config.tokenizer)), lambda: _read(config))
         if isinstance(config.model, NgramConfig):  # counted in seconds; how many, nobody knows before

@@ -29,7 +29,7 @@ SECONDS_FOR_AN_ORPHAN_TO_END = 60.0  # after kill -9 of a sweep its trials write
 
 
 def execute(job: Job, own_process: bool = False) -> None:
-    """Train a trial, or go on with it; errors are written down. Raises Interrupted where it was asked to stop.
+    """Train a trial, or go on with it; errors are written down. Raises Interrupted if it was asked to stop.
 
     In a process of its own it is ended when it does not heed its time limit.
     """

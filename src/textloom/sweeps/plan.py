@@ -29,7 +29,7 @@ class Sweep:
         return list(first.values())
 
     def trial(self, number: int, point: Point) -> Trial:
-        """A trial as far as it has come. Raises ConfigError where it cannot be trained."""
+        """A trial as far as it has come. Raises ConfigError if it cannot be trained."""
         config = self.composer.config(point)
         directory = self.prints.place(self.directory, point, config)
         trial = Trial(number, point, directory, config, self.composer.overrides(point))

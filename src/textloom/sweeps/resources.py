@@ -31,7 +31,7 @@ class Share:
 def shares(config: SweepConfig, trials: int, accelerator: str) -> list[Share]:
     """A share for each of the trials that run at a time on this machine.
 
-    ``trials`` is how many there are in all. Raises ConfigError where the GPUs do not hold as many as asked for.
+    ``trials`` is how many there are in all. Raises ConfigError if the GPUs do not hold as many as asked for.
     """
     cores, gpus = available_cores(), available_gpus() if accelerator in ("auto", "gpu", "cuda") else []
     places = len(gpus) * config.trials_per_gpu or max(1, cores // (config.cpus_per_trial or 1))

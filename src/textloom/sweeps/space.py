@@ -93,7 +93,7 @@ class Space:
         return all(isinstance(parameter.domain, Choices) for parameter in self.parameters)
 
     def grid(self) -> list[Point]:
-        """All combinations. Raises ConfigError where an interval has no end of them."""
+        """All combinations. Raises ConfigError if an interval has no end of them."""
         points: list[Point] = [{}]
         for parameter in self.parameters:
             if isinstance(parameter.domain, Interval):

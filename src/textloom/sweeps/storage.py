@@ -15,7 +15,7 @@ TIMEOUTS = {"postgresql": "connect_timeout", "mysql": "connect_timeout", "sqlite
 
 
 def open_storage(place: str) -> BaseStorage:
-    """The storage of a URL, or of a journal file. Raises ConfigError where it does not answer."""
+    """The storage of a URL, or of a journal file. Raises ConfigError if it does not answer."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         if "://" not in place:

@@ -110,7 +110,7 @@ def _directory(config: SweepConfig, master: DictConfig, composer: Composer) -> P
 
 
 def _is_adaptive(config: SweepConfig, space: Space) -> bool:
-    """Whether a sampler chooses the trials. Raises ConfigError where it is not said how many."""
+    """Whether a sampler chooses the trials. Raises ConfigError if it is not said how many."""
     if config.sampler in (None, "grid") and config.n_trials is None:
         return False  # an interval is told when the grid is made
     if config.sampler == "grid":

@@ -57,7 +57,7 @@ class Trial:
         return self.directory / "train.log"
 
     def read(self, metrics: Iterable[str]) -> None:
-        """Take state, error and figures from the directory. Raises RunError where a metric is not in the results."""
+        """Take state, error and figures from the directory. Raises RunError if a metric is not in the results."""
         run = Run(self.directory)
         try:
             status, results = run.status(), run.results()

@@ -42,7 +42,7 @@ CLASSES: dict[str, type[Tokenizer]] = {
 def fit_tokenizer(config: TokenizerConfig, documents: Iterable[Iterable[str]]) -> Tokenizer:
     """A tokenizer whose vocabulary is that of the given (training) documents, which are read once.
 
-    A document is one or more pieces, cut anywhere. Raises ConfigError where a pretrained tokenizer cannot be had.
+    A document is one or more pieces, cut anywhere. Raises ConfigError if a pretrained tokenizer cannot be had.
     """
     if isinstance(config, CharTokenizerConfig):
         return CharTokenizer.fit(documents, config.lowercase)
@@ -71,7 +71,7 @@ def _say_what_is_lost(tokenizer: Tokenizer, text: str) -> None:
 
 
 def origin(config: TokenizerConfig) -> str | None:
-    """A hash of what a tokenizer is made from beside the config and the text. Raises ConfigError where it is absent."""
+    """A hash of what a tokenizer is made from beside the config and the text. Raises ConfigError if it is absent."""
     if isinstance(config, PretrainedTokenizerConfig):
         return hashlib.sha256(find_definition(config.path).encode()).hexdigest()
     return None
@@ -83,7 +83,7 @@ def save_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
-    """Read ``tokenizer.json``. Raises RunError where it is missing, damaged or not ours."""
+    """Read ``tokenizer.json``. Raises RunError if it is missing, damaged or not ours."""
     try:
         content = read_json(path)
         if content.pop("format") != FORMAT:

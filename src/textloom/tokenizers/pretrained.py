@@ -33,7 +33,7 @@ class PretrainedTokenizer(Tokenizer):
 
     @classmethod
     def load(cls, path: str) -> "PretrainedTokenizer":
-        """From a file, a folder with a ``tokenizer.json``, or a Hub id. Raises ConfigError where there is none."""
+        """From a file, a folder with a ``tokenizer.json``, or a Hub id. Raises ConfigError if there is none."""
         content = find_definition(path)
         try:
             tokenizer = cls(plain_definition(content))
@@ -132,7 +132,7 @@ def plain_definition(content: str) -> str:
 
 
 def find_definition(path: str) -> str:
-    """The content of a ``tokenizer.json``. Raises ConfigError where there is none, or the Hub cannot be asked."""
+    """The content of a ``tokenizer.json``. Raises ConfigError if there is none, or the Hub cannot be asked."""
     file = Path(path).expanduser()
     file = file / FILE if file.is_dir() else file
     try:

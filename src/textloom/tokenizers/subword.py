@@ -154,7 +154,7 @@ def _in_one_order(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
 
 
 def read_definition(definition: str) -> tokenizers.Tokenizer:
-    """What the content of a ``tokenizer.json`` defines. Raises ValueError where the library cannot read it."""
+    """What the content of a ``tokenizer.json`` defines. Raises ValueError if the library cannot read it."""
     try:
         return tokenizers.Tokenizer.from_str(definition)
     except Exception as error:  # the library raises nothing more special

@@ -54,7 +54,7 @@ class Trial:
     ranks: int
 
     def batching(self, size: int) -> Batching:
-        """The batches of that size. Raises DataError where the text is too short for them."""
+        """The batches of that size. Raises DataError if the text is too short for them."""
         config = self.config
         batching = training_batches(config.batching, self.split, size, config.seed, Ranks(size=self.ranks))
         if size > SMALLEST and len(batching) < FEWEST_STEPS * config.trainer.accumulate_grad_batches:

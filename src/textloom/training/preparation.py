@@ -29,7 +29,7 @@ class Prepared:
 def prepare(config: TrainConfig, run: Run, device: str) -> Prepared:
     """Read, split and encode the text, and write down where it came from; or find all that done.
 
-    Raises DataError where the text cannot be used, RunError where a resumed run was made from other text.
+    Raises DataError if the text cannot be used, RunError if a resumed run was made from other text.
     """
     if run.provenance_file.exists():  # written last: what comes before it is complete
         _refuse_other_text(config, run)

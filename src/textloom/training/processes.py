@@ -54,7 +54,7 @@ def join(store: Store, place: Placement, device: str) -> Ranks:
 class Workers:
     """The other ranks, as rank 0 sees them; there are none where one device trains.
 
-    Raises ConfigError where torchrun or srun started another number of processes, TrainingError where one failed.
+    Raises ConfigError if torchrun or srun started another number of processes, TrainingError if one failed.
     """
 
     def __init__(self, config: TrainerConfig):

@@ -79,10 +79,7 @@ def _reason(key: str, before: Any, values: dict[str, Any]) -> str:
         return f"there is no such key{nearest_key(key, known)}; leave it out"
     section, name, _ = _find(values, key)
     made = f"{key}={_short(before)}" if name in section else f"{group}={_short(values[group])}, which has no such key"
-    return (
-        f"the run was made with {made}, and a resumed run keeps it: its parts would not be one run otherwise; "
-        "train a new one, or leave the key out"
-    )
+    return f"the run was made with {made}, and a resumed run keeps it; train a new one, or leave the key out"
 
 
 def _made_by(run: Run) -> list[str]:
@@ -97,7 +94,7 @@ def _made_by(run: Run) -> list[str]:
 def newest_checkpoint(run: Run) -> str | None:
     """The path of the newest checkpoint that is whole; a damaged one is named in the log. None where there is none.
 
-    Raises RunError where all are damaged.
+    Raises RunError if all are damaged.
     """
     damaged = []
     for name in RESUME_ORDER:

@@ -67,7 +67,7 @@ def train(
     ``overrides`` are what the user typed.
     ``callbacks`` come after the run's own, when all that a validation gives is saved.
 
-    Raises DataError where the text cannot be used, TrainingError where the loss is no longer a number, Interrupted
+    Raises DataError if the text cannot be used, TrainingError if the loss is no longer a number, Interrupted
     where the process was asked to stop.
     """
     began = time.perf_counter()
@@ -147,7 +147,7 @@ def _close(fit: Fit, fitted: Fitted, began: float) -> Trained:
     assert fitted.logger is not None
     meter = fitted.module.meter
     cost = fitted.efficiency.figures(meter.total_targets / max(meter.total_seconds, 1e-9))
-    log.info("scoring the best checkpoint on every token of the validation and test parts")
+    log.info("scoring the best checkpoint on every token that is held out")
     figures = evaluate_run(fit.run)
     texts = fit.sampler.write(load_model(fit.run, "best")[2], "best checkpoint")
     # the last point of each curve is the result: the evaluation of the best checkpoint

@@ -13,7 +13,7 @@ SUBMITIT = "hydra_plugins.hydra_submitit_launcher."
 
 
 def choose_launcher(config: SweepConfig, master: DictConfig, fixed: dict[str, Any], trials: int) -> Launcher:
-    """Raises ConfigError where it cannot be used here. ``trials`` is how many there are."""
+    """Raises ConfigError if it cannot be used here. ``trials`` is how many there are."""
     target = str(master.hydra.launcher._target_)
     if target.startswith(SUBMITIT):
         from textloom.sweeps.launchers.slurm import SlurmLauncher
