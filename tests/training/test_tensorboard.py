@@ -195,7 +195,10 @@ def test_a_counting_run_is_shown_like_any_other(runs: list[Run]) -> None:
 
 
 def test_every_run_has_the_same_keys_with_the_same_types() -> None:
-    composed = [compose_train(*keys) for keys in ([], ["tokenizer=byte", "model=gru"], ["optimizer=adamw"])]
+    composed = [
+        compose_train(*keys)
+        for keys in (["trainer.weight_averaging=null"], ["tokenizer=byte", "model=gru"], ["optimizer=adamw"])
+    ]
     shown = [hyperparameters(config) for config in composed]
     texts = [{key for key, value in each.items() if isinstance(value, str)} for each in shown]
     assert texts[0] == texts[1] == texts[2]
