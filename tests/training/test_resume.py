@@ -10,6 +10,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
 
 from conftest import TINY, compose_train, train_run
 from textloom.checkpoints import read_checkpoint
@@ -33,6 +34,8 @@ BASE = [
     "trainer.log_every_n_steps=5",
 ]
 
+# ends the names of event files, which TensorBoard sorts: of two files of one second 10 would come before 9
+event_file_writer._global_uid = event_file_writer.AtomicCounter(1000)
 COST = {
     "duration_seconds", "train/targets_per_second", "train/model_flops_per_second", "train/flop_utilisation",
     "train/peak_memory_bytes",
