@@ -10,6 +10,7 @@ import pytest
 from made import make_run
 
 from conftest import Answer, train_run
+from textloom.errors import RunError
 from textloom.reports.collect import find_directories
 from textloom.reports.comparison import Comparison, Group, compare_runs
 from textloom.reports.formats import render_csv, render_json, render_markdown
@@ -280,3 +281,19 @@ def test_unfinished_runs_alone_are_listed(command: Callable[..., Answer], tmp_pa
     assert answer.status == 0
     assert "no run is completed: nothing to rank" in answer.out
     assert "interrupted" in answer.out
+
+
+def test_each_run_is_found_once_whatever_links_and_brackets_are_there(tmp_path: Path) -> None:
+    outputs = tmp_path / "outputs"
+    for name in ("a", "deep/b", "my [v2]/c"):
+        (outputs / name).mkdir(parents=True)
+        (outputs / name / "status.json").write_text("{}")
+    (outputs / "again").symlink_to(outputs)
+    (outputs / "Link to a").symlink_to(outputs / "a")
+    everything = [outputs / "a", outputs / "deep/b", outputs / "my [v2]/c"]
+    assert find_directories([f"{outputs}/**"]) == everything
+    assert find_directories([str(outputs)]) == everything
+    assert find_directories([f"{outputs}/my [v2]/*", f"{outputs}/a/**"]) == [everything[2], everything[0]]
+    assert find_directories([f"{outputs}/Link*"]) == [outputs / "Link to a"]
+    with pytest.raises(RunError, match="matches no file"):
+        find_directories([f"{outputs}/nothing/**"])

@@ -1,7 +1,7 @@
 """What a comparison reads of each run directory. A damaged one is told, and the others are compared."""
 
-import glob
 import logging
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 
 from textloom.composition import flatten
 from textloom.config.effects import changes_results
+from textloom.data.finding import expand
 from textloom.errors import RunError
 from textloom.files import read_json
 from textloom.runs import HAVE_RESULTS, Run
@@ -59,23 +60,31 @@ def _makes_a_configuration(key: str) -> bool:
 
 
 def find_directories(patterns: Iterable[str]) -> list[Path]:
-    """The run directories that globs or folders mean, and those below them. Raises RunError if there is none."""
-    found: dict[Path, None] = {}
+    """The run directories that globs or folders mean, and those below them. Raises RunError if there is none.
+
+    Each is there once, whichever links lead to it.
+    """
+    found: dict[Path, Path] = {}
     for pattern in patterns:
         path = Path(pattern)
-        matches = [path] if path.exists() else [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
-        matches = [match for match in matches if match.exists()]  # of DIR/** glob names DIR, there or not
+        matches = [path] if path.exists() else [match for match in expand(path) if match.exists()]
         if not matches:
             raise RunError(f"runs={pattern}: matches no file; give a run directory, or a glob such as 'outputs/**'")
-        folders = [match for match in matches if match.is_dir()]
-        runs = {file.parent: None for folder in folders for file in sorted(folder.rglob("status.json"))}
+        runs = [file.parent for match in matches for file in _status_files(match)]
         if not runs:
             raise RunError(
                 f"runs={pattern}: no run directory is there (none has a status.json); "
                 "give one, or a glob such as 'outputs/**'"
             )
-        found |= runs
-    return list(found)
+        for run in sorted(runs, key=lambda run: (os.path.realpath(run) != os.path.abspath(run), run)):
+            found.setdefault(run.resolve(), run)
+    return list(found.values())
+
+
+def _status_files(match: Path) -> list[Path]:
+    if match.is_dir():
+        return sorted(match.rglob("status.json"))
+    return [match] if match.name == "status.json" else []  # of RUN/**
 
 
 def read_records(directories: Iterable[Path]) -> tuple[list[Record], dict[Path, str]]:
