@@ -1,12 +1,12 @@
 """Running out of memory, said in the words of the config."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 
 from textloom.config import NgramConfig, TrainConfig, WindowsConfig
-from textloom.errors import TrainingError
+from textloom.errors import RunError, TrainingError
 from textloom.runs import Run
 from textloom.tokenizers import load_tokenizer
 
@@ -26,6 +26,8 @@ def explained_shortage(config: TrainConfig, run: Run) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not is_shortage(error):
             raise
+        with suppress(RunError):
+            config = run.config()  # has numbers for the keys that were left open
         if isinstance(config.model, NgramConfig):
             raise TrainingError(
                 f"out of memory with n-grams of up to {config.model.largest_order} tokens; lower model.largest_order"
