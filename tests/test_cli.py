@@ -30,7 +30,7 @@ Command = Callable[..., Answer]
         (["train", "--epochs", "3"], "--epochs: there is no such option; keys are written as key=value, did you mean"),
         (["train", "--hlep"], "--hlep: there is no such option; keys are written as key=value, did you mean --help?"),
         (["train", "model.units", "=", "3"], "=: cannot be read; write it as key=value, without spaces around"),
-        (["train", "-m", "resume=latest"], "resume: goes on with one run, and -m trains many"),
+        (["train", "-m", "resume=latest"], "resume: continues one run, and -m trains many"),
         (["train", "trainer.extra.limit_trian_batches=2"], "did you mean limit_train_batches?; leave it out"),
         (["generate", "/dev/null"], "/dev/null: a path needs its key; type run=/dev/null"),
         (["compare", "/dev/null"], "/dev/null: a path needs its key; type runs=/dev/null"),

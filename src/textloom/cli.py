@@ -45,14 +45,14 @@ log = logging.getLogger("textloom")
 @tolerant_streams()
 def main() -> None:
     """The ``textloom`` command."""
-    told = (train, prepare, generate, evaluate, compare, export)
-    commands = {command.__name__: command for command in told}
+    every = (train, prepare, generate, evaluate, compare, export)
+    commands = {command.__name__: command for command in every}
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in commands:
         sys.argv[:2] = [f"textloom {name}"]
         commands[name]()
     elif name in ("-h", "--help", "help"):
-        print(overview(told))
+        print(overview(every))
     elif name in ("-V", "--version", "version"):
         print(version())
     else:

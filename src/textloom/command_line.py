@@ -1,4 +1,4 @@
-"""Between what the user types and Hydra: free text, options, sweeps, resumed runs, and mistakes told in one line."""
+"""Between what the user types and Hydra: texts, options, sweeps, resumed runs, and mistakes reported in one line."""
 
 import logging
 import os
@@ -28,7 +28,7 @@ from textloom.suggestions import SAME_GROUP, nearest, nearest_key
 
 TRIALS_FAILED = 1
 USER_ERROR = 2
-INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: stopped on request, and can be gone on with
+INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: stopped on request, and can be resumed
 
 GROUP_KEY = re.compile(r"(?!hydra\b)[\w/]+\.[\w.]+=")  # model.units=64
 
@@ -144,7 +144,7 @@ def _in_the_resumed_directory(arguments: list[str]) -> list[str]:
     if not typed or typed[-1] == "resume=null":
         return arguments
     if SWEEP_OPTIONS & set(arguments):
-        raise ConfigError("resume: goes on with one run, and -m trains many; leave one of them out")
+        raise ConfigError("resume: continues one run, and -m trains many; leave one of them out")
     from textloom.find_runs import run_to_resume
     from textloom.runs import separate_copies
 

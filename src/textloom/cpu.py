@@ -42,7 +42,7 @@ def _flush(on: bool) -> None:
 def memory_kept() -> Iterator[None]:
     """Within it freed memory stays with this process, for the next step to take.
 
-    glibc gives blocks over 32 MB back to the kernel as they are freed, and asks for them anew, 4 kB at a time as they
+    glibc gives blocks over 32 MB back to the kernel as they are freed, and asks for them again, 4 kB at a time as they
     are written: 16,000 page faults a step, a quarter of its time (LSTM 128, 256 windows of 50 tokens, on 2 cores; as
     much for LSTM 512, 64 x 64). It costs memory: freed blocks leave holes, which make its peak up to a half higher.
     Other C libraries are left as they are.

@@ -9,7 +9,7 @@ by bf16 with their size. Forward and backward pass against float32, on one core 
     RNN         0.50  0.51  0.79  1.07  1.60  2.22
     RNN         0.76  1.16  1.53  2.10  2.76          256 rows of 50 tokens
 
-Other processors lose where this one gains, and oneDNN may be told to do without the instructions, so that ``auto``
+Other processors lose where this one gains, and oneDNN can be set to avoid the instructions, so that ``auto``
 measures the cell at its size.
 """
 

@@ -155,7 +155,9 @@ class Run:
             return check(yaml.safe_load(read_checked_text(self.config_file)), TrainConfig)
         except ConfigError as error:
             first = str(error).partition("\n")[0]
-            raise RunError(f"{self.config_file}: {first}; use the textloom that made the run, or train anew") from error
+            raise RunError(
+                f"{self.config_file}: {first}; use the textloom that made the run, or train a new one"
+            ) from error
         except yaml.YAMLError as error:
             raise RunError(f"{self.config_file}: not the config of a run; train the run again") from error
 
@@ -164,7 +166,9 @@ class Run:
             return check(self.exported().get("config", {}), TrainConfig)
         except ConfigError as error:
             first = str(error).partition("\n")[0]
-            raise RunError(f"{self.export_file}: {first}; use the textloom that exported it, or export anew") from error
+            raise RunError(
+                f"{self.export_file}: {first}; use the textloom that exported it, or export the run again"
+            ) from error
 
     def status(self) -> dict[str, Any]:
         """What ``status.json`` says; empty where there is none. Raises RunError if it is damaged.

@@ -182,7 +182,7 @@ def test_a_mistake_in_trial_7_shows_before_trial_1_runs(command: Command, tmp_pa
         (["seed=1,2", "sweep.sampler=grid", "sweep.n_trials=1"], "a grid has as many trials as points"),
         (["seed=1,2", "sweep=nowhere"], "sweep=nowhere: there is no such config"),
         (["seed=1,2", "sweep.name=a/b"], "sweep.name=a/b: "),
-        (["seed=1,2", "resume=latest"], "resume: goes on with one run, and -m trains many"),
+        (["seed=1,2", "resume=latest"], "resume: continues one run, and -m trains many"),
     ],
 )
 def test_a_mistake_in_a_sweep_is_one_line_and_exit_status_2(

@@ -1,4 +1,4 @@
-"""What the commands beside train are told."""
+"""Configs of the commands other than train."""
 
 from typing import Annotated, Literal, Self
 

@@ -65,7 +65,7 @@ def load_corpus(config: DataConfig) -> Corpus:
 def tokenized(corpus: Corpus, config: TokenizerConfig, tokenizer_file: Path, tokens: Path) -> tuple[Tokenizer, Splits]:
     """The corpus's tokenizer and tokens, in these places. Of many processes that ask at once, one encodes.
 
-    A damaged entry of the cache is encoded anew; where there can be no cache, the tokens are encoded in place.
+    A damaged entry of the cache is encoded again; where there can be no cache, the tokens are encoded in place.
     """
     entry = entry_of(corpus, config)
     try:
@@ -154,7 +154,7 @@ def _whole(entry: Path, corpus: Corpus, config: TokenizerConfig, use: Callable[[
             try:
                 return use()
             except RunError as error:
-                log.warning("%s; encoding it anew", error)
+                log.warning("%s; encoding it again", error)
                 shutil.rmtree(entry)
         _complete(entry, corpus, config)
         return use()

@@ -58,7 +58,7 @@ def _rows(config: Hub, split: str) -> Iterator[Slice]:
 
 
 def _datasets() -> Any:
-    """The library, and the one below it, quiet: their errors come back as exceptions, and are told once."""
+    """The library, and the one below it, quiet: their errors come back as exceptions, and are reported once."""
     import datasets
 
     for name in ("datasets", "huggingface_hub"):

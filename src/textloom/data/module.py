@@ -57,7 +57,7 @@ class TokenDataModule(pl.LightningDataModule):
             batching.tokens = tokens_on(self.trainer.strategy.root_device, batching.split.tokens)
 
     def train_dataloader(self) -> Loader:
-        """The batches of the current epoch; asked for anew each epoch (``reload_dataloaders_every_n_epochs=1``)."""
+        """The batches of the current epoch; asked for again each epoch (``reload_dataloaders_every_n_epochs=1``)."""
         epoch = self.trainer.current_epoch if self.trainer else 0
         start = self.resume_at[1] if self.resume_at is not None and self.resume_at[0] == epoch else 0
         return Loader(self.training, epoch, start)

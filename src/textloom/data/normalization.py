@@ -88,7 +88,7 @@ class Normalizer:
         end = len(text)
         if self.form is not None:
             decomposed: UnicodeForm = "NFD" if self.form in ("nfc", "nfd") else "NFKD"
-            while end and not _begins_anew(text[end - 1], decomposed):
+            while end and not _starts_sequence(text[end - 1], decomposed):
                 end -= 1
             end -= end > 0  # that character may be changed by what follows
         while end and text[end - 1] == "\r" and len(text) - end < 3:
@@ -123,7 +123,7 @@ def _long_runs() -> re.Pattern[str]:
 
 
 @cache
-def _begins_anew(character: str, form: UnicodeForm) -> bool:
+def _starts_sequence(character: str, form: UnicodeForm) -> bool:
     """True if nothing before a character can join it or be reordered with it. ``form``: "NFD" or "NFKD"."""
     first = unicodedata.normalize(form, character)[0]
     return not unicodedata.combining(first) and unicodedata.category(first)[0] != "M" and ord(first) not in JAMO

@@ -15,6 +15,7 @@ STANDARD_INPUT = "-"
 LABELS: dict[Path, str] = {}
 """The temporary files, and what messages call them."""
 MAGIC = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zXZ": ".xz", b"\x28\xb5\x2f\xfd": ".zst", b"PK\x03\x04": ".zip"}
+"""First bytes of compressed files, and how the names of such files end."""
 
 
 def label(path: Path) -> str:
@@ -34,7 +35,7 @@ def is_pipe(path: Path) -> bool:
 def kept(name: str) -> Path:
     """A file with all that came through a pipe; ``-`` is standard input. Gone when the process ends.
 
-    Raises DataError for a terminal, for no text, and where there is no room for it.
+    Raises DataError for a terminal, for no text, and if there is no room for it.
     """
     standard = name == STANDARD_INPUT
     if standard and (sys.stdin is None or sys.stdin.closed or os.isatty(sys.stdin.fileno())):

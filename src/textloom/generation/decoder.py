@@ -20,9 +20,9 @@ TABLE_ROWS = 1024  # the table of a vocabulary up to this size costs a few milli
 class Decoder:
     """Reads one token of each text at a time.
 
-    With a ``window`` the scores are those of reading the last ``window`` tokens anew for every token. That is
+    With a ``window`` the scores are those of reading the last ``window`` tokens again for every token. That is
     ``window`` recurrences, each begun one token after the other: here they go on side by side, as rows of one product.
-    All of them read each token; the one that began ``window`` tokens ago gives the scores, then begins anew.
+    All of them read each token; the one that began ``window`` tokens ago gives the scores, then starts over.
     """
 
     def __init__(self, model: RecurrentLanguageModel, texts: int, window: int | None = None, never: int | None = None):

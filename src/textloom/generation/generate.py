@@ -78,7 +78,7 @@ def generate_texts(
 
     A text is shorter where the model ends the document, and never holds ``<unk>``. The same seed draws the same random
     numbers for the first text, the second and so on, however many there are. A model trained on windows reads its last
-    ``window`` tokens anew for every token, as it did in training; others carry their state. Without a prompt (None)
+    ``window`` tokens again for every token, as it did in training; others carry their state. Without a prompt (None)
     each text is a document from its beginning. Raises GenerationError for an empty prompt.
     """
     from_beginning = prompt is None
@@ -172,7 +172,7 @@ def _recorded(step: Step, tokens: torch.Tensor, uniform: torch.Tensor) -> Step:
 
 @contextmanager
 def _suited_to(decoder: Decoder | NgramDecoder) -> Iterator[None]:
-    """As many threads as a step keeps busy; and a GPU may add up probabilities in any order, even where told not to."""
+    """As many threads as a step keeps busy; and a GPU may add up probabilities in any order, even if asked not to."""
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     few = decoder.multiplications < THREADS_PAY and decoder.device.type == "cpu"
     if few and threads > 1:

@@ -23,7 +23,7 @@ NO_KEY = (
     f"USPTO_API_KEY is not set: the Open Data Portal needs a key, free at {KEYS} (a USPTO.gov account whose identity "
     "ID.me has checked); put it into the environment, nowhere else, or use data.source=file with a file of your own"
 )
-BAD_KEY = f"USPTO_API_KEY: cannot be a key: it holds spaces or characters beyond ASCII; copy it anew from {KEYS}"
+BAD_KEY = f"USPTO_API_KEY: cannot be a key: it holds spaces or characters beyond ASCII; copy it again from {KEYS}"
 
 
 class PortalError(DataError):

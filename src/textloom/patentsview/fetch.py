@@ -46,7 +46,7 @@ def fetch(selection: PatentSelection) -> Prepared:
 
     Where the portal gives nothing, the tables of an earlier release serve, if they are here.
     """
-    pattern(selection)  # a mistake in it is told before gigabytes are fetched
+    pattern(selection)  # a mistake in it is reported before gigabytes are fetched
     folder = patentsview_directory()
     with _claimed(folder):
         tables = _tables(tables_of(selection), folder / PRODUCT)

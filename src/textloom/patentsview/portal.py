@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 KEY_VARIABLE = "USPTO_API_KEY"
 PORTAL_VARIABLE = "USPTO_BULK_DATA_BASE_URL"  # as pyUSPTO calls it
 KEY_HEADER = "X-API-KEY"
-DELAYS = (2.0, 4.0, 8.0)  # seconds before each further try, which begin anew when bytes have come
+DELAYS = (2.0, 4.0, 8.0)  # seconds before each further try, starting over when bytes have come
 TIMEOUT = httpx2.Timeout(60, connect=10)
 MOST_REDIRECTS = 5
 
@@ -147,7 +147,7 @@ class Portal:
         raise httpx2.TooManyRedirects("too many redirects", request=request)
 
     def patiently(self, attempt: Callable[[], Result], progress: Callable[[], int] = lambda: 0) -> Result:
-        """Try again what may be tried again; the count begins anew when ``progress`` has grown."""
+        """Try again what may be tried again; the count starts over when ``progress`` has grown."""
         failures, before = 0, progress()
         while True:
             try:

@@ -1,4 +1,4 @@
-"""What a comparison reads of each run directory. A damaged one is told, and the others are compared."""
+"""What a comparison reads of each run directory. A damaged one is reported, and the others are compared."""
 
 import logging
 import os

@@ -26,7 +26,7 @@ def render_csv(comparison: Comparison) -> str:
             setting = {key: shown(row.setting[key]) for key in keys if key in row.setting}
             spreads = {name: spread.mean for name, spread in row.figures.items()}
             deviations = {f"{name}/std": s.deviation for name, s in row.figures.items() if s.deviation is not None}
-            told = {
+            text_values = {
                 "group": group.heading,
                 "seeds": row.seeds,
                 "verdict": row.verdict,
@@ -34,7 +34,7 @@ def render_csv(comparison: Comparison) -> str:
                 "status": "completed" if row.seeds else "",
                 "runs": " ".join(_runs(row)),
             }
-            writer.writerow({**setting, **spreads, **deviations, **told})
+            writer.writerow({**setting, **spreads, **deviations, **text_values})
     for run in comparison.unranked:
         writer.writerow({"runs": str(run.directory), "status": run.status, "verdict": run.reason})
     return file.getvalue().rstrip("\n")

@@ -27,7 +27,7 @@ class Spread:
 def welch(one: Spread, other: Spread) -> float | None:
     """The two-sided p-value of equal means, without assuming equal variances (Welch 1947, Biometrika 34).
 
-    None where it cannot be told: one seed on either side, or no spread on both.
+    None if it cannot be computed: one seed on either side, or no spread on both.
     """
     if not one.deviation and not other.deviation:
         return None

@@ -76,7 +76,7 @@ class ChunkNumbers:
 
     @property
     def full(self) -> bool:
-        """Whether it is time to begin anew."""
+        """True if it is time to start over."""
         return self.met >= KNOWN
 
     def number(self, content: bytes, chunks: Chunks) -> tuple[np.ndarray, list[bytes]]:

@@ -135,7 +135,7 @@ def count_pieces(texts: Iterable[str], rules: Rules, block: int) -> Counter[str]
     """How often each piece stands in some texts.
 
     Memory is bounded by lossy counting (Manku and Motwani 2002, "Approximate frequency counts over data streams"):
-    where there are too many distinct pieces, the rarest are dropped and, if they come again, counted anew.
+    where there are too many distinct pieces, the rarest are dropped and, if they come again, counted from zero.
     """
     counts: Counter[str] = Counter()
     reader, seen, dropped = Reader(rules), np.empty(0, dtype=np.int64), 0

@@ -1,6 +1,6 @@
 """Starting the processes that train together, and ending them together.
 
-Rank 0 runs the command; the others (``worker.py``) know nothing of it: they are told which run to train. They meet at a
+Rank 0 runs the command; the others (``worker.py``) only receive the run to train. They meet at a
 store that holds ``run``, what rank 0 tells; ``over``, when all is; and ``error``, what the first that failed says where
 torchrun or srun started it.
 """
@@ -96,8 +96,8 @@ class Workers:
         os.environ.setdefault("OMP_NUM_THREADS", str(self.threads))  # else Lightning sets another
         torch.set_num_threads(self.threads)  # many processes with as many threads as cores crawl
         threading.Thread(target=self._watch, args=(run,), daemon=True).start()
-        told = {"directory": str(run.directory.resolve()), "device": device, "precision": precision}
-        self.store.set("run", json.dumps(told))
+        given = {"directory": str(run.directory.resolve()), "device": device, "precision": precision}
+        self.store.set("run", json.dumps(given))
         self.met = True
         return join(self.store, self.place, device)
 

@@ -67,7 +67,7 @@ class SampleCallback(pl.Callback):
         return {"bytes": self.sampler.file.stat().st_size if self.sampler.file.exists() else 0}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """What was written after the checkpoint is written anew."""
+        """Drop what was written after the checkpoint; it will be written again."""
         if self.sampler.file.exists():
             os.truncate(self.sampler.file, min(state_dict["bytes"], self.sampler.file.stat().st_size))
 

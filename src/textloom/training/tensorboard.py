@@ -40,7 +40,7 @@ class RunLogger(TensorBoardLogger):
     """Writes one event file, straight into the run directory, so that a run bears its directory's name."""
 
     def __init__(self, directory: Path, checkpoint: str | None = None):
-        """Where the run goes on from a checkpoint, points after its step are written anew, and the old ones hidden."""
+        """If the run is resumed from a checkpoint, points after its step are written again, and the old ones hidden."""
         purge = {"purge_step": read_checkpoint(Path(checkpoint))["global_step"] + 1} if checkpoint else {}
         super().__init__(directory, name=None, version="", default_hp_metric=False, **purge)
 

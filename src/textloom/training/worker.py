@@ -33,9 +33,9 @@ def work(place: Placement) -> int:
     logging.disable()  # rank 0 says it
     store = open_store(place)
     store.wait(["run"], PATIENCE)
-    told = json.loads(store.get("run"))
+    given = json.loads(store.get("run"))
     try:
-        _train(Run(Path(told["directory"])), store, place, told["device"], told["precision"])
+        _train(Run(Path(given["directory"])), store, place, given["device"], given["precision"])
     except Exception as error:
         if not isinstance(error, TextloomError):
             traceback.print_exception(error)
