@@ -64,6 +64,13 @@ def test_a_part_without_a_document_is_refused(documents: list[str]) -> None:
         split(documents, 0.1, 0.1, 0)
 
 
+def test_the_cure_for_a_part_without_a_document_names_a_key_that_exists() -> None:
+    with pytest.raises(DataError, match=r"for the train part, with 2 in all; give more text, set data.test_fraction=0"):
+        split(["one", "two"], 0.1, 0.1, 0)
+    with pytest.raises(DataError, match=r"for the val part, with 1 in all; .*raise data.validation_fraction"):
+        split(["abc"], 0.1, 0.1, 0)
+
+
 def test_two_documents_are_enough_without_a_test_part() -> None:
     assert {name: len(part) for name, part in split(["one", "two"], 0.1, 0.0, 0).splits.items()} == {
         "train": 1,
