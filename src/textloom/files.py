@@ -38,6 +38,11 @@ def written_whole(path: Path, before_replacing: Callable[[], None] | None = None
         temporary.unlink(missing_ok=True)
 
 
+def is_utf8(path: str) -> bool:
+    """False for names of other encodings, whose bytes Python has as halves of surrogate pairs."""
+    return not any("\ud800" <= character <= "\udfff" for character in path)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """A file, whole or not at all."""
     with written_whole(path) as file:
@@ -69,7 +74,8 @@ def read_checked_text(path: Path) -> str:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """A JSON object with the checksum of its content, whole or not at all."""
-    write_text(path, json.dumps({**content, CHECKSUM: _checksum(path, content)}, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps({**content, CHECKSUM: _checksum(path, content)}, indent=2, ensure_ascii=False) + "\n"
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))  # names of files that are not UTF-8, as JSON escapes
 
 
 def read_json(path: Path) -> dict[str, Any]:

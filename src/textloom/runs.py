@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from textloom.composition import check
 from textloom.config import TrainConfig
 from textloom.errors import ConfigError, RunError
-from textloom.files import read_checked_text, read_json, write_bytes, write_json
+from textloom.files import is_utf8, read_checked_text, read_json, write_bytes, write_json
 
 try:
     import fcntl
@@ -216,8 +216,10 @@ def claimed_run(directory: Path, resume: bool = False, wait: float = 0) -> Itera
     ``wait`` is how many seconds another process is given to end first.
 
     The claim dies with its process. Raises RunError if the directory is in use, already holds a run that has
-    trained, or cannot be written.
+    trained, or cannot be written, or if its path is not UTF-8.
     """
+    if not is_utf8(os.path.abspath(directory)):  # TensorBoard's events would not be written
+        raise RunError(f"{directory}: its path is not UTF-8; rename the folder, or give another as hydra.run.dir=DIR")
     run = Run(directory)
     lock = FileLock(run.lock_file)
     try:

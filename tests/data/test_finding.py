@@ -207,3 +207,15 @@ def test_empty_files_are_told_on_a_cached_second_call_too(tmp_path: Path, caplog
         caplog.clear()
         load_corpus(data)
         assert caplog.messages == ["0.txt and 1 other file: empty; left out"]
+
+
+def test_names_that_are_not_utf_8_are_read_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from textloom.data.cache import load_corpus
+
+    for name in (b"\xe9.txt", b"b.txt", b"c.txt", b"d.txt"):
+        (tmp_path / os.fsdecode(name)).write_text("" if name == b"\xe9.txt" else f"text of {name!r}")
+    data = compose_train("data=text_files", "data.path='*.txt'").data
+    for _ in range(2):  # read, and found in the cache
+        caplog.clear()
+        assert load_corpus(data).facts.documents == 3
+        assert caplog.messages == ["\udce9.txt: the file is empty; left out"]

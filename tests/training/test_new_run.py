@@ -154,3 +154,10 @@ def test_the_message_on_a_completed_run_can_be_followed(tmp_path: Path, command:
     assert typed == ["train", "resume=outputs/deep/run", "trainer.max_epochs=4", "trainer.early_stopping_patience=2"]
     assert command(*typed).status == 0
     assert run.results()["steps"] > before
+
+
+def test_a_directory_whose_name_is_not_utf_8_is_refused_before_training(tmp_path: Path) -> None:
+    place = tmp_path / os.fsdecode(b"\xe9t\xe9")
+    with pytest.raises(RunError, match="its path is not UTF-8; rename the folder"), claimed_run(place):
+        pass
+    assert not place.exists()
