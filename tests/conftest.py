@@ -1,5 +1,6 @@
 """What tests share: composing a config, training a tiny run in this process, typing a command."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -127,6 +128,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
         monkeypatch.setattr(sys, "argv", ["textloom", *arguments])
         monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
         HydraConfig.instance().cfg = None  # as in a fresh process
+        logging.disable(logging.NOTSET)  # which a command that was interrupted before may have left
         capfd.readouterr()
         try:
             cli.main()

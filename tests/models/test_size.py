@@ -86,7 +86,7 @@ def test_a_run_knows_its_size_and_goes_on_by_the_command_that_made_it(tmp_path: 
     assert yaml.safe_load(run.config_file.read_text())["model"]["units"] == units
     assert 4_900 < run.results()["parameters"] <= 5_000
     assert parameter_count(load_model(run, "best")[2]) == run.results()["parameters"]
-    shown = hyperparameters(run.config(), BUDGET)
+    shown = hyperparameters(run.config())
     assert shown["model.units"] == units
     assert shown["model.parameters"] == 5_000
 

@@ -209,7 +209,7 @@ def test_every_run_has_the_same_keys_with_the_same_types() -> None:
     assert all(len(found) == 1 for found in types.values())
     assert shown[0]["model.layers"] == composed[0].model.layers
     assert shown[0]["schedule.kind"] == composed[0].schedule.kind
-    assert "trainer.weight_averaging" not in shown[0]  # a number that is null
+    assert "trainer.max_steps" not in shown[0]  # a number that is null
     assert shown[0]["data.path"] == "null"  # text that is null
     assert not {"name", "resume"} & set(shown[0])
 

@@ -138,8 +138,8 @@ def _choose_epochs(given: OpenConfig) -> tuple[TrainConfig, Choice | None]:
     batches = _batches_per_epoch(given)
     steps = -(-batches // trainer.accumulate_grad_batches)
     epochs = min(MOST_EPOCHS, -(-TOTAL_STEPS // steps))
-    if trainer.max_steps is not None:
-        epochs = max(epochs, -(-trainer.max_steps // steps))
+    least = max(trainer.max_steps or 0, trainer.extra.get("min_steps") or 0)
+    epochs = max(epochs, -(-least // steps), trainer.extra.get("min_epochs") or 0)
     choice = Choice("trainer.max_epochs", epochs, f"of {steps:,} optimizer steps each, if training does not stop early")
     return _with_trainer(given.config, max_epochs=epochs), choice
 
