@@ -150,12 +150,12 @@ def _choose_validation_interval(given: OpenConfig) -> tuple[TrainConfig, Choice 
         return given.config, None
     batches = _batches_per_epoch(given)
     epochs = -(-trainer.epochs // MOST_VALIDATIONS)  # between two validations
-    interval, unit = 1.0, "of an epoch"
+    interval, reason = 1.0, "once an epoch"
     if batches >= LONG_EPOCH * trainer.accumulate_grad_batches:
-        interval = 0.25
+        interval, reason = 0.25, "four times an epoch"
     elif epochs > 1 and "check_val_every_n_epoch" not in trainer.extra:
-        interval, unit = epochs * batches, f"batches, which are {epochs} epochs"
-    choice = Choice("trainer.val_check_interval", interval, unit)
+        interval, reason = epochs * batches, f"batches: once in {epochs} epochs"
+    choice = Choice("trainer.val_check_interval", interval, reason)
     return _with_trainer(given.config, val_check_interval=interval), choice
 
 
