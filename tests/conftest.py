@@ -135,6 +135,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
             status = 0
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 1
+        logging.disable(logging.NOTSET)  # a command that is interrupted logs nothing more
         out, err = capfd.readouterr()
         return Answer(status, out, err)
 
