@@ -122,7 +122,7 @@ except ConfigError as error:
 
 @pytest.mark.parametrize("isa", ["AVX2", "AVX512_CORE"])
 def test_less_than_the_processor_has_is_noticed(isa: str) -> None:
-    """oneDNN is told to do without instructions: ``auto`` is float32, and what cannot be computed is refused."""
+    """With instructions disabled in oneDNN ``auto`` is float32, and a precision that cannot be computed is refused."""
     paths = [str(Path(__file__).parent), str(Path(module.__file__).parents[1])]
     environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": isa, "PYTHONPATH": os.pathsep.join(paths)}
     found = subprocess.run([sys.executable, "-c", ASK], env=environment, capture_output=True, text=True, check=True)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 NOBODY_READS = (errno.EPIPE, errno.EIO)
-"""Errors of a pipe into a program that has ended, such as head, and of a terminal that is gone."""
+"""Errors of writing to a pipe whose reader has ended, such as head, or to a closed terminal."""
 
 
 class LossyFile(io.FileIO):
