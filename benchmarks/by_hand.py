@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from textloom.config import TrainConfig, WindowsConfig
-from textloom.precision import choose_precision
 from textloom.training.loss import softmax_cross_entropy
+from textloom.training.precision import choose_precision
 
 Loss = Callable[[torch.Tensor, nn.Linear, torch.Tensor], torch.Tensor]
 

@@ -102,11 +102,11 @@ def encode_and_train(folder: Path, overrides: list[str]) -> dict[str, float]:
     """In this process, whose peak memory it tells."""
     from hydra import compose, initialize_config_dir
 
-    from textloom.composition import check, config_directory
     from textloom.config import TrainConfig
+    from textloom.config.composition import check, config_directory
     from textloom.data.cache import load_corpus, tokenized
-    from textloom.memory import peak_resident_bytes
-    from textloom.runs import claimed_run
+    from textloom.runs.run import claimed_run
+    from textloom.system.memory import peak_resident_bytes
     from textloom.training.train import train
 
     with initialize_config_dir(str(config_directory()), version_base="1.3"):

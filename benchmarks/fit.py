@@ -11,21 +11,21 @@ import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
 
-from textloom.composition import check, config_directory
+from textloom.batching.data_module import TokenDataModule
 from textloom.config import TrainConfig
-from textloom.cpu import denormals_flushed, memory_kept
+from textloom.config.composition import check, config_directory
 from textloom.data.encoding import TokenSplit
-from textloom.data.module import TokenDataModule
-from textloom.hardware import choose_device
 from textloom.models.recurrent import RecurrentLanguageModel
-from textloom.precision import choose_precision
-from textloom.ranks import ALONE
-from textloom.runs import claimed_run
+from textloom.runs.run import claimed_run
+from textloom.system.cpu import denormals_flushed, memory_kept
+from textloom.system.devices import choose_device
 from textloom.tokenizers.byte import ByteTokenizer
-from textloom.training.efficiency import Efficiency
+from textloom.training.callbacks.efficiency import Efficiency
+from textloom.training.callbacks.samples import Sampler
+from textloom.training.distributed.ranks import ALONE
 from textloom.training.meter import Meter
 from textloom.training.module import TrainingModule
-from textloom.training.samples import Sampler
+from textloom.training.precision import choose_precision
 from textloom.training.signals import StopRequest
 from textloom.training.tensorboard import RunLogger
 from textloom.training.trainer import build_trainer

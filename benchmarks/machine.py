@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.fit import composed
 from benchmarks.rows import seconds
-from textloom.precision import choose_precision
+from textloom.training.precision import choose_precision
 
 PACKAGES = ("torch", "pytorch-lightning", "numpy", "tokenizers", "keras", "tensorflow-cpu", "onnxruntime")
 ROOT = Path(__file__).parents[1]

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import IO
 
 from benchmarks.rows import Row, in_turns
-from textloom.patentsview.selection import TITLES_AT_ONCE, _matches
-from textloom.patentsview.tables import stream_table
+from textloom.data.patentsview.selection import TITLES_AT_ONCE, _matches
+from textloom.data.patentsview.tables import stream_table
 
 ROWS_AT_ONCE = 2000
 EXPRESSION = r"\bneural[\s-]+network\w*\b"
@@ -34,8 +34,8 @@ MEASURE = """
 import json, sys, time
 from pathlib import Path
 from textloom.config.patents import PatentSelection
-from textloom.memory import peak_resident_bytes
-from textloom.patentsview.selection import select
+from textloom.system.memory import peak_resident_bytes
+from textloom.data.patentsview.selection import select
 folder, keys = Path(sys.argv[1]), json.loads(sys.argv[2])
 began, cpu = time.perf_counter(), time.process_time()
 rows = select(PatentSelection(source="odp", **keys), folder, folder / "selected.parquet")

@@ -10,7 +10,7 @@ from benchmarks.fit import Steps, composed, made_up_tokens, step_seconds
 from benchmarks.machine import product_rate
 from benchmarks.rows import Row, compared, unmeasured
 from textloom.config import StreamConfig, TrainConfig
-from textloom.precision import choose_precision
+from textloom.training.precision import choose_precision
 
 UNITS = (128, 512, 1024)
 VOCABULARIES = {"char": 65, "word": 10_000, "word, large": 50_000}

@@ -14,11 +14,11 @@ from hydra import compose, initialize_config_dir
 
 from benchmarks.keras_process import MISSING, KerasProcess, keras_process
 from benchmarks.rows import Row, unmeasured
-from textloom.composition import check, config_directory
+from textloom.batching.windows import Windows
 from textloom.config import TrainConfig, WindowsConfig
+from textloom.config.composition import check, config_directory
 from textloom.data.encoding import load_splits
-from textloom.data.windows import Windows
-from textloom.runs import Run, claimed_run
+from textloom.runs.run import Run, claimed_run
 from textloom.tokenizers import load_tokenizer
 from textloom.training.train import train
 

@@ -1,6 +1,6 @@
 """Compare runs: python scripts/compare.py runs='outputs/**'."""
 
-from textloom.start import start
+from textloom.cli.start import start
 
 if __name__ == "__main__":
     start("compare")

@@ -1,6 +1,6 @@
 """Score a trained run again, from its directory alone: python scripts/evaluate.py run=latest."""
 
-from textloom.start import start
+from textloom.cli.start import start
 
 if __name__ == "__main__":
     start("evaluate")

@@ -1,6 +1,6 @@
 """Hand a trained model on: python scripts/export.py run=latest."""
 
-from textloom.start import start
+from textloom.cli.start import start
 
 if __name__ == "__main__":
     start("export")

@@ -1,6 +1,6 @@
 """Generate text with a trained run: python scripts/generate.py run=latest prompt=deep."""
 
-from textloom.start import start
+from textloom.cli.start import start
 
 if __name__ == "__main__":
     start("generate")

@@ -1,6 +1,6 @@
 """Make data ready for training: python scripts/prepare.py data=patents data.source=odp data.query="neural network*"."""
 
-from textloom.start import start
+from textloom.cli.start import start
 
 if __name__ == "__main__":
     start("prepare")

@@ -1,6 +1,6 @@
 """Train a recurrent language model: python scripts/train.py model.units=256."""
 
-from textloom.start import start
+from textloom.cli.start import start
 
 if __name__ == "__main__":
     start("train")

@@ -14,14 +14,14 @@ from hydra.core.hydra_config import HydraConfig
 from hypothesis import settings
 from omegaconf import open_dict
 
-from textloom import cli
-from textloom.composition import check, config_directory
+from textloom.cli import commands as cli
 from textloom.config import SplitKeys, TrainConfig
+from textloom.config.composition import check, config_directory
 from textloom.data.corpus import Corpus, build_corpus
 from textloom.data.encoding import Splits, encode_corpus, load_splits
 from textloom.data.sources import Source
 from textloom.data.spool import Piece
-from textloom.runs import Run, claimed_run
+from textloom.runs.run import Run, claimed_run
 from textloom.tokenizers import Tokenizer
 
 settings.register_profile("textloom", deadline=None)  # how long an example takes says nothing on a shared machine

@@ -77,7 +77,7 @@ class Terminal:
 _IN_A_TERMINAL = """
 import fcntl, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # Ctrl-C typed there is SIGINT here
-from textloom.cli import main
+from textloom.cli.commands import main
 main()
 """
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from conftest import TINY, Answer
-from textloom.runs import Run
-from textloom.typed import as_typed, typed
+from textloom.runs.run import Run
+from textloom.system.command_hint import as_typed, typed
 
 Command = Callable[..., Answer]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from conftest import compose_train
-from textloom.composition import config_directory
+from textloom.config.composition import config_directory
 from textloom.errors import ConfigError
 
 GROUPS = ("data", "tokenizer", "batching", "model", "optimizer", "schedule", "trainer", "sweep", "experiment")
@@ -95,8 +95,8 @@ def test_patents_without_a_path_says_in_two_lines_which_file_and_where_from() ->
 def test_a_typo_in_a_yaml_file_names_the_key(tmp_path: Path) -> None:
     from omegaconf import OmegaConf
 
-    from textloom.composition import check
     from textloom.config import TrainConfig
+    from textloom.config.composition import check
 
     config = compose_train().model_dump(mode="json")
     file = tmp_path / "typo.yaml"

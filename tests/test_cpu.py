@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from textloom.cpu import denormals_flushed, memory_kept
+from textloom.system.cpu import denormals_flushed, memory_kept
 
 MEBIBYTES = 48  # glibc maps blocks over 32 anew each time
 PAGES = (MEBIBYTES << 20) // resource.getpagesize()

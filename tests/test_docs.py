@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import get_args
 
-from textloom.command_line import INTERRUPTED
+from textloom.cli.command_line import INTERRUPTED
 from textloom.config import CompareConfig
 from textloom.reports.figures import ENOUGH_FOR_COORDINATES, ENOUGH_FOR_IMPORTANCE
 from textloom.reports.statistics import SIGNIFICANCE

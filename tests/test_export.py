@@ -15,15 +15,15 @@ import torch
 from safetensors.torch import load_file
 
 from conftest import Answer, train_run
-from textloom.checkpoints import load_model
 from textloom.data.encoding import load_splits
 from textloom.errors import RunError, TextloomError
 from textloom.evaluation.evaluate import evaluate_run
-from textloom.export import export_run
-from textloom.files import read_json, write_json
-from textloom.find_runs import find_run
-from textloom.onnx_export import export_onnx
-from textloom.runs import Run
+from textloom.export.folder import export_run
+from textloom.export.onnx import export_onnx
+from textloom.runs.checkpoints import load_model
+from textloom.runs.find import find_run
+from textloom.runs.run import Run
+from textloom.system.files import read_json, write_json
 
 TIED = ("model.embedding_dim=8", "model.tied_weights=true")
 ONE_HOT_ROWS = ("model.embedding_dim=null", "model.units=16")
@@ -288,7 +288,7 @@ class TestOnnx:
     def test_a_graph_that_computes_something_else_is_not_written(
         self, toy_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from textloom import onnx_export
+        from textloom.export import onnx as onnx_export
 
         original = onnx_export._graph
 

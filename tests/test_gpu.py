@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from conftest import TINY, train_run
-from textloom.checkpoints import load_model
 from textloom.data.encoding import load_splits
 from textloom.evaluation.evaluate import score
-from textloom.files import read_json
 from textloom.generation import generate as generating
 from textloom.generation.generate import generate
 from textloom.generation.sampling import Sampling
+from textloom.runs.checkpoints import load_model
+from textloom.system.files import read_json
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")]
 

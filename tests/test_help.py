@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from conftest import Answer
+from textloom.cli.start import start
 from textloom.config import GenerateConfig, TrainConfig
 from textloom.config.keys import LABELS, Form, keys_of, known_keys
-from textloom.start import start
-from textloom.suggestions import SYNONYMS, nearest_key
+from textloom.config.suggestions import SYNONYMS, nearest_key
 
 Command = Callable[..., Answer]
 
@@ -88,7 +88,7 @@ def test_what_is_like_no_key_is_not_guessed() -> None:
     assert nearest_key("zzzzqqq", known_keys(GenerateConfig)) == ""
 
 
-@pytest.mark.parametrize("place", ["textloom.cli.run_command", "textloom.cli.overview"])
+@pytest.mark.parametrize("place", ["textloom.cli.commands.run_command", "textloom.cli.commands.overview"])
 def test_ctrl_c_is_one_line_wherever_it_arrives(
     place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

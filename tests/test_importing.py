@@ -6,11 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from textloom.importing import heavy_imports
+from textloom.cli.heavy_imports import heavy_imports
 
 COMMAND = """
 import gc
-from textloom.importing import heavy_imports
+from textloom.cli.heavy_imports import heavy_imports
 collections = []
 gc.callbacks.append(lambda phase, info: collections.append(phase))
 gc.collect()
@@ -52,7 +52,7 @@ def test_an_installed_tensorflow_or_jax_is_not_imported_and_not_mentioned(tmp_pa
     keys = [f"data.path={tmp_path / 'table.csv'}", "model.units=4", "trainer.max_epochs=1", "samples.length=5"]
     code = (
         "import sys\n"
-        "from textloom.cli import main\n"
+        "from textloom.cli.commands import main\n"
         "main()\n"
         f"sys.argv = ['textloom', 'compare', 'runs={tmp_path / 'run'}', 'format=html']\n"
         "main()\n"

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from conftest import compose_train, train_run
-from textloom import precision as module
 from textloom.errors import ConfigError
-from textloom.files import read_json, write_json
-from textloom.precision import Shape, choose_precision, measured_gain
+from textloom.system.files import read_json, write_json
+from textloom.training import precision as module
+from textloom.training.precision import Shape, choose_precision, measured_gain
 
 CPU = torch.device("cpu")
 
@@ -110,7 +110,7 @@ ASK = """
 import torch
 from conftest import compose_train
 from textloom.errors import ConfigError
-from textloom.precision import check_precision, choose_precision
+from textloom.training.precision import check_precision, choose_precision
 cpu = torch.device("cpu")
 print(choose_precision(compose_train("model.units=64"), cpu)[0])
 try:

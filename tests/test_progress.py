@@ -13,10 +13,10 @@ import pytorch_lightning as pl
 
 from conftest import compose_train
 from terminal import Terminal
-from textloom import progress
-from textloom.progress import ConsoleHandler, Stage, advance, say, shown, stage
-from textloom.runs import claimed_run
-from textloom.training.progress import TrainingStage
+from textloom.runs.run import claimed_run
+from textloom.system import progress
+from textloom.system.progress import ConsoleHandler, Stage, advance, say, shown, stage
+from textloom.training.callbacks.progress import TrainingStage
 from textloom.training.train import train
 
 BAR = re.compile(r"^(\^C)?\S.*(%\||, \d\d:\d\d)")

@@ -7,8 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from textloom.checkpoints import read_checkpoint
-from textloom.runs import Run
+from textloom.runs.checkpoints import read_checkpoint
+from textloom.runs.run import Run
 
 ARGUMENTS = [
     "model.units=8", "samples.length=5", "trainer.batch_size=4", "trainer.max_epochs=100000",

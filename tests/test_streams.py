@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from conftest import TINY, Answer
-from textloom.runs import Run
-from textloom.streams import tolerant_streams
+from textloom.cli.streams import tolerant_streams
+from textloom.runs.run import Run
 
 Command = Callable[..., Answer]
 

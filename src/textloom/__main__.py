@@ -1,5 +1,5 @@
 """``python -m textloom train ...``: the same as the ``textloom`` command."""
 
-from textloom.start import start
+from textloom.cli.start import start
 
 start()

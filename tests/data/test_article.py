@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from conftest import Answer, compose_train, train_run
-from textloom.data.article import LEAKY, deal_windows
+from textloom.batching.windows import Windows
 from textloom.data.cache import load_corpus, tokenized
 from textloom.data.encoding import load_splits
-from textloom.data.windows import Windows
 from textloom.errors import ConfigError
 from textloom.evaluation.evaluate import evaluate_run
-from textloom.export import export_run
-from textloom.files import read_json
-from textloom.runs import Run
+from textloom.export.folder import export_run
+from textloom.reproductions.article import LEAKY, deal_windows
+from textloom.runs.run import Run
+from textloom.system.files import read_json
 
 LOWER = '!"#$%&()*+/:<=>@[\\]^_`{|}~\t\n'
 CASED = '!"%;[\\]^_`{|}~\t\n'

@@ -10,19 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import encoded, split
+from textloom.batching import gathering, windows
+from textloom.batching.batch import Batch, Batching
+from textloom.batching.batches import evaluation_batches, training_batches
+from textloom.batching.documents import Documents
+from textloom.batching.gathering import DeviceTokens
+from textloom.batching.stream import Stream
+from textloom.batching.windows import Windows
 from textloom.config import DocumentsConfig, StreamConfig, WindowsConfig
-from textloom.data import gathering, windows
-from textloom.data.batches import Batch, Batching
-from textloom.data.batching import evaluation_batches, training_batches
-from textloom.data.documents import Documents
 from textloom.data.encoding import TokenSplit, load_splits
-from textloom.data.gathering import DeviceTokens
-from textloom.data.stream import Stream
-from textloom.data.windows import Windows
 from textloom.errors import DataError, RunError
-from textloom.ranks import ALONE, Ranks
 from textloom.tokenizers.byte import ByteTokenizer
 from textloom.tokenizers.char import CharTokenizer
+from textloom.training.distributed.ranks import ALONE, Ranks
 
 END = -1
 

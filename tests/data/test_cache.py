@@ -10,7 +10,7 @@ from conftest import split, train_run
 from textloom.config import CharTokenizerConfig
 from textloom.data import cache
 from textloom.data.corpus import Corpus
-from textloom.runs import Run
+from textloom.runs.run import Run
 
 CONFIG = CharTokenizerConfig(level="char", lowercase=False)
 

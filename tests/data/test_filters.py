@@ -10,8 +10,8 @@ import yaml
 from omegaconf import OmegaConf
 
 from conftest import compose_train, documents_of
-from textloom.composition import check
 from textloom.config import DataConfig, TrainConfig
+from textloom.config.composition import check
 from textloom.data.sources import read_pieces
 from textloom.errors import ConfigError, DataError
 

@@ -15,12 +15,12 @@ import pytest
 import zstandard
 
 from conftest import Answer, compose_train, documents_of, train_run
-from textloom.arguments import hydra_arguments
+from textloom.cli.arguments import hydra_arguments
 from textloom.config import DataConfig, PrepareConfig
 from textloom.data.cache import load_corpus
 from textloom.data.sources import read_pieces
 from textloom.errors import ConfigError, DataError
-from textloom.files import read_json
+from textloom.system.files import read_json
 
 ROWS = [
     {

@@ -15,7 +15,7 @@ from textloom.config import SplitKeys
 from textloom.data import cache, leak
 from textloom.data.corpus import build_corpus
 from textloom.data.spool import SPLITS, Part, Spool
-from textloom.files import read_json
+from textloom.system.files import read_json
 
 KEYS = SplitKeys(validation_fraction=0.2, test_fraction=0.2, split_seed=0, fold_duplicates=True, near_duplicates=0.8)
 

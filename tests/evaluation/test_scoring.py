@@ -8,15 +8,15 @@ import torch
 from torch.nn import functional as F
 
 from conftest import compose_train, encoded, split, train_run
-from textloom.checkpoints import load_model
+from textloom.batching.batch import Batch
 from textloom.config import BatchingConfig, DocumentsConfig, StreamConfig, WindowsConfig
-from textloom.data.batches import Batch
 from textloom.data.encoding import TokenSplit, load_splits
 from textloom.data.spelling import Spelling
 from textloom.evaluation.evaluate import evaluate_run, score
 from textloom.evaluation.scoring import Tally
 from textloom.models.recurrent import RecurrentLanguageModel
-from textloom.runs import Run
+from textloom.runs.checkpoints import load_model
+from textloom.runs.run import Run
 from textloom.tokenizers.char import CharTokenizer
 
 DOCUMENTS = ["a short one", "b", "a document that is somewhat longer than the others", "and another", "the last"] * 4
@@ -83,7 +83,7 @@ def test_what_stands_in_the_padding_is_never_seen(tmp_path: Path) -> None:
 
 
 def _document_batches(part: TokenSplit) -> list[Batch]:
-    from textloom.data.batching import evaluation_batches
+    from textloom.batching.batches import evaluation_batches
 
     return list(evaluation_batches(WHOLE_DOCUMENTS[0], part, 4).batches(0))
 

@@ -12,16 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import compose_train, documents_of, train_run
-from textloom.checkpoints import load_model
-from textloom.composition import check
 from textloom.config import TrainConfig
+from textloom.config.composition import check
 from textloom.data.sources import read_pieces
 from textloom.errors import ConfigError, DataError, TextloomError
 from textloom.evaluation.evaluate import evaluate_run
-from textloom.export import export_run
+from textloom.export.folder import export_run
 from textloom.generation.generate import generate, window_of
 from textloom.generation.sampling import Sampling
-from textloom.runs import Run
+from textloom.runs.checkpoints import load_model
+from textloom.runs.run import Run
 
 Damage = Callable[[bytes, random.Random], bytes]
 

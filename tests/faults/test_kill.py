@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import TINY, compose_train
-from textloom.runs import Run, claimed_run
+from textloom.runs.run import Run, claimed_run
 from textloom.training.resume import resumed_config
 from textloom.training.train import train
 from training.test_resume import assert_equal_runs

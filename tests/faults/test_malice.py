@@ -11,12 +11,12 @@ import torch
 import yaml
 
 from conftest import compose_train
-from textloom.checkpoints import load_model
 from textloom.data.encoding import load_splits
 from textloom.errors import ConfigError, RunError, TextloomError
 from textloom.evaluation.evaluate import evaluate_run
-from textloom.files import write_checked_text
-from textloom.runs import RESUME_ORDER, Run
+from textloom.runs.checkpoints import load_model
+from textloom.runs.run import RESUME_ORDER, Run
+from textloom.system.files import write_checked_text
 from textloom.training.resume import newest_checkpoint
 from textloom.training.train import train
 
@@ -100,7 +100,7 @@ def test_a_python_tag_in_a_config_is_not_heeded(run: Run, marker: Path) -> None:
 
 
 def test_extra_arguments_of_the_trainer_are_arguments_only(run: Run, marker: Path, tmp_path: Path) -> None:
-    from textloom.runs import claimed_run
+    from textloom.runs.run import claimed_run
 
     with (
         claimed_run(tmp_path / "new") as new,

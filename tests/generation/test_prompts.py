@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from conftest import Answer, train_run
-from textloom.checkpoints import load_language_model
 from textloom.generation.generate import generate
 from textloom.generation.prompts import known_form, unknown_pieces
 from textloom.generation.sampling import Sampling
-from textloom.runs import Run
+from textloom.runs.checkpoints import load_language_model
+from textloom.runs.run import Run
 from textloom.tokenizers import Tokenizer
 from textloom.tokenizers.byte import ByteTokenizer
 from textloom.tokenizers.char import CharTokenizer

@@ -9,16 +9,16 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from conftest import compose_train, train_run
-from textloom.checkpoints import load_model
+from textloom.batching.batches import evaluation_batches
 from textloom.config import ModelConfig
-from textloom.data.batching import evaluation_batches
 from textloom.data.encoding import load_splits
 from textloom.errors import ConfigError
 from textloom.evaluation.evaluate import evaluate_run
 from textloom.evaluation.scoring import Tally
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
 from textloom.models.size import count
-from textloom.training.efficiency import flops_per_target
+from textloom.runs.checkpoints import load_model
+from textloom.training.callbacks.efficiency import flops_per_target
 from textloom.training.loss import mean_nats
 
 SIZE, UNITS = 90, 16

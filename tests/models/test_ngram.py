@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from conftest import Answer, compose_train, train_run
-from textloom.evaluation.counting import score_ngrams
 from textloom.evaluation.evaluate import evaluate_run
 from textloom.models.language_model import NgramLanguageModel
-from textloom.models.ngram import FALLBACK_DISCOUNTS, NgramModel, discounts_of, fit_orders
+from textloom.ngram.model import FALLBACK_DISCOUNTS, NgramModel, discounts_of, fit_orders
+from textloom.ngram.score import score_ngrams
 from textloom.reports.comparison import compare_runs
 from textloom.reports.render import render
-from textloom.runs import Run
+from textloom.runs.run import Run
 from textloom.training.preparation import prepare
 
 END, VOCABULARY = 1, 9

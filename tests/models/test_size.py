@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import TINY, Answer, compose_train, train_run
-from textloom.checkpoints import load_model
 from textloom.config import ModelConfig
 from textloom.errors import ConfigError
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
 from textloom.models.size import count, sized
+from textloom.runs.checkpoints import load_model
 from textloom.training.resume import resumed_config
 from textloom.training.tensorboard import hyperparameters
 from textloom.training.train import train

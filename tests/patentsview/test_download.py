@@ -14,17 +14,17 @@ from pathlib import Path
 import pytest
 from fake_portal import KEY, FakePortal, served
 
-from textloom.patentsview import download as module
-from textloom.patentsview.answers import PortalError, Transient
-from textloom.patentsview.download import Downloaded, download, provenance_file, recorded
-from textloom.patentsview.portal import Portal
+from textloom.data.patentsview import download as module
+from textloom.data.patentsview.answers import PortalError, Transient
+from textloom.data.patentsview.download import Downloaded, download, provenance_file, recorded
+from textloom.data.patentsview.portal import Portal
 
 NAME = "g_patent.tsv.zip"
 CHILD = """
 import sys
 from pathlib import Path
-from textloom.patentsview.download import download
-from textloom.patentsview.portal import Portal
+from textloom.data.patentsview.download import download
+from textloom.data.patentsview.portal import Portal
 portal = Portal(__import__("os").environ["USPTO_API_KEY"], sys.argv[1])
 download(portal, portal.files("PVGPATDIS")["g_patent.tsv.zip"], Path(sys.argv[2]))
 """

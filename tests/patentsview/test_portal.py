@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from fake_portal import HTML, KEY, FakePortal, error, served, tables
 
-from textloom.patentsview.answers import PortalError, Transient, retry_after
-from textloom.patentsview.portal import Portal
+from textloom.data.patentsview.answers import PortalError, Transient, retry_after
+from textloom.data.patentsview.portal import Portal
 
 JSON = {"Content-Type": "application/json"}
 

@@ -140,7 +140,7 @@ def test_a_refusal_of_the_portal_is_one_line_without_the_key(command: Command, f
 def test_a_stack_trace_that_was_asked_for_does_not_show_the_key(
     fake: FakePortal, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from textloom import cli
+    from textloom.cli import commands as cli
 
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     monkeypatch.setattr(sys, "argv", ["textloom", "prepare", *ASKED, "hydra.verbose=true"])

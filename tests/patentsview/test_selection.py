@@ -15,12 +15,12 @@ from textloom.config.patents import PatentSelection
 from textloom.data.contents import Content
 from textloom.data.normalization import normalize_text
 from textloom.data.notes import Notes
+from textloom.data.patentsview import selection as module
+from textloom.data.patentsview.selection import pattern, select
+from textloom.data.patentsview.tables import stream_table
 from textloom.data.sources import read_pieces
 from textloom.data.tables import read_table
 from textloom.errors import ConfigError, DataError
-from textloom.patentsview import selection as module
-from textloom.patentsview.selection import pattern, select
-from textloom.patentsview.tables import stream_table
 
 HARD = [
     'A "quoted" network',

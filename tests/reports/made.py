@@ -6,8 +6,8 @@ import yaml
 from torch.utils.tensorboard import SummaryWriter
 
 from conftest import compose_train
-from textloom.files import write_checked_text, write_json
-from textloom.runs import Run, Status
+from textloom.runs.run import Run, Status
+from textloom.system.files import write_checked_text, write_json
 from textloom.training.preparation import prepare
 
 

@@ -20,8 +20,8 @@ from textloom.reports.events import read_curves
 from textloom.reports.figures import parameter_figures
 from textloom.reports.html import PLOTLY, render_html
 from textloom.reports.statistics import Spread
-from textloom.runs import Run
-from textloom.visible import visible
+from textloom.runs.run import Run
+from textloom.system.visible import visible
 
 ATTACK = "</pre><script>window.attacked = 1</script><img src=x onerror='window.attacked = 1'>"
 SAMPLE = f"\n    bold {ATTACK}\n--- not a header\n{'long ' * 1000}\x1b[31m end  "

@@ -11,7 +11,7 @@ import pytest
 
 from conftest import TINY, Answer
 from sweeps.test_processes import process_that_writes
-from textloom.runs import Run
+from textloom.runs.run import Run
 
 Command = Callable[..., Answer]
 SMALL = [*TINY, "trainer.batch_size=8", "sweep.name=s"]

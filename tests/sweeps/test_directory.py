@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from textloom.errors import RunError
-from textloom.files import write_json
 from textloom.sweeps.directory import config_checksum, refuse_another_config, write_config
 from textloom.sweeps.space import Choices, Parameter, Space
 from textloom.sweeps.trials import LONGEST_NAME, directory_name
+from textloom.system.files import write_json
 
 UNITS = Parameter("model.units", Choices((4, 8), ("4", "8")))
 EXPERIMENT = Parameter("experiment", Choices(("a", "b"), ("a", "b")))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from conftest import TINY, Answer, compose_train
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
-from textloom.runs import Run
+from textloom.runs.run import Run
 
 Command = Callable[..., Answer]
 

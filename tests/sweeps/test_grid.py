@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from conftest import TINY, Answer
-from textloom.runs import Run
+from textloom.runs.run import Run
 
 Command = Callable[..., Answer]
 SMALL = [*TINY, "trainer.batch_size=8"]

@@ -17,7 +17,7 @@ import torch
 
 from conftest import TINY, Answer
 from textloom.errors import Pruned
-from textloom.runs import Run
+from textloom.runs.run import Run
 from textloom.sweeps.job import Pruning
 from textloom.sweeps.pruning import PruningCallback
 from textloom.sweeps.storage import open_storage

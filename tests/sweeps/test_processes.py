@@ -14,7 +14,7 @@ import pytest
 from conftest import TINY, Answer
 from textloom.config import SweepConfig
 from textloom.errors import ConfigError
-from textloom.runs import Run
+from textloom.runs.run import Run
 from textloom.sweeps.resources import shares
 
 Command = Callable[..., Answer]
@@ -138,7 +138,7 @@ def test_when_a_sweep_ends_its_children_end_and_it_says_what_was_not_run(
 def sweeping(**keys: object) -> SweepConfig:
     from omegaconf import OmegaConf
 
-    from textloom.composition import config_directory
+    from textloom.config.composition import config_directory
 
     values = OmegaConf.to_container(OmegaConf.load(config_directory() / "sweep/default.yaml"))
     assert isinstance(values, dict)

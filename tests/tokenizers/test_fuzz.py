@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from conftest import Answer
 from textloom.data.normalization import Normalizer, normalize_text
+from textloom.reproductions.article_tokenizer import ArticleTokenizer
 from textloom.tokenizers import Tokenizer
-from textloom.tokenizers.article import ArticleTokenizer
 from textloom.tokenizers.byte import ByteTokenizer
 from textloom.tokenizers.char import CharTokenizer
 from textloom.tokenizers.pretrained import PretrainedTokenizer

@@ -14,8 +14,8 @@ from conftest import Answer, encoded, split, train_run
 from textloom.data.encoding import load_splits
 from textloom.data.sources import toy_text
 from textloom.evaluation.evaluate import evaluate_run
-from textloom.export import export_run
-from textloom.runs import Run
+from textloom.export.folder import export_run
+from textloom.runs.run import Run
 from textloom.tokenizers import Tokenizer, load_tokenizer
 from textloom.tokenizers.char import CharTokenizer
 from textloom.tokenizers.whitespace import WhitespaceTokenizer

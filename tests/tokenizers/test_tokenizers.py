@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from textloom.config import SubwordTokenizerConfig
 from textloom.errors import RunError
-from textloom.files import write_json
+from textloom.reproductions.article_tokenizer import ArticleTokenizer
+from textloom.system.files import write_json
 from textloom.tokenizers import Tokenizer, fit_tokenizer, load_tokenizer, save_tokenizer, subword
-from textloom.tokenizers.article import ArticleTokenizer
 from textloom.tokenizers.byte import ByteTokenizer, valid_text
 from textloom.tokenizers.char import CharTokenizer
 from textloom.tokenizers.subword import BPETokenizer, UnigramTokenizer

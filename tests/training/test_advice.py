@@ -6,9 +6,9 @@ import pytest
 
 from conftest import Answer, compose_train
 from textloom.data.encoding import load_splits
-from textloom.evaluation.counting import score_ngrams
-from textloom.models.ngram import fit_orders
-from textloom.runs import Run
+from textloom.ngram.model import fit_orders
+from textloom.ngram.score import score_ngrams
+from textloom.runs.run import Run
 from textloom.tokenizers import load_tokenizer
 from textloom.training.advice import Ending, advice, unigram_loss
 from textloom.training.preparation import Prepared

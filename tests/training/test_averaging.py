@@ -4,7 +4,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from textloom.training.averaging import RunningMean
+from textloom.training.callbacks.averaging import RunningMean
 
 
 class Line(pl.LightningModule):

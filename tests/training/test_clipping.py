@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from conftest import train_run
-from textloom.checkpoints import load_model
+from textloom.runs.checkpoints import load_model
 from textloom.training.module import TrainingModule
 
 

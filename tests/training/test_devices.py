@@ -16,14 +16,14 @@ import pytest
 import torch
 
 from conftest import TINY, Answer, compose_train
-from textloom.checkpoints import read_checkpoint
 from textloom.errors import ConfigError, DataError, Interrupted, TrainingError
-from textloom.placement import Placement, check_placement, placement
-from textloom.runs import Run, claimed_run
-from textloom.training import worker
-from textloom.training.curves import Curves
-from textloom.training.distributed import RankModule
-from textloom.training.processes import Workers
+from textloom.runs.checkpoints import read_checkpoint
+from textloom.runs.run import Run, claimed_run
+from textloom.training.callbacks.curves import Curves
+from textloom.training.distributed import worker
+from textloom.training.distributed.placement import Placement, check_placement, placement
+from textloom.training.distributed.processes import Workers
+from textloom.training.distributed.strategy import RankModule
 from textloom.training.resume import resumed_config
 from textloom.training.train import train
 from training.test_resume import assert_equal_runs, curves, same
@@ -208,7 +208,7 @@ def test_two_processes_resumed_equal_two_never_stopped(
 @pytest.mark.usefixtures("_forked")
 def test_a_lost_rank_ends_a_process_that_waits_for_it_deaf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole command ends, its run marked as failed, where rank 0 would not notice for long."""
-    from textloom.training import processes
+    from textloom.training.distributed import processes
 
     monkeypatch.setattr(processes, "SECONDS_TO_FAIL", 0.2)
 
@@ -312,7 +312,7 @@ def test_too_little_text_for_the_devices(
 
 
 def test_more_gpus_than_there_are() -> None:
-    from textloom.hardware import check_devices
+    from textloom.system.devices import check_devices
 
     with pytest.raises(ConfigError, match=r"trainer\.devices=99: this machine has \d+ GPU\(s\); set trainer\.devices="):
         check_devices(99, torch.device("cuda"))

@@ -11,12 +11,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from conftest import compose_train, train_run
+from textloom.batching.windows import Windows
 from textloom.config import ModelConfig
-from textloom.data.windows import Windows
-from textloom.memory import peak_resident_bytes
 from textloom.models.recurrent import RecurrentLanguageModel
-from textloom.runs import Run
-from textloom.training.efficiency import flops_per_target, peak_flops_per_second
+from textloom.runs.run import Run
+from textloom.system.memory import peak_resident_bytes
+from textloom.training.callbacks.efficiency import flops_per_target, peak_flops_per_second
 from training.test_train import curves
 
 FIGURES = ("train/model_flops_per_second", "train/flop_utilisation", "train/peak_memory_bytes")
@@ -110,6 +110,6 @@ def test_profiling_changes_no_result(tmp_path: Path) -> None:
 
 def test_memory_is_that_of_the_process_itself_and_not_of_what_started_it() -> None:
     large = torch.ones(100_000_000)  # 400 MB
-    command = [sys.executable, "-c", "from textloom.memory import peak_resident_bytes as peak; print(peak())"]
+    command = [sys.executable, "-c", "from textloom.system.memory import peak_resident_bytes as peak; print(peak())"]
     child = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert 5e6 < child < 200e6 < 4 * len(large) < peak_resident_bytes()

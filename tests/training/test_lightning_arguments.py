@@ -13,7 +13,7 @@ from conftest import TINY, Answer, compose_train, train_run
 from textloom.config import TrainerConfig
 from textloom.config.lightning import REFUSED, WITHOUT_EFFECT, LightningArguments
 from textloom.errors import ConfigError
-from textloom.runs import Run
+from textloom.runs.run import Run
 from textloom.training.module import TrainingModule
 from training.test_resume import curves
 

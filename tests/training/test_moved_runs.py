@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from conftest import Answer
-from textloom.checkpoints import read_checkpoint
 from textloom.errors import Interrupted
-from textloom.find_runs import find_run
-from textloom.runs import Run
+from textloom.runs.checkpoints import read_checkpoint
+from textloom.runs.find import find_run
+from textloom.runs.run import Run
 from textloom.training.module import TrainingModule
 from training.test_resume import BASE, assert_equal_runs, resume, signal_at, start
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from conftest import compose_train
+from textloom.batching.batch import Batch
+from textloom.batching.gathering import DeviceTokens, Rows
 from textloom.config import ModelConfig
-from textloom.data.batches import Batch
 from textloom.data.encoding import TokenSplit
-from textloom.data.gathering import DeviceTokens, Rows
 from textloom.generation.decoder import Decoder
 from textloom.generation.sampling import Sampling, TokenSampler
 from textloom.models.recurrent import RecurrentLanguageModel

@@ -13,12 +13,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.summary.writer import event_file_writer
 
 from conftest import TINY, compose_train, train_run
-from textloom.checkpoints import read_checkpoint
 from textloom.errors import ConfigError, Interrupted, RunError
-from textloom.runs import Run, claimed_run
-from textloom.training.epoch_loop import EpochLoop
+from textloom.runs.checkpoints import read_checkpoint
+from textloom.runs.run import Run, claimed_run
+from textloom.training.callbacks.progress import TrainingStage
+from textloom.training.lightning_internals import EpochLoop
 from textloom.training.module import TrainingModule
-from textloom.training.progress import TrainingStage
 from textloom.training.resume import newest_checkpoint, resumed_config
 from textloom.training.train import train
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from textloom.runs import Run
+from textloom.runs.run import Run
 
 pytestmark = pytest.mark.slow
 

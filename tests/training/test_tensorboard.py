@@ -18,10 +18,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from conftest import compose_train, train_run
-from textloom.composition import config_directory
+from textloom.config.composition import config_directory
 from textloom.data.encoding import load_splits
 from textloom.reports.events import read_curves
-from textloom.runs import Run
+from textloom.runs.run import Run
 from textloom.training.tensorboard import hyperparameters, trial_name
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from conftest import TINY, Answer, train_run
-from textloom.checkpoints import read_checkpoint
 from textloom.config import TrainConfig
-from textloom.runs import Run, claimed_run
+from textloom.runs.checkpoints import read_checkpoint
+from textloom.runs.run import Run, claimed_run
 from textloom.sweeps.trials import Trial
 from textloom.training.module import TrainingModule
 from textloom.training.resume import resumed_config

@@ -13,11 +13,11 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from conftest import TINY, compose_train, train_run
-from textloom.checkpoints import load_model, read_checkpoint
-from textloom.composition import config_directory
+from textloom.config.composition import config_directory
 from textloom.errors import RunError, TrainingError
-from textloom.find_runs import find_run
-from textloom.runs import Run, claimed_run
+from textloom.runs.checkpoints import load_model, read_checkpoint
+from textloom.runs.find import find_run
+from textloom.runs.run import Run, claimed_run
 from textloom.training.train import train
 
 

@@ -17,15 +17,15 @@ from typing import Any, TypeVar
 from filelock import FileLock
 
 from textloom.config import DataConfig, TokenizerConfig
+from textloom.config.paths import with_home
 from textloom.data.corpus import Corpus, Facts, build_corpus
 from textloom.data.encoding import Splits, encode_corpus, load_splits
 from textloom.data.notes import Notes
 from textloom.data.sources import file_states, read_source, source_checksum
 from textloom.data.spool import Part, SplitName
 from textloom.errors import DataError, RunError
-from textloom.files import read_json, write_json
-from textloom.paths import with_home
-from textloom.progress import stage
+from textloom.system.files import read_json, write_json
+from textloom.system.progress import stage
 from textloom.tokenizers import Tokenizer, fit_tokenizer, load_tokenizer, origin, save_tokenizer
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,9 @@ def _key(*parts: object) -> str:
 def _code_version() -> str:
     """A hash of the code that text goes through on its way to tokens, and of the libraries that it uses."""
     package, digest = Path(__file__).parents[1], hashlib.sha256()
-    for path in sorted([*package.glob("data/*.py"), *package.glob("tokenizers/*.py")]):
+    for path in sorted(
+        path for folder in ("data", "tokenizers", "reproductions") for path in package.glob(f"{folder}/*.py")
+    ):
         digest.update(path.read_bytes())
     for library in ("datasets", "pyarrow", "datasketch", "regex", "tokenizers"):
         digest.update(importlib.metadata.version(library).encode())

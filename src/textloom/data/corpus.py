@@ -19,7 +19,7 @@ from textloom.data.rows import SplitColumn
 from textloom.data.sources import Source
 from textloom.data.spool import SPLITS, Part, Piece, SplitName, Spool
 from textloom.errors import DataError
-from textloom.progress import stage
+from textloom.system.progress import stage
 
 CLUSTER = 1 << 9  # bytes looked at on either side of a cut
 READING = 2  # raised with each change by which the same files make another corpus or another tokenizer

@@ -17,13 +17,13 @@ from typing import BinaryIO, NoReturn
 
 import numpy as np
 
-from textloom.data.article import deal_windows
 from textloom.data.corpus import Corpus
 from textloom.data.spelling import Spelling
 from textloom.data.spool import SPLITS, Part, SplitName
 from textloom.errors import DataError, RunError
-from textloom.files import file_checksum, read_json, write_json, written_whole
-from textloom.progress import stage
+from textloom.reproductions.article import deal_windows
+from textloom.system.files import file_checksum, read_json, write_json, written_whole
+from textloom.system.progress import stage
 from textloom.tokenizers import Tokenizer
 from textloom.tokenizers.base import EncodedDocuments
 

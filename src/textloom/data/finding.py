@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from textloom.config.paths import with_home
 from textloom.data import piped
 from textloom.errors import DataError
-from textloom.paths import with_home
 
 MAGIC = re.compile(r"[*?[]")
 

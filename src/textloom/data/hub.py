@@ -12,7 +12,7 @@ from textloom.config import Hub
 from textloom.data.spool import SPLITS, SplitName
 from textloom.data.tables import ROWS, ArrowSlice, Slice
 from textloom.errors import DataError
-from textloom.files import file_checksum
+from textloom.system.files import file_checksum
 
 log = logging.getLogger(__name__)
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from textloom.config import PrepareConfig
-from textloom.data.article import LEAKY
 from textloom.data.cache import REPORT, entry_of
 from textloom.data.corpus import Corpus
 from textloom.data.encoding import Splits, TokenSplit
 from textloom.data.leak import LENGTH, overlap
 from textloom.errors import RunError
-from textloom.files import read_json, write_json
-from textloom.progress import stage
+from textloom.reproductions.article import LEAKY
+from textloom.system.files import read_json, write_json
+from textloom.system.progress import stage
 from textloom.tokenizers import Tokenizer
 
 SHOWN = 20  # frequent tokens, and rare ones

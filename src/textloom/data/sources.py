@@ -17,7 +17,7 @@ from textloom.data.tables import KINDS, read_table
 from textloom.data.text_files import SUFFIXES as TEXTS
 from textloom.data.text_files import TextReader, without_empty
 from textloom.errors import DataError
-from textloom.files import file_checksum
+from textloom.system.files import file_checksum
 
 PATENT_ABSTRACT_COLUMN = "patent_abstract"  # both in the article's CSV and in PatentsView's g_patent_abstract.tsv
 
@@ -127,7 +127,7 @@ def _patent_files(config: Patents) -> tuple[str, ...]:
     if config.source == "file":
         assert config.path is not None  # the schema has seen to it
         return config.path
-    from textloom.patentsview.prepared import find_prepared
+    from textloom.data.patentsview.prepared import find_prepared
 
     return (str(find_prepared(config)),)
 

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from textloom.errors import DataError
-from textloom.progress import advance
+from textloom.system.progress import advance
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")

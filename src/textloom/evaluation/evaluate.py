@@ -2,20 +2,20 @@
 
 import logging
 
-from textloom.checkpoints import load_language_model
+from textloom.batching.batches import evaluation_batches
 from textloom.config import BatchingConfig, ModelConfig
-from textloom.cpu import denormals_flushed, memory_kept
-from textloom.data.batching import evaluation_batches
 from textloom.data.encoding import TokenSplit, load_splits
 from textloom.data.spool import SplitName
 from textloom.errors import ConfigError, RunError
-from textloom.evaluation.counting import score_ngrams
-from textloom.evaluation.score import Score
 from textloom.evaluation.scoring import Tally
-from textloom.hardware import choose_device
 from textloom.models.language_model import LanguageModel, NgramLanguageModel
-from textloom.progress import stage
-from textloom.runs import CheckpointName, Run
+from textloom.models.score import Score
+from textloom.ngram.score import score_ngrams
+from textloom.runs.checkpoints import load_language_model
+from textloom.runs.run import CheckpointName, Run
+from textloom.system.cpu import denormals_flushed, memory_kept
+from textloom.system.devices import choose_device
+from textloom.system.progress import stage
 
 log = logging.getLogger(__name__)
 

@@ -4,12 +4,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from textloom.data.batches import Batch
+from textloom.batching.batch import Batch
 from textloom.data.encoding import TokenSplit
-from textloom.evaluation.score import Score
 from textloom.models.recurrent import RecurrentLanguageModel
+from textloom.models.score import Score
 from textloom.models.state import State
-from textloom.progress import advance
+from textloom.system.progress import advance
 
 SCORED_AT_ONCE = 2048  # targets whose logits are in memory together in evaluation
 

@@ -13,7 +13,7 @@ from textloom.generation.decoder import Decoder, NgramDecoder
 from textloom.generation.prompts import known_form, without_last_space
 from textloom.generation.sampling import Sampling, TokenSampler
 from textloom.models.language_model import LanguageModel, NgramLanguageModel
-from textloom.progress import advance
+from textloom.system.progress import advance
 from textloom.tokenizers import Tokenizer
 from textloom.tokenizers.byte import valid_text
 

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from textloom.models.ngram import Level, NgramModel
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.models.state import State
+from textloom.ngram.model import Level, NgramModel
 
 
 class NgramLanguageModel(nn.Module):

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from textloom.composition import flatten
+from textloom.config.composition import flatten
 from textloom.config.effects import changes_results
 from textloom.data.finding import expand
 from textloom.errors import RunError
-from textloom.files import read_json
-from textloom.runs import HAVE_RESULTS, Run
+from textloom.runs.run import HAVE_RESULTS, Run
+from textloom.system.files import read_json
 
 log = logging.getLogger(__name__)
 

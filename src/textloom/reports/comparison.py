@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from textloom.errors import RunError
-from textloom.metrics import lower_is_better
+from textloom.ngram.baselines import counting_figures
 from textloom.reports.collect import Record, read_records
-from textloom.reports.counting import counting_figures
+from textloom.reports.directions import lower_is_better
 from textloom.reports.groups import by_protocol, contexts_differ, headings
 from textloom.reports.metrics import is_quality, require_metric
 from textloom.reports.statistics import SIGNIFICANCE, Spread, against_constant, holm, welch

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from textloom.importing import without_tensorflow
-from textloom.runs import Run
+from textloom.cli.heavy_imports import without_tensorflow
+from textloom.runs.run import Run
 
 log = logging.getLogger(__name__)
 

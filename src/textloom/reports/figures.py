@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from textloom.metrics import lower_is_better
 from textloom.reports.comparison import Group, Row
+from textloom.reports.directions import lower_is_better
 from textloom.reports.events import Curve, read_curves
 from textloom.reports.metrics import BITS_PER_CHAR
 from textloom.reports.values import shown

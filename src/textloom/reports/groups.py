@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from textloom.data.article import LEAKY
 from textloom.data.encoding import load_splits
 from textloom.errors import RunError
 from textloom.reports.collect import Record
 from textloom.reports.metrics import is_per_target
 from textloom.reports.values import shown
+from textloom.reproductions.article import LEAKY
 from textloom.tokenizers import load_tokenizer
 
 ROWS = "batching.evaluation_rows"

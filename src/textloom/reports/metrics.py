@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
+from textloom.config.suggestions import nearest
 from textloom.errors import ConfigError
 from textloom.reports.collect import Record
-from textloom.suggestions import nearest
 
 BITS_PER_CHAR = "val/bits_per_char"
 PARTS = ("val/", "test/")

@@ -4,8 +4,8 @@ import re
 import textwrap
 from pathlib import Path
 
-from textloom.metrics import lower_is_better
 from textloom.reports.comparison import Comparison, Group, Row
+from textloom.reports.directions import lower_is_better
 from textloom.reports.table import LESS_IMPORTANT, VERDICTS, Table, table_of, unranked_table
 
 GAP = "  "

@@ -11,8 +11,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from textloom.composition import check, explain
 from textloom.config import TrainConfig
+from textloom.config.composition import check, explain
 from textloom.errors import ConfigError
 from textloom.sweeps.space import Point, Space, shown, typed
 

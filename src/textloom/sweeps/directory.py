@@ -10,11 +10,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-from textloom.composition import flatten
+from textloom.config.composition import flatten
 from textloom.errors import RunError
-from textloom.files import read_json, write_json
 from textloom.sweeps.space import Space
 from textloom.sweeps.trials import CHANGE_NO_FIGURE, compared, differing, is_of
+from textloom.system.files import read_json, write_json
 
 FILE = "sweep.json"
 LONGEST = 200  # of 255 bytes that file systems take, with room for a checksum

@@ -4,12 +4,12 @@ import time
 from typing import Protocol
 
 from textloom.errors import Interrupted, RunError
-from textloom.files import read_json, write_json
-from textloom.runs import Run
+from textloom.runs.run import Run
 from textloom.sweeps.job import Job
 from textloom.sweeps.launchers import Ending, Launcher
 from textloom.sweeps.table import Table
 from textloom.sweeps.trials import COMPOSED, Trial
+from textloom.system.files import read_json, write_json
 from textloom.training.signals import StopRequest
 
 SECONDS_BETWEEN_LOOKS = 1.0

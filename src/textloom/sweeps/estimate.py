@@ -7,23 +7,23 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
+from textloom.batching.batch import Batch
+from textloom.batching.batches import training_batches
 from textloom.config import ModelConfig, NgramConfig, SweepConfig, TrainConfig
-from textloom.cpu import denormals_flushed, memory_kept
-from textloom.data.batches import Batch
-from textloom.data.batching import training_batches
 from textloom.data.cache import load_corpus, prepared
 from textloom.data.encoding import TokenSplit
 from textloom.evaluation.scoring import scored_states
-from textloom.hardware import choose_device
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
-from textloom.precision import choose_precision
 from textloom.sweeps.composing import Composer
 from textloom.sweeps.space import Point, shown
 from textloom.sweeps.table import clock
+from textloom.system.cpu import denormals_flushed, memory_kept
+from textloom.system.devices import choose_device
 from textloom.training.defaults import OpenConfig, complete_config
 from textloom.training.fitting import total_steps
 from textloom.training.loss import mean_nats
 from textloom.training.optimizers import build_optimizer
+from textloom.training.precision import choose_precision
 
 Value = TypeVar("Value")
 

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from textloom.composition import check
+from textloom.cli.heavy_imports import heavy_imports
 from textloom.config import TrainConfig
+from textloom.config.composition import check
 from textloom.errors import Interrupted, Pruned, TextloomError
-from textloom.importing import heavy_imports
-from textloom.runs import claimed_run
+from textloom.runs.run import claimed_run
 from textloom.sweeps.job import Job
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from textloom.files import read_json, write_json
+from textloom.system.files import read_json, write_json
 
 
 @dataclass(frozen=True)

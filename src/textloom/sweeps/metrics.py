@@ -2,9 +2,9 @@
 
 from typing import Literal
 
+from textloom.config.suggestions import nearest
 from textloom.errors import ConfigError
-from textloom.metrics import lower_is_better
-from textloom.suggestions import nearest
+from textloom.reports.directions import lower_is_better
 
 Direction = Literal["minimize", "maximize"]
 

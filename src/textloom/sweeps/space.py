@@ -10,10 +10,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString, Transformer
 from hydra.errors import HydraException
 
-from textloom.arguments import Arguments
+from textloom.cli.arguments import Arguments
 from textloom.config import TrainConfig
+from textloom.config.quoting import as_value, split_at_commas, unquoted
 from textloom.errors import ConfigError
-from textloom.quoting import as_value, split_at_commas, unquoted
 
 Plain = str | int | float | bool | None
 Point = dict[str, str]

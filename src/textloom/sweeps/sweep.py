@@ -11,10 +11,9 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from textloom.composition import check
 from textloom.config import Section, SweepConfig, TrainConfig
+from textloom.config.composition import check
 from textloom.errors import ConfigError, Interrupted, RunError, TrialsFailed
-from textloom.progress import say, shown, stage
 from textloom.sweeps.composing import Composer
 from textloom.sweeps.directory import claimed_sweep, config_checksum, refuse_another_config, sweep_name, write_config
 from textloom.sweeps.drive import Loop, Proposals
@@ -25,7 +24,8 @@ from textloom.sweeps.plan import Sweep
 from textloom.sweeps.space import Space, read_space
 from textloom.sweeps.table import Table
 from textloom.sweeps.trials import Fingerprints, Trial
-from textloom.typed import typed
+from textloom.system.command_hint import typed
+from textloom.system.progress import say, shown, stage
 
 
 class _Sweeping(Section):

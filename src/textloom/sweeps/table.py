@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from tqdm.utils import disp_trim
 
-from textloom.files import write_text
-from textloom.progress import Stage, is_drawing, say
 from textloom.sweeps.metrics import best, directions
 from textloom.sweeps.trials import State, Trial
+from textloom.system.files import write_text
+from textloom.system.progress import Stage, is_drawing, say
 
 if TYPE_CHECKING:
     from textloom.reports.collect import Record

@@ -9,13 +9,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from textloom.composition import check, flatten
 from textloom.config import TrainConfig
+from textloom.config.composition import check, flatten
+from textloom.config.quoting import unquoted
 from textloom.errors import ConfigError, RunError
-from textloom.files import read_json
-from textloom.quoting import unquoted
-from textloom.runs import HAVE_RESULTS, Run
+from textloom.runs.run import HAVE_RESULTS, Run
 from textloom.sweeps.space import Point, shown, typed
+from textloom.system.files import read_json
 
 State = Literal["waiting", "running", "completed", "pruned", "failed", "cut"]
 CHANGE_NO_FIGURE = ("name", "samples", "trainer.progress_bar", "trainer.log_every_n_steps", "trainer.checkpoint_every")

@@ -14,8 +14,8 @@ from textloom.config import (
     TokenizerConfig,
 )
 from textloom.errors import RunError
-from textloom.files import read_json, write_json
-from textloom.tokenizers.article import ArticleTokenizer
+from textloom.reproductions.article_tokenizer import ArticleTokenizer
+from textloom.system.files import read_json, write_json
 from textloom.tokenizers.base import Tokenizer
 from textloom.tokenizers.byte import ByteTokenizer
 from textloom.tokenizers.char import CharTokenizer

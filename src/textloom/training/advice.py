@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from textloom.config import TrainConfig
-from textloom.evaluation.counting import score_ngrams
-from textloom.models.ngram import fit_orders
-from textloom.runs import Run
+from textloom.ngram.model import fit_orders
+from textloom.ngram.score import score_ngrams
+from textloom.runs.run import Run
 from textloom.training.preparation import Prepared
 from textloom.training.resume import how_to_train_further
 

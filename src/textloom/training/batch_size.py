@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 import torch
 
+from textloom.batching.batch import Batch, Batching
+from textloom.batching.batches import training_batches
 from textloom.config import ModelConfig, TrainConfig
-from textloom.cpu import memory_kept
-from textloom.data.batches import Batch, Batching
-from textloom.data.batching import training_batches
 from textloom.data.encoding import TokenSplit
 from textloom.errors import DataError
 from textloom.evaluation.scoring import scored_states
 from textloom.models.recurrent import RecurrentLanguageModel
-from textloom.progress import stage
-from textloom.ranks import Ranks
+from textloom.system.cpu import memory_kept
+from textloom.system.progress import stage
+from textloom.training.distributed.ranks import Ranks
 from textloom.training.loss import mean_nats
 from textloom.training.memory import is_shortage
 from textloom.training.optimizers import build_optimizer

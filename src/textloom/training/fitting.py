@@ -8,24 +8,24 @@ from math import log as natural_log
 import pytorch_lightning as pl
 import torch
 
+from textloom.batching.batch import Batching
+from textloom.batching.data_module import TokenDataModule
+from textloom.batching.windows import Windows
 from textloom.config import ModelConfig, TrainConfig
-from textloom.cpu import memory_kept
-from textloom.data.batches import Batching
-from textloom.data.module import TokenDataModule
-from textloom.data.windows import Windows
 from textloom.errors import DivergenceError
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
-from textloom.progress import stage
-from textloom.ranks import Ranks
-from textloom.runs import Run
-from textloom.training.distributed import RankModule
-from textloom.training.efficiency import Efficiency, flops_per_target
+from textloom.runs.run import Run
+from textloom.system.cpu import memory_kept
+from textloom.system.progress import stage
+from textloom.training.callbacks.efficiency import Efficiency, flops_per_target
+from textloom.training.callbacks.progress import TrainingStage, ValidationProgress
+from textloom.training.callbacks.samples import Sampler
+from textloom.training.distributed.ranks import Ranks
+from textloom.training.distributed.strategy import RankModule
 from textloom.training.meter import Meter
 from textloom.training.module import TrainingModule
 from textloom.training.preparation import Prepared
-from textloom.training.progress import TrainingStage, ValidationProgress
 from textloom.training.resume import newest_checkpoint
-from textloom.training.samples import Sampler
 from textloom.training.signals import StopRequest
 from textloom.training.tensorboard import RunLogger, announce
 from textloom.training.trainer import build_trainer

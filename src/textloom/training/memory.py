@@ -7,7 +7,7 @@ import torch
 
 from textloom.config import NgramConfig, TrainConfig, WindowsConfig
 from textloom.errors import RunError, TrainingError
-from textloom.runs import Run
+from textloom.runs.run import Run
 from textloom.tokenizers import load_tokenizer
 
 CPU_ALLOCATOR = "DefaultCPUAllocator"  # what torch's allocator for main memory calls itself in its message

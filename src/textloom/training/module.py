@@ -6,13 +6,13 @@ import pytorch_lightning as pl
 import torch
 from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
 
+from textloom.batching.batch import Batch
 from textloom.config import OptimizerConfig, ScheduleConfig
-from textloom.data.batches import Batch
 from textloom.data.encoding import TokenSplit
 from textloom.errors import TrainingError
-from textloom.evaluation.score import Score
 from textloom.evaluation.scoring import Tally, scored_states
 from textloom.models.recurrent import RecurrentLanguageModel
+from textloom.models.score import Score
 from textloom.models.state import State, detach
 from textloom.training.loss import mean_nats
 from textloom.training.meter import Meter

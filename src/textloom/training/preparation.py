@@ -4,15 +4,15 @@ import logging
 from dataclasses import dataclass
 
 from textloom.config import DataConfig, TrainConfig
-from textloom.data.article import LEAKY
 from textloom.data.cache import fitted, load_corpus, tokenized
 from textloom.data.corpus import READING, Facts
 from textloom.data.encoding import Splits, load_splits
 from textloom.data.suitability import warn_if_unsuited
 from textloom.errors import DataError, RunError
-from textloom.files import read_json, write_json
-from textloom.provenance import provenance, source_provenance
-from textloom.runs import Run
+from textloom.reproductions.article import LEAKY
+from textloom.runs.provenance import provenance, source_provenance
+from textloom.runs.run import Run
+from textloom.system.files import read_json, write_json
 from textloom.tokenizers import Tokenizer, load_tokenizer
 
 log = logging.getLogger(__name__)

@@ -9,14 +9,14 @@ from typing import Any
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from textloom.checkpoints import read_checkpoint
-from textloom.composition import check
 from textloom.config import NgramConfig, TrainConfig
+from textloom.config.composition import check
 from textloom.config.keys import known_keys
+from textloom.config.suggestions import nearest_key
 from textloom.errors import ConfigError, RunError
-from textloom.runs import RESUME_ORDER, Run
-from textloom.suggestions import nearest_key
-from textloom.typed import typed
+from textloom.runs.checkpoints import read_checkpoint
+from textloom.runs.run import RESUME_ORDER, Run
+from textloom.system.command_hint import typed
 
 log = logging.getLogger(__name__)
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from textloom.checkpoints import read_checkpoint
+from textloom.cli.heavy_imports import without_tensorflow
 from textloom.config import TrainConfig
 from textloom.config.effects import changes_results
 from textloom.config.keys import Form, keys_of
-from textloom.importing import without_tensorflow
 from textloom.reports.values import shown
+from textloom.runs.checkpoints import read_checkpoint
 
 without_tensorflow()
 

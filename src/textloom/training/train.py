@@ -10,30 +10,30 @@ import pytorch_lightning as pl
 import torch
 import yaml
 
-from textloom.checkpoints import load_model
+from textloom.batching.batches import training_batches
 from textloom.config import NgramConfig, TrainConfig
-from textloom.cpu import denormals_flushed
-from textloom.data.batching import training_batches
 from textloom.data.normalization import normalize_text
 from textloom.errors import ConfigError
 from textloom.evaluation.evaluate import evaluate_run
-from textloom.files import read_json, write_checked_text, write_json, write_text
 from textloom.generation.generate import default_prompt, window_of
 from textloom.generation.prompts import unknown_pieces
-from textloom.hardware import check_devices, choose_device
 from textloom.models.recurrent import parameter_count
-from textloom.precision import check_precision, choose_precision
-from textloom.progress import shown
-from textloom.ranks import Ranks
-from textloom.runs import Run
+from textloom.ngram.train import count
+from textloom.runs.checkpoints import load_model
+from textloom.runs.run import Run
+from textloom.system.cpu import denormals_flushed
+from textloom.system.devices import check_devices, choose_device
+from textloom.system.files import read_json, write_checked_text, write_json, write_text
+from textloom.system.progress import shown
 from textloom.training.advice import Ending, advice
-from textloom.training.counting import count
+from textloom.training.callbacks.samples import Sampler
 from textloom.training.defaults import OpenConfig, complete_config
+from textloom.training.distributed.processes import Workers
+from textloom.training.distributed.ranks import Ranks
 from textloom.training.fitting import Fit, Fitted, fit_with_rollbacks
 from textloom.training.memory import explained_shortage
+from textloom.training.precision import check_precision, choose_precision
 from textloom.training.preparation import Prepared, prepare
-from textloom.training.processes import Workers
-from textloom.training.samples import Sampler
 from textloom.training.signals import StopRequest
 from textloom.training.tensorboard import write_results
 from textloom.training.trainer import refuse_arguments_without_effect

@@ -11,18 +11,18 @@ from pytorch_lightning.callbacks import Callback
 from textloom.config import TrainerConfig
 from textloom.config.lightning import WITHOUT_EFFECT
 from textloom.errors import ConfigError
-from textloom.ranks import Ranks
-from textloom.runs import Run
-from textloom.training.averaging import RunningMean
-from textloom.training.checkpointing import BestCheckpoint, ResumePoints, WholeCheckpointIO
-from textloom.training.curves import Curves
-from textloom.training.distributed import strategy
-from textloom.training.efficiency import Efficiency
-from textloom.training.epoch_loop import EpochLoop
+from textloom.runs.run import Run
+from textloom.training.callbacks.averaging import RunningMean
+from textloom.training.callbacks.checkpointing import BestCheckpoint, ResumePoints, WholeCheckpointIO
+from textloom.training.callbacks.curves import Curves
+from textloom.training.callbacks.efficiency import Efficiency
+from textloom.training.callbacks.profiling import Trace, table
+from textloom.training.callbacks.random_state import RandomState
+from textloom.training.callbacks.samples import SampleCallback, Sampler
+from textloom.training.distributed.ranks import Ranks
+from textloom.training.distributed.strategy import strategy
+from textloom.training.lightning_internals import EpochLoop
 from textloom.training.meter import Meter
-from textloom.training.profiling import Trace, table
-from textloom.training.random_state import RandomState
-from textloom.training.samples import SampleCallback, Sampler
 from textloom.training.signals import StopRequest
 from textloom.training.stopping import EndWithValidation, StopEarly
 from textloom.training.tensorboard import RunLogger

@@ -2,12 +2,12 @@
 
 import logging
 
-from textloom.progress import ConsoleHandler
 from textloom.sweeps.execute import execute
 from textloom.sweeps.job import Job
 from textloom.sweeps.launchers import Ending
+from textloom.system.progress import ConsoleHandler
 
-SAID_ONCE = ("textloom.data", "textloom.hardware", "textloom.training.preparation", "textloom.training.train")
+SAID_ONCE = ("textloom.data", "textloom.system.devices", "textloom.training.preparation", "textloom.training.train")
 
 
 class _NewOnes(logging.Filter):

@@ -1,0 +1,58 @@
+"""Which batches a config asks for, in training and in evaluation."""
+
+from textloom.batching.batch import ALL_ROWS, Batching
+from textloom.batching.documents import Documents
+from textloom.batching.stream import Stream
+from textloom.batching.windows import Windows
+from textloom.config import BatchingConfig, DocumentsConfig, StreamConfig
+from textloom.data.encoding import TokenSplit
+from textloom.errors import DataError
+from textloom.training.distributed.ranks import ALONE, Ranks
+
+EVALUATION_STEPS = 512  # longer than in training: state is carried, so the figures are the same, with fewer calls
+EVALUATION_WINDOWS = 512
+
+
+def training_batches(
+    config: BatchingConfig, split: TokenSplit, batch_size: int, seed: int, ranks: Ranks = ALONE
+) -> Batching:
+    """The batches to train on: of each rank ``batch_size`` rows, which are its share of one large batch.
+
+    Raises DataError if the text is too short for one.
+    """
+    rows = batch_size * ranks.size
+    if isinstance(config, DocumentsConfig):
+        _refuse_idle_ranks(split.documents, "documents", ranks)
+        return Documents(split, rows, config.steps, seed, ranks.share)
+    if isinstance(config, StreamConfig):
+        if split.targets < rows:
+            raise DataError(
+                f"the training part has {split.targets} tokens, too few for {rows} rows; "
+                "lower trainer.batch_size or give more text"
+            )
+        return Stream(split, rows, config.steps, ranks.share)
+    batching = Windows(split, rows, config.context, config.stride, config.shortest_context, seed, ranks.share)
+    if not len(batching):
+        raise DataError(
+            f"no document of the training part has the {config.shortest_context + 1} tokens of one window; "
+            "lower batching.shortest_context and batching.context, or give more text"
+        )
+    _refuse_idle_ranks(batching.windows, "windows", ranks)
+    return batching
+
+
+def evaluation_batches(config: BatchingConfig, split: TokenSplit, batch_size: int, share: slice = ALL_ROWS) -> Batching:
+    """The batches that score every token of a part once, in a fixed order; or a rank's share of each."""
+    if isinstance(config, DocumentsConfig):
+        return Documents(split, batch_size, EVALUATION_STEPS, share=share)
+    if isinstance(config, StreamConfig):
+        return Stream(split, min(config.evaluation_rows, split.targets), EVALUATION_STEPS, share)
+    return Windows(split, EVALUATION_WINDOWS, config.context, share=share)
+
+
+def _refuse_idle_ranks(rows: int, what: str, ranks: Ranks) -> None:
+    if rows < ranks.size:
+        raise DataError(
+            f"the training part has {rows} {what}, too few for {ranks.size} devices; "
+            "lower trainer.devices or give more text"
+        )

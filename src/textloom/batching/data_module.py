@@ -1,0 +1,77 @@
+"""The LightningDataModule: the tokens of one run as batches."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytorch_lightning as pl
+
+from textloom.batching.batch import Batch, Batching
+from textloom.batching.batches import evaluation_batches, training_batches
+from textloom.batching.gathering import tokens_on
+from textloom.config import BatchingConfig
+from textloom.data.encoding import TokenSplit
+from textloom.data.spool import SplitName
+from textloom.training.distributed.ranks import ALONE, Ranks
+
+RELEASED_EVERY = 1000  # batches
+
+
+class Loader:
+    """One epoch of batches, or the rest of one, as Lightning wants it: the epoch's length and an iterator."""
+
+    def __init__(self, batching: Batching, epoch: int = 0, start: int = 0):
+        self.batching = batching
+        self.epoch = epoch
+        self.start = start
+
+    def __len__(self) -> int:
+        return len(self.batching)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for index, batch in enumerate(self.batching.batches(self.epoch, self.start), start=1):
+            yield batch
+            if index % RELEASED_EVERY == 0:
+                self.batching.split.release()  # or the memory of the process would grow by all that was ever read
+
+
+class TokenDataModule(pl.LightningDataModule):
+    """Batches of the training and the validation part."""
+
+    def __init__(
+        self,
+        splits: dict[SplitName, TokenSplit],
+        config: BatchingConfig,
+        batch_size: int,
+        seed: int,
+        ranks: Ranks = ALONE,
+    ):
+        super().__init__()
+        self.resume_at: tuple[int, int] | None = None  # epoch, batches of it that are done
+        self.training = training_batches(config, splits["train"], batch_size, seed, ranks)
+        self.validation = evaluation_batches(config, splits["val"], batch_size, ranks.share)
+
+    def setup(self, stage: str) -> None:
+        """The tokens go to the device that trains, once, where they fit."""
+        assert self.trainer is not None
+        for batching in (self.training, self.validation):
+            batching.tokens = tokens_on(self.trainer.strategy.root_device, batching.split.tokens)
+
+    def train_dataloader(self) -> Loader:
+        """The batches of the current epoch; asked for again each epoch (``reload_dataloaders_every_n_epochs=1``)."""
+        epoch = self.trainer.current_epoch if self.trainer else 0
+        start = self.resume_at[1] if self.resume_at is not None and self.resume_at[0] == epoch else 0
+        return Loader(self.training, epoch, start)
+
+    def val_dataloader(self) -> Loader:
+        """Every token of the validation part."""
+        return Loader(self.validation)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place in the data; Lightning gives it back before it asks for any loader."""
+        assert self.trainer is not None
+        done = self.trainer.fit_loop.epoch_loop.batch_idx + 1
+        return {"epoch": self.trainer.current_epoch, "batches": done}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.resume_at = (state_dict["epoch"], state_dict["batches"])

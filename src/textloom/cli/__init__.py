@@ -1,0 +1,1 @@
+"""The command line: what is between the shell, Hydra and the API."""

@@ -1,0 +1,192 @@
+"""From what the user typed to a checked config: Hydra composes, the schema checks, mistakes become one clear line."""
+
+import os
+import re
+import shlex
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from textloom.config import Section
+from textloom.config.keys import LABELS, keys_of, known_keys
+from textloom.config.paths import with_home
+from textloom.config.quoting import one_line
+from textloom.config.section import Mark
+from textloom.config.suggestions import nearest, nearest_key
+from textloom.errors import ConfigError
+
+ConfigType = TypeVar("ConfigType", bound=Section)
+
+
+def config_directory() -> Path:
+    """Where the YAML groups lie: inside the installed package, or beside ``src/`` in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parents[1] / "conf"
+
+
+def check(config: DictConfig | dict[str, Any], schema: type[ConfigType]) -> ConfigType:
+    """The config as a frozen model. Raises ConfigError with one line for each mistake."""
+    values = config
+    if isinstance(config, DictConfig):
+        may_miss = "data" in schema.model_fields  # elsewhere a prompt may be "???"
+        try:
+            missing = sorted(OmegaConf.missing_keys(config)) if may_miss else ()
+            if missing:
+                raise ConfigError("\n".join(_missing(key, config) for key in missing))
+            values = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+        except OmegaConfBaseException as error:
+            key = f"{error.full_key}: " if error.full_key else ""
+            raise ConfigError(f"{key}{_first_line(error)}; in a text write \\${{ for ${{") from error
+    _expand_home(values, schema, strict=isinstance(config, DictConfig))
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        lines = {_key_of(one["loc"], values): _describe(one, schema, values) for one in reversed(error.errors())}
+        raise ConfigError("\n".join(reversed(lines.values()))) from error
+
+
+def _expand_home(values: Any, schema: type[Section], strict: bool) -> None:
+    """Put home directories in place of a leading ``~`` in every path; of a run written elsewhere as far as known."""
+    for key in keys_of(schema).values():
+        if Mark.PATH not in key.marks:
+            continue
+        *groups, name = key.name.split(".")
+        section = values
+        for group in groups:
+            section = section.get(group) if isinstance(section, dict) else None
+        given = section.get(name) if isinstance(section, dict) else None
+        expand = partial(with_home, key=key.name) if strict else os.path.expanduser
+        if isinstance(given, str):
+            section[name] = expand(given)
+        elif isinstance(given, list):
+            section[name] = [expand(path) if isinstance(path, str) else path for path in given]
+
+
+def explain(error: HydraException | OmegaConfBaseException, schema: type[Section]) -> str:
+    """What Hydra could not compose, in one line that names the key and the nearest right one."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        file = error.missing_cfg_file
+        group, _, name = file.rpartition("/") if file.startswith("hydra/") else file.partition("/")
+        options = sorted(option for option in error.options or ())
+        label = f"{group}={name}" if group else f"config {name}"
+        cure = "pip install 'textloom[slurm]'" if name.startswith("submitit") else f"choose one of {', '.join(options)}"
+        return f"{label}: there is no such config{nearest(name, options)}; {cure}"
+    if isinstance(error, OverrideParseException):
+        typed = one_line(str(error.override))
+        name = typed.partition("=")[0].lstrip("+~")
+        if "=" in typed and not re.fullmatch(r"[\w$@./:-]+", name, re.ASCII):
+            return _unknown_key(name, schema)
+        path = typed.replace("'", "")
+        if os.path.exists(path):
+            path_key = next(
+                (name for name in ("run", "runs") if name in schema.model_fields), "data=text_files data.path"
+            )
+            return f"{path}: a path needs its key; type {path_key}={shlex.quote(path)}"
+        return f"{typed}: cannot be read; write it as key=value, in quotes where it holds special characters"
+    if "Ambiguous value" in str(error):
+        argument = re.search(r"argument '([^']+)'", str(error))
+        return f"{argument[1] if argument else error}: several values; add -m to run each, or write a list as [a,b]"
+    key = re.search(r"Could not (?:override|append to config\.?[^']*) '([^']+)'", str(error))
+    if key:
+        return _unknown_key(key[1].lstrip("+~"), schema)
+    return _first_line(error)
+
+
+# --- saying it ------------------------------------------------------------------------------------------------------
+
+
+def _describe(details: ErrorDetails, schema: type[Section], values: Any) -> str:
+    key = _key_of(details["loc"], values)
+    given = details["input"]
+    if details["type"] == "missing":
+        return _missing(key, values)
+    if details["type"] == "extra_forbidden":
+        return _unknown_key(key, schema)
+    if details["type"] == "value_error":
+        message = details["msg"].removeprefix("Value error, ")
+        if not isinstance(given, dict):
+            return f"{key}={one_line(str(given))}: {message}"
+        return f"{key}.{message}" if key else message
+    if details["type"] == "union_tag_invalid":
+        label = details["ctx"]["discriminator"].strip("'")
+        return f"{key}.{label}={details['ctx']['tag']}: must be one of {details['ctx']['expected_tags']}"
+    if details["type"] in ("string_type", "tuple_type") and isinstance(given, bool | int | float):
+        return _no_text(key, given)
+    message = details["msg"].replace("Input should be", "must be").replace("a valid integer", "a whole number")
+    described = keys[key].description if key in (keys := keys_of(schema)) else ""
+    meaning = " ".join(described.partition("\n\n")[0].split()).rstrip(".")  # the first paragraph, as one line
+    shown = "null" if given is None else one_line(str(given))
+    return f"{key}={shown}: {message}" + (f" ({meaning})" if meaning else "")
+
+
+def _no_text(key: str, given: bool | int | float) -> str:
+    """For a text that YAML has read as something else."""
+    name = key.rpartition(".")[2]
+    if isinstance(given, bool):
+        return (
+            f"{key}={str(given).lower()}: must be a text, and YAML reads yes, no, on, off, true and false as truth "
+            f"values; put quotes around it in the file, as in {name}: '{'yes' if given else 'no'}'"
+        )
+    reason = "must be a text, and YAML reads a number; put quotes around it in the file"
+    return f"{key}={given}: {reason}, as in {name}: '{given}'"
+
+
+def _missing(key: str, values: Any) -> str:
+    group = key.partition(".")[0]
+    section = values.get(group) if hasattr(values, "get") else None
+    choice = next((section[label] for label in LABELS if label in section), None) if section else None
+    if choice is not None and not key.endswith(".path"):
+        return f"{key} is missing; choose the whole group as {group}={choice}"
+    return f"{key} is missing; give it as {key}=VALUE"
+
+
+def _key_of(location: tuple[int | str, ...], values: Any) -> str:
+    """The dotted key that an error's path means, without the labels of the branches in unions of models."""
+    reached, key = values, []
+    for part in location:
+        if not isinstance(reached, dict):
+            break
+        if part not in reached and part in map(reached.get, LABELS):
+            continue
+        key.append(str(part))
+        reached = reached.get(part)
+    return ".".join(key)
+
+
+def _unknown_key(key: str, schema: type[Section]) -> str:
+    known = known_keys(schema)
+    if key in known:
+        return _key_of_another_choice(key)
+    return f"{key}: there is no such key{nearest_key(key, known)}; see the keys with --help"
+
+
+def _key_of_another_choice(key: str) -> str:
+    """A key that exists, but not in what was chosen for its group."""
+    group, _, name = key.partition(".")
+    files = sorted((config_directory() / group).glob("*.yaml"))
+    choices = [f"{group}={path.stem}" for path in files if name.split(".")[0] in list(OmegaConf.load(path))]
+    if not choices:
+        return f"{key}: cannot be changed like this; write {key}=VALUE"
+    return f"{key}: the chosen {group} has no such key; it belongs to {', '.join(choices)}"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"model": {"units": 128}} -> {"model.units": 128}."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

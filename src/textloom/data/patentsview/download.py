@@ -1,0 +1,215 @@
+"""A file of the portal, fetched once for each release: resumed where it was cut, verified, its provenance beside it.
+
+The portal answers a request for a file with the file, with a redirect to a signed address, or with a message that holds
+one, good for about 30 seconds. Each such request counts towards a yearly limit, bytes from the signed address do not:
+while that holds, a cut download goes on there, and the portal is asked again only when it no longer does.
+"""
+
+import errno
+import json
+import logging
+import re
+import shutil
+import zipfile
+import zlib
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx2
+from tqdm import tqdm
+
+from textloom.data.patentsview.answers import PortalError, Transient, other_form, web_page
+from textloom.data.patentsview.portal import Portal, PortalFile
+from textloom.system.files import file_checksum, write_text
+
+log = logging.getLogger(__name__)
+
+LICENCE = "CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/)"
+ATTRIBUTION = "Patent abstracts: PatentsView (www.patentsview.org, now USPTO Open Data Portal), CC BY 4.0."
+MOST_REQUESTS = 5  # for one file in one call, since each counts towards the year's 20
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    """A whole file and where it came from: what the ``.json`` beside it says."""
+
+    product: str
+    file: str
+    release_date: str
+    data_to: str
+    size: int
+    sha256: str
+    downloaded: str
+    source: str
+    licence: str = LICENCE
+    attribution: str = ATTRIBUTION
+
+
+def provenance_file(path: Path) -> Path:
+    """The ``.json`` beside a file."""
+    return path.with_name(f"{path.name}.json")
+
+
+def recorded(path: Path) -> Downloaded | None:
+    """What is known of a file that lies here, verified against its checksum; None where that fails."""
+    try:
+        known = Downloaded(**json.loads(provenance_file(path).read_text(encoding="utf-8")))
+        if path.stat().st_size == known.size and file_checksum(path) == known.sha256:
+            return known
+    except (OSError, ValueError, TypeError):
+        return None
+    log.warning("%s: not the file that was downloaded: its checksum differs", path)
+    return None
+
+
+def download(portal: Portal, file: PortalFile, path: Path) -> Downloaded:
+    """The file's present release, from here or from the portal. Raises PortalError if it cannot be had whole."""
+    known = recorded(path)
+    if known is not None and (known.release_date, known.size) == (file.release_date, file.size):
+        log.info("%s: here already, release of %s", file.name, file.release_date)
+        return known
+    if known is None and path.exists() and path.stat().st_size == file.size and _damage(path) is None:
+        log.info("%s: found whole, taken as the release of %s", file.name, file.release_date)
+        return _record(portal, file, path)
+    part = path.with_name(f"{path.name}.{re.sub(r'[^0-9]', '', file.release_date)}.part")
+    for other in path.parent.glob(f"{path.name}.*.part"):
+        if other != part:
+            other.unlink()  # of another release
+    _fetch(portal, file, part)
+    log.info("%s: checking the archive", file.name)
+    damage = _damage(part)
+    if damage is not None:
+        part.unlink()
+        raise PortalError(f"{file.name}: damaged though of the right size ({damage}); removed: fetch it once more")
+    part.replace(path)
+    return _record(portal, file, path)
+
+
+def _record(portal: Portal, file: PortalFile, path: Path) -> Downloaded:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    sha256 = file_checksum(path)
+    done = Downloaded(
+        file.product, file.name, file.release_date, file.data_to, file.size, sha256, now, source=portal.base_url
+    )
+    write_text(provenance_file(path), json.dumps(asdict(done), indent=2) + "\n")
+    return done
+
+
+def _damage(path: Path) -> str | None:
+    """What is wrong with an archive, by the checksums that it holds of its content."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            bad = archive.testzip()
+            return bad and f"the checksum of {bad} differs"
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        return str(error)
+
+
+# --- bytes ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Transfer:
+    """One file on its way."""
+
+    portal: Portal
+    file: PortalFile
+    part: Path
+    bar: "tqdm[None]"
+    address: str | None = None
+    """Where the portal sent us."""
+    requests: int = 0
+    refusal: str = "the connection was cut"
+    """Why the portal has to be asked again."""
+
+    def done(self) -> int:
+        """Bytes that are here."""
+        return self.part.stat().st_size if self.part.exists() else 0
+
+
+def _fetch(portal: Portal, file: PortalFile, part: Path) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    free = shutil.disk_usage(part.parent).free
+    if free < file.size - have:
+        raise PortalError(
+            f"{part.parent}: {(file.size - have) / 1e6:,.0f} MB are needed for {file.name}, {free / 1e6:,.0f} MB are "
+            "free; make room, or give another place as TEXTLOOM_CACHE=DIR"
+        )
+    log.info("%s: %.0f MB, release of %s%s", file.name, file.size / 1e6, file.release_date, " (going on)" * bool(have))
+    with tqdm(total=file.size, initial=have, unit="B", unit_scale=True, desc=file.name, disable=None) as bar:
+        transfer = _Transfer(portal, file, part, bar)
+        while transfer.done() < file.size:
+            portal.patiently(lambda: _go_on(transfer), transfer.done)
+    if transfer.done() > file.size:
+        part.unlink()
+        raise PortalError(f"{file.name}: longer than the {file.size:,} bytes announced; removed: fetch it once more")
+
+
+def _go_on(transfer: _Transfer) -> None:
+    """Take what comes from where the portal sent us, or ask it where that is."""
+    file, have = transfer.file, transfer.done()
+    asking = transfer.address is None
+    if asking and transfer.requests == MOST_REQUESTS:
+        raise PortalError(
+            f"{file.name}: asked for {MOST_REQUESTS} times, {transfer.refusal}; {have:,} of {file.size:,} bytes are "
+            "here and stay: run the same command later to go on"
+        )
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    try:
+        with transfer.portal.open(transfer.address or file.url, file.name, headers) as answer:
+            transfer.requests += asking
+            kind = answer.headers.get("Content-Type", "")
+            if "html" in kind:
+                raise PortalError(web_page(str(answer.url), file.name))
+            if asking and ("json" in kind or kind.startswith("text/plain")):
+                transfer.address = _address_in(answer, transfer)
+            else:
+                transfer.address = None if str(answer.url) == file.url else str(answer.url)
+                _append(transfer, answer, have)
+    except Transient:
+        raise
+    except PortalError as error:
+        if asking:
+            raise
+        transfer.address, transfer.refusal = None, str(error)
+        log.info("%s: the signed address serves no longer; asking for another", file.name)
+
+
+def _address_in(answer: httpx2.Response, transfer: _Transfer) -> str:
+    """Large files come as a message that holds a signed address."""
+    answer.read()
+    found = re.search(r"https?://[^\s\"'<>\\]+", answer.text)
+    if found is None:
+        raise PortalError(other_form(transfer.portal.base_url, transfer.file.name))
+    return found[0].rstrip(".,;")
+
+
+def _append(transfer: _Transfer, answer: httpx2.Response, have: int) -> None:
+    """Write a body to the end of what is here, or in its place where the server gives no ranges."""
+    file = transfer.file
+    whole = answer.status_code != 206
+    span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
+    length = answer.headers.get("Content-Length")
+    total = int(span[2]) if span and not whole else int(length) if whole and length else file.size
+    if total != file.size or (not whole and (span is None or int(span[1]) != have)):
+        raise PortalError(
+            f"{file.name}: {file.size:,} bytes were announced and {total:,} are offered: a new release may be on its "
+            "way; try again later"
+        )
+    if whole and have:
+        transfer.bar.reset()
+    try:
+        with transfer.part.open("wb" if whole else "ab") as target:
+            for chunk in answer.iter_raw():  # as they come: a cut loses none
+                target.write(chunk)
+                transfer.bar.update(len(chunk))
+    except OSError as error:
+        full = error.errno == errno.ENOSPC
+        raise PortalError(
+            f"{transfer.part}: cannot be written ({error.strerror}); "
+            + ("make room" if full else "check its permissions")
+            + ", or give another place as TEXTLOOM_CACHE=DIR; what came stays, run the same command to go on"
+        ) from error
+    if transfer.done() < file.size:
+        raise Transient(f"{file.name}: the connection broke off after {transfer.done():,} of {file.size:,} bytes")

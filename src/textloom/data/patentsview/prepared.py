@@ -1,0 +1,46 @@
+"""Where the patents that were selected lie: one Parquet file for each selection, found again by its settings."""
+
+import hashlib
+import json
+import re
+import shlex
+from pathlib import Path
+
+from textloom.config.patents import PatentSelection
+from textloom.data.cache import cache_directory
+from textloom.errors import DataError
+from textloom.system.command_hint import typed
+
+
+def patentsview_directory() -> Path:
+    """What was fetched and what was selected from it: ``patentsview`` in the cache (``TEXTLOOM_CACHE``)."""
+    return cache_directory() / "patentsview"
+
+
+def settings(selection: PatentSelection) -> dict[str, str | int | list[str]]:
+    """What tells one selection from another: the keys that were given."""
+    names = ("query", "regex", "first_year", "last_year", "cpc")
+    return {name: value for name, value in selection.model_dump(mode="json", include=set(names)).items() if value}
+
+
+def prepared_file(selection: PatentSelection) -> Path:
+    """The place of a selection, named after what was asked for."""
+    given = settings(selection)
+    key = hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:12]
+    words = "_".join(re.findall(r"\w+", " ".join(map(str, given.values())).casefold()))[:60] or "all"
+    return patentsview_directory() / "selections" / f"{words}-{key}.parquet"
+
+
+def find_prepared(selection: PatentSelection) -> Path:
+    """The selection's file. Raises DataError if it has not been prepared yet."""
+    path = prepared_file(selection)
+    if not path.exists():
+        asked = " ".join(
+            shlex.quote(f"data.{name}={'[' + ','.join(value) + ']' if isinstance(value, list) else value}")
+            for name, value in settings(selection).items()
+        )
+        raise DataError(
+            "data.source=odp: these patents are not here yet; fetch them first: "
+            f"{typed('prepare')} data=patents data.source=odp {asked}".rstrip()
+        )
+    return path

@@ -1,0 +1,1 @@
+"""Export of trained models: a portable folder, or one ONNX file."""

@@ -1,0 +1,108 @@
+"""A trained model as an ONNX graph of one step: token and state in, logits and state out."""
+
+import importlib
+import io
+import warnings
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import torch
+from torch import nn
+
+from textloom.errors import RunError, TextloomError
+from textloom.export.folder import make_directory
+from textloom.models.recurrent import RecurrentLanguageModel
+from textloom.models.state import State
+from textloom.runs.checkpoints import load_model
+from textloom.runs.run import CheckpointName, Run
+from textloom.system.files import write_bytes
+
+OPSET = 17
+STATE_NAMES = ("hidden", "cell")
+CHECKED_BATCH = 3  # not the batch of the trace: a graph with that one's size baked in would fail
+
+
+def export_onnx(run: Run, path: Path, checkpoint: CheckpointName = "best") -> None:
+    """Write the graph to the new file ``path``, once onnxruntime computes with it what torch does.
+
+    Inputs are ``token`` (batch,) int64, ``hidden`` (layers, batch, units) and, for the LSTM, ``cell``; outputs are
+    ``logits`` (batch, vocabulary), ``next_hidden`` and ``next_cell``. Zeros are the state to begin with, the
+    tokenizer's end_id the token. The vocabulary is written beside it, as ``NAME.tokenizer.json``.
+
+    Raises TextloomError if onnx is not installed, RunError if the run is damaged or one of the files is there already.
+    """
+    vocabulary = path.with_suffix(".tokenizer.json")
+    for file in (path, vocabulary):
+        if file.exists():
+            raise RunError(f"{file}: exists already; give another name as to=, or remove it")
+    runtime = _installed()
+    step = SingleStep(load_model(run, checkpoint)[2]).eval()
+    graph = _graph(step)
+    if not _agrees(graph, step, runtime):
+        raise RunError(f"{path}: onnxruntime computes other logits than torch; use another version of torch or onnx")
+    make_directory(path.parent)
+    write_bytes(path, graph)
+    write_bytes(vocabulary, run.tokenizer_file.read_bytes())
+
+
+class SingleStep(nn.Module):
+    """The model on one token for each row of the batch."""
+
+    def __init__(self, model: RecurrentLanguageModel):
+        super().__init__()
+        self.model = model
+
+    def forward(self, token: torch.Tensor, *state: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """(batch,) and the parts of the state -> logits, (batch, vocabulary), and the parts of the next state."""
+        hidden, after = self.model(token[:, None], state)
+        return (self.model.logits(hidden[:, -1]), *after)
+
+
+def _installed() -> ModuleType:
+    try:
+        importlib.import_module("onnx")  # torch's exporter imports it late, and fails in many lines
+        return importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise TextloomError(f"{error.name}: not installed; install it with: pip install 'textloom[onnx]'") from error
+
+
+def _graph(step: SingleStep) -> bytes:
+    state = step.model.initial_state(2)
+    before = STATE_NAMES[: len(state)]
+    after = [f"next_{name}" for name in before]
+    content = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        # the TorchScript exporter needs onnx alone, and gives nn.LSTM one node; it warns of its age, and of shapes
+        # that do not change here: time is always 1, and the batch is checked afterwards
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            step,
+            (torch.zeros(2, dtype=torch.long), *state),
+            content,  # type: ignore[arg-type]  # the TorchScript exporter takes open files too
+            input_names=["token", *before],
+            output_names=["logits", *after],
+            dynamic_axes={
+                "token": {0: "batch"},
+                "logits": {0: "batch"},
+                **{n: {1: "batch"} for n in (*before, *after)},
+            },
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    return content.getvalue()
+
+
+@torch.no_grad()
+def _agrees(graph: bytes, step: SingleStep, runtime: ModuleType) -> bool:
+    """Whether a step from a random state gives the same; the caller's random numbers stay as they are."""
+    generator = torch.Generator().manual_seed(0)
+    token = torch.randint(step.model.vocabulary_size, (CHECKED_BATCH,), generator=generator)
+    state: State = tuple(
+        torch.rand(part.shape, generator=generator) for part in step.model.initial_state(CHECKED_BATCH)
+    )
+    session = runtime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    names = ("token", *STATE_NAMES)
+    found = session.run(None, {name: part.numpy() for name, part in zip(names, (token, *state), strict=False)})
+    expected = step(token, *state)
+    return all(np.allclose(a, b.numpy(), rtol=1e-3, atol=1e-4) for a, b in zip(found, expected, strict=True))

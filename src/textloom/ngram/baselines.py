@@ -1,0 +1,83 @@
+"""The counting rows of a comparison: uniform, unigram and the best n-gram, on the very targets of some run."""
+
+import hashlib
+import json
+import logging
+import time
+from pathlib import Path
+
+from textloom.data.cache import cache_directory
+from textloom.data.encoding import Splits, TokenSplit, load_splits
+from textloom.data.spool import SplitName
+from textloom.errors import RunError
+from textloom.models.score import Score
+from textloom.ngram.model import fit_orders
+from textloom.ngram.score import best_order, score_ngrams, score_uniform
+from textloom.runs.run import Run
+from textloom.system.command_hint import typed
+from textloom.system.files import read_json, write_json
+from textloom.tokenizers import load_tokenizer
+
+log = logging.getLogger(__name__)
+
+LAYOUT = 1  # raised when the counting changes
+LARGEST_ORDER = 10
+MOST_TARGETS = 20_000_000  # counting more than these takes minutes and gigabytes: that is for a run of its own
+
+Figures = dict[str, dict[str, float]]
+"""Name of the model -> its figures, as in results.json."""
+
+
+def counting_figures(run: Run, with_ngrams: bool) -> Figures:
+    """Counted once, then found beside the shared tokens. Raises RunError if the run's tokens are not whole.
+
+    Without ``with_ngrams`` only the uniform and the unigram model, which cost nothing.
+    """
+    splits, tokenizer = load_splits(run.tokens), load_tokenizer(run.tokenizer_file)
+    if splits["val"].windows is not None:
+        return {}  # the article's windows: counting whole documents would count what validates too
+    if with_ngrams and splits["train"].targets > MOST_TARGETS:
+        raise RunError(
+            f"{run.directory}: {splits['train'].targets:,} targets are too many to count in passing; "
+            f"count them once with: {typed('train')} experiment=ngram and the same data and tokenizer"
+        )
+    headers = [read_json(run.tokens / f"{name}.json")["tokens_sha256"] for name in splits]
+    key = json.dumps([LAYOUT, LARGEST_ORDER, with_ngrams, tokenizer.vocabulary_size, headers])
+    file = cache_directory() / "counting" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+    try:
+        return read_json(file)
+    except RunError:  # not there yet, or damaged
+        figures = _count(splits, tokenizer.vocabulary_size, tokenizer.end_id, with_ngrams)
+        _keep(file, figures)
+        return figures
+
+
+def _count(splits: Splits, vocabulary_size: int, end_id: int, with_ngrams: bool) -> Figures:
+    unigram = next(fit_orders(splits["train"].tokens, vocabulary_size, end_id, 1))
+    parts: dict[SplitName, TokenSplit] = {name: part for name, part in splits.items() if name != "train"}
+    figures = {
+        "uniform": _named({name: score_uniform(vocabulary_size, part) for name, part in parts.items()}, 0),
+        "unigram": _named({name: score_ngrams(unigram, part) for name, part in parts.items()}, unigram.parameters),
+    }
+    if with_ngrams:
+        began = time.perf_counter()
+        model = best_order(splits, vocabulary_size, end_id, LARGEST_ORDER)
+        seconds = time.perf_counter() - began
+        if model.order > 1:
+            scores = {name: score_ngrams(model, part) for name, part in parts.items()}
+            speed = {"duration_seconds": seconds, "train/targets_per_second": splits["train"].targets / seconds}
+            figures[f"{model.order}-gram"] = _named(scores, model.parameters) | speed
+    return figures
+
+
+def _named(scores: dict[SplitName, Score], parameters: int) -> dict[str, float]:
+    named = {key: value for part, score in scores.items() for key, value in score.named(part).items()}
+    return named | {"parameters": parameters}
+
+
+def _keep(file: Path, figures: Figures) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, figures)
+    except (OSError, RunError) as error:
+        log.info("not kept for the next time: %s", error)

@@ -1,0 +1,1 @@
+"""The article's data and tokenizer as published, labelled leaky."""

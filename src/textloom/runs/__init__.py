@@ -1,0 +1,1 @@
+"""Run directories: files, checkpoints, provenance, and how to find them."""

@@ -1,0 +1,108 @@
+"""From a run directory back to its model. Checkpoints hold plain types, so that loading one never runs code."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from textloom.config import NgramConfig, TrainConfig
+from textloom.errors import RunError
+from textloom.models.language_model import LanguageModel, NgramLanguageModel
+from textloom.models.recurrent import RecurrentLanguageModel
+from textloom.runs.run import CheckpointName, Run
+from textloom.system.files import file_checksum
+from textloom.tokenizers import Tokenizer, load_tokenizer
+
+MODEL_PREFIX = "model."  # what the LightningModule calls the model inside a checkpoint
+
+
+def load_model(run: Run, checkpoint: CheckpointName) -> tuple[TrainConfig, Tokenizer, RecurrentLanguageModel]:
+    """What the run trained, on the CPU, in evaluation mode. Raises RunError if a file is missing or damaged.
+
+    An export has one set of weights, whatever the checkpoint.
+    """
+    config = run.config()
+    if isinstance(config.model, NgramConfig):
+        raise RunError(f"{run.directory}: an n-gram model has no weights to hand on; copy the run directory as it is")
+    if run.is_export:
+        _check_export(run)
+    tokenizer = load_tokenizer(run.tokenizer_file)
+    model = RecurrentLanguageModel(config.model, tokenizer.vocabulary_size)
+    path = run.weights_file if run.is_export else run.checkpoint_file(checkpoint)
+    weights = load_file(path) if run.is_export else read_checkpoint(path)["state_dict"]
+    try:
+        _fill(model, {name.removeprefix(MODEL_PREFIX): weight for name, weight in weights.items()})
+    except (RuntimeError, AttributeError) as error:
+        raise RunError(
+            f"{path}: its weights do not fit the run's config and tokenizer.json; restore them, or train the run again"
+        ) from error
+    return config, tokenizer, model.eval()
+
+
+def load_language_model(run: Run, checkpoint: CheckpointName) -> tuple[TrainConfig, Tokenizer, LanguageModel]:
+    """What the run trained, or counted. Raises RunError if a file is missing or damaged."""
+    config = run.config()
+    if not isinstance(config.model, NgramConfig):
+        return load_model(run, checkpoint)
+    tokenizer, path = load_tokenizer(run.tokenizer_file), run.checkpoint_file(checkpoint)
+    state = read_checkpoint(path)["state_dict"]
+    try:
+        model = NgramLanguageModel.from_counts(state, tokenizer.vocabulary_size, tokenizer.end_id)
+    except (KeyError, TypeError, RuntimeError, AttributeError) as error:
+        raise RunError(
+            f"{path}: its counts do not fit the run's config and tokenizer.json; restore them, or train the run again"
+        ) from error
+    return config, tokenizer, model.eval()
+
+
+def distinct_weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The state dict without repetition: a tensor that several names share (tied weights) bears the first of them."""
+    state = model.state_dict(keep_vars=True)
+    first: dict[int, str] = {}
+    for name, tensor in state.items():
+        first.setdefault(id(tensor), name)
+    return {name: state[name].detach() for name in first.values()}
+
+
+def _fill(model: nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Set every weight; one that names share may come once, under the first. Raises RuntimeError if they differ."""
+    missing, unknown = model.load_state_dict(weights, strict=False)
+    if unknown or set(missing) & set(distinct_weights(model)):
+        raise RuntimeError(f"missing: {missing}, unknown: {unknown}")
+
+
+def _check_export(run: Run) -> None:
+    exported = run.exported()
+    for path, key in ((run.weights_file, "weights_sha256"), (run.tokenizer_file, "tokenizer_sha256")):
+        try:
+            whole = file_checksum(path) == exported.get(key)
+        except OSError as error:
+            problem = f"cannot be read ({error.strerror})"
+            raise RunError(f"{path}: {problem}; restore it, or export the run again") from error
+        if not whole:
+            raise RunError(f"{path}: damaged: not what was exported; restore it, or export the run again")
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint file. Raises RunError if it is missing, damaged or not ours.
+
+    A checkpoint is a zip archive: the CRC-32 of every record is compared first, then plain types alone are read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:
+                raise zipfile.BadZipFile
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise RunError(f"{path}: there is no such checkpoint; train the run, or set checkpoint=last") from error
+    except Exception as error:  # zip, pickle and torch each have their own errors for damage
+        raise RunError(
+            f"{path}: damaged, or not a checkpoint of textloom; set checkpoint=last or checkpoint=best, "
+            "or train the run again"
+        ) from error
+    if not isinstance(content, dict) or "state_dict" not in content:
+        raise RunError(f"{path}: not a checkpoint of textloom; give a run directory that textloom wrote")
+    return content

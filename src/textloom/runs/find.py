@@ -1,0 +1,142 @@
+"""Which run ``run=`` and ``resume=`` mean: a directory, the latest or the best."""
+
+import logging
+import os
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from textloom.errors import RunError
+from textloom.runs.run import OVER, CheckpointName, Run
+from textloom.system.command_hint import typed
+from textloom.system.files import read_json
+
+log = logging.getLogger(__name__)
+
+
+def find_run(name: str, outputs: Path, checkpoint: CheckpointName | None = "best") -> Run:
+    """The run that 'latest', 'best' or a directory names. Raises RunError if it has no such checkpoint.
+
+    'latest' is the newest run with any checkpoint. 'best' has the lowest val/bits_per_char among the runs that were
+    scored on the same data as the latest one: figures on other data do not compare.
+    """
+    if name not in ("latest", "best"):
+        return _run_at(Path(name), checkpoint)
+    found = _runs_below(outputs)
+    if not found:
+        raise RunError(f"{outputs}: there is no run here; train one, or set outputs=DIR")
+    runs = [run for run in found if checkpoint is None or _checkpoints(run)]
+    if not runs:
+        return _require(found[-1], f"run={name}: {found[-1].directory}", checkpoint)
+    if name == "latest":
+        latest = _newest_sound(runs)
+        return _require(latest, f"run=latest: {latest.directory}", checkpoint)
+    data = _fingerprint(runs[-1])
+    scored = [run for run in runs if run.results() and _fingerprint(run) == data]
+    scored = [run for run in scored if checkpoint is None or run.checkpoint_file(checkpoint).exists()]
+    if not scored:
+        raise RunError(f"{outputs}: no run on the latest run's data has results yet; wait for one, or use run=latest")
+    return min(scored, key=lambda run: float(run.results()["val/bits_per_char"]))
+
+
+def _newest_sound(runs: list[Run]) -> Run:
+    """The last one whose config can be read; damaged ones are named in the log. The first, if all are damaged."""
+    for run in reversed(runs[1:]):
+        try:
+            run.config()
+            return run
+        except RunError as error:
+            log.warning("passed over: %s", error)
+    return runs[0]
+
+
+def run_to_resume(name: str, outputs: Path) -> Run:
+    """The run that 'latest' or a directory names. Raises RunError if there is none."""
+    run = _latest_to_resume(outputs) if name == "latest" else Run(Path(name))
+    if run.is_export:
+        raise RunError(f"resume={name}: an export, which has nothing to go on with; give the run that it was made of")
+    if not run.status_file.exists():
+        problem = "not a run directory" if run.directory.is_dir() else "there is no such directory"
+        raise RunError(f"resume={name}: {problem}; give a run directory, or latest")
+    if not os.access(run.directory, os.W_OK | os.X_OK):
+        place = shlex.quote(str(run.directory))
+        raise RunError(
+            f"resume={name}: {run.directory} cannot be written; copy it and resume the copy, or chmod -R u+w {place}"
+        )
+    return run
+
+
+def _latest_to_resume(outputs: Path) -> Run:
+    """The newest run that was cut and has a checkpoint; where none was cut, the newest."""
+    runs = _runs_below(outputs)
+    if not runs:
+        raise RunError(f"{outputs}: there is no run here; give resume=DIR")
+    cut = [run for run in runs if run.status().get("status") not in OVER and run.checkpoint_file("last").exists()]
+    return (cut or runs)[-1]
+
+
+def _run_at(directory: Path, checkpoint: CheckpointName | None) -> Run:
+    run = Run(directory)
+    if not directory.is_dir():
+        raise RunError(f"run={directory}: there is no such directory; give a run directory, latest or best")
+    if run.is_export:
+        return run
+    if not run.config_file.exists():
+        raise RunError(f"run={directory}: not a run directory (no config.yaml); give one that is, or latest, or best")
+    return _require(run, f"run={directory}", checkpoint)
+
+
+def _require(run: Run, label: str, checkpoint: CheckpointName | None) -> Run:
+    if checkpoint is None or run.checkpoint_file(checkpoint).exists():
+        return run
+    raise RunError(f"{label}: {_without(run, checkpoint)}")
+
+
+def _without(run: Run, checkpoint: CheckpointName) -> str:
+    """What a run has in place of a checkpoint, and how to come to one."""
+    status, there = run.status(), _checkpoints(run)
+    go_on = f"{typed('train')} resume={shlex.quote(str(run.directory))}"
+    if there:
+        missing = "best checkpoint yet (no validation has finished)" if checkpoint == "best" else f"{checkpoint}.ckpt"
+        return f"the run has no {missing}; set checkpoint={there[0]}, or go on with: {go_on}"
+    if status.get("status") == "running":
+        return "the run has no checkpoint yet, and is being trained; wait for its first one"
+    state = {"failed": "failed", "pruned": "was pruned"}.get(str(status.get("status")), "was cut")
+    return f"the run {state} before its first checkpoint; begin it again with: {go_on}"
+
+
+def _checkpoints(run: Run) -> list[CheckpointName]:
+    """Those of a run that can be asked for, the newest first."""
+    names: tuple[CheckpointName, ...] = ("last", "best")
+    return [name for name in names if run.checkpoint_file(name).exists()]
+
+
+def _runs_below(outputs: Path) -> list[Run]:
+    """The sound runs in a folder, in the order in which they were started. A damaged one is named in the log."""
+    started: list[tuple[str, Run]] = []
+    for directory in _run_directories(outputs):
+        run = Run(directory)
+        try:
+            run.results(), _fingerprint(run)
+            started.append((str(run.status().get("started", "")), run))
+        except RunError as error:
+            log.warning("passed over: %s", error)
+    return [run for _, run in sorted(started, key=lambda pair: pair[0]) if run.config_file.exists()]
+
+
+def _run_directories(outputs: Path) -> Iterator[Path]:
+    """Directories with a status.json; links are followed, and each directory comes once."""
+    seen: set[str] = set()
+    for folder, below, files in os.walk(outputs, followlinks=True):
+        place = os.path.realpath(folder)
+        if place in seen:
+            below.clear()
+            continue
+        seen.add(place)
+        below.sort()
+        if "status.json" in files:
+            yield Path(folder)
+
+
+def _fingerprint(run: Run) -> str:
+    return str(read_json(run.provenance_file)["data_fingerprint"]) if run.provenance_file.exists() else "unknown"

@@ -1,0 +1,1 @@
+"""Lightning callbacks: checkpoints, curves, samples, progress, averaging."""

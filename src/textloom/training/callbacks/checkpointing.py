@@ -1,0 +1,207 @@
+"""Writing checkpoints: the best by validation loss, and the last, from which a training goes on exactly."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
+
+from textloom.config import CheckpointEvery
+from textloom.errors import RunError
+from textloom.runs.checkpoints import read_checkpoint
+from textloom.runs.run import Run
+from textloom.system.files import written_whole
+from textloom.training.distributed.ranks import Ranks
+from textloom.training.signals import StopRequest
+from textloom.training.stopping import keys_to_raise, stop_now
+
+log = logging.getLogger(__name__)
+
+
+class WholeCheckpointIO(TorchCheckpointIO):
+    """A crash leaves the old checkpoint or the new one, never a part. Loading never runs code from a file."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write, flush to the disk, rename; the last checkpoint but one is kept."""
+        path = Path(path)
+
+        def keep_the_one_before() -> None:
+            if path.name == "last.ckpt" and path.exists():
+                path.replace(path.with_name("previous.ckpt"))
+
+        with written_whole(path, keep_the_one_before) as file:
+            try:
+                torch.save(checkpoint, file)
+            except RuntimeError as error:  # what torch makes of a write that the disk refused
+                raise OSError("the disk is full, or fails") from error
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Plain types alone."""
+        return read_checkpoint(Path(path))
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """``best.ckpt``: the lowest validation loss, wherever the run lies now."""
+
+    def __init__(self, run: Run):
+        super().__init__(
+            run.checkpoints,
+            filename="best",
+            monitor="val/loss",
+            mode="min",
+            enable_version_counter=False,
+            save_on_train_epoch_end=False,
+        )
+        self.file = run.checkpoint_file("best")
+
+    def needs_step(self, trainer: pl.Trainer, step: int) -> bool:
+        """No step: validations alone count."""
+        return False
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the lowest loss; the paths are those of the directory that the checkpoint was written in.
+
+        ``best.ckpt`` knows its own loss, which is lower if it was written after the checkpoint that training goes on
+        from, when the time was over. Where it is missing or damaged, the next validation writes it again.
+        """
+        try:
+            own = read_checkpoint(self.file)["callbacks"][self.state_key]["best_model_score"]
+        except (RunError, KeyError) as error:
+            log.warning("%s\nthe next validation makes a new best checkpoint", error)
+            return
+        score = min(score for score in (own, state_dict["best_model_score"]) if score is not None)
+        self.best_model_path = self.kth_best_model_path = str(self.file)
+        self.best_model_score = self.kth_value = score
+        self.best_k_models = {self.best_model_path: score}
+
+
+class ResumePoints(Checkpoint):
+    """``last.ckpt``: after each validation, every so often as configured, and when the training is asked to stop.
+
+    Written only where Lightning's loops can be taken up again without a difference: after a whole optimizer step, in
+    the middle of an epoch, or after a validation, when all other callbacks have seen it.
+    """
+
+    def __init__(self, run: Run, every: CheckpointEvery, request: StopRequest, ranks: Ranks):
+        self.run = run
+        self.every = every
+        self.request = request
+        self.ranks = ranks
+        self.saved_step, self.saved_epoch, self.saved_time = 0, 0, time.monotonic()
+        self.ended = False
+        self.trained = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A training that had ended before it was cut has nothing to go on with, unless it may go further now."""
+        self.request.training = True
+        self.trained = trainer.global_step > 0
+        self.request.listen()
+        keys = keys_to_raise(trainer) if self.ended else []
+        if keys:
+            log.info("the training had ended; raise %s to train further", " and ".join(keys))
+            trainer.should_stop = True
+        self.ended = False
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save, if it is time to and this is a place to go on from; end with a validation if the time is up."""
+        if not self.trained and trainer.global_step > 0:
+            self.trained = True
+            if self.ranks.rank == 0:
+                self.run.mark_trained()
+        if trainer.should_stop or not self.ranks.decided(self._is_time_to_save(trainer, trainer.global_step)):
+            return
+        if not _is_whole_step(trainer, batch_idx):
+            return
+        if not _validation_follows(trainer, batch_idx):
+            if trainer.is_last_batch:  # no place to go on from; the next step is
+                return
+            self._save(trainer)
+        self._stop_if_time_is_up(trainer)
+
+    def needs_step(self, trainer: pl.Trainer, step: int) -> bool:
+        """To save after it, and the first."""
+        return not self.trained or self._is_time_to_save(trainer, step)
+
+    def _is_time_to_save(self, trainer: pl.Trainer, step: int) -> bool:
+        every = self.every
+        return (
+            self.request.received is not None
+            or self.request.time_is_up
+            or (every.steps is not None and step - self.saved_step >= every.steps)
+            or (every.epochs is not None and trainer.current_epoch - self.saved_epoch >= every.epochs)
+            or (every.minutes is not None and time.monotonic() - self.saved_time >= 60 * every.minutes)
+        )
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save, unless the gradients of half a step would be lost.
+
+        After the validation that ends a training whose time is up there may be a checkpoint of this step already: it
+        stays, since without a limit of time there would have been no validation here.
+        """
+        if self.request.out_of_time and self.saved_step == trainer.global_step:
+            return
+        self.ended = trainer.should_stop and not self.request.out_of_time
+        if self.ended or _is_whole_step(trainer, trainer.fit_loop.epoch_loop.batch_idx):
+            self._save(trainer)
+            if not self.ended:
+                self._stop_if_time_is_up(trainer)
+
+    def _stop_if_time_is_up(self, trainer: pl.Trainer) -> None:
+        if self.ranks.decided(self.request.time_is_up):
+            self.request.out_of_time = True
+            stop_now(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """From here on a signal stops at once: all is saved."""
+        self.request.training = False
+        if self.request.received:
+            raise self.request.interrupted()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """No training goes on that could heed a signal later."""
+        self.request.training = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Whether the training was over."""
+        return {
+            "ended": self.ended,
+            "saved_step": self.saved_step,
+            "saved_epoch": self.saved_epoch,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.ended = state_dict["ended"]
+        self.saved_step, self.saved_epoch = state_dict["saved_step"], state_dict["saved_epoch"]
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        self.saved_step, self.saved_epoch, self.saved_time = (
+            trainer.global_step,
+            trainer.current_epoch,
+            time.monotonic(),
+        )
+        trainer.save_checkpoint(self.run.checkpoint_file("last"))
+        if self.request.received and not self.ended:
+            raise self.request.interrupted()
+
+
+def _is_whole_step(trainer: pl.Trainer, batch_idx: int) -> bool:
+    """Whether no gradients wait for more batches."""
+    return trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+
+
+def _validation_follows(trainer: pl.Trainer, batch_idx: int) -> bool:
+    every = trainer.check_val_every_n_epoch
+    if every is not None and (trainer.current_epoch + 1) % every:
+        return False
+    counted = trainer.fit_loop.epoch_loop.total_batch_idx if every is None else batch_idx
+    assert trainer.val_check_batch is not None
+    return bool((counted + 1) % trainer.val_check_batch == 0)

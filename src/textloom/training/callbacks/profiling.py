@@ -1,0 +1,72 @@
+"""Where the time of a training step goes: a trace of some steps, or a table of Lightning's hooks."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.profilers import Profiler, SimpleProfiler
+from torch.profiler import ProfilerActivity, profile, schedule, supported_activities
+
+from textloom.runs.run import Run
+
+log = logging.getLogger(__name__)
+
+STEPS_BEFORE = 5  # the first ones allocate, choose kernels and so on
+STEPS_TO_WARM_UP = 1  # the profiler itself
+STEPS = 5
+
+
+class Trace(pl.Callback):
+    """``trace.json`` in the run directory, in Chrome's trace format, which Perfetto (ui.perfetto.dev) opens."""
+
+    def __init__(self, run: Run):
+        self.file = run.trace_file
+        self.profile: profile | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Wait for the first steps to pass."""
+        wanted = {ProfilerActivity.CPU, ProfilerActivity.CUDA} & supported_activities()  # type: ignore[no-untyped-call]
+        plan = schedule(wait=STEPS_BEFORE, warmup=STEPS_TO_WARM_UP, active=STEPS, repeat=1)
+        self.profile = profile(activities=wanted, schedule=plan, on_trace_ready=self._write)
+        self.profile.start()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """One step more."""
+        if self.profile is not None:
+            self.profile.step()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A training that was shorter than the trace has a shorter trace, or none."""
+        if self.profile is not None:
+            self.profile.stop()
+            self.profile = None
+        if not self.file.exists():
+            log.warning("trainer.profiler=torch: no trace, it starts after %d steps", STEPS_BEFORE + STEPS_TO_WARM_UP)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Nothing more is recorded."""
+        self.profile = None
+
+    def _write(self, recorded: profile) -> None:
+        recorded.export_chrome_trace(str(self.file))
+        log.info("trace: %s; open it in https://ui.perfetto.dev", self.file)
+        self.profile = None
+
+
+def table(run: Run) -> Profiler:
+    """``profile.txt`` in the run directory: seconds and calls of each of Lightning's hooks, over the whole training."""
+    return _Table(run.profile_file)
+
+
+class _Table(SimpleProfiler):
+    def __init__(self, file: Path):
+        super().__init__()
+        self.file = file
+
+    def describe(self) -> None:
+        """Lightning calls this at the end."""
+        self.file.write_text(self.summary(), encoding="utf-8")
+        log.info("seconds of each hook: %s", self.file)

@@ -1,0 +1,52 @@
+"""The state of every random number generator, in checkpoints: Lightning keeps none of them."""
+
+import random
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from textloom.training.distributed.ranks import Ranks
+
+
+class RandomState(pl.Callback):
+    """Dropout after a resume draws what it would have drawn without the cut."""
+
+    def __init__(self, ranks: Ranks) -> None:
+        self.ranks = ranks
+        self.restored: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The generators of rank 0, and those of the other ranks beside them."""
+        mine, *others = self.ranks.gather(_state())
+        return {**mine, "other_ranks": others}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Kept until training starts: what comes in between draws numbers too."""
+        self.restored = [state_dict, *state_dict.get("other_ranks", ())][self.ranks.rank]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Set the generators. Each rank has numbers of its own."""
+        if self.restored is None:
+            if self.ranks.rank > 0:
+                torch.manual_seed(torch.initial_seed() + self.ranks.rank)
+            return
+        version, keys, gauss = self.restored["python"]
+        random.setstate((version, tuple(keys), gauss))
+        kind, numpy_keys, *rest = self.restored["numpy"]
+        np.random.set_state((kind, np.array(numpy_keys, dtype=np.uint32), *rest))
+        torch.set_rng_state(self.restored["torch"].cpu())
+        if torch.cuda.is_available() and self.restored["cuda"] is not None:
+            torch.cuda.set_rng_state(self.restored["cuda"].cpu())
+
+
+def _state() -> dict[str, Any]:
+    """The generators of Python, NumPy, torch and the GPU in use, in plain types."""
+    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    return {
+        "python": random.getstate(),
+        "numpy": (kind, [int(key) for key in keys], position, has_gauss, gauss),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+    }

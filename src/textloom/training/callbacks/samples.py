@@ -1,0 +1,90 @@
+"""Texts generated at each validation, into TensorBoard and ``samples.txt``."""
+
+import os
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from textloom.config import SamplesConfig
+from textloom.generation.generate import generate_texts
+from textloom.generation.sampling import Sampling
+from textloom.models.language_model import LanguageModel
+from textloom.system.progress import stage
+from textloom.system.visible import visible
+from textloom.tokenizers import Tokenizer
+from textloom.training.module import TrainingModule
+
+TAG = "samples"
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Goes on from one prompt at each temperature; the same weights give the same texts.
+
+    ``prompt``: empty for documents from their beginning.
+    """
+
+    config: SamplesConfig
+    tokenizer: Tokenizer
+    prompt: str
+    window: int | None
+    file: Path
+
+    def write(self, model: LanguageModel, label: str) -> dict[float, str]:
+        """Append a text for each temperature to the file, and give them back."""
+        # random numbers of its own: those of training are not disturbed
+        temperatures = self.config.temperatures
+        samplings = [Sampling(temperature) for temperature in temperatures]
+        with stage("writing samples", self.config.length, "tokens"):
+            written = generate_texts(
+                model, self.tokenizer, self.prompt or None, self.config.length, samplings, self.window, seed=0
+            )
+        texts = dict(zip(temperatures, written, strict=True))
+        with self.file.open("a", encoding="utf-8", errors="replace", newline="") as file:
+            for temperature, text in texts.items():
+                # the length tells where the text ends, whatever is in it
+                file.write(f"--- {label}, {len(text)} characters, temperature {temperature} ---\n{text}\n\n")
+        return texts
+
+    def show(self, logger: TensorBoardLogger, texts: dict[float, str], step: int) -> None:
+        """Into TensorBoard's text tab."""
+        shown = "\n\n".join(f"**temperature {t}**\n\n{_preformatted(text)}" for t, text in texts.items())
+        logger.experiment.add_text(TAG, shown, step)
+
+
+class SampleCallback(pl.Callback):
+    """Writes samples after each validation."""
+
+    def __init__(self, sampler: Sampler):
+        self.sampler = sampler
+
+    def state_dict(self) -> dict[str, Any]:
+        """How much of the file belongs to the steps until here."""
+        return {"bytes": self.sampler.file.stat().st_size if self.sampler.file.exists() else 0}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Drop what was written after the checkpoint; it will be written again."""
+        if self.sampler.file.exists():
+            os.truncate(self.sampler.file, min(state_dict["bytes"], self.sampler.file.stat().st_size))
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Into the file and TensorBoard's text tab."""
+        assert isinstance(pl_module, TrainingModule)
+        texts = self.sampler.write(pl_module.model, f"step {trainer.global_step}")
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                self.sampler.show(logger, texts, trainer.global_step)
+
+
+def _preformatted(text: str) -> str:
+    """HTML that TensorBoard's Markdown leaves as it is.
+
+    Markdown expands tabs and empties lines of blanks, so those are entities.
+    """
+    lines = [line if line.strip(" ") else "&#32;" * len(line) for line in escape(visible(text)).split("\n")]
+    content = "\n".join(lines).replace("\t", "&#9;")
+    return f"<pre><code>{content}</code></pre>"

@@ -1,0 +1,106 @@
+"""Training one model in several processes: the gradient is that of the mean over all targets of the whole batch."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from pytorch_lightning.strategies import DDPStrategy
+from torch import nn
+
+from textloom.batching.batch import Batch
+from textloom.training.distributed.ranks import ALONE, Ranks
+from textloom.training.module import TrainingModule
+
+
+class RankModule(TrainingModule):
+    """One rank's share of a training. Its checkpoints are those of one process with the whole batch."""
+
+    ranks: Ranks = ALONE
+
+    def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
+        """Mean nats per target of the share, weighted so that the ranks' mean gradient is that of the whole batch."""
+        if len(batch.targets) == 0:  # the end of a part may not reach all ranks, but all take the step
+            self.state = None if batch.starts else self.state
+            self.meter.add(self.global_step, torch.zeros((), device=self.device), 0)
+            return _zero_of(self.parameters())
+        weight = len(batch.targets) * self.ranks.size / batch.targets_of_all_ranks
+        loss = super().training_step(batch, batch_index) * weight
+        if isinstance(self.model.softmax, nn.AdaptiveLogSoftmaxWithLoss):
+            # perhaps no target lies in one of its clusters, but the ranks wait for the gradient of every weight
+            loss = loss + _zero_of(self.model.softmax.parameters())
+        return loss
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Adds the share to the sums."""
+        if len(batch.targets):
+            super().validation_step(batch, batch_index)
+
+    def on_validation_epoch_end(self) -> None:
+        """The sums over all ranks make the score."""
+        tally = self.tally
+        mine = torch.tensor([float(tally.nats), float(tally.correct), float(tally.targets)], dtype=torch.float64)
+        nats, correct, targets = self.ranks.sum(mine).tolist()
+        tally.nats, tally.correct, tally.targets = nats, int(correct), int(targets)
+        super().on_validation_epoch_end()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """With the carried state of all rows, in their order."""
+        super().on_save_checkpoint(checkpoint)
+        parts = None if self.state is None else [part.cpu() for part in self.state]
+        checkpoint["recurrent_state"] = _dealt_back(self.ranks.gather(parts))
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """With the carried state of this rank's rows."""
+        super().on_load_checkpoint(checkpoint)
+        if self.state is not None:
+            self.state = tuple(part[:, self.ranks.share].contiguous() for part in self.state)
+
+
+def _zero_of(parameters: Iterable[torch.nn.Parameter]) -> torch.Tensor:
+    """Zero, of which all of these have a gradient."""
+    return 0 * torch.stack([parameter.sum() for parameter in parameters]).sum()
+
+
+def _dealt_back(shares: list[list[torch.Tensor] | None]) -> list[torch.Tensor] | None:
+    """The states of all rows from those of each rank's: rank r has rows r, r + ranks, r + 2 * ranks, ..."""
+    held = [share for share in shares if share is not None]
+    if not held:
+        return None
+    rows = sum(share[0].shape[1] for share in held)
+    whole = [part.new_empty(part.shape[0], rows, part.shape[2]) for part in held[0]]  # each (layers, rows, units)
+    for rank, share in enumerate(held):  # ranks without rows come last
+        for part, mine in zip(whole, share, strict=True):
+            part[:, rank :: len(shares)] = mine
+    return whole
+
+
+class RankEnvironment(LightningEnvironment):
+    """Tells Lightning what it would otherwise ask of environment variables."""
+
+    def __init__(self, ranks: Ranks):
+        super().__init__()
+        self.ranks = ranks
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        """All processes run already, and have met."""
+        return True
+
+    def local_rank(self) -> int:
+        """Which of the node's devices is ours."""
+        return self.ranks.local_rank
+
+    def node_rank(self) -> int:
+        """Which node."""
+        return self.ranks.rank // self.ranks.local_size
+
+
+def strategy(ranks: Ranks) -> str | DDPStrategy:
+    """How Lightning trains: on one device, or with averaged gradients (Li et al. 2020, arXiv 2006.15704)."""
+    if ranks.size == 1:
+        return "auto"
+    # no buffer changes in training, so none is sent around at each step
+    return DDPStrategy(
+        cluster_environment=RankEnvironment(ranks), broadcast_buffers=False, gradient_as_bucket_view=True
+    )

@@ -1,0 +1,83 @@
+"""What the ranks but the first run: they train the run that rank 0 tells them, and write nothing."""
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from torch import distributed
+from torch.distributed.distributed_c10d import Store
+
+from textloom.data.encoding import load_splits
+from textloom.errors import TextloomError
+from textloom.runs.run import Run
+from textloom.system.cpu import denormals_flushed
+from textloom.tokenizers import load_tokenizer
+from textloom.training.distributed.placement import Placement
+from textloom.training.distributed.processes import PATIENCE, join, open_store
+from textloom.training.fitting import Fit, fit_with_rollbacks
+from textloom.training.memory import explained_shortage
+from textloom.training.preparation import Prepared
+from textloom.training.signals import StopRequest
+
+
+def work(place: Placement) -> int:
+    """Train as one of several ranks; the exit status."""
+    logging.disable()  # rank 0 says it
+    store = open_store(place)
+    store.wait(["run"], PATIENCE)
+    given = json.loads(store.get("run"))
+    try:
+        _train(Run(Path(given["directory"])), store, place, given["device"], given["precision"])
+    except Exception as error:
+        if not isinstance(error, TextloomError):
+            traceback.print_exception(error)
+        print(f"rank {place.rank}: {error if str(error) else repr(error)}", file=sys.stderr)
+        if place.external:
+            _report(store, f"rank {place.rank}: {error if str(error) else repr(error)}")
+        return 1
+    return 0
+
+
+@denormals_flushed()
+def _train(run: Run, store: Store, place: Placement, device: str, precision: str) -> None:
+    config = run.config()
+    with StopRequest(heeds=False) as request, explained_shortage(config, run):
+        prepared = Prepared(load_tokenizer(run.tokenizer_file), load_splits(run.tokens))
+        ranks = join(store, place, device)
+        fit_with_rollbacks(Fit(config, run, prepared, None, request, torch.device(device), precision, ranks))
+
+
+def _report(store: Store, message: str) -> None:
+    """Tell rank 0, unless another rank failed before, or all is over, which looks like a failure from here."""
+    with contextlib.suppress(RuntimeError):  # rank 0 is gone, and the store with it
+        time.sleep(0.5)  # what rank 0 says itself comes first
+        if not store.check(["over"]):
+            store.compare_set("error", "", message)
+            if distributed.is_initialized():
+                distributed.destroy_process_group()  # rank 0 notices
+            store.wait(["over"], timedelta(seconds=10))
+
+
+def _end_with_rank_0() -> None:
+    """Its end of the pipe closes when it dies."""
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(1)
+
+
+def main() -> None:
+    """``python -m textloom.training.distributed.worker RANK SIZE PORT``, as rank 0 starts it on its own node."""
+    rank, size, port = map(int, sys.argv[1:])
+    threading.Thread(target=_end_with_rank_0, daemon=True).start()
+    sys.exit(work(Placement(rank, size, rank, size, "127.0.0.1", port, external=False)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""The number format of training: the fastest that this machine computes, measured where that is not known.
+
+On CPUs with bf16 instructions oneDNN has a fused bf16 LSTM; GRU and RNN are made of single operations, and gain or lose
+by bf16 with their size. Forward and backward pass against float32, on one core of an AMD EPYC with avx512_bf16:
+
+    units         16    32    64   128   256   512
+    LSTM        1.00  1.08  1.63  1.67  1.82  1.64    32 rows of 64 tokens
+    GRU         0.66  0.69  0.90  1.26  1.69  2.33
+    RNN         0.50  0.51  0.79  1.07  1.60  2.22
+    RNN         0.76  1.16  1.53  2.10  2.76          256 rows of 50 tokens
+
+Other processors lose where this one gains, and oneDNN can be set to avoid the instructions, so that ``auto``
+measures the cell at its size.
+"""
+
+import hashlib
+import json
+import os
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import nn
+
+from textloom.config import ModelConfig, NgramConfig, TrainConfig, WindowsConfig
+from textloom.data.cache import cache_directory
+from textloom.errors import ConfigError, RunError
+from textloom.models.recurrent import CELLS
+from textloom.system.files import read_json, write_json
+
+WORTH_IT = 1.2  # times as fast as float32, which is more exact
+TURNS = 4
+SECONDS = 1.0  # no further turn is begun after that
+LARGEST_UNITS, LARGEST_LAYERS, LARGEST_ROWS, LARGEST_STEPS = 1024, 2, 256, 32  # what is measured at most
+ROWS = 32  # measured for trainer.batch_size=auto
+FUSED_BF16 = 91300  # cuDNN 9.13: before, torch computes bf16 recurrent layers step by step
+DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+def choose_precision(config: TrainConfig, device: torch.device) -> tuple[str, str]:
+    """Lightning's name for the number format of training, and why it was chosen; ``model.units`` are a number.
+
+    Raises ConfigError if the device cannot compute what is configured.
+    """
+    if config.trainer.precision != "auto":
+        check_precision(config, device)
+        return config.trainer.precision, "as configured"
+    if isinstance(config.model, NgramConfig):
+        return "32-true", "n-grams are counted"
+    if device.type == "cuda":
+        return _on_gpu()
+    if device.type == "cpu" and _cpu_multiplies_bf16():
+        return _on_cpu(Shape.of(config, config.model))
+    return "32-true", "no bf16 in this hardware"
+
+
+def check_precision(config: TrainConfig, device: torch.device) -> None:
+    """Raises ConfigError if the device cannot compute ``trainer.precision``: a small step is tried."""
+    precision = config.trainer.precision
+    if precision == "16-mixed" and device.type == "cpu":
+        raise ConfigError("trainer.precision=16-mixed: a CPU does not train in it; set trainer.precision=auto")
+    if isinstance(config.model, ModelConfig) and precision in DTYPES:
+        try:
+            _seconds(_layers(Shape(config.model.cell, 16, 1, 2, 2), device), 2, 2, DTYPES[precision])
+        except RuntimeError as error:
+            reason = str(error).strip().partition("\n")[0].partition(". ")[0]
+            raise ConfigError(
+                f"trainer.precision={precision}: this machine cannot compute {config.model.cell} layers in it "
+                f"({reason}); set trainer.precision=auto"
+            ) from error
+
+
+def _on_gpu() -> tuple[str, str]:
+    if not torch.cuda.is_bf16_supported(including_emulation=False):
+        return "32-true", "no bf16 in this hardware"
+    version = torch.backends.cudnn.version() if torch.version.cuda else None  # type: ignore[no-untyped-call]
+    if version is not None and version < FUSED_BF16:
+        return "32-true", f"cuDNN {version} computes recurrent layers in bf16 step by step, before {FUSED_BF16}"
+    return "bf16-mixed", "the GPU multiplies bf16"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is measured: layers of a cell on a batch."""
+
+    cell: str
+    units: int
+    layers: int
+    rows: int
+    steps: int
+
+    @classmethod
+    def of(cls, config: TrainConfig, model: ModelConfig) -> "Shape":
+        """The run's own, within limits that keep measuring short."""
+        assert isinstance(model.units, int)
+        batching = config.batching
+        steps = batching.context if isinstance(batching, WindowsConfig) else batching.steps
+        rows = config.trainer.batch_size if isinstance(config.trainer.batch_size, int) else ROWS
+        return cls(
+            model.cell,
+            min(model.units, LARGEST_UNITS),
+            min(model.layers, LARGEST_LAYERS),
+            min(rows, LARGEST_ROWS),
+            min(steps, LARGEST_STEPS),
+        )
+
+
+def _on_cpu(shape: Shape) -> tuple[str, str]:
+    try:
+        gain = _known_gain(shape)
+    except RuntimeError:
+        return "32-true", f"bf16 {shape.cell} layers cannot be computed here"
+    precision = "bf16-mixed" if gain >= WORTH_IT else "32-true"
+    measured = f"measured on {shape.units} units, {shape.rows} rows, threads: {torch.get_num_threads()}"
+    limit = f"; used from {WORTH_IT} times on" if 1 <= gain < WORTH_IT else ""
+    return precision, f"bf16 is {gain:.2f} times as fast as float32 for {shape.cell} here, {measured}{limit}"
+
+
+def _known_gain(shape: Shape) -> float:
+    """The gain by bf16, measured once on a machine, so that the same command chooses the same again."""
+    machine = [dict(torch.cpu.get_capabilities()), torch.__version__, torch.get_num_threads()]
+    limits = [os.environ.get(name) for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")]
+    key = hashlib.sha256(json.dumps([machine, limits, asdict(shape)], default=str).encode()).hexdigest()[:32]
+    file = cache_directory() / "precision" / f"{key}.json"
+    with suppress(RunError, KeyError):  # not measured yet, or damaged
+        return float(read_json(file)["gain"])
+    gain = measured_gain(shape)
+    with suppress(RunError, OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, {"gain": gain, **asdict(shape)})
+    return gain
+
+
+def measured_gain(shape: Shape) -> float:
+    """How many times as fast as in float32 a forward and a backward pass is in bf16: the best of turns in both.
+
+    The clock is that of this thread, which other processes do not disturb. Random numbers stay as they are.
+    """
+    layers, best = _layers(shape, torch.device("cpu")), {None: float("inf"), torch.bfloat16: float("inf")}
+    began = time.perf_counter()
+    for turn in range(TURNS):
+        if turn and time.perf_counter() - began > SECONDS:
+            break
+        for dtype in best:
+            best[dtype] = min(best[dtype], _seconds(layers, shape.rows, shape.steps, dtype))
+    return best[None] / best[torch.bfloat16]
+
+
+def _layers(shape: Shape, device: torch.device) -> nn.RNNBase:
+    with torch.random.fork_rng(devices=[]):
+        layers = CELLS[shape.cell](shape.units, shape.units, shape.layers, batch_first=True)
+    return layers.to(device)
+
+
+def _seconds(layers: nn.RNNBase, rows: int, steps: int, dtype: torch.dtype | None) -> float:
+    inputs = torch.ones(rows, steps, layers.input_size, device=next(layers.parameters()).device)
+    began = time.thread_time()
+    with torch.autocast(inputs.device.type, dtype, enabled=dtype is not None):
+        hidden, _ = layers(inputs)
+    hidden.float().mean().backward()
+    return time.thread_time() - began
+
+
+def _cpu_multiplies_bf16() -> bool:
+    """Whether the processor has bf16 instructions; older torch versions cannot tell, then it is taken to have none."""
+    if not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
