@@ -23,7 +23,6 @@ from textloom.config import (
     EvaluateConfig,
     ExportConfig,
     GenerateConfig,
-    NgramConfig,
     Patents,
     PrepareConfig,
     TrainConfig,
@@ -201,7 +200,7 @@ def _generate(config: DictConfig) -> None:
     if checked.prompt and (unknown := unknown_pieces(tokenizer, prompt)):
         log.warning("not in the run's vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
     samplings = [Sampling(checked.temperature, checked.top_k, checked.top_p)] * checked.count
-    window = None if isinstance(trained.model, NgramConfig) else window_of(trained.batching)
+    window = None if trained.model.is_ngram else window_of(trained.batching)
     if checked.prompt and window and (note := shorter_than_window(tokenizer, prompt, window)):
         log.info(note)
     given = None if not prompt and checked.prompt is None else prompt  # None: a document from its beginning

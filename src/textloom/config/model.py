@@ -1,7 +1,7 @@
 """Which model, and how its weights move."""
 
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -11,6 +11,7 @@ from textloom.config.section import Fraction, NonNegative, Positive, Section, as
 class ModelConfig(Section):
     """A recurrent language model: input, recurrent layers, dense or adaptive softmax."""
 
+    is_ngram: ClassVar[Literal[False]] = False
     cell: Literal["lstm", "gru", "rnn"]
     """Which recurrence."""
     units: Positive | Literal["auto"] | None

@@ -163,8 +163,8 @@ class TrainConfig(Section):
     @model_validator(mode="after")
     def _groups_fit(self) -> Self:
         check_protocol(self.data, self.tokenizer, self.batching)
-        if isinstance(self.model, NgramConfig) and self.data.leaky:
+        if self.model.is_ngram and self.data.leaky:
             raise ValueError("model=ngram counts documents, and data.protocol=article deals out windows; leave one out")
-        if isinstance(self.model, NgramConfig) and self.trainer.devices * self.trainer.num_nodes > 1:
+        if self.model.is_ngram and self.trainer.devices * self.trainer.num_nodes > 1:
             raise ValueError("trainer.devices: n-grams are counted in one process; set trainer.devices=1")
         return self

@@ -3,7 +3,7 @@
 import logging
 
 from textloom.batching.batches import evaluation_batches
-from textloom.config import BatchingConfig, ModelConfig
+from textloom.config import BatchingConfig
 from textloom.data.encoding import TokenSplit, load_splits
 from textloom.data.spool import SplitName
 from textloom.errors import ConfigError, RunError
@@ -36,7 +36,7 @@ def evaluate_run(run: Run, checkpoint: CheckpointName = "best") -> dict[str, flo
         device = choose_device("auto")
         log.info("no %s here: evaluating on %s", config.trainer.accelerator, device.type)
     model = model.to(device)
-    rows = config.trainer.rows if isinstance(config.model, ModelConfig) else 1  # n-grams are scored without batches
+    rows = 1 if config.model.is_ngram else config.trainer.rows  # n-grams are scored without batches
     figures: dict[str, float] = {}
     for name in EVALUATED:
         if name in splits:

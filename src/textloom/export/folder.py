@@ -6,7 +6,7 @@ from typing import Any
 
 from safetensors.torch import save
 
-from textloom.config import ModelConfig, TrainConfig
+from textloom.config import TrainConfig
 from textloom.data.encoding import Splits, load_splits
 from textloom.errors import RunError
 from textloom.evaluation.evaluate import EVALUATED, evaluate_run
@@ -161,7 +161,7 @@ what was exported.
 
 def _model_facts(config: TrainConfig, checkpoint: CheckpointName, results: dict[str, float]) -> dict[str, Any]:
     model = config.model
-    assert isinstance(model, ModelConfig)  # load_model has read it
+    assert not model.is_ngram  # load_model has read it
     return {
         "cell": model.cell,
         "units": f"{model.units:,}",

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from textloom.config import NgramConfig, TrainConfig
+from textloom.config import TrainConfig
 from textloom.errors import RunError
 from textloom.models.language_model import LanguageModel, NgramLanguageModel
 from textloom.models.recurrent import RecurrentLanguageModel
@@ -25,7 +25,7 @@ def load_model(run: Run, checkpoint: CheckpointName) -> tuple[TrainConfig, Token
     An export has one set of weights, whatever the checkpoint.
     """
     config = run.config()
-    if isinstance(config.model, NgramConfig):
+    if config.model.is_ngram:
         raise RunError(f"{run.directory}: an n-gram model has no weights to hand on; copy the run directory as it is")
     if run.is_export:
         _check_export(run)
@@ -45,7 +45,7 @@ def load_model(run: Run, checkpoint: CheckpointName) -> tuple[TrainConfig, Token
 def load_language_model(run: Run, checkpoint: CheckpointName) -> tuple[TrainConfig, Tokenizer, LanguageModel]:
     """What the run trained, or counted. Raises RunError if a file is missing or damaged."""
     config = run.config()
-    if not isinstance(config.model, NgramConfig):
+    if not config.model.is_ngram:
         return load_model(run, checkpoint)
     tokenizer, path = load_tokenizer(run.tokenizer_file), run.checkpoint_file(checkpoint)
     state = read_checkpoint(path)["state_dict"]

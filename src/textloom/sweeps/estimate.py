@@ -9,7 +9,7 @@ import torch
 
 from textloom.batching.batch import Batch
 from textloom.batching.batches import training_batches
-from textloom.config import ModelConfig, NgramConfig, SweepConfig, TrainConfig
+from textloom.config import ModelConfig, SweepConfig, TrainConfig
 from textloom.data.cache import load_corpus, prepared
 from textloom.data.encoding import TokenSplit
 from textloom.evaluation.scoring import scored_states
@@ -75,12 +75,12 @@ class _Meter:
         """Raises DataError if the text cannot be used, as training would."""
         self.device = choose_device(config.trainer.accelerator)
         vocabulary_size, text = _once(self._texts, repr((config.data, config.tokenizer)), lambda: _read(config))
-        if isinstance(config.model, NgramConfig):  # counted in seconds; how many, nobody knows before
+        if config.model.is_ngram:  # counted in seconds; how many, nobody knows before
             return Cost(0, 1, 0.0)
         ranks = config.trainer.devices * config.trainer.num_nodes
         config, _ = complete_config(OpenConfig(config, text, vocabulary_size, self.device, ranks))
         model, rows = config.model, config.trainer.rows
-        assert isinstance(model, ModelConfig)
+        assert not model.is_ngram
         batching = training_batches(config.batching, text, rows, config.seed)
         with torch.device("meta"):
             parameters = parameter_count(RecurrentLanguageModel(model, vocabulary_size))

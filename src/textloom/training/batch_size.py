@@ -12,7 +12,7 @@ import torch
 
 from textloom.batching.batch import Batch, Batching
 from textloom.batching.batches import training_batches
-from textloom.config import ModelConfig, TrainConfig
+from textloom.config import TrainConfig
 from textloom.data.encoding import TokenSplit
 from textloom.errors import DataError
 from textloom.evaluation.scoring import scored_states
@@ -79,7 +79,7 @@ class Trial:
 
     @memory_kept()
     def _train(self, batch: Batch) -> tuple[float, float]:
-        assert isinstance(self.config.model, ModelConfig)
+        assert not self.config.model.is_ngram
         model = RecurrentLanguageModel(self.config.model, self.vocabulary_size).to(self.device)
         optimizer = build_optimizer(self.config.optimizer, model.parameters(), fused=self.precision != "16-mixed")
         dtype = torch.float16 if self.precision == "16-mixed" else torch.bfloat16

@@ -62,7 +62,7 @@ def complete_config(given: OpenConfig) -> tuple[TrainConfig, list[Choice]]:
     Raises ConfigError if ``model.parameters`` does not allow one unit, DataError if the text is too short for a batch.
     """
     config, choices = given.config, list[Choice]()
-    if not isinstance(config.model, ModelConfig):
+    if config.model.is_ngram:
         return config, choices
     for choose in (_choose_units, _choose_dropout, _choose_batch_size, _choose_epochs, _choose_validation_interval):
         config, choice = choose(replace(given, config=config))
@@ -72,7 +72,7 @@ def complete_config(given: OpenConfig) -> tuple[TrainConfig, list[Choice]]:
 
 def _choose_units(given: OpenConfig) -> tuple[TrainConfig, Choice | None]:
     model, characters = given.config.model, given.text.characters
-    assert isinstance(model, ModelConfig)
+    assert not model.is_ngram
     if isinstance(model.units, int):
         return _with_model(given.config, sized(model, given.vocabulary_size)), None
     if model.parameters is not None:
@@ -89,7 +89,7 @@ def _choose_units(given: OpenConfig) -> tuple[TrainConfig, Choice | None]:
 
 def _choose_dropout(given: OpenConfig) -> tuple[TrainConfig, Choice | None]:
     model, characters = given.config.model, given.text.characters
-    assert isinstance(model, ModelConfig)
+    assert not model.is_ngram
     if model.output_dropout is not None:
         return given.config, None
     dropout = _by_length(characters, DROPOUTS, LEAST_DROPOUT)

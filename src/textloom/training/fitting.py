@@ -82,7 +82,7 @@ def fit_with_rollbacks(fit: Fit) -> Fitted:
 
 def _fit(fit: Fit, rate: float) -> Fitted:
     config, prepared, ranks = fit.config, fit.prepared, fit.ranks
-    assert isinstance(config.model, ModelConfig)  # n-grams are counted elsewhere
+    assert not config.model.is_ngram  # n-grams are counted elsewhere
     pl.seed_everything(config.seed, verbose=False)
     data = TokenDataModule(prepared.splits, config.batching, config.trainer.rows, config.seed, ranks)
     model = RecurrentLanguageModel(config.model, prepared.tokenizer.vocabulary_size)

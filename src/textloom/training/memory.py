@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 
 import torch
 
-from textloom.config import NgramConfig, TrainConfig, WindowsConfig
+from textloom.config import TrainConfig, WindowsConfig
 from textloom.errors import RunError, TrainingError
 from textloom.runs.run import Run
 from textloom.tokenizers import load_tokenizer
@@ -28,7 +28,7 @@ def explained_shortage(config: TrainConfig, run: Run) -> Iterator[None]:
             raise
         with suppress(RunError):
             config = run.config()  # has numbers for the keys that were left open
-        if isinstance(config.model, NgramConfig):
+        if config.model.is_ngram:
             raise TrainingError(
                 f"out of memory with n-grams of up to {config.model.largest_order} tokens; lower model.largest_order"
             ) from error

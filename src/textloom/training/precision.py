@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import nn
 
-from textloom.config import ModelConfig, NgramConfig, TrainConfig, WindowsConfig
+from textloom.config import ModelConfig, TrainConfig, WindowsConfig
 from textloom.data.cache import cache_directory
 from textloom.errors import ConfigError, RunError
 from textloom.models.recurrent import CELLS
@@ -46,7 +46,7 @@ def choose_precision(config: TrainConfig, device: torch.device) -> tuple[str, st
     if config.trainer.precision != "auto":
         check_precision(config, device)
         return config.trainer.precision, "as configured"
-    if isinstance(config.model, NgramConfig):
+    if config.model.is_ngram:
         return "32-true", "n-grams are counted"
     if device.type == "cuda":
         return _on_gpu()
@@ -60,7 +60,7 @@ def check_precision(config: TrainConfig, device: torch.device) -> None:
     precision = config.trainer.precision
     if precision == "16-mixed" and device.type == "cpu":
         raise ConfigError("trainer.precision=16-mixed: a CPU does not train in it; set trainer.precision=auto")
-    if isinstance(config.model, ModelConfig) and precision in DTYPES:
+    if not config.model.is_ngram and precision in DTYPES:
         try:
             _seconds(_layers(Shape(config.model.cell, 16, 1, 2, 2), device), 2, 2, DTYPES[precision])
         except RuntimeError as error:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from textloom.config import NgramConfig, TrainConfig
+from textloom.config import TrainConfig
 from textloom.config.composition import check
 from textloom.config.keys import known_keys
 from textloom.config.suggestions import nearest_key
@@ -115,7 +115,7 @@ def newest_checkpoint(run: Run) -> str | None:
 def how_to_train_further(run: Run) -> str:
     """What to type so that a completed run goes on, or why there is nothing."""
     config = run.config()
-    if isinstance(config.model, NgramConfig):
+    if config.model.is_ngram:
         return "n-grams are counted once, and there is nothing to train further"
     if config.schedule.kind == "cosine":
         return "schedule=cosine has come to its end with it; train a new run with a larger trainer.max_epochs"
@@ -134,7 +134,7 @@ def how_to_train_further(run: Run) -> str:
 
 def _refuse_going_back(run: Run, config: TrainConfig) -> None:
     checkpoint = newest_checkpoint(run)
-    if checkpoint is None or isinstance(config.model, NgramConfig):  # n-grams are counted in one step
+    if checkpoint is None or config.model.is_ngram:  # n-grams are counted in one step
         return
     done = read_checkpoint(Path(checkpoint))
     trainer = config.trainer

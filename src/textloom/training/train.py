@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from textloom.batching.batches import training_batches
-from textloom.config import NgramConfig, TrainConfig
+from textloom.config import TrainConfig
 from textloom.data.normalization import normalize_text
 from textloom.errors import ConfigError
 from textloom.evaluation.evaluate import evaluate_run
@@ -95,7 +95,7 @@ def train(
         if config.samples.prompt and (unknown := unknown_pieces(prepared.tokenizer, prompt)):
             log.warning("samples.prompt: not in the vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
         sampler = Sampler(config.samples, prepared.tokenizer, prompt, window_of(config.batching), run.samples_file)
-        if isinstance(config.model, NgramConfig):
+        if config.model.is_ngram:
             tokenizer, splits = prepared.tokenizer, prepared.splits
             results, texts = count(config, config.model, run, tokenizer, splits, sampler, began)
             return Trained(results, texts[config.samples.temperatures[0]])
