@@ -39,9 +39,10 @@ fuzz: install  ## damage 3,000 files, and see each refused or read as it was
 bench: install  ## measure everything and write benchmarks/RESULTS.md; or ONLY=training
 	@$(BIN)/python -m benchmarks $(ONLY)
 
-lint: install  ## ruff: style and format
+lint: install  ## style, format, and the order of the packages (ruff, import-linter)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-logo --cache-dir=build/import-linter
 
 types: install  ## mypy in strict mode
 	@$(BIN)/mypy
