@@ -9,6 +9,10 @@ class ConfigError(TextloomError):
     """A key that does not exist, or a value that a key does not take."""
 
 
+class PluginError(TextloomError):
+    """A plugin that cannot be imported, a name that is registered twice, or a registered class that does not fit."""
+
+
 class DataError(TextloomError):
     """Text that cannot be read, split or encoded."""
 

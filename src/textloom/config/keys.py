@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from textloom.config.section import Mark
+from textloom.registry import OneOf
 
 LABELS = ("kind", "level", "cell")
 """The keys that say which of its models a group is."""
@@ -71,6 +72,7 @@ def _walk(schema: type[BaseModel], prefix: str, choices: tuple[str, ...]) -> Ite
         form = Form.GROUP if models else _form(types_of_values)
         plain = frozenset(kind for member in types_of_values for kind in _plain(member))
         words = tuple(word for member in types_of_values if get_origin(member) is Literal for word in get_args(member))
+        name = field.alias or name  # as it is typed
         yield Key(prefix + name, form, marks, nullable, plain, field, words, choices)
         for model in models:
             yield from _walk(model, f"{prefix}{name}.", choices or _labels(model) if len(models) > 1 else choices)
@@ -81,6 +83,8 @@ def _members(annotation: Any, metadata: tuple[Any, ...] = ()) -> Iterator[tuple[
     if get_origin(annotation) is Annotated:
         first, *more = get_args(annotation)
         yield from _members(first, (*metadata, *more))
+    elif (one_of := next((mark for mark in metadata if isinstance(mark, OneOf)), None)) is not None:
+        yield from ((choice, metadata) for choice in one_of.classes)
     elif get_origin(annotation) in (Union, types.UnionType):
         for part in get_args(annotation):
             yield from _members(part, metadata)
