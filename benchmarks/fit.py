@@ -11,7 +11,6 @@ import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
 
-from textloom.batching.data_module import TokenDataModule
 from textloom.config import TrainConfig
 from textloom.config.composition import check, config_directory
 from textloom.data.encoding import TokenSplit
@@ -19,10 +18,11 @@ from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.runs.run import claimed_run
 from textloom.system.cpu import denormals_flushed, memory_kept
 from textloom.system.devices import choose_device
+from textloom.system.ranks import ALONE
 from textloom.tokenizers.byte import ByteTokenizer
 from textloom.training.callbacks.efficiency import Efficiency
 from textloom.training.callbacks.samples import Sampler
-from textloom.training.distributed.ranks import ALONE
+from textloom.training.data_module import TokenDataModule
 from textloom.training.meter import Meter
 from textloom.training.module import TrainingModule
 from textloom.training.precision import choose_precision

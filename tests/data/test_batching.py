@@ -20,9 +20,9 @@ from textloom.batching.windows import Windows
 from textloom.config import DocumentsConfig, StreamConfig, WindowsConfig
 from textloom.data.encoding import TokenSplit, load_splits
 from textloom.errors import DataError, RunError
+from textloom.system.ranks import ALONE, Ranks
 from textloom.tokenizers.byte import ByteTokenizer
 from textloom.tokenizers.char import CharTokenizer
-from textloom.training.distributed.ranks import ALONE, Ranks
 
 END = -1
 

@@ -19,9 +19,9 @@ from conftest import TINY, Answer, compose_train
 from textloom.errors import ConfigError, DataError, Interrupted, TrainingError
 from textloom.runs.checkpoints import read_checkpoint
 from textloom.runs.run import Run, claimed_run
+from textloom.system.placement import Placement, check_placement, placement
 from textloom.training.callbacks.curves import Curves
 from textloom.training.distributed import worker
-from textloom.training.distributed.placement import Placement, check_placement, placement
 from textloom.training.distributed.processes import Workers
 from textloom.training.distributed.strategy import RankModule
 from textloom.training.resume import resumed_config

@@ -7,7 +7,7 @@ from textloom.batching.windows import Windows
 from textloom.config import BatchingConfig, DocumentsConfig, StreamConfig
 from textloom.data.encoding import TokenSplit
 from textloom.errors import DataError
-from textloom.training.distributed.ranks import ALONE, Ranks
+from textloom.system.ranks import ALONE, Ranks
 
 EVALUATION_STEPS = 512  # longer than in training: state is carried, so the figures are the same, with fewer calls
 EVALUATION_WINDOWS = 512

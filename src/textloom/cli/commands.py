@@ -31,9 +31,9 @@ from textloom.config.composition import check
 from textloom.config.suggestions import nearest
 from textloom.errors import Interrupted
 from textloom.system.command_hint import typed
+from textloom.system.placement import placement
 from textloom.system.progress import stage
 from textloom.system.visible import for_stdout
-from textloom.training.distributed.placement import placement
 
 if TYPE_CHECKING:
     from textloom.training.train import Trained

@@ -19,7 +19,7 @@ from textloom.evaluation.scoring import scored_states
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.system.cpu import memory_kept
 from textloom.system.progress import stage
-from textloom.training.distributed.ranks import Ranks
+from textloom.system.ranks import Ranks
 from textloom.training.loss import mean_nats
 from textloom.training.memory import is_shortage
 from textloom.training.optimizers import build_optimizer

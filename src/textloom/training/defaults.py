@@ -14,8 +14,8 @@ from textloom.batching.batches import training_batches
 from textloom.config import DocumentsConfig, ModelConfig, StreamConfig, TrainConfig
 from textloom.data.encoding import TokenSplit
 from textloom.models.size import sized
+from textloom.system.ranks import Ranks
 from textloom.training.batch_size import Trial, choose_batch_size
-from textloom.training.distributed.ranks import Ranks
 from textloom.training.precision import choose_precision
 
 UNITS = ((200_000, 128), (20_000_000, 256))  # up to so many characters of text, so many units

@@ -9,7 +9,6 @@ import pytorch_lightning as pl
 import torch
 
 from textloom.batching.batch import Batching
-from textloom.batching.data_module import TokenDataModule
 from textloom.batching.windows import Windows
 from textloom.config import ModelConfig, TrainConfig
 from textloom.errors import DivergenceError
@@ -17,10 +16,11 @@ from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
 from textloom.runs.run import Run
 from textloom.system.cpu import memory_kept
 from textloom.system.progress import stage
+from textloom.system.ranks import Ranks
 from textloom.training.callbacks.efficiency import Efficiency, flops_per_target
 from textloom.training.callbacks.progress import TrainingStage, ValidationProgress
 from textloom.training.callbacks.samples import Sampler
-from textloom.training.distributed.ranks import Ranks
+from textloom.training.data_module import TokenDataModule
 from textloom.training.distributed.strategy import RankModule
 from textloom.training.meter import Meter
 from textloom.training.module import TrainingModule

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from textloom.errors import DivergenceError
-from textloom.training.distributed.ranks import ALONE, Ranks
+from textloom.system.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,11 @@ from textloom.system.cpu import denormals_flushed
 from textloom.system.devices import check_devices, choose_device
 from textloom.system.files import read_json, write_checked_text, write_json, write_text
 from textloom.system.progress import shown
+from textloom.system.ranks import Ranks
 from textloom.training.advice import Ending, advice
 from textloom.training.callbacks.samples import Sampler
 from textloom.training.defaults import OpenConfig, complete_config
 from textloom.training.distributed.processes import Workers
-from textloom.training.distributed.ranks import Ranks
 from textloom.training.fitting import Fit, Fitted, fit_with_rollbacks
 from textloom.training.memory import explained_shortage
 from textloom.training.precision import check_precision, choose_precision

@@ -12,6 +12,7 @@ from textloom.config import TrainerConfig
 from textloom.config.lightning import WITHOUT_EFFECT
 from textloom.errors import ConfigError
 from textloom.runs.run import Run
+from textloom.system.ranks import Ranks
 from textloom.training.callbacks.averaging import RunningMean
 from textloom.training.callbacks.checkpointing import BestCheckpoint, ResumePoints, WholeCheckpointIO
 from textloom.training.callbacks.curves import Curves
@@ -19,7 +20,6 @@ from textloom.training.callbacks.efficiency import Efficiency
 from textloom.training.callbacks.profiling import Trace, table
 from textloom.training.callbacks.random_state import RandomState
 from textloom.training.callbacks.samples import SampleCallback, Sampler
-from textloom.training.distributed.ranks import Ranks
 from textloom.training.distributed.strategy import strategy
 from textloom.training.lightning_internals import EpochLoop
 from textloom.training.meter import Meter

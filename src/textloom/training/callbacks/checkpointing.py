@@ -15,7 +15,7 @@ from textloom.errors import RunError
 from textloom.runs.checkpoints import read_checkpoint
 from textloom.runs.run import Run
 from textloom.system.files import written_whole
-from textloom.training.distributed.ranks import Ranks
+from textloom.system.ranks import Ranks
 from textloom.training.signals import StopRequest
 from textloom.training.stopping import keys_to_raise, stop_now
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from textloom.training.distributed.ranks import Ranks
+from textloom.system.ranks import Ranks
 
 
 class RandomState(pl.Callback):

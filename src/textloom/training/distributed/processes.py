@@ -26,8 +26,8 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from textloom.config import TrainerConfig
 from textloom.errors import TextloomError, TrainingError
 from textloom.runs.run import Run
-from textloom.training.distributed.placement import Placement, check_placement, placement
-from textloom.training.distributed.ranks import ALONE, Ranks
+from textloom.system.placement import Placement, check_placement, placement
+from textloom.system.ranks import ALONE, Ranks
 
 MEETING = timedelta(minutes=10)  # importing torch and Lightning on a slow file system
 PATIENCE = timedelta(days=1)  # rank 0 prepares data and writes samples while the others wait

@@ -9,7 +9,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from torch import nn
 
 from textloom.batching.batch import Batch
-from textloom.training.distributed.ranks import ALONE, Ranks
+from textloom.system.ranks import ALONE, Ranks
 from textloom.training.module import TrainingModule
 
 

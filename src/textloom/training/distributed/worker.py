@@ -19,8 +19,8 @@ from textloom.data.encoding import load_splits
 from textloom.errors import TextloomError
 from textloom.runs.run import Run
 from textloom.system.cpu import denormals_flushed
+from textloom.system.placement import Placement
 from textloom.tokenizers import load_tokenizer
-from textloom.training.distributed.placement import Placement
 from textloom.training.distributed.processes import PATIENCE, join, open_store
 from textloom.training.fitting import Fit, fit_with_rollbacks
 from textloom.training.memory import explained_shortage

@@ -11,7 +11,7 @@ from textloom.batching.gathering import tokens_on
 from textloom.config import BatchingConfig
 from textloom.data.encoding import TokenSplit
 from textloom.data.spool import SplitName
-from textloom.training.distributed.ranks import ALONE, Ranks
+from textloom.system.ranks import ALONE, Ranks
 
 RELEASED_EVERY = 1000  # batches
 
