@@ -16,8 +16,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from conftest import TINY, Answer, compose_train
-from textloom.cli.arguments import hydra_arguments, unresolved
 from textloom.config import CompareConfig, ExportConfig, GenerateConfig, PrepareConfig, Section, TrainConfig
+from textloom.config.arguments import hydra_arguments, unresolved
 from textloom.config.keys import Form, keys_of
 from textloom.config.section import possible_folder_name
 from textloom.errors import ConfigError

@@ -15,8 +15,8 @@ import pytest
 import zstandard
 
 from conftest import Answer, compose_train, documents_of, train_run
-from textloom.cli.arguments import hydra_arguments
 from textloom.config import DataConfig, PrepareConfig
+from textloom.config.arguments import hydra_arguments
 from textloom.data.cache import load_corpus
 from textloom.data.sources import read_pieces
 from textloom.errors import ConfigError, DataError

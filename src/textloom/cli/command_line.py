@@ -14,10 +14,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import GrammarParseError, InterpolationResolutionError, OmegaConfBaseException
 
-from textloom.cli.arguments import SWEEP_OPTIONS, hydra_arguments, unresolved
 from textloom.cli.help import help_text, version
 from textloom.cli.streams import tolerant_streams
 from textloom.config import Section
+from textloom.config.arguments import SWEEP_OPTIONS, hydra_arguments, unresolved
 from textloom.config.composition import config_directory, explain
 from textloom.config.keys import known_keys
 from textloom.config.paths import with_home

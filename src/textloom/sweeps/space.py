@@ -10,8 +10,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString, Transformer
 from hydra.errors import HydraException
 
-from textloom.cli.arguments import Arguments
 from textloom.config import TrainConfig
+from textloom.config.arguments import Arguments
 from textloom.config.quoting import as_value, split_at_commas, unquoted
 from textloom.errors import ConfigError
 
