@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+DOCS_INSTALLED := $(VENV)/.docs_installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-slow test-gpu fuzz bench lint types format lock clean
+.PHONY: help install train test test-slow test-gpu fuzz bench docs notebooks lint types format lock clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,7 +28,7 @@ train: install  ## train the character tutorial on the toy text and print a samp
 test: install  ## run the test suite
 	@$(BIN)/python -m pytest -q
 
-test-slow: install  ## run the slow tests too
+test-slow: install $(DOCS_INSTALLED)  ## run the slow tests too
 	@$(BIN)/python -m pytest -q -m 'not gpu'
 
 test-gpu: install  ## run the tests that need a GPU
@@ -38,6 +39,17 @@ fuzz: install  ## damage 3,000 files, and see each refused or read as it was
 
 bench: install  ## measure everything and write benchmarks/RESULTS.md; or ONLY=training
 	@$(BIN)/python -m benchmarks $(ONLY)
+
+$(DOCS_INSTALLED): docs/requirements.lock $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement docs/requirements.lock
+	@touch $@
+
+docs: install $(DOCS_INSTALLED)  ## build the documentation into build/docs; warnings are errors
+	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "open build/docs/index.html"
+
+notebooks: install $(DOCS_INSTALLED)  ## execute the notebooks in docs/notebooks and store their outputs
+	@$(BIN)/python docs/notebooks/execute.py
 
 lint: install  ## style, format, and the order of the packages (ruff, import-linter)
 	@$(BIN)/ruff check .
@@ -56,6 +68,9 @@ lock:  ## write requirements.lock anew from the ranges in pyproject.toml
 	@build/lock/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 '.[dev]'
 	@{ sed -n '/^#/p' requirements.lock; build/lock/bin/python -m pip freeze --exclude textloom | sed 's/+cpu//' | grep -vE '^(nvidia-|triton|cuda-)'; } > build/requirements.lock
 	@mv build/requirements.lock requirements.lock
+	@build/lock/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock '.[docs]'
+	@{ sed -n '/^#/p' docs/requirements.lock; build/lock/bin/python -m pip freeze --exclude textloom | sed 's/+cpu//' | grep -vE '^(nvidia-|triton|cuda-)' | grep -vxFf requirements.lock; } > build/docs.lock
+	@mv build/docs.lock docs/requirements.lock
 
 clean:  ## remove the virtual environment and all caches; runs in outputs/ stay
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,6 +1,7 @@
 """The docs say what the code does."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import get_args
 
@@ -40,3 +41,16 @@ def test_every_picture_exists_and_is_small() -> None:
     for page in DOCS.glob("*.md"):
         for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
             assert (DOCS / name).stat().st_size < 300_000, name
+
+
+def test_the_architecture_names_the_layers_and_files_that_exist() -> None:
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    package = DOCS.parent / "src/textloom"
+    for file in re.findall(r"`([a-z_]+/[a-z_/]+\.py)`", page):
+        assert (package / file).exists(), file
+    project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    order = [sorted(re.findall(r"\w+", line.replace("(", "").replace(")", ""))) for line in layers]
+    table = page.partition("## Layers")[2].partition("## ")[0]
+    shown = [sorted(re.findall(r"`(\w+)`", row.split("|")[1])) for row in table.splitlines() if row.startswith("| `")]
+    assert shown == [names for names in order if names != ["__main__"]]

@@ -1,0 +1,30 @@
+"""Execute the notebooks beside this file and store their outputs: `make notebooks`, or with names of some of them."""
+
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+HERE = Path(__file__).parent
+
+
+def execute(notebook: Path, directory: Path, timeout: int = 1200) -> nbformat.NotebookNode:
+    """The notebook with outputs, executed in a directory. Raises CellExecutionError if a cell fails."""
+    cells = nbformat.read(notebook, as_version=4)
+    resources = {"metadata": {"path": str(directory)}}
+    return NotebookClient(cells, timeout=timeout, kernel_name="python3", resources=resources).execute()
+
+
+def without_times(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook without what differs from one execution to the next: times of execution and Python's version."""
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+    notebook.metadata.pop("language_info", None)
+    return notebook
+
+
+if __name__ == "__main__":
+    for path in [HERE / name for name in sys.argv[1:]] or sorted(HERE.glob("*.ipynb")):
+        print(f"executing {path.name}")
+        nbformat.write(without_times(execute(path, HERE)), path)
