@@ -16,6 +16,7 @@ from textloom.config.data import (
     ToyData,
     WindowsConfig,
 )
+from textloom.config.effects import Effect
 from textloom.config.model import (
     AdamConfig,
     ConstantSchedule,
@@ -41,7 +42,7 @@ from textloom.config.tokenizer import (
     TokenizerConfig,
     WordTokenizerConfig,
 )
-from textloom.config.trainer import CheckpointEvery, SamplesConfig, TrainConfig, TrainerConfig
+from textloom.config.trainer import CheckpointEvery, SamplesConfig, TrainConfig, TrainerConfig, effect_of
 
 __all__ = [
     "AdamConfig",
@@ -56,6 +57,7 @@ __all__ = [
     "CosineSchedule",
     "DataConfig",
     "DocumentsConfig",
+    "Effect",
     "EvaluateConfig",
     "ExportConfig",
     "GenerateConfig",
@@ -86,4 +88,5 @@ __all__ = [
     "TrainerConfig",
     "WindowsConfig",
     "WordTokenizerConfig",
+    "effect_of",
 ]

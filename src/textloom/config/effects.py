@@ -1,23 +1,30 @@
-"""Which keys of a training's config change what it computes."""
+"""What another value of a key does to a training: a mark on the fields of the schema, read by ``keys.effect_of``."""
 
-NO_EFFECT = (
-    "name",
-    "resume",
-    "samples.",
-    "sweep.",
-    "trainer.accelerator",
-    "trainer.checkpoint_every.",
-    "trainer.log_every_n_steps",
-    "trainer.max_rollbacks",
-    "trainer.max_time",
-    "trainer.num_nodes",
-    "trainer.on_nan",
-    "trainer.profiler",
-    "trainer.progress_bar",
-)
-"""Keys, and beginnings of keys, that say where, how visibly and how safely it is computed."""
+from enum import Enum
 
 
-def changes_results(key: str) -> bool:
-    """Whether runs that differ in this key are different trainings."""
-    return not any(key == other or (other.endswith(".") and key.startswith(other)) for other in NO_EFFECT)
+class Effect(Enum):
+    """The effect of a key: of the key that bears the mark and of all keys below it. Without a mark: RESULTS."""
+
+    RESULTS = "other results"
+    LENGTH = "other results: the training ends sooner or later, and no step of it changes"
+    DATA = "other results: another text, which a comparison recognises by its fingerprint"
+    SEED = "other results: another sample of the same configuration"
+    PAUSE = "the same results once the training is complete: it ends early, is marked as stopped, and can be resumed"
+    PLACE = "the same results, computed or stored elsewhere; a resumed run keeps the value"
+    NONE = "the same results"
+
+    @property
+    def changes_results(self) -> bool:
+        """True if runs that differ in the key are different trainings."""
+        return self not in (Effect.PAUSE, Effect.PLACE, Effect.NONE)
+
+    @property
+    def makes_rows(self) -> bool:
+        """True if runs that differ in the key stand in different rows of a comparison."""
+        return self in (Effect.RESULTS, Effect.LENGTH)
+
+    @property
+    def may_change_on_resume(self) -> bool:
+        """True if a resumed run may have another value."""
+        return self in (Effect.LENGTH, Effect.PAUSE, Effect.NONE)

@@ -1,4 +1,4 @@
-"""The keys of a schema, for the command line: which are text, which are paths, and what each one means."""
+"""The keys of a schema: the type of each, its meaning, and its effect on results."""
 
 import types
 from collections.abc import Iterator
@@ -9,19 +9,20 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from textloom.config.section import Mark
+from textloom.config.effects import Effect
+from textloom.config.section import Entries, Mark
 from textloom.registry import OneOf
 
 LABELS = ("kind", "level", "cell")
-"""The keys that say which of its models a group is."""
+"""Keys that select one of the models of a group: ``kind`` in new groups."""
 
 
 class Form(Enum):
-    """What a key takes, as far as the command line has to know."""
+    """The kind of value that a key takes, as far as the command line needs it."""
 
     TEXT = "text"
     TEXTS = "one text, or a list of them"
-    MAPPING = "keys and values of the user's own"
+    MAPPING = "keys and values that the user chooses"
     GROUP = "the name of one of its configs"
     OTHER = "numbers, truth values and fixed words"
 
@@ -35,12 +36,15 @@ class Key:
     marks: frozenset[Mark]
     nullable: bool
     types: frozenset[Any]
-    """Of its values, None left out; a fixed word counts as text, a list or a mapping as itself."""
+    """Types of its values without None; the type of a fixed word is str."""
     field: FieldInfo
+    effect: Effect = Effect.RESULTS
+    entries: type[BaseModel] | None = None
+    """The schema of a mapping's entries; None if it has none."""
     words: tuple[str, ...] = ()
-    """The fixed words that it takes."""
+    """The fixed words among its values."""
     choices: tuple[str, ...] = ()
-    """Of a group that is one of several models: those that have the key."""
+    """The choices of its group that have the key; empty if the group has one model."""
 
     @property
     def description(self) -> str:
@@ -49,9 +53,9 @@ class Key:
 
 
 def keys_of(schema: type[BaseModel]) -> dict[str, Key]:
-    """Every key that some config of this schema may have, in the order of the schema."""
+    """All keys that a config of this schema may have, in the order of the schema."""
     found: dict[str, Key] = {}
-    for key in _walk(schema, "", ()):
+    for key in _walk(schema, "", (), Effect.RESULTS):
         before = found.get(key.name)
         found[key.name] = key if before is None else _merged(before, key)
     return found
@@ -62,10 +66,28 @@ def known_keys(schema: type[BaseModel]) -> list[str]:
     return sorted(keys_of(schema))
 
 
-def _walk(schema: type[BaseModel], prefix: str, choices: tuple[str, ...]) -> Iterator[Key]:
+def effects_of(schema: type[BaseModel]) -> dict[str, Effect]:
+    """The effect of every key, entries of mappings that have a schema included."""
+    effects: dict[str, Effect] = {}
+    for key in keys_of(schema).values():
+        effects[key.name] = key.effect
+        if key.entries is not None:
+            effects |= {f"{key.name}.{name}": entry.effect for name, entry in keys_of(key.entries).items()}
+    return effects
+
+
+def is_entry(name: str, keys: dict[str, Key]) -> bool:
+    """True if the dotted name is an entry of a mapping, whose keys the user chooses."""
+    return any(key.form is Form.MAPPING and name.startswith(f"{key.name}.") for key in keys.values())
+
+
+def _walk(schema: type[BaseModel], prefix: str, choices: tuple[str, ...], outer: Effect) -> Iterator[Key]:
     for name, field in schema.model_fields.items():
         members = list(_members(field.annotation, tuple(field.metadata)))
-        marks = frozenset(mark for _, metadata in members for mark in metadata if isinstance(mark, Mark))
+        metadata = [item for _, inner in members for item in inner]
+        marks = frozenset(mark for mark in metadata if isinstance(mark, Mark))
+        effect = next((mark for mark in metadata if isinstance(mark, Effect)), outer)
+        entries = next((mark.schema for mark in metadata if isinstance(mark, Entries)), None)
         nullable = any(member is type(None) for member, _ in members)
         models = [member for member, _ in members if isinstance(member, type) and issubclass(member, BaseModel)]
         types_of_values = [member for member, _ in members if member is not type(None)]
@@ -73,13 +95,14 @@ def _walk(schema: type[BaseModel], prefix: str, choices: tuple[str, ...]) -> Ite
         plain = frozenset(kind for member in types_of_values for kind in _plain(member))
         words = tuple(word for member in types_of_values if get_origin(member) is Literal for word in get_args(member))
         name = field.alias or name  # as it is typed
-        yield Key(prefix + name, form, marks, nullable, plain, field, words, choices)
+        yield Key(prefix + name, form, marks, nullable, plain, field, effect, entries, words, choices)
         for model in models:
-            yield from _walk(model, f"{prefix}{name}.", choices or _labels(model) if len(models) > 1 else choices)
+            inner = choices or _labels(model) if len(models) > 1 else choices
+            yield from _walk(model, f"{prefix}{name}.", inner, effect)
 
 
 def _members(annotation: Any, metadata: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """The alternatives of an annotation, each with what it is annotated with."""
+    """The members of a union, each with its metadata."""
     if get_origin(annotation) is Annotated:
         first, *more = get_args(annotation)
         yield from _members(first, (*metadata, *more))
@@ -93,7 +116,7 @@ def _members(annotation: Any, metadata: tuple[Any, ...] = ()) -> Iterator[tuple[
 
 
 def _plain(member: Any) -> Iterator[Any]:
-    """The types of a fixed word's values; any other type as it is."""
+    """The types of a literal's values; any other type itself."""
     if get_origin(member) is Literal:
         yield from map(type, get_args(member))
     else:
@@ -111,7 +134,7 @@ def _form(members: list[Any]) -> Form:
 
 
 def _labels(model: type[BaseModel]) -> tuple[str, ...]:
-    """The values by which a group's config says that it is this model."""
+    """The values of the discriminator that select this model."""
     for label in LABELS:
         field = model.model_fields.get(label)
         if field is not None and get_origin(field.annotation) is Literal:
@@ -120,7 +143,7 @@ def _labels(model: type[BaseModel]) -> tuple[str, ...]:
 
 
 def _merged(one: Key, other: Key) -> Key:
-    """One key of two models: it takes whatever either of them takes."""
+    """The key of two models that share its name: it takes the values of both."""
     forms = {one.form, other.form}
     form = next((form for form in (Form.TEXTS, Form.TEXT) if form in forms), one.form)
     return replace(

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 
+from textloom.config.effects import Effect
 from textloom.config.section import Positive, Section
 
 DURATION = re.compile(r"(?:(\d+):)?(\d+):(\d\d):(\d\d)")
@@ -48,7 +49,7 @@ Duration = Annotated[str | None, BeforeValidator(checked_duration)]
 class LightningArguments(Section):
     """Arguments of Lightning's Trainer that may be given in ``trainer.extra``, all of them optional."""
 
-    max_time: Annotated[str | dict[str, float] | None, BeforeValidator(checked_duration)] = None
+    max_time: Annotated[str | dict[str, float] | None, BeforeValidator(checked_duration), Effect.PAUSE] = None
     """Same as trainer.max_time."""
     min_epochs: Positive | None = None
     """Passes over the training part before early stopping may end the training."""
@@ -60,11 +61,11 @@ class LightningArguments(Section):
     """Validate after every so many epochs."""
     gradient_clip_algorithm: Literal["norm", "value"] | None = None
     """What trainer.gradient_clip_val limits: the norm of the gradient, or each of its values."""
-    enable_model_summary: bool = False
+    enable_model_summary: Annotated[bool, Effect.NONE] = False
     """Log a table of the model's parts and their parameters."""
     benchmark: bool | None = None
     """Let cuDNN measure which algorithm is fastest."""
-    detect_anomaly: bool = False
+    detect_anomaly: Annotated[bool, Effect.NONE] = False
     """Let autograd check every operation for NaN; slow."""
 
 

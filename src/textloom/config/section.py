@@ -1,5 +1,6 @@
 """What all groups of the schema share."""
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any
 
@@ -22,6 +23,13 @@ class Mark(Enum):
     PROSE = "nothing in it is an interpolation"
     VERBATIM = "not even the word null has a meaning"
     FOLDER = "it becomes the name of a folder"
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Marks a mapping whose entries have a schema of their own."""
+
+    schema: type[BaseModel]
 
 
 PathText = Annotated[str, Mark.PATH]

@@ -1,14 +1,17 @@
 """How a run is trained, and everything that makes a run."""
 
+from functools import cache
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from textloom.config.data import BatchingConfig, DataConfig, check_protocol
-from textloom.config.lightning import Duration, find_mistake, parse_duration
+from textloom.config.effects import Effect
+from textloom.config.keys import effects_of
+from textloom.config.lightning import Duration, LightningArguments, find_mistake, parse_duration
 from textloom.config.model import ModelConfig, OptimizerConfig, ScheduleConfig
 from textloom.config.ngram import NgramConfig
-from textloom.config.section import FolderName, PathText, Positive, Prose, Section, as_tuple
+from textloom.config.section import Entries, FolderName, PathText, Positive, Prose, Section, as_tuple
 from textloom.config.sweep import SweepConfig
 from textloom.config.tokenizer import TokenizerConfig
 
@@ -32,17 +35,17 @@ class TrainerConfig(Section):
 
     null: a number that suits the length of the text. auto: the largest that fits into a GPU's memory, or the fastest on
     a CPU, found by trial steps when a run begins."""
-    max_epochs: Positive | None
+    max_epochs: Annotated[Positive | None, Effect.LENGTH]
     """Passes over the training part at most; null for a number that suits the length of the text."""
-    max_steps: Positive | None
+    max_steps: Annotated[Positive | None, Effect.LENGTH]
     """Optimizer steps at most; null for no limit."""
-    max_time: Duration = None
+    max_time: Annotated[Duration, Effect.PAUSE] = None
     """Time at most, days:hours:minutes:seconds, of each process that trains the run; null for no limit."""
     val_check_interval: Annotated[int, Field(gt=0)] | Annotated[float, Field(gt=0, le=1)] | None
     """When to validate: a share of an epoch (1.0: at its end), or a whole number of batches; always at the end.
 
     null: every epoch, several epochs where they are short, or a quarter of a long one."""
-    early_stopping_patience: Positive | None
+    early_stopping_patience: Annotated[Positive | None, Effect.LENGTH]
     """Validations without improvement before training ends; null to go on to the end."""
     weight_averaging: Annotated[float, Field(gt=0, lt=1)] | None
     """Decay of the running mean of the weights that validates, and is kept as the model; null for the last weights."""
@@ -50,7 +53,7 @@ class TrainerConfig(Section):
     """Largest norm of the gradient; null for no clipping."""
     accumulate_grad_batches: Positive
     """Batches that add up to one optimizer step."""
-    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
+    accelerator: Annotated[Literal["auto", "cpu", "gpu", "cuda", "mps"], Effect.PLACE]
     """What to compute on; auto takes a GPU where there is one."""
     devices: Positive
     """Devices to train on, of each node; one process for each is started, where torchrun or srun has not."""
@@ -60,19 +63,19 @@ class TrainerConfig(Section):
     """Number format in training; auto takes bf16 where it is faster for the model. Evaluation is always float32."""
     deterministic: bool
     """Allow only operations that give the same bits every time."""
-    checkpoint_every: CheckpointEvery
+    checkpoint_every: Annotated[CheckpointEvery, Effect.NONE]
     """How often to write a checkpoint to go on from."""
-    on_nan: Literal["stop", "rollback"]
+    on_nan: Annotated[Literal["stop", "rollback"], Effect.NONE]
     """When the loss diverges: stop, or go back to the last checkpoint and go on with half the learning rate."""
-    max_rollbacks: Positive
+    max_rollbacks: Annotated[Positive, Effect.NONE]
     """How often to go back before stopping all the same."""
-    log_every_n_steps: Positive
+    log_every_n_steps: Annotated[Positive, Effect.NONE]
     """Optimizer steps from one training point in TensorBoard to the next."""
-    profiler: Literal["simple", "torch"] | None = None
+    profiler: Annotated[Literal["simple", "torch"] | None, Effect.NONE] = None
     """simple: a table of where the time goes (profile.txt); torch: a trace of some steps (trace.json); null: none."""
-    progress_bar: bool
+    progress_bar: Annotated[bool, Effect.NONE]
     """Show a progress bar, where a person is watching the terminal."""
-    extra: dict[str, Any]
+    extra: Annotated[dict[str, Any], Entries(LightningArguments)]
     """Any other argument of Lightning's Trainer, passed on as it is."""
 
     @property
@@ -143,21 +146,21 @@ class SamplesConfig(Section):
 class TrainConfig(Section):
     """Everything that makes a run."""
 
-    name: FolderName
+    name: Annotated[FolderName, Effect.PLACE]
     """Folder of the run below outputs/."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    seed: Annotated[int, Field(ge=0, lt=2**32), Effect.SEED]
     """Initial weights, dropout and the order of the batches."""
-    resume: PathText | None = None
+    resume: Annotated[PathText | None, Effect.PLACE] = None
     """A run directory, or 'latest': go on with that run where it was cut."""
-    data: DataConfig
-    tokenizer: TokenizerConfig
-    batching: BatchingConfig
-    model: Annotated[ModelConfig | NgramConfig, Field(discriminator="cell")]
-    optimizer: OptimizerConfig
-    schedule: ScheduleConfig
-    trainer: TrainerConfig
-    samples: SamplesConfig
-    sweep: Annotated[SweepConfig | None, Field(exclude=True)] = None
+    data: Annotated[DataConfig, Effect.DATA]
+    tokenizer: Annotated[TokenizerConfig, Effect.RESULTS]
+    batching: Annotated[BatchingConfig, Effect.RESULTS]
+    model: Annotated[ModelConfig | NgramConfig, Field(discriminator="cell"), Effect.RESULTS]
+    optimizer: Annotated[OptimizerConfig, Effect.RESULTS]
+    schedule: Annotated[ScheduleConfig, Effect.RESULTS]
+    trainer: Annotated[TrainerConfig, Effect.RESULTS]
+    samples: Annotated[SamplesConfig, Effect.NONE]
+    sweep: Annotated[SweepConfig | None, Field(exclude=True), Effect.PLACE] = None
     """How trials are chosen with -m; no part of a run."""
 
     @model_validator(mode="after")
@@ -168,3 +171,19 @@ class TrainConfig(Section):
         if self.model.is_ngram and self.trainer.devices * self.trainer.num_nodes > 1:
             raise ValueError("trainer.devices: n-grams are counted in one process; set trainer.devices=1")
         return self
+
+
+def effect_of(key: str) -> Effect:
+    """The effect of a key of ``TrainConfig``; of an unknown key that of the nearest group above it."""
+    effects = _effects()
+    if key not in effects:
+        _effects.cache_clear()  # a plugin may have registered it since
+        effects = _effects()
+    while key and key not in effects:
+        key = key.rpartition(".")[0]
+    return effects.get(key, Effect.RESULTS)
+
+
+@cache
+def _effects() -> dict[str, Effect]:
+    return effects_of(TrainConfig)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from textloom.config import effect_of
 from textloom.config.composition import flatten
-from textloom.config.effects import changes_results
 from textloom.data.finding import expand
 from textloom.errors import RunError
 from textloom.runs.run import HAVE_RESULTS, Run
@@ -46,17 +46,12 @@ class Record:
         if self.counts:
             kept = {key: value for key, value in self.config.items() if key.startswith("tokenizer.")}
             return kept | {"model.cell": f"{int(self.results['order'])}-gram"}
-        return {key: value for key, value in self.config.items() if _makes_a_configuration(key)}
+        return {key: value for key, value in self.config.items() if effect_of(key).makes_rows}
 
     @property
     def tokenizer(self) -> tuple[tuple[str, Any], ...]:
         """Its tokenizer's keys: runs of one text that agree in them have the same targets."""
         return tuple(sorted((key, value) for key, value in self.config.items() if key.startswith("tokenizer.")))
-
-
-def _makes_a_configuration(key: str) -> bool:
-    """Whether runs that differ in it are not seeds of one another; the fingerprint of the text stands for its keys."""
-    return changes_results(key) and key != "seed" and not key.startswith("data.")
 
 
 def find_directories(patterns: Iterable[str]) -> list[Path]:

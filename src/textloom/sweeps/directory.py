@@ -10,10 +10,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
+from textloom.config import effect_of
 from textloom.config.composition import flatten
 from textloom.errors import RunError
 from textloom.sweeps.space import Space
-from textloom.sweeps.trials import CHANGE_NO_FIGURE, compared, differing, is_of
+from textloom.sweeps.trials import compared, differing, is_of
 from textloom.system.files import read_json, write_json
 
 FILE = "sweep.json"
@@ -83,7 +84,7 @@ def config_checksum(fixed: dict[str, Any], space: Space) -> str:
 def _content(fixed: dict[str, Any], space: Space) -> dict[str, Any]:
     """What is the same in all trials. An experiment may set any key: if it varies, only what was typed is the same."""
     if "experiment" in space.keys:
-        typed = {key: text for key, text in space.fixed.items() if not is_of(key, CHANGE_NO_FIGURE)}
+        typed = {key: text for key, text in space.fixed.items() if effect_of(key).changes_results}
         return {"fixed": {}, "typed": typed, "varying": space.keys}
     return {"fixed": _without_what_varies(flatten(compared(fixed)), space.keys), "varying": space.keys}
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from textloom.config import TrainConfig
+from textloom.config import TrainConfig, effect_of
 from textloom.config.composition import check, flatten
 from textloom.config.quoting import unquoted
 from textloom.errors import ConfigError, RunError
@@ -18,8 +18,6 @@ from textloom.sweeps.space import Point, shown, typed
 from textloom.system.files import read_json
 
 State = Literal["waiting", "running", "completed", "pruned", "failed", "cut"]
-CHANGE_NO_FIGURE = ("name", "samples", "trainer.progress_bar", "trainer.log_every_n_steps", "trainer.checkpoint_every")
-"""Keys and groups that may be changed when a sweep is continued; if they vary in it, they make other trials."""
 COMPOSED = "trial.json"  # in a trial's directory: the config as it was composed
 LONGEST_NAME = 120  # of 255 bytes that file systems take, with room for what tools put behind
 
@@ -148,12 +146,12 @@ def fingerprint(config: TrainConfig, varying: tuple[str, ...]) -> str:
 
 
 def compared(config: TrainConfig | dict[str, Any], varying: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The flat config, of the keys that change no figure only those that vary: an experiment may set any of them."""
+    """The flat config without the keys that change no results, unless they vary: an experiment may set any of them."""
     values = config.model_dump(mode="json") if isinstance(config, TrainConfig) else config
     flat = flatten({key: value for key, value in values.items() if key not in ("resume", "sweep")})
     if "experiment" in varying:
         return flat
-    return {key: value for key, value in flat.items() if is_of(key, varying) or not is_of(key, CHANGE_NO_FIGURE)}
+    return {key: value for key, value in flat.items() if is_of(key, varying) or effect_of(key).changes_results}
 
 
 def is_of(key: str, names: Iterable[str]) -> bool:

@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from textloom.config import TrainConfig
+from textloom.config import TrainConfig, effect_of
 from textloom.config.composition import check
-from textloom.config.keys import known_keys
+from textloom.config.keys import is_entry, keys_of
 from textloom.config.suggestions import nearest_key
 from textloom.errors import ConfigError, RunError
 from textloom.runs.checkpoints import read_checkpoint
@@ -19,23 +19,6 @@ from textloom.runs.run import RESUME_ORDER, Run
 from textloom.system.command_hint import typed
 
 log = logging.getLogger(__name__)
-
-MAY_CHANGE = (
-    "trainer.max_epochs",
-    "trainer.max_steps",
-    "trainer.max_time",
-    "trainer.extra.max_time",
-    "trainer.early_stopping_patience",
-    "trainer.checkpoint_every",
-    "trainer.log_every_n_steps",
-    "trainer.profiler",
-    "trainer.progress_bar",
-    "trainer.on_nan",
-    "trainer.max_rollbacks",
-    "samples",
-)
-"""Keys that leave every step of the training as it was; any other makes another run."""
-FREE_KEYS = ("trainer.extra.", "data.filters.")  # whatever follows
 
 
 def resumed_config(run: Run, overrides: list[str]) -> TrainConfig:
@@ -51,13 +34,13 @@ def resumed_config(run: Run, overrides: list[str]) -> TrainConfig:
         key = override.get_key_element().lstrip("+~")
         if key == "resume" or key.startswith("hydra."):
             continue
-        if str(override.input_line).lstrip("+") in made_by and not _may_change(key, config):
+        if str(override.input_line).lstrip("+") in made_by and not may_change(key, config.schedule.kind):
             continue  # what the run was made by, which may have become another value since: a number of units
         section, name, before = _find(values, key)
         after = yaml.safe_load(yaml.safe_dump(override.value()))
         if isinstance(before, list) and not isinstance(after, list):
             after = [after]
-        if before != after and not _may_change(key, config):
+        if before != after and not may_change(key, config.schedule.kind):
             value = override.value()
             shown = value if isinstance(value, str) else override.get_value_element_as_str()
             raise ConfigError(f"{key}={shown}: {_reason(key, before, values)}")
@@ -74,9 +57,9 @@ def resumed_config(run: Run, overrides: list[str]) -> TrainConfig:
 
 def _reason(key: str, before: Any, values: dict[str, Any]) -> str:
     """Why a key cannot change, and what to do."""
-    group, known = key.partition(".")[0], known_keys(TrainConfig)
-    if key not in [*known, *values] and not key.startswith(FREE_KEYS):
-        return f"there is no such key{nearest_key(key, known)}; leave it out"
+    group, known = key.partition(".")[0], keys_of(TrainConfig)
+    if key not in known and not is_entry(key, known):
+        return f"there is no such key{nearest_key(key, sorted(known))}; leave it out"
     section, name, _ = _find(values, key)
     made = f"{key}={_short(before)}" if name in section else f"{group}={_short(values[group])}, which has no such key"
     return f"the run was made with {made}, and a resumed run keeps it; train a new one, or leave the key out"
@@ -157,10 +140,11 @@ def _find(values: dict[str, Any], key: str) -> tuple[dict[str, Any], str, Any]:
     return section, name, section.get(name)
 
 
-def _may_change(key: str, config: TrainConfig) -> bool:
-    if key in ("trainer.max_epochs", "trainer.max_steps") and config.schedule.kind == "cosine":
+def may_change(key: str, schedule: str) -> bool:
+    """True if a resumed run with a schedule of this kind may have another value of the key."""
+    if key in ("trainer.max_epochs", "trainer.max_steps") and schedule == "cosine":
         return False  # the schedule is stretched over all steps
-    return key.startswith(MAY_CHANGE)
+    return effect_of(key).may_change_on_resume
 
 
 def _short(value: Any) -> str:

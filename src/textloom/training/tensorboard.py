@@ -9,7 +9,6 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from textloom.cli.heavy_imports import without_tensorflow
 from textloom.config import TrainConfig
-from textloom.config.effects import changes_results
 from textloom.config.keys import Form, keys_of
 from textloom.reports.values import shown
 from textloom.runs.checkpoints import read_checkpoint
@@ -105,15 +104,15 @@ def hyperparameters(config: TrainConfig) -> dict[str, str | float | bool]:
     null or belongs to another choice of its group is ``null``.
     """
     values = config.model_dump(mode="json")
-    found = {key: _cell(_look_up(values, key), kind) for key, kind in _columns().items()}
+    found = {key: _cell(_look_up(values, key), kind) for key, kind in hyperparameter_types().items()}
     return {key: value for key, value in found.items() if value is not None}
 
 
 @cache
-def _columns() -> dict[str, str]:
+def hyperparameter_types() -> dict[str, str]:
     """Each key that changes results, and the type of its column."""
     keys = keys_of(TrainConfig).values()
-    return {key.name: _kind(key.types) for key in keys if key.form is not Form.GROUP and changes_results(key.name)}
+    return {key.name: _kind(key.types) for key in keys if key.form is not Form.GROUP and key.effect.changes_results}
 
 
 def _kind(plain: frozenset[Any]) -> str:
