@@ -223,3 +223,10 @@ def test_a_timed_out_trial_in_this_process_fails_and_the_next_one_runs(command: 
     }  # fmt: skip
     last = tmp_path / "outputs/sweeps/toy_max_epochs/trainer.max_epochs=100000/checkpoints/last.ckpt"
     assert last.exists()
+
+
+def test_one_text_under_two_spellings_of_its_path_is_one_trial(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a text about deep learning. " * 30)
+    answer = command("train", "-m", *SMALL, "data=text_files", "data.path=a.txt,./a.txt", "sweep.name=s")
+    assert answer.status == 0, answer.err
+    assert list(states(tmp_path / "outputs/sweeps/s")) == ["data.path=a.txt"]

@@ -1,6 +1,8 @@
 """Paths as people type them."""
 
 import os
+from glob import has_magic
+from typing import Any
 
 from textloom.config.quoting import one_line
 from textloom.errors import ConfigError
@@ -16,3 +18,16 @@ def with_home(path: str, key: str) -> str:
         user, path = one_line(path.partition("/")[0]), one_line(path)
         raise ConfigError(f"{key}={path}: there is no home directory {user}; for a file of that name give ./{path}")
     return expanded
+
+
+def one_spelling(value: Any) -> Any:
+    """The value of a key for paths with one spelling for each path: relative, without links and ``..``.
+
+    A list of one path is the path itself. A name that is no file, such as the id of a data set, stays as it is.
+    """
+    if isinstance(value, list | tuple):
+        return one_spelling(value[0]) if len(value) == 1 else [one_spelling(path) for path in value]
+    if not isinstance(value, str):
+        return value
+    path = os.path.expanduser(value)
+    return os.path.relpath(os.path.realpath(path)) if os.path.lexists(path) or has_magic(path) else value

@@ -14,7 +14,7 @@ from textloom.config import effect_of
 from textloom.config.composition import flatten
 from textloom.errors import RunError
 from textloom.sweeps.space import Space
-from textloom.sweeps.trials import compared, differing, is_of
+from textloom.sweeps.trials import comparable, compared, differing, is_of
 from textloom.system.files import read_json, write_json
 
 FILE = "sweep.json"
@@ -78,7 +78,9 @@ def write_config(directory: Path, fixed: dict[str, Any], space: Space) -> None:
 
 def config_checksum(fixed: dict[str, Any], space: Space) -> str:
     """The same for the same values of the keys that do not vary."""
-    return hashlib.sha256(json.dumps(_content(fixed, space), sort_keys=True).encode()).hexdigest()[:8]
+    content = _content(fixed, space)
+    content["fixed"] = {key: comparable(key, value) for key, value in content["fixed"].items()}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _content(fixed: dict[str, Any], space: Space) -> dict[str, Any]:

@@ -6,12 +6,16 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from textloom.config import TrainConfig, effect_of
 from textloom.config.composition import check, flatten
+from textloom.config.keys import keys_of
+from textloom.config.paths import one_spelling
 from textloom.config.quoting import unquoted
+from textloom.config.section import Mark
 from textloom.errors import ConfigError, RunError
 from textloom.runs.run import HAVE_RESULTS, Run
 from textloom.sweeps.space import Point, shown, typed
@@ -142,7 +146,18 @@ def composed_config(run: Run) -> TrainConfig:
 
 def fingerprint(config: TrainConfig, varying: tuple[str, ...]) -> str:
     """The same for all configs that make the same trial of a sweep."""
-    return hashlib.sha256(json.dumps(compared(config, varying), sort_keys=True).encode()).hexdigest()
+    values = {key: comparable(key, value) for key, value in compared(config, varying).items()}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def comparable(key: str, value: Any) -> Any:
+    """The value of a key in the one spelling that is compared: two spellings of a path are one value."""
+    return one_spelling(value) if key in _paths() else value
+
+
+@cache
+def _paths() -> frozenset[str]:
+    return frozenset(name for name, key in keys_of(TrainConfig).items() if Mark.PATH in key.marks)
 
 
 def compared(config: TrainConfig | dict[str, Any], varying: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -162,7 +177,7 @@ def is_of(key: str, names: Iterable[str]) -> bool:
 def differing(before: dict[str, Any], now: dict[str, Any]) -> str | None:
     """'key=OLD before, key=NEW now' of the first key that differs."""
     for key in sorted(before.keys() | now.keys()):
-        if before.get(key) != now.get(key):
+        if comparable(key, before.get(key)) != comparable(key, now.get(key)):
             return f"{key}={_shown(before.get(key))} then, {key}={_shown(now.get(key))} now"
     return None
 
