@@ -159,5 +159,5 @@ def test_a_query_is_taken_as_it_is_typed(command: Command, fake: FakePortal) -> 
 
 
 def test_the_page_names_every_key_and_no_other() -> None:
-    told = re.findall(r"`data\.(\w+)`", PAGE.partition("## What to ask for")[2].partition("All of them")[0])
+    told = re.findall(r"`data\.(\w+)`", PAGE.partition("## Selecting patents")[2].partition("A patent must")[0])
     assert sorted(told) == sorted(set(PatentSelection.model_fields) - {"source", "path"})
