@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 DOCS_INSTALLED := $(VENV)/.docs_installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-slow test-gpu fuzz bench docs notebooks lint types format lock clean
+.PHONY: help install train test test-slow test-gpu fuzz bench docs docs-keys notebooks lint types format lock clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ $(DOCS_INSTALLED): docs/requirements.lock $(INSTALLED)
 docs: install $(DOCS_INSTALLED)  ## build the documentation into build/docs; warnings are errors
 	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 	@echo "open build/docs/index.html"
+
+docs-keys: install  ## write docs/keys.md, the reference of all keys, from the schema
+	@$(BIN)/python -m textloom.config.document docs/keys.md
 
 notebooks: install $(DOCS_INSTALLED)  ## execute the notebooks in docs/notebooks and store their outputs
 	@$(BIN)/python docs/notebooks/execute.py

@@ -7,7 +7,8 @@ import pytest
 from made import make_run
 
 from textloom.config import Effect, TrainConfig, effect_of
-from textloom.config.keys import Form, effects_of, keys_of
+from textloom.config.document import COMMANDS, page
+from textloom.config.keys import LABELS, Form, effects_of, keys_of
 from textloom.reports.collect import Record
 from textloom.reports.comparison import compare_runs
 from textloom.runs.run import Run
@@ -67,3 +68,19 @@ def test_the_number_of_machines_makes_another_batch() -> None:
 
 def test_every_effect_is_used() -> None:
     assert set(effects_of(TrainConfig).values()) == set(Effect)
+
+
+def test_the_reference_of_all_keys_is_up_to_date() -> None:
+    written = (Path(__file__).parents[1] / "docs/keys.md").read_text(encoding="utf-8")
+    assert written == page(), "docs/keys.md is stale; run make docs-keys"
+
+
+def test_the_reference_names_every_key_of_every_command() -> None:
+    rows = {line.split("`")[1]: line for line in page().splitlines() if line.startswith("| `")}
+    for schema in COMMANDS.values():
+        for key in keys_of(schema).values():
+            if key.form is not Form.GROUP and key.name.rpartition(".")[2] not in LABELS:
+                assert key.name in rows, key.name
+    assert "| whole number > 0 or null | epochs | `null` | length |" in rows["trainer.max_epochs"]
+    assert "adam: `0.004`" in rows["optimizer.learning_rate"]
+    assert "*required*" in page()

@@ -10,6 +10,7 @@ import pytest
 from made import make_run
 
 from conftest import Answer, train_run
+from textloom.config.values import value_text
 from textloom.errors import RunError
 from textloom.reports.collect import find_directories
 from textloom.reports.comparison import Comparison, Group, compare_runs
@@ -17,7 +18,6 @@ from textloom.reports.formats import render_csv, render_json, render_markdown
 from textloom.reports.render import render
 from textloom.reports.table import table_of
 from textloom.reports.text import render_text
-from textloom.reports.values import shown
 
 CAPITALS = "The Cat sat on the Mat.\n\nA Dog saw the Cat and the Mat.\n\nThe Mat is a Mat, the Dog a Dog.\n\n" * 3
 
@@ -61,7 +61,7 @@ def test_seeds_form_one_row_and_only_what_differs_is_a_column(comparison: Compar
     ("value", "typed"), [([200, 1000], "[200,1000]"), ([], "[]"), (None, "null"), (True, "true"), (0.5, "0.5")]
 )
 def test_a_value_is_shown_as_it_is_typed(value: object, typed: str) -> None:
-    assert shown(value) == typed
+    assert value_text(value) == typed
 
 
 def test_a_difference_is_judged_by_welch_and_holm_and_one_seed_tells_nothing(comparison: Comparison) -> None:

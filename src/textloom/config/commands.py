@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from textloom.config.data import DataConfig, check_protocol
-from textloom.config.section import Mark, Paths, PathText, Positive, Section
+from textloom.config.section import Mark, Paths, PathText, Positive, Section, Unit
 from textloom.config.tokenizer import TokenizerConfig
 
 
@@ -20,15 +20,15 @@ class GenerateConfig(Section):
     """Which of the run's checkpoints."""
     prompt: Annotated[str, Mark.PROSE, Mark.VERBATIM] | None
     """The text to go on from; null for the one that the run's own samples start with."""
-    length: Positive
+    length: Annotated[Positive, Unit("tokens")]
     """Tokens to generate; the text ends earlier where the model ends the document."""
-    count: Positive
+    count: Annotated[Positive, Unit("texts")]
     """Texts to generate, side by side; 64 take far less time than 64 times one."""
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
     """What to compute on; auto takes a GPU where there is one."""
     temperature: Annotated[float, Field(ge=0)]
     """Divides the logits: below 1 more predictable, above 1 more varied, 0 takes the likeliest token every time."""
-    top_k: Positive | None
+    top_k: Annotated[Positive | None, Unit("tokens")]
     """Draw from the k likeliest tokens only; null for all."""
     top_p: Annotated[float, Field(gt=0, le=1)] | None
     """Draw from the likeliest tokens that together have this probability; null for all."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from textloom.config.effects import Effect
-from textloom.config.section import Entries, Mark
+from textloom.config.section import Entries, Mark, Unit
 from textloom.registry import OneOf
 
 LABELS = ("kind", "level", "cell")
@@ -41,6 +41,8 @@ class Key:
     effect: Effect = Effect.RESULTS
     entries: type[BaseModel] | None = None
     """The schema of a mapping's entries; None if it has none."""
+    unit: str = ""
+    """The unit of a number; empty if it has none."""
     words: tuple[str, ...] = ()
     """The fixed words among its values."""
     choices: tuple[str, ...] = ()
@@ -55,7 +57,7 @@ class Key:
 def keys_of(schema: type[BaseModel]) -> dict[str, Key]:
     """All keys that a config of this schema may have, in the order of the schema."""
     found: dict[str, Key] = {}
-    for key in _walk(schema, "", (), Effect.RESULTS):
+    for key in walk_keys(schema):
         before = found.get(key.name)
         found[key.name] = key if before is None else _merged(before, key)
     return found
@@ -81,12 +83,16 @@ def is_entry(name: str, keys: dict[str, Key]) -> bool:
     return any(key.form is Form.MAPPING and name.startswith(f"{key.name}.") for key in keys.values())
 
 
-def _walk(schema: type[BaseModel], prefix: str, choices: tuple[str, ...], outer: Effect) -> Iterator[Key]:
+def walk_keys(
+    schema: type[BaseModel], prefix: str = "", choices: tuple[str, ...] = (), outer: Effect = Effect.RESULTS
+) -> Iterator[Key]:
+    """The keys of every model of a schema: a key that several choices of a group have comes once for each."""
     for name, field in schema.model_fields.items():
-        members = list(_members(field.annotation, tuple(field.metadata)))
+        members = list(members_of(field.annotation, tuple(field.metadata)))
         metadata = [item for _, inner in members for item in inner]
         marks = frozenset(mark for mark in metadata if isinstance(mark, Mark))
         effect = next((mark for mark in metadata if isinstance(mark, Effect)), outer)
+        unit = next((mark.name for mark in metadata if isinstance(mark, Unit)), "")
         entries = next((mark.schema for mark in metadata if isinstance(mark, Entries)), None)
         nullable = any(member is type(None) for member, _ in members)
         models = [member for member, _ in members if isinstance(member, type) and issubclass(member, BaseModel)]
@@ -95,22 +101,22 @@ def _walk(schema: type[BaseModel], prefix: str, choices: tuple[str, ...], outer:
         plain = frozenset(kind for member in types_of_values for kind in _plain(member))
         words = tuple(word for member in types_of_values if get_origin(member) is Literal for word in get_args(member))
         name = field.alias or name  # as it is typed
-        yield Key(prefix + name, form, marks, nullable, plain, field, effect, entries, words, choices)
+        yield Key(prefix + name, form, marks, nullable, plain, field, effect, entries, unit, words, choices)
         for model in models:
             inner = choices or _labels(model) if len(models) > 1 else choices
-            yield from _walk(model, f"{prefix}{name}.", inner, effect)
+            yield from walk_keys(model, f"{prefix}{name}.", inner, effect)
 
 
-def _members(annotation: Any, metadata: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+def members_of(annotation: Any, metadata: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:
     """The members of a union, each with its metadata."""
     if get_origin(annotation) is Annotated:
         first, *more = get_args(annotation)
-        yield from _members(first, (*metadata, *more))
+        yield from members_of(first, (*metadata, *more))
     elif (one_of := next((mark for mark in metadata if isinstance(mark, OneOf)), None)) is not None:
         yield from ((choice, metadata) for choice in one_of.classes)
     elif get_origin(annotation) in (Union, types.UnionType):
         for part in get_args(annotation):
-            yield from _members(part, metadata)
+            yield from members_of(part, metadata)
     else:
         yield annotation, metadata
 

@@ -26,6 +26,13 @@ class Mark(Enum):
 
 
 @dataclass(frozen=True)
+class Unit:
+    """Marks a number with its unit."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Entries:
     """Marks a mapping whose entries have a schema of their own."""
 

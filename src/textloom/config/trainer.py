@@ -11,53 +11,55 @@ from textloom.config.keys import effects_of
 from textloom.config.lightning import Duration, LightningArguments, find_mistake, parse_duration
 from textloom.config.model import ModelConfig, OptimizerConfig, ScheduleConfig
 from textloom.config.ngram import NgramConfig
-from textloom.config.section import Entries, FolderName, PathText, Positive, Prose, Section, as_tuple
+from textloom.config.section import Entries, FolderName, PathText, Positive, Prose, Section, Unit, as_tuple
 from textloom.config.sweep import SweepConfig
 from textloom.config.tokenizer import TokenizerConfig
+
+Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class CheckpointEvery(Section):
     """How often ``last.ckpt`` is written beside after each validation; null for not."""
 
-    steps: Positive | None
+    steps: Annotated[Positive | None, Unit("steps")]
     """Optimizer steps."""
-    epochs: Positive | None
+    epochs: Annotated[Positive | None, Unit("epochs")]
     """Passes over the training part."""
-    minutes: Annotated[float, Field(gt=0)] | None
+    minutes: Annotated[Annotated[float, Field(gt=0)] | None, Unit("minutes")]
     """Minutes."""
 
 
 class TrainerConfig(Section):
     """How long, on what, and how often. Keys that Lightning's Trainer has too bear its names."""
 
-    batch_size: Positive | Literal["auto"] | None
+    batch_size: Annotated[Positive | Literal["auto"] | None, Unit("rows")]
     """Windows, documents or stream rows in a batch, on each device: N devices take steps on N times as many.
 
     null: a number that suits the length of the text. auto: the largest that fits into a GPU's memory, or the fastest on
     a CPU, found by trial steps when a run begins."""
-    max_epochs: Annotated[Positive | None, Effect.LENGTH]
+    max_epochs: Annotated[Positive | None, Effect.LENGTH, Unit("epochs")]
     """Passes over the training part at most; null for a number that suits the length of the text."""
-    max_steps: Annotated[Positive | None, Effect.LENGTH]
+    max_steps: Annotated[Positive | None, Effect.LENGTH, Unit("steps")]
     """Optimizer steps at most; null for no limit."""
-    max_time: Annotated[Duration, Effect.PAUSE] = None
+    max_time: Annotated[Duration, Effect.PAUSE, Unit("DD:HH:MM:SS")] = None
     """Time at most, days:hours:minutes:seconds, of each process that trains the run; null for no limit."""
-    val_check_interval: Annotated[int, Field(gt=0)] | Annotated[float, Field(gt=0, le=1)] | None
+    val_check_interval: Annotated[Positive | Share | None, Unit("batches or epochs")]
     """When to validate: a share of an epoch (1.0: at its end), or a whole number of batches; always at the end.
 
     null: every epoch, several epochs where they are short, or a quarter of a long one."""
-    early_stopping_patience: Annotated[Positive | None, Effect.LENGTH]
+    early_stopping_patience: Annotated[Positive | None, Effect.LENGTH, Unit("validations")]
     """Validations without improvement before training ends; null to go on to the end."""
     weight_averaging: Annotated[float, Field(gt=0, lt=1)] | None
     """Decay of the running mean of the weights that validates, and is kept as the model; null for the last weights."""
     gradient_clip_val: Annotated[float, Field(gt=0)] | None
     """Largest norm of the gradient; null for no clipping."""
-    accumulate_grad_batches: Positive
+    accumulate_grad_batches: Annotated[Positive, Unit("batches")]
     """Batches that add up to one optimizer step."""
     accelerator: Annotated[Literal["auto", "cpu", "gpu", "cuda", "mps"], Effect.PLACE]
     """What to compute on; auto takes a GPU where there is one."""
-    devices: Positive
+    devices: Annotated[Positive, Unit("devices")]
     """Devices to train on, of each node; one process for each is started, where torchrun or srun has not."""
-    num_nodes: Positive = 1
+    num_nodes: Annotated[Positive, Unit("machines")] = 1
     """Machines to train on; on each torchrun or srun starts one process for each device."""
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
     """Number format in training; auto takes bf16 where it is faster for the model. Evaluation is always float32."""
@@ -69,7 +71,7 @@ class TrainerConfig(Section):
     """When the loss diverges: stop, or go back to the last checkpoint and go on with half the learning rate."""
     max_rollbacks: Annotated[Positive, Effect.NONE]
     """How often to go back before stopping all the same."""
-    log_every_n_steps: Annotated[Positive, Effect.NONE]
+    log_every_n_steps: Annotated[Positive, Effect.NONE, Unit("steps")]
     """Optimizer steps from one training point in TensorBoard to the next."""
     profiler: Annotated[Literal["simple", "torch"] | None, Effect.NONE] = None
     """simple: a table of where the time goes (profile.txt); torch: a trace of some steps (trace.json); null: none."""
@@ -137,7 +139,7 @@ class SamplesConfig(Section):
 
     prompt: Prose | None
     """What they go on from; empty for texts from their beginning, null for the first words of the training text."""
-    length: Positive
+    length: Annotated[Positive, Unit("tokens")]
     """Tokens in each."""
     temperatures: Annotated[tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(as_tuple), Field(min_length=1)]
     """One text for each; 0 takes the likeliest token every time."""

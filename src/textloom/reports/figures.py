@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from textloom.config.values import value_text
 from textloom.reports.comparison import Group, Row
 from textloom.reports.directions import lower_is_better
 from textloom.reports.events import Curve, read_curves
 from textloom.reports.metrics import BITS_PER_CHAR
-from textloom.reports.values import shown
 
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2", "#9d755d", "#eeca3b", "#ff9da6", "#79706e")
 DASHES = ("solid", "dash", "dot", "dashdot")  # one after the other, once all colours are used
@@ -41,7 +41,7 @@ def curve_figures(group: Group, metric: str) -> list[Figure]:
 def label(row: Row, group: Group) -> str:
     """What sets a row apart from the others."""
     keys = group.keys if row.counts else [key for key in group.keys if _varies(key, _trained(group))]
-    own = [f"{key}={shown(row.setting[key])}" for key in keys if key in row.setting]
+    own = [f"{key}={value_text(row.setting[key])}" for key in keys if key in row.setting]
     return ", ".join(own) or str(row.records[0].run.directory)
 
 
@@ -139,7 +139,7 @@ def _parallel_coordinates(rows: list[Row], keys: list[str], group: Group, metric
         )
     for x, axis in enumerate(axes):
         for value in axis.marks:
-            text = f"{value:.4g}" if isinstance(value, float) else shown(value)
+            text = f"{value:.4g}" if isinstance(value, float) else value_text(value)
             at = {"x": x, "y": axis.place(value), "text": escape(text), "showarrow": False}
             annotations.append({**at, "xanchor": "left", "xshift": 4, "bgcolor": "rgba(255,255,255,0.7)"})
     ticks = {"tickvals": list(range(len(axes))), "ticktext": [escape(name) for name in columns]}
@@ -167,14 +167,14 @@ class _Axis:
             self.marks = distinct if len(distinct) <= 6 else [low, high]
             self.low, self.high = self._scaled(low), self._scaled(high)
         else:
-            self.marks = list({shown(value): value for value in values}.values())
+            self.marks = list({value_text(value): value for value in values}.values())
 
     def place(self, value: Any) -> float:
         if self.numbers:
             span = self.high - self.low
             return (self._scaled(value) - self.low) / span if span else 0.5
-        names = [shown(mark) for mark in self.marks]
-        return names.index(shown(value)) / max(1, len(names) - 1)
+        names = [value_text(mark) for mark in self.marks]
+        return names.index(value_text(value)) / max(1, len(names) - 1)
 
     def _scaled(self, value: float) -> float:
         return log(value) if self.logarithmic else float(value)
@@ -231,7 +231,7 @@ def _distribution(values: list[Any]) -> Any:
 
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     if not numbers:
-        return CategoricalDistribution(tuple(dict.fromkeys(shown(value) for value in values)))
+        return CategoricalDistribution(tuple(dict.fromkeys(value_text(value) for value in values)))
     low, high = min(values), max(values)
     logarithmic = low > 0 and high / low >= LARGE_RATIO
     if all(isinstance(value, int) for value in values):
@@ -240,4 +240,4 @@ def _distribution(values: list[Any]) -> Any:
 
 
 def _value(value: Any, distribution: Any) -> Any:
-    return shown(value) if hasattr(distribution, "choices") else value
+    return value_text(value) if hasattr(distribution, "choices") else value

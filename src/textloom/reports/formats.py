@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from textloom.config.values import value_text
 from textloom.reports.comparison import Comparison, Row
 from textloom.reports.table import Table, table_of, unranked_table
-from textloom.reports.values import shown
 
 
 def render_csv(comparison: Comparison) -> str:
@@ -23,7 +23,7 @@ def render_csv(comparison: Comparison) -> str:
     writer.writeheader()
     for group in comparison.groups:
         for row in group.rows:
-            setting = {key: shown(row.setting[key]) for key in keys if key in row.setting}
+            setting = {key: value_text(row.setting[key]) for key in keys if key in row.setting}
             spreads = {name: spread.mean for name, spread in row.figures.items()}
             deviations = {f"{name}/std": s.deviation for name, s in row.figures.items() if s.deviation is not None}
             text_values = {

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+from textloom.config.values import value_text
 from textloom.data.encoding import load_splits
 from textloom.errors import RunError
 from textloom.reports.collect import Record
 from textloom.reports.metrics import is_per_target
-from textloom.reports.values import shown
 from textloom.reproductions.article import LEAKY
 from textloom.tokenizers import load_tokenizer
 
@@ -56,7 +56,7 @@ def headings(groups: dict[Protocol, list[Record]]) -> dict[Protocol, str]:
             text.append("lower-cased" if protocol.lowercase else "case kept")
         if len({other.evaluation_rows for other in groups}) > 1:
             text.append(f"{ROWS}={protocol.evaluation_rows}")
-        text += [f"{key}={shown(value)}" for key, value in protocol.tokenizer]
+        text += [f"{key}={value_text(value)}" for key, value in protocol.tokenizer]
         titles[protocol] = ", ".join(text)
     return titles
 
@@ -107,5 +107,5 @@ def _case_matters(records: list[Record], fingerprint: str) -> bool:
 
 
 def _short(value: object) -> str:
-    text = shown(value)
+    text = value_text(value)
     return text if len(text) <= 60 else f"...{text[-57:]}"

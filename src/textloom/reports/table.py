@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from textloom.config.values import value_text
 from textloom.reports.comparison import Comparison, Group, Row
 from textloom.reports.metrics import BITS_PER_CHAR
 from textloom.reports.statistics import Spread
-from textloom.reports.values import shown
 
 SPEED, SECONDS = "train/targets_per_second", "duration_seconds"
 LESS_IMPORTANT = ("seconds", "targets/s", "parameters", BITS_PER_CHAR)  # left out first where a terminal is narrow
@@ -43,7 +43,7 @@ def _cells(row: Row, group: Group, metric: str, named: bool, bits: tuple[str, ..
 
     return (
         *((directory_of(row),) if named else ()),
-        *(shown(row.setting[key]) if key in row.setting else "" for key in group.keys),
+        *(value_text(row.setting[key]) if key in row.setting else "" for key in group.keys),
         with_deviation(row.figures[metric]),
         *(with_deviation(row.figures[name]) if name in row.figures else "" for name in bits),
         str(row.seeds) if row.seeds else "",

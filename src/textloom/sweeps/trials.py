@@ -16,6 +16,7 @@ from textloom.config.keys import keys_of
 from textloom.config.paths import one_spelling
 from textloom.config.quoting import unquoted
 from textloom.config.section import Mark
+from textloom.config.values import value_text
 from textloom.errors import ConfigError, RunError
 from textloom.runs.run import HAVE_RESULTS, Run
 from textloom.sweeps.space import Point, shown, typed
@@ -178,7 +179,7 @@ def differing(before: dict[str, Any], now: dict[str, Any]) -> str | None:
     """'key=OLD before, key=NEW now' of the first key that differs."""
     for key in sorted(before.keys() | now.keys()):
         if comparable(key, before.get(key)) != comparable(key, now.get(key)):
-            return f"{key}={_shown(before.get(key))} then, {key}={_shown(now.get(key))} now"
+            return f"{key}={value_text(before.get(key))} then, {key}={value_text(now.get(key))} now"
     return None
 
 
@@ -187,10 +188,6 @@ def _other_config(directory: Path, before: dict[str, Any], now: dict[str, Any]) 
         f"{directory}: trained with another config ({differing(before, now)}), and one sweep does not mix them; "
         "type the former value, or sweep.name=NAME for another sweep"
     )
-
-
-def _shown(value: Any) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def directory_name(point: Point) -> str:

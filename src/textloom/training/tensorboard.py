@@ -10,7 +10,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from textloom.cli.heavy_imports import without_tensorflow
 from textloom.config import TrainConfig
 from textloom.config.keys import Form, keys_of
-from textloom.reports.values import shown
+from textloom.config.values import value_text
 from textloom.runs.checkpoints import read_checkpoint
 
 without_tensorflow()
@@ -130,7 +130,7 @@ def _look_up(values: Any, key: str) -> Any:
 
 def _cell(value: Any, kind: str) -> str | float | bool | None:
     if kind == TEXT:
-        return shown(value)
+        return value_text(value)
     if kind == BOOLEAN:
         return value if isinstance(value, bool) else None
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

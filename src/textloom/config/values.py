@@ -3,12 +3,12 @@
 from typing import Any
 
 
-def shown(value: Any) -> str:
+def value_text(value: Any) -> str:
     """A config value as it is typed."""
     if isinstance(value, list | tuple):
-        return f"[{','.join(map(shown, value))}]"
+        return f"[{','.join(map(value_text, value))}]"
     if isinstance(value, dict):
-        return f"{{{','.join(f'{key}:{shown(content)}' for key, content in value.items())}}}"
+        return f"{{{','.join(f'{key}:{value_text(content)}' for key, content in value.items())}}}"
     if value is None:
         return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)
