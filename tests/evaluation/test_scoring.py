@@ -12,8 +12,7 @@ from textloom.batching.batch import Batch
 from textloom.config import BatchingConfig, DocumentsConfig, StreamConfig, WindowsConfig
 from textloom.data.encoding import TokenSplit, load_splits
 from textloom.data.spelling import Spelling
-from textloom.evaluation.evaluate import evaluate_run, score
-from textloom.evaluation.scoring import Tally
+from textloom.evaluation.evaluate import Tally, evaluate_run, score
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.runs.checkpoints import load_model
 from textloom.runs.run import Run

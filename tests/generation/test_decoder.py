@@ -8,9 +8,9 @@ import torch
 
 from textloom.config import ModelConfig
 from textloom.generation import generate as generating
-from textloom.generation.decoder import Decoder
 from textloom.generation.generate import generate, generate_texts
 from textloom.generation.sampling import Sampling
+from textloom.models.decoder import RecurrentDecoder
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.tokenizers.char import CharTokenizer
 
@@ -75,7 +75,7 @@ def test_the_logits_after_every_token_are_the_models_own(
 ) -> None:
     model = build(cell, layers, **INPUTS[which])
     tokens = torch.randint(TOKENIZER.vocabulary_size, (3, 20), generator=torch.Generator().manual_seed(1))
-    decoder = Decoder(model, 3, window)
+    decoder = model.decoder(3, window)
     for time in range(20):
         decoder.read(tokens[:, time])
         context = tokens[:, max(0, time + 1 - window) if window else 0 : time + 1]
@@ -94,8 +94,8 @@ def test_greedy_decoding_equals_the_models_own(cell: Cell, layers: int, which: s
 def test_a_large_vocabulary_makes_no_table(window: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     model = build("lstm", 2)
     with_table = generate(model, TOKENIZER, "deep", 30, Sampling(), window, seed=1)
-    monkeypatch.setattr("textloom.generation.decoder.TABLE_ROWS", 3)
-    assert Decoder(model, 1, window)._table is None
+    monkeypatch.setattr("textloom.models.decoder.TABLE_ROWS", 3)
+    assert model.decoder(1, window)._table is None
     assert generate(model, TOKENIZER, "deep", 30, Sampling(), window, seed=1) == with_table
 
 
@@ -135,8 +135,10 @@ def test_the_weights_are_read_not_changed() -> None:
 def test_threads_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(2)
     seen: list[int] = []
-    read = Decoder.read
-    monkeypatch.setattr(Decoder, "read", lambda *given: (seen.append(torch.get_num_threads()), read(*given))[1])
+    read = RecurrentDecoder.read
+    monkeypatch.setattr(
+        RecurrentDecoder, "read", lambda *given: (seen.append(torch.get_num_threads()), read(*given))[1]
+    )
     generate(build("lstm", 1), TOKENIZER, "deep", 3, Sampling())
     assert set(seen) == {1}
     assert torch.get_num_threads() == 2

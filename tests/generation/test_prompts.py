@@ -10,7 +10,7 @@ from conftest import Answer, train_run
 from textloom.generation.generate import generate
 from textloom.generation.prompts import known_form, unknown_pieces
 from textloom.generation.sampling import Sampling
-from textloom.runs.checkpoints import load_language_model
+from textloom.runs.checkpoints import load_model
 from textloom.runs.run import Run
 from textloom.tokenizers import Tokenizer
 from textloom.tokenizers.byte import ByteTokenizer
@@ -55,7 +55,7 @@ def test_a_prompt_is_no_warning_where_its_folded_form_is_known(command: Callable
 
 
 def test_a_generated_text_holds_no_lone_surrogates(toy_run: Run) -> None:
-    _, tokenizer, model = load_language_model(toy_run, "best")
+    _, tokenizer, model = load_model(toy_run, "best")
     text = generate(model, tokenizer, "deep\udce9", 20, Sampling(2.0), seed=0)
     assert text.startswith("deep\ufffd")
     text.encode()

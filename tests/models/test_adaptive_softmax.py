@@ -13,8 +13,7 @@ from textloom.batching.batches import evaluation_batches
 from textloom.config import ModelConfig
 from textloom.data.encoding import load_splits
 from textloom.errors import ConfigError
-from textloom.evaluation.evaluate import evaluate_run
-from textloom.evaluation.scoring import Tally
+from textloom.evaluation.evaluate import Tally, evaluate_run
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
 from textloom.models.size import count
 from textloom.runs.checkpoints import load_model

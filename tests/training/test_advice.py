@@ -7,7 +7,6 @@ import pytest
 from conftest import Answer, compose_train
 from textloom.data.encoding import load_splits
 from textloom.ngram.model import fit_orders
-from textloom.ngram.score import score_ngrams
 from textloom.runs.run import Run
 from textloom.tokenizers import load_tokenizer
 from textloom.training.advice import Ending, advice, unigram_loss
@@ -48,7 +47,8 @@ def test_the_line_names_the_key(given: Ending, line: str | None, prepared: Prepa
 def test_the_unigram_loss_is_that_of_the_token_frequencies(prepared: Prepared) -> None:
     train = prepared.splits["train"].tokens
     unigram = next(fit_orders(train, prepared.tokenizer.vocabulary_size, prepared.tokenizer.end_id, 1))
-    assert unigram_loss(prepared) == score_ngrams(unigram, prepared.splits["val"]).loss
+    nats, _ = unigram.score(prepared.splits["val"].tokens)
+    assert unigram_loss(prepared) == nats / prepared.splits["val"].targets
 
 
 def test_a_training_that_learned_nothing_says_so_at_its_end(command: Callable[..., Answer]) -> None:

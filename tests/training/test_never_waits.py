@@ -11,7 +11,6 @@ from textloom.batching.batch import Batch
 from textloom.batching.gathering import DeviceTokens, Rows
 from textloom.config import ModelConfig
 from textloom.data.encoding import TokenSplit
-from textloom.generation.decoder import Decoder
 from textloom.generation.sampling import Sampling, TokenSampler
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.training import loss
@@ -59,7 +58,7 @@ def test_a_training_step_or_a_validation_step_reads_nothing_back(overrides: list
 
 @pytest.mark.parametrize("window", [None, 6])
 def test_a_token_is_drawn_without_reading_it_back(window: int | None) -> None:
-    decoder = Decoder(built(), texts=2, window=window)
+    decoder = built().decoder(texts=2, window=window)
     sampler = TokenSampler([Sampling(0), Sampling(0.7, top_k=5, top_p=0.9)], VOCABULARY, META)
     tokens, uniforms = torch.zeros(2, dtype=torch.long, device=META), torch.zeros(2, 1, device=META)
     for _ in range(3):

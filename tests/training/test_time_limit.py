@@ -91,7 +91,7 @@ def test_time_that_is_up_during_a_validation_needs_no_second(
 
 
 def _begin(module: TrainingModule, validating: list[bool]) -> None:
-    from textloom.evaluation.scoring import Tally
+    from textloom.evaluation.evaluate import Tally
 
     validating.append(True)
     module.tally = Tally()

@@ -184,13 +184,13 @@ def _generate(config: DictConfig) -> None:
         from textloom.generation.generate import default_prompt, generate_texts, window_of
         from textloom.generation.prompts import shorter_than_window, unknown_pieces
         from textloom.generation.sampling import Sampling
-        from textloom.runs.checkpoints import load_language_model
+        from textloom.runs.checkpoints import load_model
         from textloom.runs.find import find_run
         from textloom.system.devices import choose_device
 
     device = choose_device(checked.accelerator, "accelerator")
     run = find_run(checked.run, Path(checked.outputs), checked.checkpoint)
-    trained, tokenizer, model = load_language_model(run, checked.checkpoint)
+    trained, tokenizer, model = load_model(run, checked.checkpoint)
     log.info("run: %s", run.directory)
     prompt = checked.prompt if checked.prompt is not None else trained.samples.prompt
     if prompt is None:

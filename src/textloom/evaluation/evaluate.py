@@ -1,32 +1,38 @@
-"""The figures of a trained model, from its run directory alone: what training reports, to the last digit."""
+"""Scoring a model on every token of a split: negative log-likelihoods are summed over targets and divided once."""
 
 import logging
 
+import torch
+
+from textloom.batching.batch import Batch
 from textloom.batching.batches import evaluation_batches
 from textloom.config import BatchingConfig
 from textloom.data.encoding import TokenSplit, load_splits
 from textloom.data.spool import SplitName
 from textloom.errors import ConfigError, RunError
-from textloom.evaluation.scoring import Tally
-from textloom.models.language_model import LanguageModel, NgramLanguageModel
-from textloom.models.score import Score
-from textloom.ngram.score import score_ngrams
-from textloom.runs.checkpoints import load_language_model
+from textloom.evaluation.score import Score
+from textloom.models.language_model import LanguageModel
+from textloom.models.state import State
+from textloom.runs.checkpoints import load_model
 from textloom.runs.run import CheckpointName, Run
 from textloom.system.cpu import denormals_flushed, memory_kept
 from textloom.system.devices import choose_device
-from textloom.system.progress import stage
+from textloom.system.progress import advance, stage
 
 log = logging.getLogger(__name__)
 
 EVALUATED: tuple[SplitName, ...] = ("val", "test")
+SCORED_AT_ONCE = 2048  # targets whose logits are in memory together
 
 
 @denormals_flushed()  # as in training
 @memory_kept()
 def evaluate_run(run: Run, checkpoint: CheckpointName = "best") -> dict[str, float]:
-    """Loss, perplexity, bits per character and accuracy of the validation and, where there is one, the test part."""
-    config, _, model = load_language_model(run, checkpoint)
+    """Scores of the validation split and, if there is one, the test split, by their names in ``results.json``.
+
+    They are those that training reports, to the last digit. Raises RunError if a file is missing or damaged.
+    """
+    config, _, model = load_model(run, checkpoint)
     splits = load_splits(run.tokens)
     if config.data.has_test_part and "test" not in splits:
         raise RunError(f"{run.tokens}: the tokens of the test part are missing; give a complete run directory")
@@ -36,7 +42,8 @@ def evaluate_run(run: Run, checkpoint: CheckpointName = "best") -> dict[str, flo
         device = choose_device("auto")
         log.info("no %s here: evaluating on %s", config.trainer.accelerator, device.type)
     model = model.to(device)
-    rows = 1 if config.model.is_ngram else config.trainer.rows  # n-grams are scored without batches
+    # n-grams are not scored in batches, and leave the key open
+    rows = config.trainer.batch_size if isinstance(config.trainer.batch_size, int) else 1
     figures: dict[str, float] = {}
     for name in EVALUATED:
         if name in splits:
@@ -46,10 +53,46 @@ def evaluate_run(run: Run, checkpoint: CheckpointName = "best") -> dict[str, flo
 
 
 def score(model: LanguageModel, split: TokenSplit, batching: BatchingConfig, batch_size: int) -> Score:
-    """Every token of a part, once, in float32."""
-    if isinstance(model, NgramLanguageModel):
-        return score_ngrams(model.ngrams, split)
+    """Score of every token of a split, once, in float32."""
+    whole = model.score_text(split.tokens)
+    if whole is not None:
+        return Score.of(split, *whole, len(split.tokens) - 1)
     tally = Tally()
     for batch in evaluation_batches(batching, split, batch_size).batches(epoch=0):
         tally.add(model, batch.to(model.device))
     return tally.score(split)
+
+
+class Tally:
+    """Sums over the batches of an evaluation, in float64, divided once at the end."""
+
+    def __init__(self) -> None:
+        self.nats: torch.Tensor | float = 0.0
+        self.correct: torch.Tensor | int = 0
+        self.targets = 0
+        self.state: State | None = None
+
+    @torch.no_grad()
+    def add(self, model: LanguageModel, batch: Batch) -> None:
+        """Score one batch in float32, whatever the precision of the training, with the state of the batch before."""
+        with torch.autocast(batch.inputs.device.type, enabled=False):
+            hidden, self.state = model(batch.inputs, None if batch.starts else self.state)
+            hidden = scored_states(hidden, batch)
+            for some, targets in zip(
+                torch.split(hidden, SCORED_AT_ONCE), torch.split(batch.targets, SCORED_AT_ONCE), strict=True
+            ):
+                nats, likeliest = model.nats_and_argmax(some, targets)
+                self.nats += (nats.cpu() if nats.device.type == "mps" else nats).double().sum()  # MPS has no float64
+                self.correct += (likeliest == targets).sum()
+        self.targets += len(batch.targets)
+        advance(len(batch.targets))
+
+    def score(self, split: TokenSplit) -> Score:
+        """The score of all batches that were added, which are those of this split."""
+        return Score.of(split, float(self.nats), int(self.correct), self.targets)
+
+
+def scored_states(hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """The hidden states that have a target: (batch, time, units) -> (targets, units)."""
+    flat = hidden.flatten(0, 1)
+    return flat if batch.positions is None else flat.index_select(0, batch.positions)

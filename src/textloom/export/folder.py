@@ -11,9 +11,10 @@ from textloom.data.encoding import Splits, load_splits
 from textloom.errors import RunError
 from textloom.evaluation.evaluate import EVALUATED, evaluate_run
 from textloom.generation.generate import default_prompt
-from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
+from textloom.models.language_model import LanguageModel
+from textloom.models.recurrent import parameter_count
 from textloom.reproductions.article import LEAKY
-from textloom.runs.checkpoints import distinct_weights, load_model
+from textloom.runs.checkpoints import load_model
 from textloom.runs.run import EXPORT_FORMAT, CheckpointName, Run
 from textloom.system.files import file_checksum, read_json, write_json, write_text, written_whole
 from textloom.tokenizers import Tokenizer
@@ -33,14 +34,14 @@ def export_run(run: Run, directory: Path, checkpoint: CheckpointName = "best") -
     if run.is_export:
         raise RunError(f"{run.directory}: is an export already; copy the folder, or give a run directory")
     _require_empty(directory)
-    config, tokenizer, model = load_model(run, checkpoint)
+    config, tokenizer, model = load_network(run, checkpoint)
     splits, made = load_splits(run.tokens), read_json(run.provenance_file)
     results = _results(run, checkpoint, model, tokenizer)
     export = Run(directory)
     make_directory(directory)
     make_directory(export.tokens)
     with written_whole(export.weights_file) as file:
-        file.write(save({name: weight.contiguous() for name, weight in distinct_weights(model).items()}))
+        file.write(save({name: weight.contiguous() for name, weight in model.weights().items()}))
     _copy(run.tokenizer_file, export.tokenizer_file)
     for name in EVALUATED:
         if name in splits:
@@ -57,6 +58,14 @@ def export_run(run: Run, directory: Path, checkpoint: CheckpointName = "best") -
         "provenance": made,
     }
     write_json(export.export_file, content)
+
+
+def load_network(run: Run, checkpoint: CheckpointName) -> tuple[TrainConfig, Tokenizer, LanguageModel]:
+    """The same as ``load_model``. Raises RunError for an n-gram model, which is not exported."""
+    config, tokenizer, model = load_model(run, checkpoint)
+    if config.model.is_ngram:
+        raise RunError(f"{run.directory}: an n-gram model has no weights to hand on; copy the run directory as it is")
+    return config, tokenizer, model
 
 
 def _require_empty(directory: Path) -> None:
@@ -84,9 +93,7 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfileobj(content, file)
 
 
-def _results(
-    run: Run, checkpoint: CheckpointName, model: RecurrentLanguageModel, tokenizer: Tokenizer
-) -> dict[str, float]:
+def _results(run: Run, checkpoint: CheckpointName, model: LanguageModel, tokenizer: Tokenizer) -> dict[str, float]:
     """The figures of the weights that are exported: the run's own are those of its best checkpoint."""
     results = run.results()
     if run.has_final_results and checkpoint == "best":
@@ -161,7 +168,7 @@ what was exported.
 
 def _model_facts(config: TrainConfig, checkpoint: CheckpointName, results: dict[str, float]) -> dict[str, Any]:
     model = config.model
-    assert not model.is_ngram  # load_model has read it
+    assert not model.is_ngram  # refused by load_network
     return {
         "cell": model.cell,
         "units": f"{model.units:,}",

@@ -11,10 +11,9 @@ import torch
 from torch import nn
 
 from textloom.errors import RunError, TextloomError
-from textloom.export.folder import make_directory
-from textloom.models.recurrent import RecurrentLanguageModel
+from textloom.export.folder import load_network, make_directory
+from textloom.models.language_model import LanguageModel
 from textloom.models.state import State
-from textloom.runs.checkpoints import load_model
 from textloom.runs.run import CheckpointName, Run
 from textloom.system.files import write_bytes
 
@@ -37,7 +36,7 @@ def export_onnx(run: Run, path: Path, checkpoint: CheckpointName = "best") -> No
         if file.exists():
             raise RunError(f"{file}: exists already; give another name as to=, or remove it")
     runtime = _installed()
-    step = SingleStep(load_model(run, checkpoint)[2]).eval()
+    step = SingleStep(load_network(run, checkpoint)[2]).eval()
     graph = _graph(step)
     if not _agrees(graph, step, runtime):
         raise RunError(f"{path}: onnxruntime computes other logits than torch; use another version of torch or onnx")
@@ -49,7 +48,7 @@ def export_onnx(run: Run, path: Path, checkpoint: CheckpointName = "best") -> No
 class SingleStep(nn.Module):
     """The model on one token for each row of the batch."""
 
-    def __init__(self, model: RecurrentLanguageModel):
+    def __init__(self, model: LanguageModel):
         super().__init__()
         self.model = model
 

@@ -9,10 +9,9 @@ import torch
 
 from textloom.config import BatchingConfig, WindowsConfig
 from textloom.errors import GenerationError
-from textloom.generation.decoder import Decoder, NgramDecoder
 from textloom.generation.prompts import known_form, without_last_space
 from textloom.generation.sampling import Sampling, TokenSampler
-from textloom.models.language_model import LanguageModel, NgramLanguageModel
+from textloom.models.language_model import Decoder, LanguageModel
 from textloom.system.progress import advance
 from textloom.tokenizers import Tokenizer
 from textloom.tokenizers.byte import valid_text
@@ -87,7 +86,7 @@ def generate_texts(
         raise GenerationError('the prompt is empty; give the text to go on from, such as prompt="deep learn"')
     prompt_ids = tokenizer.encode(known_form(tokenizer, prompt)).tolist()
     ids = [tokenizer.end_id, *prompt_ids]
-    decoder = _decoder(model, len(samplings), window, never=tokenizer.unknown_id)
+    decoder = model.decoder(len(samplings), window, never=tokenizer.unknown_id)
     sampler = TokenSampler(samplings, tokenizer.vocabulary_size, decoder.device)
     uniforms = sampler.uniforms(seed, length)
     with torch.inference_mode(), _suited_to(decoder):
@@ -103,15 +102,8 @@ def _after(known: str, text: str) -> str:
     return text[sum(1 for _ in same) :]
 
 
-def _decoder(model: LanguageModel, texts: int, window: int | None, never: int | None) -> Decoder | NgramDecoder:
-    """Counts look back on as many tokens as they have counted, whatever the window."""
-    if isinstance(model, NgramLanguageModel):
-        return NgramDecoder(model, texts, never)
-    return Decoder(model, texts, window, never)
-
-
 def _drawn(
-    decoder: Decoder | NgramDecoder,
+    decoder: Decoder,
     sampler: TokenSampler,
     ids: list[int],
     uniforms: torch.Tensor,
@@ -171,7 +163,7 @@ def _recorded(step: Step, tokens: torch.Tensor, uniform: torch.Tensor) -> Step:
 
 
 @contextmanager
-def _suited_to(decoder: Decoder | NgramDecoder) -> Iterator[None]:
+def _suited_to(decoder: Decoder) -> Iterator[None]:
     """As many threads as a step keeps busy; and a GPU may add up probabilities in any order, even if asked not to."""
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     few = decoder.multiplications < THREADS_PAY and decoder.device.type == "cpu"

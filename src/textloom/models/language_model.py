@@ -1,61 +1,91 @@
-"""What evaluation and generation take: any of the models, as a torch module."""
+"""The interface that evaluation, generation and checkpoints use: recurrent networks and counted n-grams have it."""
+
+from abc import ABC, abstractmethod
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.models.state import State
-from textloom.ngram.model import Level, NgramModel
 
 
-class NgramLanguageModel(nn.Module):
-    """Counted n-grams behind the interface of the recurrent models.
+class Decoder(Protocol):
+    """Reads one token of each text at a time and scores the next ones."""
 
-    The hidden state after a token is its last ``order - 1`` tokens, with ``<eos>`` for what lies before the text:
-    contexts begin there anyway.
-    """
+    device: torch.device
+    multiplications: int
+    """Approximate number of multiplications in a step."""
 
-    def __init__(self, ngrams: NgramModel):
-        super().__init__()
-        self.ngrams = ngrams
-        self.vocabulary_size = ngrams.vocabulary_size
-        self.device = torch.device("cpu")
+    def read(self, tokens: torch.Tensor) -> None:
+        """Update the state of every text with its next token, (texts,)."""
 
+    def score(self) -> torch.Tensor:
+        """Logits or log-probabilities of every text's next token, (texts, vocabulary)."""
+
+
+class LanguageModel(nn.Module, ABC):
+    """A model that predicts the next token from the tokens before it."""
+
+    vocabulary_size: int
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """The device that the model computes on."""
+
+    @abstractmethod
     def forward(self, inputs: torch.Tensor, state: State | None = None) -> tuple[torch.Tensor, State]:
-        """The tokens to look back on at each step, (batch, time, order - 1), and those after the last step."""
-        back = self.ngrams.order - 1
-        before = self.initial_state(len(inputs))[0] if state is None else state[0]
-        read = torch.cat([before[0], inputs], dim=1)  # (batch, order - 1 + time)
-        hidden = read.unfold(1, back, 1)[:, 1:] if back else read.new_zeros((*inputs.shape, 0))
-        return hidden, (read[None, :, read.shape[1] - back :],)
+        """Hidden states, (batch, time, units), and the state after the last token.
 
-    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Log-probabilities of every token: (..., order - 1) -> (..., vocabulary_size)."""
-        contexts = hidden.reshape(hidden.shape[:-1].numel(), hidden.shape[-1]).numpy()  # order 1 looks back on nothing
-        rows = np.log(np.stack([self.ngrams.distribution(context) for context in contexts]))
-        return torch.from_numpy(rows).reshape(*hidden.shape[:-1], self.vocabulary_size)
+        ``inputs`` are token ids, (batch, time); ``state`` is what an earlier call returned, None for the initial one.
+        """
 
+    @abstractmethod
     def initial_state(self, batch_size: int) -> State:
-        """As at the beginning of a document."""
-        return (torch.full((1, batch_size, self.ngrams.order - 1), self.ngrams.end_id),)
+        """The state before the first token of a document."""
 
-    def counts(self) -> dict[str, torch.Tensor]:
-        """Every array of every level, for a checkpoint."""
-        levels = enumerate(self.ngrams.levels, start=1)
-        return {f"{k}.{name}": torch.from_numpy(array) for k, level in levels for name, array in vars(level).items()}
+    @abstractmethod
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits or log-probabilities of every token, (..., units) -> (..., vocabulary_size)."""
 
-    @classmethod
-    def from_counts(cls, state: dict[str, torch.Tensor], vocabulary_size: int, end_id: int) -> "NgramLanguageModel":
-        """The model of a checkpoint. Raises KeyError, TypeError or RuntimeError for what is not one's counts."""
-        parts: dict[int, dict[str, np.ndarray]] = {}
-        for name, array in state.items():
-            order, _, part = name.partition(".")
-            parts.setdefault(int(order) if order.isdecimal() else 0, {})[part] = array.numpy()
-        levels = tuple(Level(**parts[order]) for order in range(1, len(parts) + 1))
-        if not levels or len(levels[0].keys) != vocabulary_size:
-            raise RuntimeError("counts of another vocabulary")
-        return cls(NgramModel(vocabulary_size, end_id, levels))
+    def nats_and_argmax(self, hidden: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Per-target negative log-likelihood and argmax: (targets, units), (targets,) -> (targets,) each."""
+        logits = self.logits(hidden)  # (targets, vocabulary)
+        return F.cross_entropy(logits, targets, reduction="none"), logits.argmax(dim=1)
+
+    def score_text(self, tokens: np.ndarray) -> tuple[float, int] | None:
+        """Summed negative log-likelihood of every token but the first, and how many of them were the likeliest.
+
+        None if the model has to be run over the text in batches.
+        """
+        return None
+
+    @abstractmethod
+    def decoder(self, texts: int, window: int | None = None, never: int | None = None) -> Decoder:
+        """Decode this many texts side by side, each from its beginning.
+
+        With a ``window`` each token is predicted from the last ``window`` tokens only. ``never`` is a token that is not
+        to be drawn: its score is minus infinity.
+        """
+
+    @abstractmethod
+    def weights(self) -> dict[str, torch.Tensor]:
+        """All that the model has learned, by name, as checkpoints and exports hold it."""
+
+    @abstractmethod
+    def load_weights(self, weights: dict[str, torch.Tensor]) -> None:
+        """Replace all that the model has learned.
+
+        Raises KeyError, TypeError, RuntimeError or AttributeError if these are the weights of another model.
+        """
 
 
-LanguageModel = RecurrentLanguageModel | NgramLanguageModel
+def distinct_weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The state dict without repetition: a tensor that several names share (tied weights) has the first of them."""
+    state = model.state_dict(keep_vars=True)
+    first: dict[int, str] = {}
+    for name, tensor in state.items():
+        first.setdefault(id(tensor), name)
+    return {name: state[name].detach() for name in first.values()}

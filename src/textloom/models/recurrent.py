@@ -8,7 +8,9 @@ from torch.nn import functional as F
 
 from textloom.config import ModelConfig
 from textloom.models.adaptive_softmax import adaptive_softmax
+from textloom.models.decoder import RecurrentDecoder
 from textloom.models.initialization import init_embedding, init_recurrence, init_softmax
+from textloom.models.language_model import LanguageModel, distinct_weights
 from textloom.models.one_hot import index_forward
 from textloom.models.size import sized
 from textloom.models.state import State
@@ -16,7 +18,7 @@ from textloom.models.state import State
 CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
-class RecurrentLanguageModel(nn.Module):
+class RecurrentLanguageModel(LanguageModel):
     """Embedding or one-hot input, LSTM, GRU or RNN layers, dense or adaptive softmax.
 
     The LSTM is that of Gers, Schmidhuber and Cummins (2000), "Learning to forget", without peepholes; the GRU that of
@@ -81,6 +83,26 @@ class RecurrentLanguageModel(nn.Module):
             return flat.view(*hidden.shape[:-1], self.vocabulary_size)
         scores: torch.Tensor = self.softmax(hidden)
         return scores
+
+    def nats_and_argmax(self, hidden: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Per-target negative log-likelihood and argmax: (targets, units), (targets,) -> (targets,) each."""
+        if isinstance(self.softmax, nn.AdaptiveLogSoftmaxWithLoss):
+            return -self.softmax(hidden, targets).output, self.softmax.predict(hidden)
+        return super().nats_and_argmax(hidden, targets)
+
+    def decoder(self, texts: int, window: int | None = None, never: int | None = None) -> RecurrentDecoder:
+        """Decode this many texts side by side, with weights laid out for single steps."""
+        return RecurrentDecoder(self.embedding, self.recurrence, self.softmax, texts=texts, window=window, never=never)
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Every weight, tied ones once."""
+        return distinct_weights(self)
+
+    def load_weights(self, weights: dict[str, torch.Tensor]) -> None:
+        """Replace every weight; a tied one may come once. Raises RuntimeError if one is missing or unknown."""
+        missing, unknown = self.load_state_dict(weights, strict=False)
+        if unknown or set(missing) & set(distinct_weights(self)):
+            raise RuntimeError(f"missing: {missing}, unknown: {unknown}")
 
     def initial_state(self, batch_size: int) -> State:
         """Zeros."""

@@ -74,6 +74,11 @@ class NgramModel:
             ending_here = np.append(int(tokens[0]) if length == 1 else -1, found)
         return probability, best_token
 
+    def score(self, tokens: np.ndarray) -> tuple[float, int]:
+        """Summed negative log-likelihood of every token but the first, and how many of them were the likeliest."""
+        probability, likeliest = self.predict(tokens)
+        return -float(np.log(probability).sum()), int((likeliest == tokens[1:]).sum())
+
     def distribution(self, context: np.ndarray) -> np.ndarray:
         """The probability of every token after a context: (tokens,) -> (vocabulary,)."""
         ends = np.flatnonzero(context == self.end_id)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from textloom.errors import RunError
-from textloom.ngram.baselines import counting_figures
+from textloom.evaluation.baselines import counting_figures
 from textloom.reports.collect import Record, read_records
 from textloom.reports.directions import lower_is_better
 from textloom.reports.groups import by_protocol, contexts_differ, headings

@@ -1,4 +1,4 @@
-"""From a run directory back to its model. Checkpoints hold plain types, so that loading one never runs code."""
+"""Loading the model of a run directory. Checkpoints hold plain types, so that loading one never runs code."""
 
 import zipfile
 from pathlib import Path
@@ -6,72 +6,44 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import nn
 
 from textloom.config import TrainConfig
 from textloom.errors import RunError
-from textloom.models.language_model import LanguageModel, NgramLanguageModel
+from textloom.models.language_model import LanguageModel
 from textloom.models.recurrent import RecurrentLanguageModel
+from textloom.ngram.language_model import NgramLanguageModel
 from textloom.runs.run import CheckpointName, Run
 from textloom.system.files import file_checksum
 from textloom.tokenizers import Tokenizer, load_tokenizer
 
-MODEL_PREFIX = "model."  # what the LightningModule calls the model inside a checkpoint
+MODEL_PREFIX = "model."  # of the names in a checkpoint: the LightningModule's attribute
 
 
-def load_model(run: Run, checkpoint: CheckpointName) -> tuple[TrainConfig, Tokenizer, RecurrentLanguageModel]:
-    """What the run trained, on the CPU, in evaluation mode. Raises RunError if a file is missing or damaged.
+def load_model(run: Run, checkpoint: CheckpointName) -> tuple[TrainConfig, Tokenizer, LanguageModel]:
+    """The config, the tokenizer and the model of a run or an export; the model on the CPU, in evaluation mode.
 
-    An export has one set of weights, whatever the checkpoint.
+    An export has one set of weights, whatever the checkpoint. Raises RunError if a file is missing or damaged.
     """
     config = run.config()
-    if config.model.is_ngram:
-        raise RunError(f"{run.directory}: an n-gram model has no weights to hand on; copy the run directory as it is")
     if run.is_export:
         _check_export(run)
     tokenizer = load_tokenizer(run.tokenizer_file)
-    model = RecurrentLanguageModel(config.model, tokenizer.vocabulary_size)
+    model = _new_model(config, tokenizer)
     path = run.weights_file if run.is_export else run.checkpoint_file(checkpoint)
     weights = load_file(path) if run.is_export else read_checkpoint(path)["state_dict"]
     try:
-        _fill(model, {name.removeprefix(MODEL_PREFIX): weight for name, weight in weights.items()})
-    except (RuntimeError, AttributeError) as error:
+        model.load_weights({name.removeprefix(MODEL_PREFIX): weight for name, weight in weights.items()})
+    except (KeyError, TypeError, RuntimeError, AttributeError) as error:
         raise RunError(
             f"{path}: its weights do not fit the run's config and tokenizer.json; restore them, or train the run again"
         ) from error
     return config, tokenizer, model.eval()
 
 
-def load_language_model(run: Run, checkpoint: CheckpointName) -> tuple[TrainConfig, Tokenizer, LanguageModel]:
-    """What the run trained, or counted. Raises RunError if a file is missing or damaged."""
-    config = run.config()
-    if not config.model.is_ngram:
-        return load_model(run, checkpoint)
-    tokenizer, path = load_tokenizer(run.tokenizer_file), run.checkpoint_file(checkpoint)
-    state = read_checkpoint(path)["state_dict"]
-    try:
-        model = NgramLanguageModel.from_counts(state, tokenizer.vocabulary_size, tokenizer.end_id)
-    except (KeyError, TypeError, RuntimeError, AttributeError) as error:
-        raise RunError(
-            f"{path}: its counts do not fit the run's config and tokenizer.json; restore them, or train the run again"
-        ) from error
-    return config, tokenizer, model.eval()
-
-
-def distinct_weights(model: nn.Module) -> dict[str, torch.Tensor]:
-    """The state dict without repetition: a tensor that several names share (tied weights) bears the first of them."""
-    state = model.state_dict(keep_vars=True)
-    first: dict[int, str] = {}
-    for name, tensor in state.items():
-        first.setdefault(id(tensor), name)
-    return {name: state[name].detach() for name in first.values()}
-
-
-def _fill(model: nn.Module, weights: dict[str, torch.Tensor]) -> None:
-    """Set every weight; one that names share may come once, under the first. Raises RuntimeError if they differ."""
-    missing, unknown = model.load_state_dict(weights, strict=False)
-    if unknown or set(missing) & set(distinct_weights(model)):
-        raise RuntimeError(f"missing: {missing}, unknown: {unknown}")
+def _new_model(config: TrainConfig, tokenizer: Tokenizer) -> LanguageModel:
+    if config.model.is_ngram:
+        return NgramLanguageModel.empty(tokenizer.vocabulary_size, tokenizer.end_id)
+    return RecurrentLanguageModel(config.model, tokenizer.vocabulary_size)
 
 
 def _check_export(run: Run) -> None:

@@ -12,7 +12,7 @@ from textloom.batching.batches import training_batches
 from textloom.config import ModelConfig, SweepConfig, TrainConfig
 from textloom.data.cache import load_corpus, prepared
 from textloom.data.encoding import TokenSplit
-from textloom.evaluation.scoring import scored_states
+from textloom.evaluation.evaluate import scored_states
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
 from textloom.sweeps.composing import Composer
 from textloom.sweeps.space import Point, shown

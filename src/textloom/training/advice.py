@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from textloom.config import TrainConfig
 from textloom.ngram.model import fit_orders
-from textloom.ngram.score import score_ngrams
 from textloom.runs.run import Run
 from textloom.training.preparation import Prepared
 from textloom.training.resume import how_to_train_further
@@ -53,4 +52,5 @@ def unigram_loss(prepared: Prepared) -> float | None:
     if splits["val"].windows is not None:
         return None
     unigram = next(fit_orders(splits["train"].tokens, tokenizer.vocabulary_size, tokenizer.end_id, 1))
-    return score_ngrams(unigram, splits["val"]).loss
+    nats, _ = unigram.score(splits["val"].tokens)
+    return nats / splits["val"].targets

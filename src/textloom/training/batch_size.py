@@ -15,7 +15,7 @@ from textloom.batching.batches import training_batches
 from textloom.config import TrainConfig
 from textloom.data.encoding import TokenSplit
 from textloom.errors import DataError
-from textloom.evaluation.scoring import scored_states
+from textloom.evaluation.evaluate import scored_states
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.system.cpu import memory_kept
 from textloom.system.progress import stage

@@ -10,9 +10,9 @@ from textloom.batching.batch import Batch
 from textloom.config import OptimizerConfig, ScheduleConfig
 from textloom.data.encoding import TokenSplit
 from textloom.errors import TrainingError
-from textloom.evaluation.scoring import Tally, scored_states
+from textloom.evaluation.evaluate import Tally, scored_states
+from textloom.evaluation.score import Score
 from textloom.models.recurrent import RecurrentLanguageModel
-from textloom.models.score import Score
 from textloom.models.state import State, detach
 from textloom.training.loss import mean_nats
 from textloom.training.meter import Meter

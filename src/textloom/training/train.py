@@ -18,7 +18,6 @@ from textloom.evaluation.evaluate import evaluate_run
 from textloom.generation.generate import default_prompt, window_of
 from textloom.generation.prompts import unknown_pieces
 from textloom.models.recurrent import parameter_count
-from textloom.ngram.train import count
 from textloom.runs.checkpoints import load_model
 from textloom.runs.run import Run
 from textloom.system.cpu import denormals_flushed
@@ -32,6 +31,7 @@ from textloom.training.defaults import OpenConfig, complete_config
 from textloom.training.distributed.processes import Workers
 from textloom.training.fitting import Fit, Fitted, fit_with_rollbacks
 from textloom.training.memory import explained_shortage
+from textloom.training.ngram import count
 from textloom.training.precision import check_precision, choose_precision
 from textloom.training.preparation import Prepared, prepare
 from textloom.training.signals import StopRequest

@@ -1,4 +1,4 @@
-"""The counting rows of a comparison: uniform, unigram and the best n-gram, on the very targets of some run."""
+"""The baselines of a comparison: uniform, unigram and the best n-gram, scored on the targets of a run."""
 
 import hashlib
 import json
@@ -6,13 +6,15 @@ import logging
 import time
 from pathlib import Path
 
+import numpy as np
+
 from textloom.data.cache import cache_directory
 from textloom.data.encoding import Splits, TokenSplit, load_splits
 from textloom.data.spool import SplitName
 from textloom.errors import RunError
-from textloom.models.score import Score
-from textloom.ngram.model import fit_orders
-from textloom.ngram.score import best_order, score_ngrams, score_uniform
+from textloom.evaluation.score import Score
+from textloom.ngram.fit import best_order
+from textloom.ngram.model import NgramModel, fit_orders
 from textloom.runs.run import Run
 from textloom.system.command_hint import typed
 from textloom.system.files import read_json, write_json
@@ -56,18 +58,28 @@ def _count(splits: Splits, vocabulary_size: int, end_id: int, with_ngrams: bool)
     unigram = next(fit_orders(splits["train"].tokens, vocabulary_size, end_id, 1))
     parts: dict[SplitName, TokenSplit] = {name: part for name, part in splits.items() if name != "train"}
     figures = {
-        "uniform": _named({name: score_uniform(vocabulary_size, part) for name, part in parts.items()}, 0),
-        "unigram": _named({name: score_ngrams(unigram, part) for name, part in parts.items()}, unigram.parameters),
+        "uniform": _named({name: _score_uniform(vocabulary_size, part) for name, part in parts.items()}, 0),
+        "unigram": _named({name: _score(unigram, part) for name, part in parts.items()}, unigram.parameters),
     }
     if with_ngrams:
         began = time.perf_counter()
         model = best_order(splits, vocabulary_size, end_id, LARGEST_ORDER)
         seconds = time.perf_counter() - began
         if model.order > 1:
-            scores = {name: score_ngrams(model, part) for name, part in parts.items()}
+            scores = {name: _score(model, part) for name, part in parts.items()}
             speed = {"duration_seconds": seconds, "train/targets_per_second": splits["train"].targets / seconds}
             figures[f"{model.order}-gram"] = _named(scores, model.parameters) | speed
     return figures
+
+
+def _score(model: NgramModel, split: TokenSplit) -> Score:
+    return Score.of(split, *model.score(split.tokens), split.targets)
+
+
+def _score_uniform(vocabulary_size: int, split: TokenSplit) -> Score:
+    """Score if every token of the vocabulary is as likely as any other."""
+    nats = split.targets * float(np.log(vocabulary_size))
+    return Score.of(split, nats, int((split.tokens[1:] == 0).sum()), split.targets)
 
 
 def _named(scores: dict[SplitName, Score], parameters: int) -> dict[str, float]:

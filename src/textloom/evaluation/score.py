@@ -1,4 +1,4 @@
-"""What a model achieves on a text, in figures. Needs no torch: comparing runs starts at once."""
+"""The figures of a model on a text. This file imports no torch, so that runs are compared without its start-up time."""
 
 from dataclasses import dataclass
 from math import exp, log
@@ -8,27 +8,27 @@ from textloom.data.encoding import TokenSplit
 
 @dataclass(frozen=True)
 class Score:
-    """What a model achieves on a text."""
+    """Loss and accuracy of a model on a text."""
 
     loss: float
     """Nats per target."""
     accuracy: float
     """Share of the targets that were the likeliest token."""
     bits_per_char: float
-    """(All nats + those to spell what is ``<unk>``) / ln 2 / characters of the raw text: compares tokenizers."""
+    """(Nats of all targets + nats to spell each ``<unk>``) / ln 2 / characters of the raw text: compares tokenizers."""
     unknown_rate: float
     """Share of the targets that were ``<unk>``."""
     targets: int
     """Tokens predicted."""
 
     @classmethod
-    def of(cls, part: TokenSplit, nats: float, correct: int, targets: int) -> "Score":
-        """The figures from the sums over this part of the corpus."""
+    def of(cls, split: TokenSplit, nats: float, correct: int, targets: int) -> "Score":
+        """The score that follows from the sums over this split."""
         return cls(
             loss=nats / targets,
             accuracy=correct / targets,
-            bits_per_char=(nats + part.spelling_nats) / log(2) / part.characters,
-            unknown_rate=part.unknown / part.targets,
+            bits_per_char=(nats + split.spelling_nats) / log(2) / split.characters,
+            unknown_rate=split.unknown / split.targets,
             targets=targets,
         )
 

@@ -1,4 +1,4 @@
-"""The counting baseline as a run like any other: config, tokens, a checkpoint, curves of one point, results."""
+"""Training an n-gram model: its run directory has the same files as that of a network, and curves of one point."""
 
 import logging
 import time
@@ -7,9 +7,9 @@ import torch
 
 from textloom.config import NgramConfig, TrainConfig
 from textloom.data.encoding import Splits
-from textloom.models.language_model import NgramLanguageModel
-from textloom.ngram.model import NgramModel
-from textloom.ngram.score import best_order, fit_order, score_ngrams
+from textloom.evaluation.evaluate import EVALUATED, score
+from textloom.ngram.fit import best_order, fit_order
+from textloom.ngram.language_model import NgramLanguageModel
 from textloom.runs.run import Run
 from textloom.system.files import write_json, written_whole
 from textloom.tokenizers import Tokenizer
@@ -23,9 +23,9 @@ def count(
     config: TrainConfig, model: NgramConfig, run: Run, tokenizer: Tokenizer, splits: Splits,
     sampler: Sampler, began: float,
 ) -> tuple[dict[str, float], dict[float, str]]:  # fmt: skip
-    """Count n-grams, choose their order on the validation part, and write what a run directory holds.
+    """Count n-grams, choose their order on the validation split, and write the files of a run directory.
 
-    Gives back the results and a text for each temperature. A run that was cut is simply counted again.
+    Returns the results and a text for each temperature. An interrupted run is counted again from the start.
     """
     start = time.perf_counter()
     vocabulary = tokenizer.vocabulary_size, tokenizer.end_id
@@ -37,13 +37,14 @@ def count(
             log.warning("model.order=%d: no document of the training part has so many tokens", model.order)
     seconds = time.perf_counter() - start
     log.info("model: %d-grams, %s parameters", ngrams.order, f"{ngrams.parameters:,}")
-    _save(ngrams, run)
+    counted = NgramLanguageModel(ngrams)
+    _save(counted, run)
     run.mark_trained()
     run.forget_training()
-    texts = sampler.write(NgramLanguageModel(ngrams), "best checkpoint")
+    texts = sampler.write(counted, "best checkpoint")
     figures = {
-        name: value for part in ("val", "test") if part in splits
-        for name, value in score_ngrams(ngrams, splits[part]).named(part).items()
+        name: value for split in EVALUATED if split in splits
+        for name, value in score(counted, splits[split], config.batching, 1).named(split).items()
     }  # fmt: skip
     logger = RunLogger(run.directory)
     announce(logger, config)
@@ -63,11 +64,11 @@ def count(
     return results, texts
 
 
-def _save(ngrams: NgramModel, run: Run) -> None:
-    """Best and last are the same: there is one model."""
+def _save(model: NgramLanguageModel, run: Run) -> None:
+    """Write the best and the last checkpoint, which are the same."""
     for name in ("best", "last"):
         with written_whole(run.checkpoint_file(name)) as file:
             try:
-                torch.save({"state_dict": NgramLanguageModel(ngrams).counts()}, file)
-            except RuntimeError as error:  # what torch makes of a write that the disk refused
+                torch.save({"state_dict": model.weights()}, file)
+            except RuntimeError as error:  # torch's error when a write fails
                 raise OSError("the disk is full, or fails") from error

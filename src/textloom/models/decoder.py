@@ -10,14 +10,12 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from textloom.generation.layers import LAYERS
-from textloom.models.language_model import NgramLanguageModel
-from textloom.models.recurrent import RecurrentLanguageModel
+from textloom.models.fast_steps import LAYERS
 
 TABLE_ROWS = 1024  # the table of a vocabulary up to this size costs a few milliseconds
 
 
-class Decoder:
+class RecurrentDecoder:
     """Reads one token of each text at a time.
 
     With a ``window`` the scores are those of reading the last ``window`` tokens again for every token. That is
@@ -25,25 +23,35 @@ class Decoder:
     All of them read each token; the one that began ``window`` tokens ago gives the scores, then starts over.
     """
 
-    def __init__(self, model: RecurrentLanguageModel, texts: int, window: int | None = None, never: int | None = None):
-        """``never`` is a token that is not to be drawn: its score is minus infinity."""
-        self.device = model.device
+    def __init__(
+        self,
+        embedding: nn.Embedding | None,
+        recurrence: nn.RNNBase,
+        softmax: nn.Linear | nn.AdaptiveLogSoftmaxWithLoss,
+        *,
+        texts: int,
+        window: int | None = None,
+        never: int | None = None,
+    ):
+        """Prepare the weights of a model. ``never`` is a token that is not to be drawn: its score is minus infinity."""
+        self.device = next(recurrence.parameters()).device
         self._window = window
         self._layers = [
-            LAYERS[type(model.recurrence)](model.recurrence, number, texts * (window or 1))
-            for number in range(model.recurrence.num_layers)
+            LAYERS[type(recurrence)](recurrence, number, texts * (window or 1))
+            for number in range(recurrence.num_layers)
         ]
         first = self._layers[0]
-        self._embedding = None if model.embedding is None else model.embedding.weight.detach()
+        self._embedding = None if embedding is None else embedding.weight.detach()
         self._table: torch.Tensor | None = None
         if self._embedding is None:  # a one-hot vector times a matrix is a row of it
             self._table = first.weight_ih + first.bias_ih  # (vocabulary, gates)
         elif len(self._embedding) <= TABLE_ROWS:
             self._table = torch.addmm(first.bias_ih, self._embedding, first.weight_ih)
-        dense = isinstance(model.softmax, nn.Linear)
-        self._softmax = _DenseSoftmax(model, never) if dense else _AdaptiveSoftmax(model, never)
+        self._softmax = (
+            _DenseSoftmax(softmax, never) if isinstance(softmax, nn.Linear) else _AdaptiveSoftmax(softmax, never)
+        )
         products = [layer.weight_hh for layer in self._layers] + [layer.weight_ih for layer in self._layers[1:]]
-        self.multiplications = texts * (_numbers(model.softmax.parameters()) + (window or 1) * _numbers(products))
+        self.multiplications = texts * (_numbers(softmax.parameters()) + (window or 1) * _numbers(products))
         """In a step, about."""
         self._read = torch.zeros(1, dtype=torch.long, device=self.device)  # tokens that each text has read
 
@@ -85,10 +93,9 @@ class Decoder:
 class _DenseSoftmax:
     """(texts, units) -> (texts, vocabulary)."""
 
-    def __init__(self, model: RecurrentLanguageModel, never: int | None):
-        assert isinstance(model.softmax, nn.Linear)
-        self.weight = model.softmax.weight.detach().t().contiguous()  # (units, vocabulary)
-        self.bias = model.softmax.bias.detach().clone()
+    def __init__(self, softmax: nn.Linear, never: int | None):
+        self.weight = softmax.weight.detach().t().contiguous()  # (units, vocabulary)
+        self.bias = softmax.bias.detach().clone()
         if never is not None:
             self.bias[never] = float("-inf")
 
@@ -99,11 +106,11 @@ class _DenseSoftmax:
 class _AdaptiveSoftmax:
     """The same, of an adaptive softmax."""
 
-    def __init__(self, model: RecurrentLanguageModel, never: int | None):
-        self.model, self.never = model, never
+    def __init__(self, softmax: nn.AdaptiveLogSoftmaxWithLoss, never: int | None):
+        self.softmax, self.never = softmax, never
 
     def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
-        scores = self.model.logits(hidden)
+        scores = self.softmax.log_prob(hidden)
         if self.never is not None:
             scores[:, self.never] = float("-inf")
         return scores
@@ -111,26 +118,3 @@ class _AdaptiveSoftmax:
 
 def _numbers(weights: Iterable[torch.Tensor]) -> int:
     return sum(weight.numel() for weight in weights)
-
-
-class NgramDecoder:
-    """The same for counted n-grams, whose state is the last tokens of each text."""
-
-    multiplications = 0
-
-    def __init__(self, model: NgramLanguageModel, texts: int, never: int | None = None):
-        self.device = model.device
-        self._model, self._never = model, never
-        self._state = model.initial_state(texts)
-        self._hidden = self._state[0]
-
-    def read(self, tokens: torch.Tensor) -> None:
-        """Every text's token, (texts,), is the last one to look back on."""
-        self._hidden, self._state = self._model(tokens[:, None], self._state)
-
-    def score(self) -> torch.Tensor:
-        """The logarithms of every text's probabilities, (texts, vocabulary)."""
-        scores = self._model.logits(self._hidden[:, -1])
-        if self._never is not None:
-            scores[:, self._never] = float("-inf")
-        return scores
