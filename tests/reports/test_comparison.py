@@ -14,8 +14,7 @@ from textloom.config.values import value_text
 from textloom.errors import RunError
 from textloom.reports.collect import find_directories
 from textloom.reports.comparison import Comparison, Group, compare_runs
-from textloom.reports.formats import render_csv, render_json, render_markdown
-from textloom.reports.render import render
+from textloom.reports.render import render, render_csv, render_json, render_markdown
 from textloom.reports.table import table_of
 from textloom.reports.text import render_text
 
@@ -48,7 +47,7 @@ def only(comparison: Comparison) -> Group:
 def test_seeds_form_one_row_and_only_what_differs_is_a_column(comparison: Comparison) -> None:
     group = only(comparison)
     assert group.keys == ("model.cell", "model.units")
-    trained = [row for row in group.rows if not row.counts]
+    trained = [row for row in group.rows if not row.is_ngram]
     assert [row.setting["model.units"] for row in trained] == [64, 8, 16, 32]
     best = trained[0].figures["val/loss"]
     assert (best.mean, best.deviation, trained[0].seeds) == (pytest.approx(1.01), pytest.approx(0.01), 3)
@@ -65,7 +64,7 @@ def test_a_value_is_shown_as_it_is_typed(value: object, typed: str) -> None:
 
 
 def test_a_difference_is_judged_by_welch_and_holm_and_one_seed_tells_nothing(comparison: Comparison) -> None:
-    verdicts = {row.setting.get("model.units"): row.verdict for row in only(comparison).rows if not row.counts}
+    verdicts = {row.setting.get("model.units"): row.verdict for row in only(comparison).rows if not row.is_ngram}
     assert verdicts[64] == "best"
     assert verdicts[32].startswith("worse (p")
     assert verdicts[16].startswith("within noise (p=")
@@ -83,13 +82,13 @@ def test_every_run_that_is_not_ranked_is_listed_with_its_status(comparison: Comp
 
 
 def test_counting_models_stand_in_every_comparison(comparison: Comparison) -> None:
-    counted = {row.setting["model.cell"]: row for row in only(comparison).rows if row.counts}
+    counted = {row.setting["model.cell"]: row for row in only(comparison).rows if row.is_ngram}
     assert {"uniform", "unigram"} < set(counted)
     (ngram,) = (row for name, row in counted.items() if name.endswith("-gram"))
     losses = [row.figures["val/loss"].mean for row in (ngram, counted["unigram"], counted["uniform"])]
     assert losses == sorted(losses)
     for row in only(comparison).rows:
-        if not row.counts:
+        if not row.is_ngram:
             assert row.against_counting.startswith("beats")
 
 
@@ -97,7 +96,7 @@ def test_a_network_that_does_not_beat_counting_says_so(tmp_path: Path) -> None:
     train_run(tmp_path / "lstm", "trainer=debug")
     counting = train_run(tmp_path / "ngram", "experiment=ngram")
     group = only(compare_runs([tmp_path / "lstm", tmp_path / "ngram"]))
-    trained = next(row for row in group.rows if not row.counts)
+    trained = next(row for row in group.rows if not row.is_ngram)
     name = f"{counting.results()['order']}-gram"
     assert trained.against_counting == f"does not beat {name}"
     assert group.rows[0].records[0].run.directory == counting.directory  # the run itself, not counted once more
@@ -155,7 +154,7 @@ def test_a_seed_that_was_run_twice_is_no_second_sample(tmp_path: Path) -> None:
     make_run(tmp_path / "first", loss=1.0)
     make_run(tmp_path / "second", loss=1.5)
     comparison = compare_runs(find_directories([str(tmp_path)]), "val/loss")
-    (row,) = (row for row in only(comparison).rows if not row.counts)
+    (row,) = (row for row in only(comparison).rows if not row.is_ngram)
     assert row.figures["val/loss"].values == (1.5,)
     assert [(run.directory.name, run.status) for run in comparison.unranked] == [("first", "repeated")]
 

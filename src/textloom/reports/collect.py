@@ -9,8 +9,9 @@ from typing import Any
 
 from textloom.config import effect_of
 from textloom.config.composition import flatten
+from textloom.config.suggestions import nearest
 from textloom.data.finding import expand
-from textloom.errors import RunError
+from textloom.errors import ConfigError, RunError
 from textloom.runs.run import HAVE_RESULTS, Run
 from textloom.system.files import read_json
 
@@ -36,14 +37,14 @@ class Record:
         return self.status in HAVE_RESULTS and bool(self.results)
 
     @property
-    def counts(self) -> bool:
-        """Whether it is an n-gram model."""
+    def is_ngram(self) -> bool:
+        """True if it is an n-gram model."""
         return self.config.get("model.cell") == "ngram"
 
     @property
     def setting(self) -> dict[str, Any]:
         """The keys that make the configuration; of an n-gram model those that it heeds."""
-        if self.counts:
+        if self.is_ngram:
             kept = {key: value for key, value in self.config.items() if key.startswith("tokenizer.")}
             return kept | {"model.cell": f"{int(self.results['order'])}-gram"}
         return {key: value for key, value in self.config.items() if effect_of(key).makes_rows}
@@ -52,6 +53,14 @@ class Record:
     def tokenizer(self) -> tuple[tuple[str, Any], ...]:
         """Its tokenizer's keys: runs of one text that agree in them have the same targets."""
         return tuple(sorted((key, value) for key, value in self.config.items() if key.startswith("tokenizer.")))
+
+
+def require_metric(metric: str, records: Iterable[Record]) -> None:
+    """Raises ConfigError, with the nearest name, if runs are completed but none has the metric."""
+    completed = [record for record in records if record.completed]
+    known = sorted({name for record in completed for name in record.results})
+    if completed and metric not in known:
+        raise ConfigError(f"metric={metric}: no run has it{nearest(metric, known)}; choose one of {', '.join(known)}")
 
 
 def find_directories(patterns: Iterable[str]) -> list[Path]:

@@ -7,10 +7,9 @@ from typing import Any
 
 from textloom.errors import RunError
 from textloom.evaluation.baselines import counting_figures
-from textloom.reports.collect import Record, read_records
-from textloom.reports.directions import lower_is_better
+from textloom.reports.collect import Record, read_records, require_metric
 from textloom.reports.groups import by_protocol, contexts_differ, headings
-from textloom.reports.metrics import is_quality, require_metric
+from textloom.reports.metrics import is_quality, lower_is_better
 from textloom.reports.statistics import SIGNIFICANCE, Spread, against_constant, holm, welch
 
 
@@ -24,8 +23,8 @@ class Row:
     """Under their names in results.json."""
     records: tuple[Record, ...] = ()
     """The runs, one a seed; none for a counting model that no run was made of."""
-    counts: bool = False
-    """Whether it is a counting model."""
+    is_ngram: bool = False
+    """True for an n-gram model."""
     verdict: str = ""
     """What the statistics say of its difference from the best."""
     against_counting: str = ""
@@ -136,7 +135,7 @@ def _seeds_together(members: list[Record]) -> list[Row]:
 def _row(records: list[Record]) -> Row:
     names = set.intersection(*(set(record.results) for record in records))
     figures = {name: Spread(tuple(float(record.results[name]) for record in records)) for name in sorted(names)}
-    return Row(records[0].setting, figures, tuple(records), records[0].counts)
+    return Row(records[0].setting, figures, tuple(records), records[0].is_ngram)
 
 
 def _varying(settings: Sequence[dict[str, Any]]) -> tuple[str, ...]:
@@ -160,7 +159,7 @@ def _counting_rows(members: list[Record]) -> tuple[list[Row], list[str]]:
     rows, notes = [], []
     tokenizers = {record.tokenizer: record for record in members}
     for tokenizer, record in tokenizers.items():
-        own = [member for member in members if member.counts and member.tokenizer == tokenizer]
+        own = [member for member in members if member.is_ngram and member.tokenizer == tokenizer]
         try:
             figures = counting_figures(record.run, with_ngrams=not own)
         except RunError as error:
@@ -168,7 +167,7 @@ def _counting_rows(members: list[Record]) -> tuple[list[Row], list[str]]:
             continue
         for name, found in figures.items():
             spreads = {key: Spread((value,)) for key, value in found.items()}
-            rows.append(Row({**dict(tokenizer), "model.cell": name}, spreads, counts=True))
+            rows.append(Row({**dict(tokenizer), "model.cell": name}, spreads, is_ngram=True))
     return rows, notes
 
 
@@ -177,8 +176,8 @@ def _counting_rows(members: list[Record]) -> tuple[list[Row], list[str]]:
 
 def _judged(rows: list[Row], metric: str) -> tuple[list[Row], str | None]:
     """Each row with what the statistics say, and a note on how they were asked."""
-    trained = [row for row in rows if not row.counts]
-    counted = [row for row in rows if row.counts]
+    trained = [row for row in rows if not row.is_ngram]
+    counted = [row for row in rows if row.is_ngram]
     if not trained:
         return [replace(row, verdict="counting") for row in rows], None
     best = trained[0]
@@ -187,7 +186,7 @@ def _judged(rows: list[Row], metric: str) -> tuple[list[Row], str | None]:
     adjusted = dict(zip(asked, holm([p for p in p_values.values() if p is not None]), strict=True))
     judged = []
     for row in rows:
-        if row.counts:
+        if row.is_ngram:
             verdict = "counting"
         elif row is best:
             verdict = "best"
@@ -195,7 +194,7 @@ def _judged(rows: list[Row], metric: str) -> tuple[list[Row], str | None]:
             verdict = _beyond_noise(adjusted[id(row)])
         else:
             verdict = _cannot_tell(best.figures[metric], row.figures[metric])
-        beaten = counted and not row.counts and is_quality(metric)
+        beaten = counted and not row.is_ngram and is_quality(metric)
         against = _against_counting(row, counted[0], metric) if beaten else ""
         judged.append(replace(row, verdict=verdict, against_counting=against))
     return judged, _how(len(adjusted)) if adjusted else None

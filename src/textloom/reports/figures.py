@@ -10,9 +10,8 @@ import numpy as np
 
 from textloom.config.values import value_text
 from textloom.reports.comparison import Group, Row
-from textloom.reports.directions import lower_is_better
 from textloom.reports.events import Curve, read_curves
-from textloom.reports.metrics import BITS_PER_CHAR
+from textloom.reports.metrics import BITS_PER_CHAR, lower_is_better
 
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2", "#9d755d", "#eeca3b", "#ff9da6", "#79706e")
 DASHES = ("solid", "dash", "dot", "dashdot")  # one after the other, once all colours are used
@@ -40,13 +39,13 @@ def curve_figures(group: Group, metric: str) -> list[Figure]:
 
 def label(row: Row, group: Group) -> str:
     """What sets a row apart from the others."""
-    keys = group.keys if row.counts else [key for key in group.keys if _varies(key, _trained(group))]
+    keys = group.keys if row.is_ngram else [key for key in group.keys if _varies(key, _trained(group))]
     own = [f"{key}={value_text(row.setting[key])}" for key in keys if key in row.setting]
     return ", ".join(own) or str(row.records[0].run.directory)
 
 
 def _trained(group: Group) -> list[Row]:
-    return [row for row in group.rows if not row.counts]
+    return [row for row in group.rows if not row.is_ngram]
 
 
 def _varies(key: str, rows: Sequence[Row]) -> bool:
@@ -79,7 +78,7 @@ def _rounded(values: np.ndarray | None, kept: np.ndarray) -> list[float | None]:
 
 
 def _curves(tag: str, group: Group, traces: list[Figure]) -> Figure:
-    counted = next((row for row in group.rows if row.counts and tag in row.figures), None)
+    counted = next((row for row in group.rows if row.is_ngram and tag in row.figures), None)
     line, text = [], []
     if counted is not None:
         level = counted.figures[tag].mean

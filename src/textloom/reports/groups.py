@@ -30,12 +30,12 @@ class Protocol:
 
 def by_protocol(records: list[Record], metric: str) -> dict[Protocol, list[Record]]:
     """The completed runs in groups; counting models, which read no batches, are in each group of their text."""
-    trained = [record for record in records if not record.counts]
+    trained = [record for record in records if not record.is_ngram]
     case_matters = {fingerprint: _case_matters(records, fingerprint) for fingerprint in _fingerprints(records)}
     groups: dict[Protocol, list[Record]] = {}
-    for record in [*trained, *(record for record in records if record.counts)]:
+    for record in [*trained, *(record for record in records if record.is_ngram)]:
         own = _protocol(record, metric, case_matters[record.fingerprint])
-        alike = [other for other in groups if record.counts and _same_text(own, other)]
+        alike = [other for other in groups if record.is_ngram and _same_text(own, other)]
         for protocol in alike or [own]:
             groups.setdefault(protocol, []).append(record)
     return groups
@@ -65,7 +65,7 @@ def contexts_differ(members: list[Record]) -> str | None:
     """What to say where models of one group saw different stretches of text before each target."""
     seen = set()
     for record in members:
-        if not record.counts:
+        if not record.is_ngram:
             config = record.config
             kind = config.get("batching.kind")
             seen.add(f"windows of {config['batching.context']}" if kind == "windows" else f"{kind}")
@@ -85,7 +85,7 @@ def _protocol(record: Record, metric: str, case_matters: bool) -> Protocol:
     return Protocol(
         record.fingerprint,
         case_matters and bool(record.config.get("tokenizer.lowercase", False)),
-        1 if record.counts else int(rows),
+        1 if record.is_ngram else int(rows),
         record.tokenizer if is_per_target(metric) else (),
     )
 

@@ -5,7 +5,7 @@ import textwrap
 from pathlib import Path
 
 from textloom.reports.comparison import Comparison, Group, Row
-from textloom.reports.directions import lower_is_better
+from textloom.reports.metrics import lower_is_better
 from textloom.reports.table import LESS_IMPORTANT, VERDICTS, Table, table_of, unranked_table
 
 GAP = "  "
@@ -24,7 +24,7 @@ def render_text(comparison: Comparison, width: int | None = None) -> str:
         notes = list(group.notes)
         if left_out:
             notes.append(f"left out for lack of width: {', '.join(left_out)}; columns=all has all")
-        trained = [row for row in group.rows if not row.counts]
+        trained = [row for row in group.rows if not row.is_ngram]
         if trained:
             notes.append(f"best run: {_best_directory(trained[0], comparison.metric)}")
         parts += [_wrapped(group.heading, width), "\n".join(lines), "\n".join(_wrapped(note, width) for note in notes)]

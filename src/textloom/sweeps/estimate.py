@@ -14,8 +14,8 @@ from textloom.data.cache import load_corpus, prepared
 from textloom.data.encoding import TokenSplit
 from textloom.evaluation.evaluate import scored_states
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
-from textloom.sweeps.composing import Composer
-from textloom.sweeps.space import Point, shown
+from textloom.sweeps.plan import Composer
+from textloom.sweeps.space import Point, point_text
 from textloom.sweeps.table import clock
 from textloom.system.cpu import denormals_flushed, memory_kept
 from textloom.system.devices import choose_device
@@ -47,7 +47,7 @@ def print_estimates(composer: Composer, points: list[Point], adaptive: bool, con
     costs = [meter.cost(composer.config(point)) for point in points]
     rows = [["parameters", "steps", "time", "trial"]]
     for point, cost in zip(points, costs, strict=True):
-        rows.append([f"{cost.parameters:,}", f"{cost.steps:,}", clock(cost.seconds), shown(point)])
+        rows.append([f"{cost.parameters:,}", f"{cost.steps:,}", clock(cost.seconds), point_text(point)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         numbers = [cell.rjust(width) for cell, width in zip(row[:-1], widths, strict=False)]

@@ -218,11 +218,11 @@ def _ends(domain: Choices | Interval) -> tuple[str, ...]:
     return domain.texts if isinstance(domain, Choices) else (domain.text(domain.low), domain.text(domain.high))
 
 
-def typed(point: Mapping[str, str]) -> list[str]:
+def as_overrides(point: Mapping[str, str]) -> list[str]:
     """A point in Hydra's grammar."""
     return [f"{key}={text}" if not key.startswith("~") else key for key, text in point.items()]
 
 
-def shown(point: Mapping[str, str]) -> str:
+def point_text(point: Mapping[str, str]) -> str:
     """A point for people: the values as they arrive, without Hydra's quotes."""
-    return ",".join(typed({key: unquoted(text) for key, text in point.items()}))
+    return ",".join(as_overrides({key: unquoted(text) for key, text in point.items()}))

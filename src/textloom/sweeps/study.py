@@ -12,13 +12,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from textloom.config import SweepConfig
 from textloom.errors import ConfigError
+from textloom.reports.metrics import directions
 from textloom.sweeps.job import Job, Pruning
-from textloom.sweeps.metrics import directions
 from textloom.sweeps.plan import Sweep
 from textloom.sweeps.pruning import build_pruner
-from textloom.sweeps.space import Choices, Point, Space, shown
+from textloom.sweeps.space import Choices, Point, Space, point_text
 from textloom.sweeps.storage import open_storage
-from textloom.sweeps.table import Table
+from textloom.sweeps.table import TrialTable
 from textloom.sweeps.trials import Trial
 
 TRIES = 50  # suggestions in a row that are no new trial, until a space counts as exhausted
@@ -28,7 +28,7 @@ POINT, PLACE, AGAIN, PASSED_OVER = "point", "directory", "again", "passed_over" 
 class StudyProposals:
     """Chooses trials by what came of those before. ``points`` are given ones to run before any is chosen."""
 
-    def __init__(self, sweep: Sweep, table: Table, points: list[Point]):
+    def __init__(self, sweep: Sweep, table: TrialTable, points: list[Point]):
         self.sweep = sweep
         self.table = table
         self.place = sweep.config.storage or str((sweep.directory / "study.journal").resolve())
@@ -92,7 +92,7 @@ class StudyProposals:
         try:
             trial = self.sweep.trial(asked.number, point)
         except ConfigError as error:
-            print(f"passed over: {shown(point)}: {error}", file=sys.stderr)
+            print(f"passed over: {point_text(point)}: {error}", file=sys.stderr)
             self._pass_over(asked, str(error))
             return None
         if any(other.directory == trial.directory and other.point != point for other in self.table.trials):

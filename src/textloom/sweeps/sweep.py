@@ -14,15 +14,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from textloom.config import Section, SweepConfig, TrainConfig
 from textloom.config.composition import check
 from textloom.errors import ConfigError, Interrupted, RunError, TrialsFailed
-from textloom.sweeps.composing import Composer
+from textloom.reports.metrics import directions
 from textloom.sweeps.directory import claimed_sweep, config_checksum, refuse_another_config, sweep_name, write_config
-from textloom.sweeps.drive import Loop, Proposals
-from textloom.sweeps.grid import Grid
 from textloom.sweeps.launchers import Launcher
-from textloom.sweeps.metrics import directions
-from textloom.sweeps.plan import Sweep
+from textloom.sweeps.plan import Composer, Sweep
+from textloom.sweeps.scheduler import Grid, Proposals, TrialScheduler
 from textloom.sweeps.space import Space, read_space
-from textloom.sweeps.table import Table
+from textloom.sweeps.table import TrialTable
 from textloom.sweeps.trials import Fingerprints, Trial
 from textloom.system.command_hint import typed
 from textloom.system.progress import say, shown, stage
@@ -58,7 +56,7 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: list[str]) ->
     with _launcher(sweep, master, total) as launcher, claimed_sweep(sweep.directory):
         write_config(sweep.directory, sweep.composer.fixed_values(), sweep.space)
         trials = [] if adaptive else [sweep.trial(number, point) for number, point in enumerate(points)]
-        table = Table(sweep.directory, config.metric, total, launcher.places, not launcher.in_sight, trials)
+        table = TrialTable(sweep.directory, config.metric, total, launcher.places, not launcher.in_sight, trials)
         _run(_proposals(sweep, table, adaptive), launcher, table, config)
     return table.trials
 
@@ -123,7 +121,7 @@ def _is_adaptive(config: SweepConfig, space: Space) -> bool:
     return True
 
 
-def _proposals(sweep: Sweep, table: Table, adaptive: bool) -> Proposals:
+def _proposals(sweep: Sweep, table: TrialTable, adaptive: bool) -> Proposals:
     """A grid needs a study only where it is pruned, or where it is to be kept in a storage."""
     if not adaptive and sweep.config.pruner is None and sweep.config.storage is None:
         return Grid(table.trials, sweep.job)
@@ -143,7 +141,7 @@ def _launcher(sweep: Sweep, master: DictConfig, trials: int) -> Iterator[Launche
         launcher.close()
 
 
-def _compare(table: Table, config: SweepConfig) -> None:
+def _compare(table: TrialTable, config: SweepConfig) -> None:
     """What the sweep was run for: which is best, by how much, and whether that is more than luck."""
     completed = [trial.directory for trial in table.trials if trial.state == "completed"]
     if not completed:
@@ -156,11 +154,11 @@ def _compare(table: Table, config: SweepConfig) -> None:
     print(f"\nas a page: {typed('compare')} runs={runs} format=html > comparison.html")
 
 
-def _run(proposals: Proposals, launcher: Launcher, table: Table, config: SweepConfig) -> None:
+def _run(proposals: Proposals, launcher: Launcher, table: TrialTable, config: SweepConfig) -> None:
     """Drive the sweep, and say at its end what came of it."""
     try:
         with shown(), stage(table.stage):
-            Loop(proposals, launcher, table, config.retries).run()
+            TrialScheduler(proposals, launcher, table, config.retries).run()
     except Interrupted as error:
         left = [trial.name for trial in table.trials if trial.state in ("cut", "waiting")]
         raise Interrupted(f"{error}; not run to the end: {'; '.join(left)}; the same command goes on") from error

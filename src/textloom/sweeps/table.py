@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tqdm.utils import disp_trim
 
-from textloom.sweeps.metrics import best, directions
+from textloom.reports.metrics import directions, pareto_front
 from textloom.sweeps.trials import State, Trial
 from textloom.system.files import write_text
 from textloom.system.progress import Stage, is_drawing, say
@@ -21,7 +21,7 @@ ORDER: tuple[State, ...] = ("completed", "running", "pruned", "failed", "cut", "
 
 
 @dataclass
-class Table:
+class TrialTable:
     """The trials of a sweep, in the order in which they were chosen."""
 
     directory: Path
@@ -77,7 +77,7 @@ class Table:
         """The best of each group. One trial that can be compared with no other is not best."""
         groups = self._comparable()
         return [
-            (heading, [trials[index] for index in best([trial.values or () for trial in trials], self.metrics)])
+            (heading, [trials[index] for index in pareto_front([trial.values or () for trial in trials], self.metrics)])
             for heading, trials in groups
             if len(groups) == 1 or len(trials) > 1
         ]
@@ -159,7 +159,7 @@ class _TableStage(Stage):
 
     stays = True
 
-    def __init__(self, table: Table):
+    def __init__(self, table: TrialTable):
         super().__init__("sweep")
         self.table = table
 

@@ -19,7 +19,7 @@ from textloom.config.section import Mark
 from textloom.config.values import value_text
 from textloom.errors import ConfigError, RunError
 from textloom.runs.run import HAVE_RESULTS, Run
-from textloom.sweeps.space import Point, shown, typed
+from textloom.sweeps.space import Point, as_overrides, point_text
 from textloom.system.files import read_json
 
 State = Literal["waiting", "running", "completed", "pruned", "failed", "cut"]
@@ -52,7 +52,7 @@ class Trial:
     @property
     def name(self) -> str:
         """What varies."""
-        return shown(self.point)
+        return point_text(self.point)
 
     @property
     def log_file(self) -> Path:
@@ -192,13 +192,13 @@ def _other_config(directory: Path, before: dict[str, Any], now: dict[str, Any]) 
 
 def directory_name(point: Point) -> str:
     """What varies, as far as file systems allow; shortened names end in a checksum of the whole."""
-    whole = shown(point) or "trial"
+    whole = point_text(point) or "trial"
     name = re.sub(r"[^\w.,=+@~ -]", "_", whole)
     if name == whole and len(name.encode()) <= LONGEST_NAME:
         return name
     short = ",".join(f"{key.rpartition('.')[2]}={_rounded(unquoted(text))}" for key, text in point.items())
     name = re.sub(r"[^\w.,=+@~ -]", "_", short).encode()[: LONGEST_NAME - 9].decode("utf-8", "ignore")
-    return f"{name}-{hashlib.sha256(','.join(typed(point)).encode()).hexdigest()[:8]}"
+    return f"{name}-{hashlib.sha256(','.join(as_overrides(point)).encode()).hexdigest()[:8]}"
 
 
 def _rounded(text: str) -> str:

@@ -1,13 +1,14 @@
-"""The loop of a sweep: ask what to try, have it trained, tell what came of it. No trial waits for another."""
+"""The scheduler of a sweep: asks for trials, starts them, and passes on their results, without waiting for batches."""
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from textloom.errors import Interrupted, RunError
 from textloom.runs.run import Run
 from textloom.sweeps.job import Job
 from textloom.sweeps.launchers import Ending, Launcher
-from textloom.sweeps.table import Table
+from textloom.sweeps.table import TrialTable
 from textloom.sweeps.trials import COMPOSED, Trial
 from textloom.system.files import read_json, write_json
 from textloom.training.signals import StopRequest
@@ -19,22 +20,37 @@ LONGEST_ERROR = 300
 
 
 class Proposals(Protocol):
-    """Where trials come from."""
+    """A source of trials."""
 
     def ask(self) -> Trial | None:
-        """The next trial to train; None when there are no more."""
+        """The next trial to train; None if there are no more."""
 
     def tell(self, trial: Trial) -> None:
-        """What became of a trial that was asked for."""
+        """Take the result of a trial that was asked for."""
 
     def job(self, trial: Trial) -> Job:
-        """The trial as a launcher takes it."""
+        """The job of a trial, for a launcher."""
 
 
-class Loop:
-    """Keeps every place of a launcher busy until there is nothing more to try."""
+class Grid:
+    """All combinations, in the order in which they were typed; trials that are over are not trained again."""
 
-    def __init__(self, proposals: Proposals, launcher: Launcher, table: Table, retries: int):
+    def __init__(self, trials: list[Trial], job: Callable[[Trial], Job]):
+        self._waiting = [trial for trial in trials if trial.state not in ("completed", "pruned")]
+        self.job = job
+
+    def ask(self) -> Trial | None:
+        """The next trial to train; None if there are no more."""
+        return self._waiting.pop(0) if self._waiting else None
+
+    def tell(self, trial: Trial) -> None:
+        """Nothing: later trials do not depend on results."""
+
+
+class TrialScheduler:
+    """Keeps every place of a launcher busy until there are no more trials."""
+
+    def __init__(self, proposals: Proposals, launcher: Launcher, table: TrialTable, retries: int):
         self.proposals = proposals
         self.launcher = launcher
         self.table = table
@@ -42,7 +58,7 @@ class Loop:
         self.running: dict[str, Trial] = {}
 
     def run(self) -> None:
-        """Raises Interrupted if this process was asked to stop; all trials are stopped too then."""
+        """Train all trials. Raises Interrupted if this process was asked to stop, after it has stopped the trials."""
         with StopRequest() as request:
             request.training = True  # only remember the signal: the loop looks for it
             try:
@@ -84,23 +100,23 @@ class Loop:
             self._submit(trial)
             return
         trial.wall = time.monotonic() - (trial.started or time.monotonic())
-        _write_down_a_death(trial, ending)
+        _mark_dead(trial, ending)
         trial.read(self.table.metrics)
         self.proposals.tell(trial)
         self.table.changed(trial)
 
 
-def _write_down_a_death(trial: Trial, ending: Ending) -> None:
-    """Mark the trial of a process that has ended without doing so as failed, with the last lines of its log."""
+def _mark_dead(trial: Trial, ending: Ending) -> None:
+    """Mark a trial whose process ended without a mark as failed, with the last lines of its log."""
     run = Run(trial.directory)
-    try:  # the file itself: a run whose process is gone says that it was interrupted
+    try:  # the file itself: status() calls a run whose process is gone interrupted
         status = read_json(run.status_file).get("status") if run.status_file.exists() else None
     except RunError:
-        return  # a damaged file, which says so when it is read
+        return  # a damaged file is reported when it is read
     if status in (None, "running"):
-        said = last_lines(trial)
+        tail = last_lines(trial)
         how = ending.died or "ended without a result"
-        run.mark("failed", f"{how}; {said}" if said else how)
+        run.mark("failed", f"{how}; {tail}" if tail else how)
 
 
 def last_lines(trial: Trial) -> str:
