@@ -1,6 +1,7 @@
 """Which of several processes this one is, where torchrun or Slurm's srun started one for each device."""
 
 import os
+import re
 from dataclasses import dataclass
 
 from textloom.errors import ConfigError
@@ -59,8 +60,6 @@ def _slurm() -> Placement | None:
     size = int(environment.get("SLURM_STEP_NUM_TASKS", 1))
     if size == 1:
         return None
-    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
-
     nodes = int(environment.get("SLURM_STEP_NUM_NODES", 1))
     # other steps of the job may train too: the port follows from job and step, and all ranks know both
     step = int(environment["SLURM_JOB_ID"]) + int(environment["SLURM_STEP_ID"])
@@ -69,6 +68,11 @@ def _slurm() -> Placement | None:
         size=size,
         local_rank=int(environment["SLURM_LOCALID"]),
         local_size=size // nodes,
-        address=SLURMEnvironment.resolve_root_node_address(environment.get("SLURM_STEP_NODELIST", "127.0.0.1")),
+        address=_first_host(environment.get("SLURM_STEP_NODELIST", "127.0.0.1")),
         port=int(environment.get("MASTER_PORT", 15000 + step % 20000)),
     )
+
+
+def _first_host(nodes: str) -> str:
+    """The first of the hosts that Slurm lists, such as ``host0,host1``, ``host[5-9,12]`` or ``host[007]``."""
+    return re.sub(r"\[(\w+)[^]]*\]", r"\1", nodes).split()[0].split(",")[0]

@@ -12,6 +12,7 @@ from textloom.config import BatchingConfig
 from textloom.data.encoding import TokenSplit
 from textloom.data.spool import SplitName
 from textloom.system.ranks import ALONE, Ranks
+from textloom.training.lightning_internals import batches_done, training_device
 
 RELEASED_EVERY = 1000  # batches
 
@@ -54,7 +55,7 @@ class TokenDataModule(pl.LightningDataModule):
         """The tokens go to the device that trains, once, where they fit."""
         assert self.trainer is not None
         for batching in (self.training, self.validation):
-            batching.tokens = tokens_on(self.trainer.strategy.root_device, batching.split.tokens)
+            batching.tokens = tokens_on(training_device(self.trainer), batching.split.tokens)
 
     def train_dataloader(self) -> Loader:
         """The batches of the current epoch; asked for again each epoch (``reload_dataloaders_every_n_epochs=1``)."""
@@ -69,8 +70,7 @@ class TokenDataModule(pl.LightningDataModule):
     def state_dict(self) -> dict[str, Any]:
         """The place in the data; Lightning gives it back before it asks for any loader."""
         assert self.trainer is not None
-        done = self.trainer.fit_loop.epoch_loop.batch_idx + 1
-        return {"epoch": self.trainer.current_epoch, "batches": done}
+        return {"epoch": self.trainer.current_epoch, "batches": batches_done(self.trainer)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""

@@ -22,6 +22,7 @@ from textloom.training.callbacks.progress import TrainingStage, ValidationProgre
 from textloom.training.callbacks.samples import Sampler
 from textloom.training.data_module import TokenDataModule
 from textloom.training.distributed.strategy import RankModule
+from textloom.training.lightning_internals import add_callbacks, quiet_lightning
 from textloom.training.meter import Meter
 from textloom.training.module import TrainingModule
 from textloom.training.preparation import Prepared
@@ -65,6 +66,7 @@ class Fitted:
 
 
 @memory_kept()
+@quiet_lightning()
 def fit_with_rollbacks(fit: Fit) -> Fitted:
     """Fit; where the loss diverges and the config says so, go back and on with half the learning rate."""
     rate = 1.0
@@ -108,8 +110,7 @@ def _fit(fit: Fit, rate: float) -> Fitted:
         config.trainer, fit.run, fit.device, fit.precision, meter, efficiency, fit.sampler, logger, fit.request, ranks
     )
     shown = TrainingStage(trainer, meter)
-    # Lightning has the attribute, and does not declare it
-    trainer.callbacks += [ValidationProgress(shown), *fit.callbacks]  # type: ignore[attr-defined]
+    add_callbacks(trainer, [ValidationProgress(shown), *fit.callbacks])
     try:
         with stage(shown):
             trainer.fit(module, data, ckpt_path=checkpoint)

@@ -14,6 +14,7 @@ from textloom.evaluation.evaluate import Tally, scored_states
 from textloom.evaluation.score import Score
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.models.state import State, detach
+from textloom.training.lightning_internals import scale_learning_rate
 from textloom.training.loss import mean_nats
 from textloom.training.meter import Meter
 from textloom.training.optimizers import build_optimizer, build_plateau, build_schedule
@@ -133,10 +134,4 @@ class TrainingModule(pl.LightningModule):
         if self.plateau is not None and self.plateau_state is not None:
             self.plateau.load_state_dict(self.plateau_state)
         if self.rate != self.saved_rate:
-            self._scale_learning_rate(self.rate / self.saved_rate)
-
-    def _scale_learning_rate(self, factor: float) -> None:
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] *= factor
-        for config in self.trainer.lr_scheduler_configs:
-            config.scheduler.base_lrs = [rate * factor for rate in config.scheduler.base_lrs]
+            scale_learning_rate(self.trainer, self.rate / self.saved_rate)

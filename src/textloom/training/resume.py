@@ -17,6 +17,8 @@ from textloom.errors import ConfigError, RunError
 from textloom.runs.checkpoints import read_checkpoint
 from textloom.runs.run import RESUME_ORDER, Run
 from textloom.system.command_hint import typed
+from textloom.training.lightning_internals import failed_validations_in
+from textloom.training.stopping import StopEarly
 
 log = logging.getLogger(__name__)
 
@@ -108,8 +110,8 @@ def how_to_train_further(run: Run) -> str:
         raised.append(f"trainer.max_steps={2 * trainer.max_steps}")
     if done["epoch"] + 1 >= trainer.epochs:
         raised.append(f"trainer.max_epochs={2 * trainer.epochs}")
-    waited = [state["wait_count"] for key, state in done["callbacks"].items() if key.startswith("StopEarly")]
-    if trainer.early_stopping_patience is not None and max(waited, default=0) >= trainer.early_stopping_patience:
+    waited = failed_validations_in(done, StopEarly.__name__)
+    if trainer.early_stopping_patience is not None and waited >= trainer.early_stopping_patience:
         raised.append(f"trainer.early_stopping_patience={2 * trainer.early_stopping_patience}")
     directory = shlex.quote(os.path.relpath(run.directory))
     return f"to train it further: {typed('train')} resume={directory} {' '.join(raised)}"

@@ -5,6 +5,8 @@ import logging
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import EarlyStopping
 
+from textloom.training.lightning_internals import drop_minimum_length, failed_validations
+
 log = logging.getLogger(__name__)
 
 
@@ -20,8 +22,8 @@ class StopEarly(EarlyStopping):
         super().on_validation_end(trainer, pl_module)
         if trainer.should_stop and not may_stop(trainer):
             trainer.should_stop = asked_before
-        elif self.wait_count >= self.patience:
-            log.info("stopping early: no better val/loss in %d validations", self.wait_count)
+        elif failed_validations(self) >= self.patience:
+            log.info("stopping early: no better val/loss in %d validations", failed_validations(self))
 
     def load_state_dict(self, state_dict: dict[str, object]) -> None:
         """The count and the best score are the run's, the patience is the config's."""
@@ -56,18 +58,23 @@ def may_stop(trainer: pl.Trainer) -> bool:
     return least or limit_reached(trainer)
 
 
+def patience_is_over(trainer: pl.Trainer) -> bool:
+    """Return True if the training has early stopping, and there were as many validations as it waits for."""
+    stopping = trainer.early_stopping_callback
+    return stopping is not None and failed_validations(stopping) >= stopping.patience
+
+
 def keys_to_raise(trainer: pl.Trainer) -> list[str]:
     """The keys whose values end the training here; without any it can go further."""
-    stopping = trainer.early_stopping_callback
     reached = {
         "trainer.max_steps": trainer.global_step == trainer.max_steps,
         "trainer.max_epochs": limit_reached(trainer) and trainer.global_step != trainer.max_steps,
-        "trainer.early_stopping_patience": stopping is not None and stopping.wait_count >= stopping.patience,
+        "trainer.early_stopping_patience": patience_is_over(trainer),
     }
     return [key for key, is_reached in reached.items() if is_reached]
 
 
 def stop_now(trainer: pl.Trainer) -> None:
     """End the training with a validation after this step, whatever the least number of steps."""
-    trainer.fit_loop.min_epochs = trainer.fit_loop.epoch_loop.min_steps = None
+    drop_minimum_length(trainer)
     trainer.should_stop = True

@@ -35,6 +35,7 @@ from textloom.training.ngram import count
 from textloom.training.precision import check_precision, choose_precision
 from textloom.training.preparation import Prepared, prepare
 from textloom.training.signals import StopRequest
+from textloom.training.stopping import patience_is_over
 from textloom.training.tensorboard import write_results
 from textloom.training.trainer import refuse_arguments_without_effect
 
@@ -176,9 +177,7 @@ def _limit(fit: Fit, fitted: Fitted) -> str | None:
     """The key whose value ended the training, None if it stopped early or its time was over."""
     if fitted.trainer.global_step == fit.config.trainer.max_steps:
         return "trainer.max_steps"
-    stopping = fitted.trainer.early_stopping_callback
-    stopped_early = stopping is not None and stopping.wait_count >= stopping.patience
-    return None if stopped_early or fit.request.out_of_time else "trainer.max_epochs"
+    return None if patience_is_over(fitted.trainer) or fit.request.out_of_time else "trainer.max_epochs"
 
 
 def _stopped(fit: Fit, fitted: Fitted) -> str | None:

@@ -1,12 +1,10 @@
 """Lightning's Trainer, with the callbacks of a run in the order that they need."""
 
-import logging
-import warnings
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, ModelSummary
 
 from textloom.config import TrainerConfig
 from textloom.config.lightning import WITHOUT_EFFECT
@@ -21,10 +19,10 @@ from textloom.training.callbacks.profiling import Trace, table
 from textloom.training.callbacks.random_state import RandomState
 from textloom.training.callbacks.samples import SampleCallback, Sampler
 from textloom.training.distributed.strategy import strategy
-from textloom.training.lightning_internals import EpochLoop
+from textloom.training.lightning_internals import replace_epoch_loop, show_model_summary
 from textloom.training.meter import Meter
 from textloom.training.signals import StopRequest
-from textloom.training.stopping import EndWithValidation, StopEarly
+from textloom.training.stopping import EndWithValidation, StopEarly, may_stop
 from textloom.training.tensorboard import RunLogger
 
 
@@ -41,11 +39,6 @@ def build_trainer(
     ranks: Ranks,
 ) -> pl.Trainer:
     """A Trainer whose callbacks write curves, samples and checkpoints; of several ranks the first alone has those."""
-    # Lightning's advice for other kinds of data, and its notes on what is set on purpose
-    for library in ("pytorch_lightning", "lightning_fabric"):
-        warnings.filterwarnings("ignore", module=library)
-    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     curves = Curves(meter, efficiency, config.log_every_n_steps)
     callbacks: list[Callback] = [RandomState(ranks), EndWithValidation(), curves]
     if sampler is not None:
@@ -56,6 +49,9 @@ def build_trainer(
         callbacks.append(RunningMean(config.weight_averaging))
     if config.profiler == "torch" and ranks.rank == 0:
         callbacks.append(Trace(run))
+    if config.extra.get("enable_model_summary"):
+        callbacks.append(ModelSummary())  # where rich is installed, Lightning's choice would print to the terminal
+        show_model_summary()
     # what is saved must have seen the validation first: checkpoints come last
     callbacks += [BestCheckpoint(run), ResumePoints(run, config.checkpoint_every, request, ranks)]
     every = None if isinstance(config.val_check_interval, int) else 1
@@ -80,8 +76,7 @@ def build_trainer(
         reload_dataloaders_every_n_epochs=1,
         **({"enable_model_summary": False, "check_val_every_n_epoch": every} | _extra_arguments(config)),
     )
-    replaced = trainer.fit_loop.epoch_loop
-    trainer.fit_loop.epoch_loop = EpochLoop(trainer, replaced.min_steps, replaced.max_steps)
+    replace_epoch_loop(trainer, may_stop)
     return trainer
 
 
@@ -96,6 +91,4 @@ def _extra_arguments(config: TrainerConfig) -> dict[str, Any]:
     """The arguments of ``trainer.extra`` that are Lightning's to heed."""
     passed = {key: value for key, value in config.extra.items() if value is not None and key not in WITHOUT_EFFECT}
     passed.pop("max_time", None)  # ``StopRequest`` keeps the time: Lightning's timer counts over all processes of a run
-    if passed.get("enable_model_summary"):
-        logging.getLogger("pytorch_lightning.callbacks.model_summary").setLevel(logging.INFO)
     return passed

@@ -8,6 +8,8 @@ from pytorch_lightning.callbacks import WeightAveraging
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.hooks import RemovableHandle
 
+from textloom.training.lightning_internals import averaged_model
+
 
 class RunningMean(WeightAveraging):
     """Exponential moving average of the weights, ``mean = d * mean + (1 - d) * weights`` after each optimizer step.
@@ -29,15 +31,14 @@ class RunningMean(WeightAveraging):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Count steps on the CPU: reading a count on a GPU would make every step wait for it."""
         super().setup(trainer, pl_module, stage)
-        if self._average_model is not None:
-            self._average_model.n_averaged = torch.tensor(0)  # before a checkpoint is loaded
+        if stage == "fit":
+            averaged_model(self).n_averaged = torch.tensor(0)  # before a checkpoint is loaded
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Average after each step of the optimizer, so that no batch needs to be looked at."""
 
         def update(*_: Any) -> None:
-            assert self._average_model is not None
-            self._average_model.update_parameters(pl_module)
+            averaged_model(self).update_parameters(pl_module)
 
         self._hook = trainer.optimizers[0].register_step_post_hook(update)
 
@@ -55,7 +56,6 @@ class RunningMean(WeightAveraging):
         super().on_train_end(trainer, pl_module)
 
     def _average(self, means: list[torch.Tensor], weights: list[torch.Tensor], _: torch.Tensor) -> None:
-        assert self._average_model is not None
-        steps = int(self._average_model.n_averaged)
+        steps = int(averaged_model(self).n_averaged)
         decay = min(self.decay, (1 + steps) / (10 + steps))
         get_ema_multi_avg_fn(decay)(means, weights, steps)  # type: ignore[no-untyped-call]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from textloom.config import CheckpointEvery
 from textloom.errors import RunError
@@ -16,6 +16,12 @@ from textloom.runs.checkpoints import read_checkpoint
 from textloom.runs.run import Run
 from textloom.system.files import written_whole
 from textloom.system.ranks import Ranks
+from textloom.training.lightning_internals import (
+    batches_done,
+    best_score_in,
+    is_followed_by_validation,
+    restore_best,
+)
 from textloom.training.signals import StopRequest
 from textloom.training.stopping import keys_to_raise, stop_now
 
@@ -71,14 +77,13 @@ class BestCheckpoint(ModelCheckpoint):
         from, when the time was over. Where it is missing or damaged, the next validation writes it again.
         """
         try:
-            own = read_checkpoint(self.file)["callbacks"][self.state_key]["best_model_score"]
+            own = best_score_in(read_checkpoint(self.file), self)
         except (RunError, KeyError) as error:
             log.warning("%s\nthe next validation makes a new best checkpoint", error)
             return
-        score = min(score for score in (own, state_dict["best_model_score"]) if score is not None)
-        self.best_model_path = self.kth_best_model_path = str(self.file)
-        self.best_model_score = self.kth_value = score
-        self.best_k_models = {self.best_model_path: score}
+        restore_best(
+            self, self.file, min(score for score in (own, state_dict["best_model_score"]) if score is not None)
+        )
 
 
 class ResumePoints(Checkpoint):
@@ -120,7 +125,7 @@ class ResumePoints(Checkpoint):
             return
         if not _is_whole_step(trainer, batch_idx):
             return
-        if not _validation_follows(trainer, batch_idx):
+        if not is_followed_by_validation(trainer, batch_idx):
             if trainer.is_last_batch:  # no place to go on from; the next step is
                 return
             self._save(trainer)
@@ -149,7 +154,7 @@ class ResumePoints(Checkpoint):
         if self.request.out_of_time and self.saved_step == trainer.global_step:
             return
         self.ended = trainer.should_stop and not self.request.out_of_time
-        if self.ended or _is_whole_step(trainer, trainer.fit_loop.epoch_loop.batch_idx):
+        if self.ended or _is_whole_step(trainer, batches_done(trainer) - 1):
             self._save(trainer)
             if not self.ended:
                 self._stop_if_time_is_up(trainer)
@@ -196,12 +201,3 @@ class ResumePoints(Checkpoint):
 def _is_whole_step(trainer: pl.Trainer, batch_idx: int) -> bool:
     """Whether no gradients wait for more batches."""
     return trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-
-
-def _validation_follows(trainer: pl.Trainer, batch_idx: int) -> bool:
-    every = trainer.check_val_every_n_epoch
-    if every is not None and (trainer.current_epoch + 1) % every:
-        return False
-    counted = trainer.fit_loop.epoch_loop.total_batch_idx if every is None else batch_idx
-    assert trainer.val_check_batch is not None
-    return bool((counted + 1) % trainer.val_check_batch == 0)

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 import pytorch_lightning as pl
 
 from textloom.system.progress import Stage, stage
+from textloom.training.lightning_internals import epoch_number
 from textloom.training.meter import Meter
 from textloom.training.module import TrainingModule
 
@@ -24,9 +25,7 @@ class TrainingStage(Stage):
 
     def refresh(self) -> None:
         """The epoch as the log counts it, the step and the last reading of the meter."""
-        # Lightning's current_epoch is already the next one when the last one ends
-        epoch = max(1, self.trainer.fit_loop.epoch_progress.current.ready)
-        self.name, self.done = f"epoch {epoch}", self.trainer.global_step
+        self.name, self.done = f"epoch {epoch_number(self.trainer)}", self.trainer.global_step
         reading = self.meter.last
         if reading is not None:
             self.notes = [f"loss {reading.loss:.3f}", f"{reading.targets_per_second:,.0f} targets/s"]
