@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 
 from benchmarks.keras_process import MISSING, KerasProcess, keras_process
 from benchmarks.rows import Row, unmeasured
-from textloom.batching.windows import Windows
+from textloom.batching.batches import Windows
 from textloom.config import TrainConfig, WindowsConfig
 from textloom.config.composition import check, config_directory
 from textloom.data.encoding import load_splits

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from conftest import compose_train
-from textloom.batching.batch import Batch
-from textloom.batching.gathering import DeviceTokens, Rows
+from textloom.batching.batch import Batch, DeviceTokens, Spans
 from textloom.config import ModelConfig
 from textloom.data.encoding import TokenSplit
 from textloom.generation.sampling import Sampling, TokenSampler
@@ -38,7 +37,7 @@ def built(*overrides: str) -> RecurrentLanguageModel:
 def batches() -> list[Batch]:
     tokens, begins = DeviceTokens(TOKENS, META), np.array([0, 5, 9])
     lengths = [np.array([7, 7, 7]), np.array([7, 7, 3])]
-    return [tokens.batch(Rows(begins, some, 7, last, True, 3)) for some in lengths for last in (False, True)]
+    return [tokens.gather(Spans(begins, some, 7, last, True, 3)) for some in lengths for last in (False, True)]
 
 
 @pytest.mark.parametrize("overrides", [[], ["model=gru"], ["model.embedding_dim=null"], ["model.layers=2"]])

@@ -1,1 +1,1 @@
-"""Batches of tokens: windows, documents or a stream, gathered on the host or the device."""
+"""Batches of tokens: the order in which a split is read (``batches``), and one batch of it (``batch``)."""

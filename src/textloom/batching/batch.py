@@ -1,20 +1,19 @@
-"""What a batch is, and the promise that the three kinds of batching keep."""
+"""A batch, and gathering it from the tokens: on the CPU, or on a GPU that holds all of them."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import NamedTuple, Protocol
 
+import numpy as np
 import torch
 
-if TYPE_CHECKING:
-    from textloom.batching.gathering import Tokens
-    from textloom.data.encoding import TokenSplit
-
 PAD = 0  # any valid id: padding stands to the right of all that is scored, so it never reaches a loss
-ALL_ROWS = slice(None)
+SHARE_OF_FREE_MEMORY = 0.25  # of a GPU, that the tokens may take
+TOKENS_AT_ONCE = 1 << 15  # small batches are gathered several at a time: each call costs more than its work
 
 
 class Batch(NamedTuple):
-    """Tokens to read and tokens to predict. Of the hidden states only those with a target meet the softmax."""
+    """Tokens to read and tokens to predict. Only hidden states that have a target meet the softmax."""
 
     inputs: torch.Tensor
     """(batch, time) int64, padded on the right."""
@@ -23,9 +22,9 @@ class Batch(NamedTuple):
     positions: torch.Tensor | None
     """(targets,) int64, where in the flattened (batch * time) hidden states each is predicted; None: everywhere."""
     starts: bool
-    """Whether the rows start from the zero state; else they go on from the state that the batch before left."""
+    """True if the rows start from the initial state, False if they continue from the state after the last batch."""
     targets_of_all_ranks: int
-    """Where several processes train, the targets of the whole batch, of which this is a share; else those here."""
+    """Targets of the whole batch, of which this is the share of one rank; the same as here if there is one rank."""
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
@@ -35,18 +34,143 @@ class Batch(NamedTuple):
         return self._replace(inputs=self.inputs.to(device), targets=self.targets.to(device), positions=positions)
 
 
-class Batching(Protocol):
-    """All batches of one part of the corpus, in an order that follows from the seed and the epoch alone.
+class Spans(NamedTuple):
+    """Where a batch lies in the tokens: row k reads ``tokens[begins[k] : begins[k] + lengths[k]]``."""
 
-    With a ``share`` they hold some of the rows only: there are as many batches for each share, some perhaps empty.
-    """
+    begins: np.ndarray
+    """(rows,) int64."""
+    lengths: np.ndarray
+    """(rows,) int64, ``width`` at most."""
+    width: int
+    """Tokens of a row with its padding."""
+    last_only: bool
+    """True if the token after a row is its only target, False if each token predicts the next one."""
+    starts: bool
+    """As in Batch."""
+    targets_of_all_ranks: int
+    """As in Batch."""
 
-    split: "TokenSplit"
-    tokens: "Tokens"
-    """Where they lie: a data module moves them to the device that trains."""
+    @property
+    def full(self) -> bool:
+        """True if no row is padded."""
+        return bool((self.lengths == self.width).all())
 
-    def __len__(self) -> int:
-        """Batches in an epoch."""
+    def filled(self) -> np.ndarray | None:
+        """(rows, width) bool, True where there is a token; None: everywhere."""
+        filled: np.ndarray | None = None if self.full else np.arange(self.width) < self.lengths[:, None]
+        return filled
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch, from the given one on."""
+    def positions(self, filled: np.ndarray | None) -> np.ndarray | None:
+        """As in Batch."""
+        if self.last_only:
+            last: np.ndarray = np.arange(len(self.begins)) * self.width + self.lengths - 1
+            return last
+        return None if filled is None else np.flatnonzero(filled)
+
+
+class Tokens(Protocol):
+    """The tokens of one split, on the host or on a device."""
+
+    def gather(self, spans: Spans) -> Batch:
+        """The batch that lies there, on the same device."""
+
+
+class HostTokens:
+    """Memory-mapped tokens, (tokens,)."""
+
+    def __init__(self, tokens: np.ndarray):
+        self.tokens = np.asarray(tokens)  # indexing a memmap itself takes twice as long
+
+    def gather(self, spans: Spans) -> Batch:
+        """The batch that lies there, on the CPU."""
+        tokens, filled = self.tokens, spans.filled()
+        positions = spans.positions(filled)
+        source = spans.begins[:, None] + np.arange(spans.width)  # (rows, time)
+        inputs = tokens[source] if filled is None else np.where(filled, tokens[np.where(filled, source, 0)], PAD)
+        if spans.last_only:
+            targets = tokens[spans.begins + spans.lengths]
+        else:
+            after = source.ravel() if positions is None else source.ravel()[positions]
+            targets = tokens[after + 1]
+        return Batch(
+            torch.from_numpy(inputs.astype(np.int64)),
+            torch.from_numpy(targets.astype(np.int64)),
+            None if positions is None else torch.from_numpy(positions),
+            spans.starts,
+            spans.targets_of_all_ranks,
+        )
+
+
+class DeviceTokens:
+    """Tokens on a device. A batch is gathered there; only the beginnings and lengths of its rows are copied to it."""
+
+    def __init__(self, tokens: np.ndarray, device: torch.device):
+        # torch has few operations for unsigned types: a signed view, and the sign bits masked off after the look-up
+        signed = tokens.view(np.dtype(f"i{tokens.itemsize}")) if tokens.itemsize > 1 else tokens
+        self.tokens = torch.from_numpy(np.array(signed)).to(device)
+        self.mask = (1 << 8 * tokens.itemsize) - 1 if tokens.itemsize < 8 else -1
+        self.device = device
+
+    def gather(self, spans: Spans) -> Batch:
+        """The batch that lies there, on the device, without waiting for it."""
+        on_host = spans.filled()
+        begins, lengths, positions = map(self._copied, (spans.begins, spans.lengths, spans.positions(on_host)))
+        assert begins is not None
+        assert lengths is not None
+        time = torch.arange(spans.width, device=self.device)
+        source = begins[:, None] + time  # (rows, time)
+        if on_host is None:
+            inputs = self._at(source)
+        else:
+            filled = time < lengths[:, None]
+            inputs = self._at(torch.where(filled, source, 0)).masked_fill(~filled, PAD)
+        if spans.last_only:
+            targets = self._at(begins + lengths)
+        else:
+            targets = self._at(1 + (source.flatten() if positions is None else source.flatten()[positions]))
+        return Batch(inputs, targets, positions, spans.starts, spans.targets_of_all_ranks)
+
+    def _at(self, source: torch.Tensor) -> torch.Tensor:
+        return self.tokens[source].long() & self.mask
+
+    def _copied(self, values: np.ndarray | None) -> torch.Tensor | None:
+        return None if values is None else torch.from_numpy(values).to(self.device, non_blocking=True)
+
+
+def tokens_on(device: torch.device, tokens: np.ndarray) -> Tokens:
+    """Copy the tokens to a GPU if they fit; else leave them on the host."""
+    if device.type == "cuda" and tokens.nbytes <= SHARE_OF_FREE_MEMORY * torch.cuda.mem_get_info(device)[0]:
+        return DeviceTokens(tokens, device)
+    return HostTokens(tokens)
+
+
+def gather_all(tokens: Tokens, spans: Iterable[Spans]) -> Iterator[Batch]:
+    """Gather one batch after the other, in the order of the spans; small ones of one shape at the same time."""
+    for (width, _), alike in groupby(spans, key=lambda one: (one.width, one.full)):
+        several: list[Spans] = []
+        room = TOKENS_AT_ONCE
+        for one in alike:
+            several.append(one)
+            room -= len(one.begins) * width
+            if room <= 0:
+                yield from _gather_together(tokens, several)
+                several, room = [], TOKENS_AT_ONCE
+        if several:
+            yield from _gather_together(tokens, several)
+
+
+def _gather_together(tokens: Tokens, several: list[Spans]) -> list[Batch]:
+    """Gather the rows of several batches as one batch, and cut it."""
+    begins = np.concatenate([spans.begins for spans in several])
+    lengths = np.concatenate([spans.lengths for spans in several])
+    every = tokens.gather(several[0]._replace(begins=begins, lengths=lengths))
+    batches = []
+    row = target = 0
+    for spans in several:
+        rows = slice(row, row + len(spans.begins))
+        targets = slice(target, target + (len(spans.begins) if spans.last_only else int(spans.lengths.sum())))
+        positions = None if every.positions is None else every.positions[targets] - row * spans.width
+        batch = Batch(every.inputs[rows], every.targets[targets], positions, spans.starts, spans.targets_of_all_ranks)
+        batches.append(batch)
+        row, target = rows.stop, targets.stop
+    return batches

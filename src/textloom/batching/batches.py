@@ -1,24 +1,30 @@
-"""Which batches a config asks for, in training and in evaluation."""
+"""All batches of a split, in training and in evaluation: windows, documents or a stream, whichever the config says."""
 
-from textloom.batching.batch import ALL_ROWS, Batching
-from textloom.batching.documents import Documents
-from textloom.batching.stream import Stream
-from textloom.batching.windows import Windows
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import numpy as np
+
+from textloom.batching.batch import Batch, HostTokens, Spans, Tokens, gather_all
 from textloom.config import BatchingConfig, DocumentsConfig, StreamConfig
 from textloom.data.encoding import TokenSplit
 from textloom.errors import DataError
 from textloom.system.ranks import ALONE, Ranks
 
+ALL_ROWS = slice(None)
 EVALUATION_STEPS = 512  # longer than in training: state is carried, so the figures are the same, with fewer calls
 EVALUATION_WINDOWS = 512
+SHUFFLED_AT_ONCE = 1 << 25  # windows: of more, each stretch is shuffled by itself, so that memory stays bounded
+LOCATED_AT_ONCE = 1 << 12  # windows, whole batches of them: for a small one NumPy's calls cost more than their work
+MEASURED = 10_000  # windows whose lengths are measured as a sample of all
 
 
 def training_batches(
     config: BatchingConfig, split: TokenSplit, batch_size: int, seed: int, ranks: Ranks = ALONE
-) -> Batching:
-    """The batches to train on: of each rank ``batch_size`` rows, which are its share of one large batch.
+) -> "Batching":
+    """The batches to train on, ``batch_size`` rows for each rank, which are its share of one large batch.
 
-    Raises DataError if the text is too short for one.
+    Raises DataError if the text is too short for one batch.
     """
     rows = batch_size * ranks.size
     if isinstance(config, DocumentsConfig):
@@ -41,8 +47,10 @@ def training_batches(
     return batching
 
 
-def evaluation_batches(config: BatchingConfig, split: TokenSplit, batch_size: int, share: slice = ALL_ROWS) -> Batching:
-    """The batches that score every token of a part once, in a fixed order; or a rank's share of each."""
+def evaluation_batches(
+    config: BatchingConfig, split: TokenSplit, batch_size: int, share: slice = ALL_ROWS
+) -> "Batching":
+    """The batches that score every token of a split once, in a fixed order; or the share of one rank of each."""
     if isinstance(config, DocumentsConfig):
         return Documents(split, batch_size, EVALUATION_STEPS, share=share)
     if isinstance(config, StreamConfig):
@@ -56,3 +64,197 @@ def _refuse_idle_ranks(rows: int, what: str, ranks: Ranks) -> None:
             f"the training part has {rows} {what}, too few for {ranks.size} devices; "
             "lower trainer.devices or give more text"
         )
+
+
+class Batching(ABC):
+    """All batches of one split, in an order that follows from the seed and the epoch alone.
+
+    ``share`` selects rows of each batch: there are as many batches for each share, some of them perhaps empty.
+    """
+
+    def __init__(self, split: TokenSplit, share: slice):
+        self.split = split
+        self.share = share
+        self.tokens: Tokens = HostTokens(split.tokens)  # the data module moves them to the device that trains
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+
+    @property
+    def steps_per_target(self) -> float:
+        """Tokens that are read for each target."""
+        return 1.0
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from the given one on."""
+        return gather_all(self.tokens, self._spans(epoch, start))
+
+    @abstractmethod
+    def _spans(self, epoch: int, start: int) -> Iterator[Spans]:
+        """Where each of these batches lies in the tokens."""
+
+
+class Windows(Batching):
+    """Many-to-one, as in the tutorials: up to ``context`` tokens of a document predict the one after them.
+
+    Every target costs a pass over its whole context, where ``documents`` and ``stream`` spend one step on it.
+    """
+
+    def __init__(
+        self,
+        split: TokenSplit,
+        batch_size: int,
+        context: int,
+        stride: int = 1,
+        shortest_context: int = 1,
+        shuffle_seed: int | None = None,
+        share: slice = ALL_ROWS,
+    ):
+        super().__init__(split, share)
+        self.batch_size = batch_size
+        self.context = context
+        self.shuffle_seed = shuffle_seed
+        self.stride = stride
+        self.shortest_context = shortest_context
+        lengths = np.diff(split.boundaries)
+        per_document = np.maximum(0, -(-(lengths - shortest_context + 1) // stride))
+        self.ends = np.cumsum(per_document)  # (documents,) number of windows up to the end of each
+        self.windows = int(self.ends[-1]) if split.windows is None else len(split.windows)
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return -(-self.windows // self.batch_size)
+
+    @property
+    def steps_per_target(self) -> float:
+        """Mean length of the contexts, of some windows from all over the split."""
+        some = np.unique(np.linspace(0, self.windows - 1, MEASURED).astype(np.int64))
+        return float(self._lengths(self._positions(some)).mean())
+
+    def _spans(self, epoch: int, start: int) -> Iterator[Spans]:
+        size = self.batch_size
+        at_once, located = (max(1, most // size) * size for most in (SHUFFLED_AT_ONCE, LOCATED_AT_ONCE))
+        stretches = np.arange(-(-self.windows // at_once))
+        if self.shuffle_seed is not None and len(stretches) > 1:
+            full = np.random.default_rng((self.shuffle_seed, epoch)).permutation(stretches[:-1])
+            stretches = np.append(full, stretches[-1])
+        for place in range(start * size // at_once, len(stretches)):
+            order = self._order(int(stretches[place]) * at_once, at_once, epoch)
+            for first in range(max(0, start * size - place * at_once), len(order), located):
+                positions = self._positions(order[first : first + located])
+                lengths = self._lengths(positions)
+                for row in range(0, len(positions), size):
+                    yield self._batch(positions[row : row + size], lengths[row : row + size])
+
+    def _order(self, first: int, at_once: int, epoch: int) -> np.ndarray:
+        """The numbers of the windows of one stretch, shuffled if there is a seed."""
+        order = np.arange(first, min(first + at_once, self.windows))
+        if self.shuffle_seed is None:
+            return order
+        seed = (self.shuffle_seed, epoch, first) if first else (self.shuffle_seed, epoch)
+        return np.random.default_rng(seed).permutation(order)
+
+    def _positions(self, numbers: np.ndarray) -> np.ndarray:
+        """Where the targets of windows stand: every ``stride``-th token of each document."""
+        if self.split.windows is not None:
+            dealt: np.ndarray = self.split.windows[numbers]
+            return dealt
+        documents = np.searchsorted(self.ends, numbers, side="right")
+        before = np.where(documents > 0, self.ends[documents - 1], 0)
+        positions: np.ndarray = (
+            self.split.boundaries[documents] + self.shortest_context + (numbers - before) * self.stride
+        )
+        return positions
+
+    def _lengths(self, positions: np.ndarray) -> np.ndarray:
+        """Lengths of the contexts of these targets: never across the beginning of a document."""
+        boundaries = self.split.boundaries
+        beginnings = boundaries[np.searchsorted(boundaries, positions, side="left") - 1]
+        lengths: np.ndarray = np.minimum(positions - beginnings, self.context)
+        return lengths
+
+    def _batch(self, positions: np.ndarray, lengths: np.ndarray) -> Spans:
+        ours = lengths[self.share]
+        return Spans(positions[self.share] - ours, ours, self.context, True, True, len(positions))
+
+
+class Documents(Batching):
+    """Many-to-many within each document: documents of similar length side by side, padded and masked.
+
+    Groups of ``batch_size`` documents are read in pieces of at most ``steps`` tokens, with the state carried within a
+    group. The pieces of a group differ by one token at most: each is an optimizer step, and a short remainder would
+    weigh as much as a full piece. Which documents share a group is drawn once; an epoch shuffles the groups.
+    """
+
+    def __init__(
+        self,
+        split: TokenSplit,
+        batch_size: int,
+        steps: int,
+        shuffle_seed: int | None = None,
+        share: slice = ALL_ROWS,
+    ):
+        super().__init__(split, share)
+        self.shuffle_seed = shuffle_seed
+        lengths = np.diff(split.boundaries)
+        order = np.arange(split.documents)
+        if shuffle_seed is not None:
+            order = np.random.default_rng(shuffle_seed).permutation(order)
+        self.order = order[np.argsort(-lengths[order], kind="stable")]  # longest first, ties in random order
+        self.batch_size = batch_size
+        longest = lengths[self.order[::batch_size]]  # (groups,)
+        self.pieces = -(-longest // steps)  # (groups,) batches that each group takes
+        # (groups,) tokens of the longest document in each piece, and how many pieces, the first, have one more
+        self.widths, self.longer = np.divmod(longest, np.maximum(self.pieces, 1))
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return int(self.pieces.sum())
+
+    def _spans(self, epoch: int, start: int) -> Iterator[Spans]:
+        groups = np.arange(len(self.pieces))
+        if self.shuffle_seed is not None:
+            groups = np.random.default_rng((self.shuffle_seed, epoch)).permutation(groups)
+        ends = np.cumsum(self.pieces[groups])
+        for index in range(start, len(self)):
+            place = np.searchsorted(ends, index, side="right")
+            group = groups[place]
+            yield self._piece(group, index - int(ends[place] - self.pieces[group]))
+
+    def _piece(self, group: int, piece: int) -> Spans:
+        members = self.order[group * self.batch_size : (group + 1) * self.batch_size]
+        width, longer = int(self.widths[group]), int(self.longer[group])
+        begins = self.split.boundaries[members] + piece * width + min(piece, longer)
+        width += piece < longer
+        lengths = np.clip(self.split.boundaries[members + 1] - begins, 0, width)
+        ours = lengths[self.share]
+        return Spans(begins[self.share], ours, int(ours.max(initial=0)), False, piece == 0, int(lengths.sum()))
+
+
+class Stream(Batching):
+    """Many-to-many over all documents end to end: truncated backpropagation through time with carried state.
+
+    The text lies in ``rows`` equal pieces side by side, of which a batch reads ``steps`` tokens; each token is a target
+    once. The method is that of Williams and Peng (1990), "An efficient gradient-based algorithm for on-line training of
+    recurrent network trajectories", with equal forward and backward lengths.
+    """
+
+    def __init__(self, split: TokenSplit, rows: int, steps: int, share: slice = ALL_ROWS):
+        super().__init__(split, share)
+        self.steps = steps
+        self.row_starts = np.arange(rows) * split.targets // rows
+        self.row_lengths = np.diff(np.append(self.row_starts, split.targets))  # differ by one token at most
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return -(-int(self.row_lengths.max()) // self.steps)
+
+    def _spans(self, epoch: int, start: int) -> Iterator[Spans]:
+        """The text has one order: every epoch is the same."""
+        for index in range(start, len(self)):
+            first = index * self.steps
+            lengths = np.minimum(self.row_lengths - first, self.steps)
+            ours = lengths[self.share]
+            begins = self.row_starts[self.share] + first
+            yield Spans(begins, ours, int(ours.max(initial=0)), False, index == 0, int(lengths.sum()))

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from textloom.batching.batch import Batch, Batching
-from textloom.batching.batches import evaluation_batches, training_batches
-from textloom.batching.gathering import tokens_on
+from textloom.batching.batch import Batch, tokens_on
+from textloom.batching.batches import Batching, evaluation_batches, training_batches
 from textloom.config import BatchingConfig
 from textloom.data.encoding import TokenSplit
 from textloom.data.spool import SplitName

@@ -8,8 +8,7 @@ from math import log as natural_log
 import pytorch_lightning as pl
 import torch
 
-from textloom.batching.batch import Batching
-from textloom.batching.windows import Windows
+from textloom.batching.batches import Batching
 from textloom.config import ModelConfig, TrainConfig
 from textloom.errors import DivergenceError
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
@@ -122,9 +121,8 @@ def _fit(fit: Fit, rate: float) -> Fitted:
 
 
 def _efficiency(fit: Fit, model: ModelConfig, training: Batching) -> Efficiency:
-    steps_per_target = training.steps_per_target if isinstance(training, Windows) else 1.0
     some = training.split.tokens[:TARGETS_THAT_STAND_FOR_ALL]
-    flops = flops_per_target(model, fit.prepared.tokenizer.vocabulary_size, steps_per_target, some)
+    flops = flops_per_target(model, fit.prepared.tokenizer.vocabulary_size, training.steps_per_target, some)
     return Efficiency(flops, fit.device, fit.precision, fit.ranks.size)
 
 

@@ -10,13 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import encoded, split
-from textloom.batching import gathering, windows
-from textloom.batching.batch import Batch, Batching
-from textloom.batching.batches import evaluation_batches, training_batches
-from textloom.batching.documents import Documents
-from textloom.batching.gathering import DeviceTokens
-from textloom.batching.stream import Stream
-from textloom.batching.windows import Windows
+from textloom.batching import batch as gathering
+from textloom.batching import batches as orders
+from textloom.batching.batch import Batch, DeviceTokens
+from textloom.batching.batches import Batching, Documents, Stream, Windows, evaluation_batches, training_batches
 from textloom.config import DocumentsConfig, StreamConfig, WindowsConfig
 from textloom.data.encoding import TokenSplit, load_splits
 from textloom.errors import DataError, RunError
@@ -316,7 +313,7 @@ def test_damaged_tokens_are_refused(tmp_path: Path, damage: str) -> None:
 def test_of_very_many_windows_each_stretch_is_shuffled_by_itself(
     batch_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(windows, "SHUFFLED_AT_ONCE", 20)
+    monkeypatch.setattr(orders, "SHUFFLED_AT_ONCE", 20)
     part = tokens_of([9, 30, 2, 44, 17])
     batching = Windows(part, batch_size, context=5, shuffle_seed=1)
     assert sorted(all_pairs(batching)) == neighbours(part)
