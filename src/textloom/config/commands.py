@@ -1,4 +1,4 @@
-"""Configs of the commands other than train."""
+"""Configs of the commands except train."""
 
 from typing import Annotated, Literal, Self
 
@@ -10,60 +10,60 @@ from textloom.config.tokenizer import TokenizerConfig
 
 
 class GenerateConfig(Section):
-    """What to generate, and with which run."""
+    """Text to generate, and the run that generates it."""
 
     run: PathText
-    """A run directory, or 'latest', or 'best': the lowest val/bits_per_char on the latest run's data."""
+    """A run directory, 'latest', or 'best': the lowest val/bits_per_char on the data of the latest run."""
     outputs: PathText
-    """Where latest and best look for runs."""
+    """Folder in which latest and best are searched."""
     checkpoint: Literal["best", "last"]
-    """Which of the run's checkpoints."""
+    """Checkpoint of the run."""
     prompt: Annotated[str, Mark.PROSE, Mark.VERBATIM] | None
-    """The text to go on from; null for the one that the run's own samples start with."""
+    """The text to continue; null for the prompt of the run's own samples."""
     length: Annotated[Positive, Unit("tokens")]
-    """Tokens to generate; the text ends earlier where the model ends the document."""
+    """Tokens to generate; the text ends earlier if the model ends the document."""
     count: Annotated[Positive, Unit("texts")]
-    """Texts to generate, side by side; 64 take far less time than 64 times one."""
+    """Texts to generate in one batch, which is much faster than one after the other."""
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
-    """What to compute on; auto takes a GPU where there is one."""
+    """Device to compute on; auto takes a GPU if there is one."""
     temperature: Annotated[float, Field(ge=0)]
-    """Divides the logits: below 1 more predictable, above 1 more varied, 0 takes the likeliest token every time."""
+    """Divides the logits: below 1 more predictable, above 1 more varied, 0 always takes the likeliest token."""
     top_k: Annotated[Positive | None, Unit("tokens")]
-    """Draw from the k likeliest tokens only; null for all."""
+    """Sample from the k likeliest tokens; null for all."""
     top_p: Annotated[float, Field(gt=0, le=1)] | None
-    """Draw from the likeliest tokens that together have this probability; null for all."""
+    """Sample from the likeliest tokens with this total probability; null for all."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None
-    """The same seed gives the same text; null for another one each time."""
+    """Seed of the sampling: the same seed gives the same text; null for a new seed each time."""
 
 
 class EvaluateConfig(Section):
-    """Which run to evaluate."""
+    """The run to evaluate."""
 
     run: PathText
-    """A run directory, or 'latest', or 'best'."""
+    """A run directory, 'latest' or 'best'."""
     outputs: PathText
-    """Where latest and best look for runs."""
+    """Folder in which latest and best are searched."""
     checkpoint: Literal["best", "last"]
-    """Which of the run's checkpoints."""
+    """Checkpoint of the run."""
 
 
 class ExportConfig(Section):
-    """Which run to export, how and where to."""
+    """The run to export, the format and the target."""
 
     run: PathText
-    """A run directory, or 'latest', or 'best'."""
+    """A run directory, 'latest' or 'best'."""
     outputs: PathText
-    """Where latest and best look for runs."""
+    """Folder in which latest and best are searched."""
     checkpoint: Literal["best", "last"]
-    """Which of the run's checkpoints."""
+    """Checkpoint of the run."""
     format: Literal["folder", "onnx"]
     """A portable folder, or the single-step model as one ONNX file."""
     to: PathText | None
-    """Where to write; null for exports/NAME_TIME."""
+    """Target path; null for exports/NAME_TIME."""
 
 
 class PrepareConfig(Section):
-    """Which data to make ready, and as which tokens."""
+    """The data to prepare, and the tokenizer."""
 
     data: DataConfig
     tokenizer: TokenizerConfig
@@ -75,13 +75,13 @@ class PrepareConfig(Section):
 
 
 class CompareConfig(Section):
-    """Which runs to compare, and how to show it."""
+    """The runs to compare, and the format of the comparison."""
 
     runs: Paths
     """Run directories, folders of them or globs such as 'outputs/**', or a list of these."""
     metric: str
-    """What to rank by: a name in results.json."""
+    """The figure to rank by, by its name in results.json."""
     format: Literal["text", "csv", "md", "json", "html"]
-    """What goes to stdout: a table for the terminal, for other programs, or a page that stands alone."""
+    """Format of standard output: a table for the terminal, data for other programs, or a self-contained page."""
     columns: Literal["narrow", "all"]
-    """narrow: the keys that vary and change results, and what fits the terminal; all: every key that varies."""
+    """narrow: the varying keys that change results, fitted to the terminal; all: every key that varies."""

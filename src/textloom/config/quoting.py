@@ -1,4 +1,4 @@
-"""Texts in the grammars of Hydra and of the shell."""
+"""Quoting of texts for Hydra's grammar and for the shell."""
 
 import re
 import shlex
@@ -11,23 +11,23 @@ INTERPOLATION = re.compile(r"(?<!\\)\$\{[\w.@/]+(:[^{}]*)?\}")
 QUOTED = re.compile(r"""\s*('(\\.|[^'\\])*'|"(\\.|[^"\\])*")\s*(?=,|\Z)""", re.DOTALL)
 LIST = re.compile(r"\s*\[[^\]]*\]\s*(?=,|\Z)")
 CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
-"""Characters that end a line, move the cursor or show nothing."""
+"""Line ends and other control characters."""
 
 
 def quoted(text: str, mark: str = "'") -> str:
-    """The text in Hydra's quotes. It reads backslashes as escapes only before a quote and at the end."""
+    """The text in Hydra's quotes, where a backslash is an escape only before a quote and at the end."""
     escaped = re.sub(rf"(\\*)({mark}|\Z)", lambda found: found[1] * 2 + (f"\\{mark}" if found[2] else ""), text)
     return f"{mark}{escaped}{mark}"
 
 
 def unquoted(value: str) -> str:
-    """The text of a value in Hydra's quotes; any other value as it is."""
+    """The text of a quoted value; any other value unchanged."""
     text = quoted_text(value)
     return value if text is None else text
 
 
 def as_value(text: str) -> str:
-    """The text as a value in Hydra's grammar, in quotes only if it would be read as something else without."""
+    """The text as a value in Hydra's grammar, quoted only if needed."""
     override = read_value(text)
     if override is None or override.is_sweep_override() or isinstance(override._value, QuotedString):
         return quoted(text)
@@ -35,7 +35,7 @@ def as_value(text: str) -> str:
 
 
 def split_at_commas(value: str, lists: bool) -> list[str]:
-    """Values between commas, of which those in quotes, ``${...}`` and, on request, lists hold commas of their own."""
+    """Split at commas, except inside quotes and ``${...}``, and inside lists if ``lists`` is true."""
     parts, place = [], 0
     while True:
         end = _end_of_value(value, place, lists)
@@ -57,12 +57,12 @@ def _end_of_value(value: str, start: int, lists: bool) -> int:
 
 
 def without_interpolations(text: str) -> str:
-    """The text with each ``${`` escaped: OmegaConf then reads the backslashes before it in pairs."""
+    """The text with every ``${`` escaped, and the backslashes before it doubled, as OmegaConf requires."""
     return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + "\\${", text)
 
 
 def read_value(value: str) -> Override | None:
-    """A value as Hydra's grammar reads it; None if it cannot."""
+    """The value as parsed by Hydra's grammar; None if it does not parse."""
     try:
         return OverridesParser.create().parse_override(f"key={value}")
     except HydraException:
@@ -70,19 +70,19 @@ def read_value(value: str) -> Override | None:
 
 
 def quoted_text(value: str) -> str | None:
-    """The text of a value that is wholly in Hydra's quotes."""
+    """The text of a quoted value; None for any other value."""
     override = read_value(value) if value[:1] in ("'", '"') else None
     content = None if override is None or override.is_sweep_override() else override._value
     return content.text if isinstance(content, QuotedString) else None
 
 
 def one_line(text: str) -> str:
-    """The text with line ends and other control characters as escapes, for a message."""
+    """The text with control characters, line ends included, as escape sequences."""
     return CONTROL.sub(lambda found: repr(found[0])[1:-1] if found[0] < "\x80" else f"\\u{ord(found[0]):04x}", text)
 
 
 def shell_quoted(argument: str) -> str:
-    """The argument in the shell's quotes, on one line: with control characters in those of bash and zsh."""
+    """The argument quoted for the shell, on one line; control characters need the quotes of bash and zsh."""
     if not CONTROL.search(argument):
         return shlex.quote(argument)
     escaped = argument.replace("\\", "\\\\").replace("'", "\\'")

@@ -1,4 +1,4 @@
-"""What all groups of the schema share."""
+"""The base class of all groups of the schema, common types of fields, and marks on them."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -12,17 +12,17 @@ NonNegative = Annotated[int, Field(ge=0)]
 
 
 def as_tuple(value: Any) -> Any:
-    """One value, or YAML's list of them, as a tuple."""
+    """A single text, or a list from YAML, as a tuple."""
     return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
 class Mark(Enum):
-    """What the command line has to know of a text beside its type."""
+    """Marks a text, for the command line."""
 
-    PATH = "a leading ~ means a home directory"
-    PROSE = "nothing in it is an interpolation"
-    VERBATIM = "not even the word null has a meaning"
-    FOLDER = "it becomes the name of a folder"
+    PATH = "a path: a leading ~ stands for a home directory"
+    PROSE = "prose: nothing in it is an interpolation"
+    VERBATIM = "taken as it is, even the word null"
+    FOLDER = "the name of a folder"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ LONGEST_FILE_NAME = 255  # bytes, in the file systems of Linux, macOS and Window
 
 
 def folder_name(name: str) -> str:
-    """The name. Raises ValueError if no folder can have it."""
+    """Return the name. Raises ValueError if a folder cannot have it."""
     if "${" in name:
         raise ValueError("cannot hold ${, which Hydra reads as an interpolation; leave out the brace")
     if name.startswith("/") or {".", ".."} & set(name.split("/")):
@@ -60,7 +60,7 @@ def folder_name(name: str) -> str:
 
 
 def possible_folder_name(name: str) -> str:
-    """A name near to this one that a folder can have."""
+    """A similar name that a folder can have."""
     parts = [part for part in name.replace("${", "$").replace("\0", "").split("/") if part not in ("", ".", "..")]
     short = [part.encode()[:LONGEST_FILE_NAME].decode("utf-8", "ignore") for part in parts]
     return "/".join(short) or "run"
@@ -70,17 +70,17 @@ FolderName = Annotated[str, Field(min_length=1), AfterValidator(folder_name), Ma
 
 
 def lower(value: Any) -> Any:
-    """A name in any case."""
+    """Lower a text; any other value stays as it is."""
     return value.lower() if isinstance(value, str) else value
 
 
 def as_whole(value: Any) -> Any:
-    """1e6 is how one writes a million, and YAML reads it as a float."""
+    """A whole float as an int: YAML reads 1e6 as a float."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class Section(BaseModel):
-    """What all groups share: frozen, no extra keys, and no silent conversion of one type into another."""
+    """Base class of all groups: frozen, no extra keys, no silent conversion between types."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True

@@ -1,4 +1,4 @@
-"""The key that a person may have meant: by the names that other programs give it, or by its spelling."""
+"""Suggestions for an unknown key: the names of other programs, and similar spellings."""
 
 import difflib
 
@@ -44,19 +44,19 @@ SYNONYMS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("ckpt", "checkpoint_path", "model_path", "dir", "directory", "run_dir"): ("run", "runs"),
     ("start", "seed_text", "prefix", "primetext", "text"): ("prompt", "samples.prompt"),
 }
-"""What other programs call a key, and its names here, with the group where the last part alone says too little."""
+"""Names that other programs use, and the keys here; with their group if the last part is ambiguous."""
 
 SAME_GROUP, ANYWHERE = 0.8, 0.5  # least similarity, from 0 to 1
 MOST = 3
 
 
 def nearest(name: str, options: list[str], similarity: float = ANYWHERE) -> str:
-    """', did you mean X?', if an option is at least that similar to the name; else nothing."""
+    """', did you mean X?' for the most similar option; empty if none reaches the similarity."""
     return _question(difflib.get_close_matches(name, options, n=1, cutoff=similarity))
 
 
 def nearest_key(key: str, known: list[str]) -> str:
-    """', did you mean X?' for a key that does not exist: a synonym, a likely slip, the same name in another group."""
+    """', did you mean X?' for an unknown key: a synonym, a likely typo, or the same name in another group."""
     leaf = key.rpartition(".")[2].lower()
     meant = [name for others, names in SYNONYMS.items() if leaf in others for name in names]
     found = [option for name in meant for option in known if option == name or option.endswith(f".{name}")]

@@ -1,4 +1,4 @@
-"""How a sweep searches, where its trials run, and when it ends. None of it enters a run's own config."""
+"""The config of a sweep: its search space, its sampler, and where trials run. Runs do not contain it."""
 
 from typing import Annotated, Any, Literal
 
@@ -10,39 +10,39 @@ Seconds = Annotated[float, Field(gt=0)]
 
 
 class SweepConfig(Section):
-    """What ``-m`` does."""
+    """A sweep, started with ``-m``."""
 
     name: Annotated[FolderName, Field(pattern=r"^[^/]+$")] | None
     """Folder of the sweep below outputs/sweeps; null: named after the data or experiment and what varies."""
     space: dict[str, Any]
-    """What varies: a key or group, and what it may be, in Hydra's words: a,b, range, glob, interval, tag(log, ...)."""
+    """Search space: keys and groups with their values in Hydra's syntax: a,b, range, glob, interval, tag(log, ...)."""
     when: dict[str, dict[str, Any]]
-    """What varies only where a choice was made: 'key=value' or 'key=value,value', and the space that it opens."""
+    """Conditional search spaces: 'key=value' or 'key=value,value', and the keys that vary in those trials only."""
     sampler: Literal["grid", "random", "tpe", "gp", "cmaes"] | None
-    """How trials are chosen; null: the grid of all combinations, or tpe where n_trials is given."""
+    """Sampler of the trials; null: the grid of all combinations, or tpe if n_trials is given."""
     n_trials: Annotated[Positive | None, Unit("trials")]
-    """Trials in total, over all calls of the command; a grid has as many as it has points."""
+    """Trials in total, over all calls of the command; null for a grid, which has one for each point."""
     seed: Annotated[int, Field(ge=0, lt=2**31)]
-    """Of the sampler; that of the trials is the key seed."""
+    """Seed of the sampler; the key seed is that of the trials."""
     metric: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
-    """What is best, by its name in results.json; several are weighed against each other."""
+    """The figure to optimise, by its name in results.json; several give a Pareto front."""
     pruner: Literal["median", "hyperband"] | None
-    """Ends trials early that do worse at a validation than the others did at theirs; null: none."""
+    """Ends trials early that are worse than others at the same validation; null for none."""
     storage: PathText | None
-    """Where the study is kept: a storage URL of Optuna; null: the file study.journal in the sweep's folder."""
+    """Storage URL of the Optuna study; null: the file study.journal in the folder of the sweep."""
     launcher: Literal["serial", "subprocess", "workers", "ray"]
-    """Where trials run: this process, a process each, reused processes, a Ray cluster. Slurm: hydra/launcher."""
+    """Where trials run: in this process, a process each, reused processes, a Ray cluster. Slurm: hydra/launcher."""
     parallel: Annotated[Positive | None, Unit("trials")]
-    """Trials at a time; null: as many as there are cores, or GPUs, or places in the cluster."""
+    """Trials at a time; null: one for each core, each GPU, or each place in the cluster."""
     cpus_per_trial: Annotated[Positive | None, Unit("cores")]
-    """Cores of a trial; null: an equal share, and in a cluster one."""
+    """Cores of a trial; null: an equal share, one in a cluster."""
     trials_per_gpu: Annotated[Positive, Unit("trials")]
     """Trials that share a GPU."""
     trial_timeout: Annotated[Seconds | None, Unit("seconds")]
-    """Seconds after which a trial is stopped and counted as failed; null: no limit."""
+    """Time after which a trial is stopped and counted as failed; null for no limit."""
     retries: NonNegative
-    """How often a trial goes on elsewhere, within the same call, when the machine that it ran on is lost."""
+    """How often a trial is resumed elsewhere, within the same call, if its machine is lost."""
     address: str | None
-    """Of the Ray cluster: auto, HOST:PORT or ray://HOST:PORT; null: start one on this machine."""
+    """Address of the Ray cluster: auto, HOST:PORT or ray://HOST:PORT; null: start one on this machine."""
     dry_run: bool
-    """Check every trial, print what each would cost, and train nothing."""
+    """Check every trial and print its cost, but train nothing."""

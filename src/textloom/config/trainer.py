@@ -1,4 +1,4 @@
-"""How a run is trained, and everything that makes a run."""
+"""The config of training, and the whole config of a run."""
 
 from functools import cache
 from typing import Annotated, Any, Literal, Self
@@ -19,82 +19,82 @@ Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class CheckpointEvery(Section):
-    """How often ``last.ckpt`` is written beside after each validation; null for not."""
+    """How often ``last.ckpt`` is written, in addition to after each validation; null for never."""
 
     steps: Annotated[Positive | None, Unit("steps")]
-    """Optimizer steps."""
+    """Optimizer steps between two checkpoints."""
     epochs: Annotated[Positive | None, Unit("epochs")]
-    """Passes over the training part."""
+    """Epochs between two checkpoints."""
     minutes: Annotated[Annotated[float, Field(gt=0)] | None, Unit("minutes")]
-    """Minutes."""
+    """Minutes between two checkpoints."""
 
 
 class TrainerConfig(Section):
-    """How long, on what, and how often. Keys that Lightning's Trainer has too bear its names."""
+    """Length, hardware and schedule of a training; keys of Lightning's Trainer have its names."""
 
     batch_size: Annotated[Positive | Literal["auto"] | None, Unit("rows")]
     """Windows, documents or stream rows in a batch, on each device: N devices take steps on N times as many.
 
-    null: a number that suits the length of the text. auto: the largest that fits into a GPU's memory, or the fastest on
-    a CPU, found by trial steps when a run begins."""
+    null: chosen for the length of the text. auto: the largest that fits into a GPU's memory, or the fastest on a CPU,
+    measured when a run begins."""
     max_epochs: Annotated[Positive | None, Effect.LENGTH, Unit("epochs")]
-    """Passes over the training part at most; null for a number that suits the length of the text."""
+    """Most epochs; null: chosen for the length of the text."""
     max_steps: Annotated[Positive | None, Effect.LENGTH, Unit("steps")]
-    """Optimizer steps at most; null for no limit."""
+    """Most optimizer steps; null for no limit."""
     max_time: Annotated[Duration, Effect.PAUSE, Unit("DD:HH:MM:SS")] = None
-    """Time at most, days:hours:minutes:seconds, of each process that trains the run; null for no limit."""
+    """Most time, as days:hours:minutes:seconds, of each process that trains the run; null for no limit."""
     val_check_interval: Annotated[Positive | Share | None, Unit("batches or epochs")]
-    """When to validate: a share of an epoch (1.0: at its end), or a whole number of batches; always at the end.
+    """Interval of validation: a share of an epoch (1.0: at its end) or a number of batches; always at the end.
 
-    null: every epoch, several epochs where they are short, or a quarter of a long one."""
+    null: every epoch, several short epochs, or a quarter of a long one."""
     early_stopping_patience: Annotated[Positive | None, Effect.LENGTH, Unit("validations")]
-    """Validations without improvement before training ends; null to go on to the end."""
+    """Validations without improvement after which training ends; null for no early stopping."""
     weight_averaging: Annotated[float, Field(gt=0, lt=1)] | None
-    """Decay of the running mean of the weights that validates, and is kept as the model; null for the last weights."""
+    """Decay of the running mean of the weights, which is validated and kept; null for the last weights."""
     gradient_clip_val: Annotated[float, Field(gt=0)] | None
-    """Largest norm of the gradient; null for no clipping."""
+    """Largest gradient norm; null for no clipping."""
     accumulate_grad_batches: Annotated[Positive, Unit("batches")]
     """Batches that add up to one optimizer step."""
     accelerator: Annotated[Literal["auto", "cpu", "gpu", "cuda", "mps"], Effect.PLACE]
-    """What to compute on; auto takes a GPU where there is one."""
+    """Device to compute on; auto takes a GPU if there is one."""
     devices: Annotated[Positive, Unit("devices")]
-    """Devices to train on, of each node; one process for each is started, where torchrun or srun has not."""
+    """Devices of each machine; a process is started for each, unless torchrun or srun has started them."""
     num_nodes: Annotated[Positive, Unit("machines")] = 1
-    """Machines to train on; on each torchrun or srun starts one process for each device."""
+    """Machines; on each, torchrun or srun starts one process for each device."""
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
-    """Number format in training; auto takes bf16 where it is faster for the model. Evaluation is always float32."""
+    """Number format in training; auto takes bf16 if it is faster for the model. Evaluation is always in float32."""
     deterministic: bool
-    """Allow only operations that give the same bits every time."""
+    """Use only operations whose results are the same bits every time."""
     checkpoint_every: Annotated[CheckpointEvery, Effect.NONE]
-    """How often to write a checkpoint to go on from."""
+    """How often to write a checkpoint to resume from."""
     on_nan: Annotated[Literal["stop", "rollback"], Effect.NONE]
-    """When the loss diverges: stop, or go back to the last checkpoint and go on with half the learning rate."""
+    """If the loss diverges: stop, or continue from the last checkpoint with half the learning rate."""
     max_rollbacks: Annotated[Positive, Effect.NONE]
-    """How often to go back before stopping all the same."""
+    """Most rollbacks before training stops."""
     log_every_n_steps: Annotated[Positive, Effect.NONE, Unit("steps")]
-    """Optimizer steps from one training point in TensorBoard to the next."""
+    """Optimizer steps between two points of the training curves in TensorBoard."""
     profiler: Annotated[Literal["simple", "torch"] | None, Effect.NONE] = None
-    """simple: a table of where the time goes (profile.txt); torch: a trace of some steps (trace.json); null: none."""
+    """simple: a table of the time spent (profile.txt); torch: a trace of some steps (trace.json); null: none."""
     progress_bar: Annotated[bool, Effect.NONE]
-    """Show a progress bar, where a person is watching the terminal."""
+    """Show a progress bar if the output is a terminal."""
     extra: Annotated[dict[str, Any], Entries(LightningArguments)]
-    """Any other argument of Lightning's Trainer, passed on as it is."""
+    """Other arguments of Lightning's Trainer, passed on unchanged."""
 
     @property
     def time_limit(self) -> float | None:
-        """Seconds until the training ends with a validation; None for no limit."""
+        """``max_time`` in seconds; None for no limit."""
         limit = self.max_time or self.extra.get("max_time")
         return None if limit is None else parse_duration(limit).total_seconds()
 
     @property
     def rows(self) -> int:
-        """``batch_size`` as the number that it is once a run has begun."""
+        """``batch_size``, which is a number once a run has begun."""
         assert isinstance(self.batch_size, int)
         return self.batch_size
 
     @property
     def epochs(self) -> int:
-        """``max_epochs`` as the number that it is once a run has begun."""
+        """``max_epochs``, which is a number once a run has begun."""
         assert self.max_epochs is not None
         return self.max_epochs
 
@@ -104,7 +104,7 @@ class TrainerConfig(Section):
             if key in type(self).model_fields and key not in (
                 "extra",
                 "max_time",
-            ):  # the latter: what Lightning calls it
+            ):  # Lightning's own name
                 raise ValueError(f"extra.{key} is a key of its own; set trainer.{key}")
         mistake = find_mistake(self.extra)
         if mistake is not None:
@@ -113,7 +113,7 @@ class TrainerConfig(Section):
 
     @model_validator(mode="after")
     def _limits_fit(self) -> Self:
-        """Arguments of ``extra`` and the keys beside it do not contradict each other."""
+        """Arguments in ``extra`` do not contradict other keys."""
         if "max_time" in self.extra and self.max_time is not None:
             raise ValueError("max_time is given twice; leave out trainer.extra.max_time")
         for least, most in (("min_epochs", self.max_epochs), ("min_steps", self.max_steps)):
@@ -135,25 +135,25 @@ class TrainerConfig(Section):
 
 
 class SamplesConfig(Section):
-    """The texts written at each validation."""
+    """Texts that are generated at each validation."""
 
     prompt: Prose | None
-    """What they go on from; empty for texts from their beginning, null for the first words of the training text."""
+    """The text to continue; empty for new documents, null for the first words of the training text."""
     length: Annotated[Positive, Unit("tokens")]
-    """Tokens in each."""
+    """Tokens in each text."""
     temperatures: Annotated[tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(as_tuple), Field(min_length=1)]
-    """One text for each; 0 takes the likeliest token every time."""
+    """Temperatures, one text for each; 0 always takes the likeliest token."""
 
 
 class TrainConfig(Section):
-    """Everything that makes a run."""
+    """The whole config of a run."""
 
     name: Annotated[FolderName, Effect.PLACE]
     """Folder of the run below outputs/."""
     seed: Annotated[int, Field(ge=0, lt=2**32), Effect.SEED]
-    """Initial weights, dropout and the order of the batches."""
+    """Seed of the initial weights, of dropout and of the order of the batches."""
     resume: Annotated[PathText | None, Effect.PLACE] = None
-    """A run directory, or 'latest': go on with that run where it was cut."""
+    """A run directory, or 'latest': resume that run."""
     data: Annotated[DataConfig, Effect.DATA]
     tokenizer: Annotated[TokenizerConfig, Effect.RESULTS]
     batching: Annotated[BatchingConfig, Effect.RESULTS]
@@ -163,7 +163,7 @@ class TrainConfig(Section):
     trainer: Annotated[TrainerConfig, Effect.RESULTS]
     samples: Annotated[SamplesConfig, Effect.NONE]
     sweep: Annotated[SweepConfig | None, Field(exclude=True), Effect.PLACE] = None
-    """How trials are chosen with -m; no part of a run."""
+    """The sweep that -m starts; not part of a run."""
 
     @model_validator(mode="after")
     def _groups_fit(self) -> Self:
