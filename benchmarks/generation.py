@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.keras_process import MISSING, keras_process
 from benchmarks.rows import Row, seconds, unmeasured
-from textloom.config import ModelConfig
+from textloom.config import LSTMConfig
 from textloom.generation.generate import generate_texts
 from textloom.generation.sampling import Sampling
 from textloom.models.recurrent import RecurrentLanguageModel
@@ -77,7 +77,7 @@ def _row(work: str, against: str, ours: list[float], theirs: list[float], must: 
 
 def _model(units: int) -> RecurrentLanguageModel:
     torch.manual_seed(0)
-    config = ModelConfig(
+    config = LSTMConfig(
         cell="lstm", units=units, layers=1, embedding_dim=None, tied_weights=False,
         input_dropout=0.0, layer_dropout=0.0, output_dropout=0.0,
     )  # fmt: skip

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from hypothesis import settings
 from omegaconf import open_dict
 
 from textloom.cli import commands as cli
-from textloom.config import SplitKeys, TrainConfig
+from textloom.config import CELLS, ModelConfig, SplitKeys, TrainConfig
 from textloom.config.composition import check, config_directory
 from textloom.data.corpus import Corpus, build_corpus
 from textloom.data.encoding import Splits, encode_corpus, load_splits
@@ -56,6 +56,11 @@ def compose_train(*overrides: str) -> TrainConfig:
         with open_dict(composed):
             del composed["hydra"]
         return check(composed, TrainConfig)
+
+
+def model_config(values: dict[str, Any]) -> ModelConfig:
+    """The config of a model from its keys as they are typed."""
+    return CELLS.config_class(values["cell"]).model_validate(values)
 
 
 def source_of(documents: list[str]) -> Source:

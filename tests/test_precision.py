@@ -27,7 +27,7 @@ def _own_measurements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_auto_takes_what_is_faster_and_says_what_was_measured(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     config = compose_train(f"model={cell}", "model.units=32", "trainer.batch_size=8", "batching.steps=16")
-    gain = measured_gain(Shape(cell, 32, 1, 8, 16))
+    gain = measured_gain(Shape.of(config, config.model))
     assert 0.02 < gain < 50
     for gain, expected in ((1.9, "bf16-mixed"), (1.1, "32-true"), (0.4, "32-true")):
         monkeypatch.setattr(module, "_known_gain", lambda shape, gain=gain: gain)
@@ -48,9 +48,10 @@ def test_a_measurement_is_kept_so_that_the_same_command_chooses_the_same(monkeyp
 
 
 def test_measuring_uses_up_no_random_numbers() -> None:
+    config = compose_train("model=gru", "model.units=8", "trainer.batch_size=2", "batching.steps=4")
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    measured_gain(Shape("gru", 8, 1, 2, 4))
+    measured_gain(Shape.of(config, config.model))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -123,7 +124,7 @@ except ConfigError as error:
 @pytest.mark.parametrize("isa", ["AVX2", "AVX512_CORE"])
 def test_less_than_the_processor_has_is_noticed(isa: str) -> None:
     """With instructions disabled in oneDNN ``auto`` is float32, and a precision that cannot be computed is refused."""
-    paths = [str(Path(__file__).parent), str(Path(module.__file__).parents[1])]
+    paths = [str(Path(__file__).parent), str(Path(module.__file__).parents[2])]
     environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": isa, "PYTHONPATH": os.pathsep.join(paths)}
     found = subprocess.run([sys.executable, "-c", ASK], env=environment, capture_output=True, text=True, check=True)
     chosen, *refused = found.stdout.splitlines()

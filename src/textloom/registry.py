@@ -77,11 +77,14 @@ class Registry(Generic[ConfigT]):
         self._load()
         return tuple(self._configs)
 
+    def config_class(self, name: str) -> type[ConfigT]:
+        """The config class of a name. Raises ConfigError if nothing has the name."""
+        self._require(name)
+        return self._configs[name]
+
     def target(self, name: str) -> Any:
         """What the configs of this name configure. Raises ConfigError if nothing has the name."""
-        self._load()
-        if name not in self._targets:
-            raise ConfigError(f"{self.key}={name}: {self.cure(self.names)}")
+        self._require(name)
         target = self._targets[name]
         if isinstance(target, str):
             module, _, attribute = target.partition(":")
@@ -97,6 +100,10 @@ class Registry(Generic[ConfigT]):
         others = "" if self._group is None else f"; for any other {self.what} install its package, or name its module"
         others += " in TEXTLOOM_PLUGINS" if others else ""
         return f"must be one of {', '.join(map(repr, names))}{others}"
+
+    def _require(self, name: str) -> None:
+        if name not in self.names:
+            raise ConfigError(f"{self.key}={name}: {self.cure(self.names)}")
 
     def _load(self) -> None:
         if self._group is not None and not self._loaded:

@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 import torch
 
-from textloom.config import ModelConfig
+from conftest import model_config
 from textloom.generation import generate as generating
 from textloom.generation.generate import generate, generate_texts
 from textloom.generation.sampling import Sampling
@@ -33,7 +33,7 @@ def build(cell: Cell, layers: int, **keys: object) -> RecurrentLanguageModel:
         "cell": cell, "units": 12, "layers": layers, "embedding_dim": 5, "tied_weights": False,
         "input_dropout": 0.0, "layer_dropout": 0.0, "output_dropout": 0.0, **keys,
     }  # fmt: skip
-    model = RecurrentLanguageModel(ModelConfig.model_validate(values), TOKENIZER.vocabulary_size)
+    model = RecurrentLanguageModel(model_config(values), TOKENIZER.vocabulary_size)
     for parameter in model.parameters():  # biases too, which start as zeros
         torch.nn.init.normal_(parameter)
     if isinstance(model.softmax, torch.nn.Linear):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from textloom.config import ModelConfig
+from conftest import model_config
 from textloom.models.recurrent import RecurrentLanguageModel
 
 VOCABULARY, UNITS = 500, 128
@@ -16,7 +16,7 @@ def build(**keys: object) -> RecurrentLanguageModel:
         "embedding_range": None, "initialization": "scaled",
         "input_dropout": 0.0, "layer_dropout": 0.0, "output_dropout": 0.0, **keys,
     }  # fmt: skip
-    return RecurrentLanguageModel(ModelConfig.model_validate(values), VOCABULARY)
+    return RecurrentLanguageModel(model_config(values), VOCABULARY)
 
 
 @torch.no_grad()
@@ -30,7 +30,7 @@ def gate_inputs(model: RecurrentLanguageModel) -> list[float]:
     recurrence, deviations = model.recurrence, []
     for layer in range(recurrence.num_layers):
         deviations.append(float((vectors @ getattr(recurrence, f"weight_ih_l{layer}").t()).std()))
-        single = type(recurrence)(vectors.shape[-1], UNITS, batch_first=True)
+        single = getattr(torch.nn, type(recurrence).__name__)(vectors.shape[-1], UNITS, batch_first=True)
         for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
             getattr(single, f"{name}_l0").data = getattr(recurrence, f"{name}_l{layer}").data
         vectors = single(vectors)[0]

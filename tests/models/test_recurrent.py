@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from textloom.config import ModelConfig
+from conftest import model_config
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
 
 Cell = Literal["lstm", "gru", "rnn"]
@@ -23,7 +23,7 @@ def build(
         "cell": cell, "units": 7, "layers": layers, "embedding_dim": embedding_dim, "tied_weights": False,
         "input_dropout": 0.0, "layer_dropout": 0.0, "output_dropout": 0.0, **keys,
     }  # fmt: skip
-    return RecurrentLanguageModel(ModelConfig.model_validate(values), VOCABULARY)
+    return RecurrentLanguageModel(model_config(values), VOCABULARY)
 
 
 def ids(batch: int = 3, time: int = 11) -> torch.Tensor:
@@ -47,7 +47,9 @@ def test_one_hot_input_equals_the_index_form(cell: Cell, units: int) -> None:
     """The reference is torch.nn over one-hot vectors; 23 symbols are a small vocabulary for 7 units, not for 3."""
     model, inputs = build(cell, embedding_dim=None, units=units), ids()
     hidden, state = model(inputs)
-    expected, expected_state = model.recurrence(F.one_hot(inputs, VOCABULARY).float())
+    expected, expected_state = getattr(nn, cell.upper()).forward(
+        model.recurrence, F.one_hot(inputs, VOCABULARY).float()
+    )
     assert torch.allclose(hidden, expected, atol=1e-6)
     for ours, theirs in zip(state, expected_state if cell == "lstm" else (expected_state,), strict=True):
         assert torch.allclose(ours, theirs, atol=1e-6)

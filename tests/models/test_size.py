@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import TINY, Answer, compose_train, train_run
+from conftest import TINY, Answer, compose_train, model_config, train_run
 from textloom.config import ModelConfig
 from textloom.errors import ConfigError
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
@@ -25,7 +25,7 @@ BUDGET = ["model.units=auto", "model.parameters=5e3", "model.embedding_dim=4"]
 
 def config(**keys: Any) -> ModelConfig:
     values = {"cell": "lstm", "units": "auto", "layers": 1, "embedding_dim": 5, "tied_weights": False, **KEYS, **keys}
-    return ModelConfig.model_validate(values)
+    return model_config(values)
 
 
 def built(asked: ModelConfig, vocabulary: int) -> int:

@@ -18,14 +18,18 @@ from textloom.config.data import (
 )
 from textloom.config.effects import Effect
 from textloom.config.model import (
+    CELLS,
     AdamConfig,
     ConstantSchedule,
     CosineSchedule,
+    GRUConfig,
+    LSTMConfig,
     ModelConfig,
     OptimizerConfig,
     OptimizerKeys,
     PlateauSchedule,
     RMSpropConfig,
+    RNNConfig,
     ScheduleConfig,
     SGDConfig,
 )
@@ -45,6 +49,7 @@ from textloom.config.tokenizer import (
 from textloom.config.trainer import CheckpointEvery, SamplesConfig, TrainConfig, TrainerConfig, effect_of
 
 __all__ = [
+    "CELLS",
     "AdamConfig",
     "ArticleTokenizerConfig",
     "BatchingConfig",
@@ -60,8 +65,10 @@ __all__ = [
     "Effect",
     "EvaluateConfig",
     "ExportConfig",
+    "GRUConfig",
     "GenerateConfig",
     "Hub",
+    "LSTMConfig",
     "ModelConfig",
     "NgramConfig",
     "OptimizerConfig",
@@ -71,6 +78,7 @@ __all__ = [
     "PrepareConfig",
     "PretrainedTokenizerConfig",
     "RMSpropConfig",
+    "RNNConfig",
     "RowKeys",
     "SGDConfig",
     "SamplesConfig",

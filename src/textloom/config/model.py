@@ -1,18 +1,23 @@
 """Which model, and how its weights move."""
 
 from itertools import pairwise
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from textloom.config.section import Fraction, NonNegative, Positive, Section, as_whole
+from textloom.registry import Registry, kind_typed_as
 
 
 class ModelConfig(Section):
-    """A recurrent language model: input, recurrent layers, dense or adaptive softmax."""
+    """A recurrent language model: input, recurrent layers, dense or adaptive softmax.
 
+    Each cell has a config class of its own, with ``kind`` and the keys that only this cell has.
+    """
+
+    model_config = kind_typed_as("cell")
     is_ngram: ClassVar[Literal[False]] = False
-    cell: Literal["lstm", "gru", "rnn"]
+    kind: str
     """Which recurrence."""
     units: Positive | Literal["auto"] | None
     """Recurrent units in each layer; null for what suits the text, auto for as many as model.parameters allows."""
@@ -32,8 +37,6 @@ class ModelConfig(Section):
     """Chance that an element is dropped between two recurrent layers in training."""
     output_dropout: Fraction | None
     """Chance that an element is dropped before the softmax in training; null for what suits the text."""
-    forget_bias: float = 1.0
-    """Initial bias of the LSTM's forget gate; above 0 it remembers from the start."""
     embedding_range: Annotated[float, Field(gt=0)] | None = 0.1
     """Embeddings are drawn uniformly from minus this to this; null for a normal distribution of unit variance."""
     initialization: Literal["scaled", "keras"] = "keras"
@@ -58,6 +61,47 @@ class ModelConfig(Section):
         if self.layer_dropout and self.layers == 1:
             raise ValueError("layer_dropout acts between layers; set model.layers=2 or model.layer_dropout=0")
         return self
+
+
+CELLS = Registry[ModelConfig]("cell", "textloom.cells", key="cell")
+"""The cells: a config class and a ``textloom.models.cells.Cell`` each. Those of textloom are imported when used."""
+
+
+class LSTMConfig(ModelConfig):
+    """Long short-term memory."""
+
+    kind: Literal["lstm"]
+    """Which recurrence."""
+    forget_bias: float = 1.0
+    """Initial bias of the LSTM's forget gate; above 0 it remembers from the start."""
+
+
+class _WithoutForgetBias(ModelConfig):
+    """A cell whose runs by former versions have the LSTM's ``forget_bias``, which had no effect."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_forget_bias(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            return {key: value for key, value in values.items() if key != "forget_bias"}
+        return values
+
+
+class GRUConfig(_WithoutForgetBias):
+    """Gated recurrent unit."""
+
+    kind: Literal["gru"]
+
+
+class RNNConfig(_WithoutForgetBias):
+    """Elman network: one layer of tanh units without gates."""
+
+    kind: Literal["rnn"]
+
+
+CELLS.add(LSTMConfig, "textloom.models.cells.lstm:LSTM")
+CELLS.add(GRUConfig, "textloom.models.cells.gru:GRU")
+CELLS.add(RNNConfig, "textloom.models.cells.rnn:RNN")
 
 
 class OptimizerKeys(Section):

@@ -3,13 +3,15 @@
 from typing import ClassVar, Literal
 
 from textloom.config.section import Positive, Section
+from textloom.registry import kind_typed_as
 
 
 class NgramConfig(Section):
     """An n-gram model with modified Kneser-Ney smoothing: what a network has to beat."""
 
+    model_config = kind_typed_as("cell")
     is_ngram: ClassVar[Literal[True]] = True
-    cell: Literal["ngram"]
+    kind: Literal["ngram"]
     largest_order: Positive
     """Longest n-grams that are tried, in tokens; the order is the one that does best on the validation part."""
     order: Positive | None = None

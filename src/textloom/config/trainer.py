@@ -9,11 +9,12 @@ from textloom.config.data import BatchingConfig, DataConfig, check_protocol
 from textloom.config.effects import Effect
 from textloom.config.keys import effects_of
 from textloom.config.lightning import Duration, LightningArguments, find_mistake, parse_duration
-from textloom.config.model import ModelConfig, OptimizerConfig, ScheduleConfig
+from textloom.config.model import CELLS, ModelConfig, OptimizerConfig, ScheduleConfig
 from textloom.config.ngram import NgramConfig
 from textloom.config.section import Entries, FolderName, PathText, Positive, Prose, Section, Unit, as_tuple
 from textloom.config.sweep import SweepConfig
 from textloom.config.tokenizer import TokenizerConfig
+from textloom.registry import OneOf
 
 Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -157,7 +158,7 @@ class TrainConfig(Section):
     data: Annotated[DataConfig, Effect.DATA]
     tokenizer: Annotated[TokenizerConfig, Effect.RESULTS]
     batching: Annotated[BatchingConfig, Effect.RESULTS]
-    model: Annotated[ModelConfig | NgramConfig, Field(discriminator="cell"), Effect.RESULTS]
+    model: Annotated[ModelConfig | NgramConfig, OneOf(CELLS, NgramConfig), Effect.RESULTS]
     optimizer: Annotated[OptimizerConfig, Effect.RESULTS]
     schedule: Annotated[ScheduleConfig, Effect.RESULTS]
     trainer: Annotated[TrainerConfig, Effect.RESULTS]

@@ -170,7 +170,7 @@ def _model_facts(config: TrainConfig, checkpoint: CheckpointName, results: dict[
     model = config.model
     assert not model.is_ngram  # refused by load_network
     return {
-        "cell": model.cell,
+        "cell": model.kind,
         "units": f"{model.units:,}",
         "layers": model.layers,
         "input": "one-hot" if model.embedding_dim is None else f"embedding of {model.embedding_dim:,}",

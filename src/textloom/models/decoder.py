@@ -1,46 +1,42 @@
-"""One token in, the scores of the next one out, as fast as that goes: the model's equations, with prepared weights.
+"""One token in, the scores of the next one out: by the cell's prepared layers if it has them, else by the model.
 
-At 128 units a step is 80,000 multiplications, which take less time than calling ``nn.LSTM``. So the weights are laid
+At 128 units a step is 80,000 multiplications, which take less time than a call of ``nn.LSTM``. So the weights are laid
 out once as the products want them, the input product of a small vocabulary becomes a table with a row for each token,
-and every buffer stays where it is, so that a GPU can record a whole step and replay it.
+and all buffers are preallocated and updated in place, so that a GPU can record a whole step and replay it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
 
-from textloom.models.fast_steps import LAYERS
+from textloom.models.cells import FastLayer
+from textloom.models.language_model import LanguageModel
 
 TABLE_ROWS = 1024  # the table of a vocabulary up to this size costs a few milliseconds
 
 
 class RecurrentDecoder:
-    """Reads one token of each text at a time.
+    """Decodes with the prepared layers of a cell.
 
     With a ``window`` the scores are those of reading the last ``window`` tokens again for every token. That is
-    ``window`` recurrences, each begun one token after the other: here they go on side by side, as rows of one product.
-    All of them read each token; the one that began ``window`` tokens ago gives the scores, then starts over.
+    ``window`` recurrences, each begun one token after the other: here they run side by side, as rows of one product.
+    All of them read each token; the one that began ``window`` tokens ago gives the scores, then starts again.
     """
 
     def __init__(
         self,
         embedding: nn.Embedding | None,
-        recurrence: nn.RNNBase,
+        layers: Sequence[FastLayer],
         softmax: nn.Linear | nn.AdaptiveLogSoftmaxWithLoss,
         *,
-        texts: int,
         window: int | None = None,
         never: int | None = None,
     ):
-        """Prepare the weights of a model. ``never`` is a token that is not to be drawn: its score is minus infinity."""
-        self.device = next(recurrence.parameters()).device
+        """Prepare a decoder of layers for ``texts * (window or 1)`` rows; ``never`` is a token not to be drawn."""
+        first, *others = self._layers = layers
+        self.device = first.hidden.device
         self._window = window
-        self._layers = [
-            LAYERS[type(recurrence)](recurrence, number, texts * (window or 1))
-            for number in range(recurrence.num_layers)
-        ]
-        first = self._layers[0]
         self._embedding = None if embedding is None else embedding.weight.detach()
         self._table: torch.Tensor | None = None
         if self._embedding is None:  # a one-hot vector times a matrix is a row of it
@@ -50,13 +46,13 @@ class RecurrentDecoder:
         self._softmax = (
             _DenseSoftmax(softmax, never) if isinstance(softmax, nn.Linear) else _AdaptiveSoftmax(softmax, never)
         )
-        products = [layer.weight_hh for layer in self._layers] + [layer.weight_ih for layer in self._layers[1:]]
+        products = [layer.weight_hh for layer in layers] + [layer.weight_ih for layer in others]
+        texts = len(first.hidden) // (window or 1)
         self.multiplications = texts * (_numbers(softmax.parameters()) + (window or 1) * _numbers(products))
-        """In a step, about."""
         self._read = torch.zeros(1, dtype=torch.long, device=self.device)  # tokens that each text has read
 
     def read(self, tokens: torch.Tensor) -> None:
-        """Every text's token, (texts,), changes its state."""
+        """Update every text's state with its token, (texts,)."""
         first, *others = self._layers
         if self._window is None:
             self._first_product(tokens, out=first.gates)
@@ -64,7 +60,7 @@ class RecurrentDecoder:
             rows = first.gates.view(self._window, len(tokens), -1)
             rows.copy_(self._first_product(tokens))
             for layer in self._layers:
-                layer.begin(self._window, self._read % self._window)
+                layer.restart(self._window, self._read % self._window)
             self._read += 1
         first.step()
         lower = first
@@ -82,12 +78,52 @@ class RecurrentDecoder:
         return self._softmax(hidden)
 
     def _first_product(self, tokens: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
-        """The first layer's gates as far as the tokens say: (texts, gates)."""
+        """The product of the tokens with the first layer's input weights, (texts, gates)."""
         if self._table is not None:
             return torch.index_select(self._table, 0, tokens, out=out)
         assert self._embedding is not None
         first = self._layers[0]
         return torch.addmm(first.bias_ih, self._embedding[tokens], first.weight_ih, out=out)
+
+
+class ModelDecoder:
+    """Decodes by calling the model, for cells without prepared layers.
+
+    A window is read again for every token that is scored. Buffers are updated in place, so that a GPU can record this.
+    """
+
+    def __init__(self, model: LanguageModel, texts: int, window: int | None = None, never: int | None = None):
+        self.device = model.device
+        self.multiplications = texts * (window or 1) * _numbers(model.parameters())
+        self._model, self._window, self._never = model, window, never
+        self._state = tuple(part.clone() for part in model.initial_state(texts))
+        self._hidden: torch.Tensor | None = None  # (texts, 1, units)
+        self._ids = torch.zeros(texts, window or 0, dtype=torch.long, device=self.device)
+        self._read = torch.zeros(1, dtype=torch.long, device=self.device)  # tokens that each text has read
+
+    def read(self, tokens: torch.Tensor) -> None:
+        """Update every text's state, or its window, with its token, (texts,)."""
+        if self._window is None:
+            self._hidden, after = self._model(tokens[:, None], self._state)
+            for part, new in zip(self._state, after, strict=True):
+                part.copy_(new)
+            return
+        kept = torch.where(self._read < self._window, self._ids, self._ids.roll(-1, dims=1))
+        self._ids.copy_(kept.index_copy(1, self._read.clamp(max=self._window - 1), tokens[:, None]))
+        self._read += 1
+
+    def score(self) -> torch.Tensor:
+        """The logits of every text's next token, (texts, vocabulary)."""
+        if self._window is None:
+            assert self._hidden is not None  # a token was read
+            hidden = self._hidden
+        else:  # places behind the last token, while there are fewer than the window has, do not matter to it
+            last = (self._read - 1).clamp(max=self._window - 1)
+            hidden = self._model(self._ids)[0].index_select(1, last)
+        scores = self._model.logits(hidden[:, -1])
+        if self._never is not None:
+            scores[:, self._never] = float("-inf")
+        return scores
 
 
 class _DenseSoftmax:

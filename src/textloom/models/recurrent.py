@@ -1,29 +1,21 @@
 """The recurrent language model: tokens in, hidden states out, a softmax over them."""
 
-from collections.abc import Callable
-
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from textloom.config import ModelConfig
 from textloom.models.adaptive_softmax import adaptive_softmax
-from textloom.models.decoder import RecurrentDecoder
-from textloom.models.initialization import init_embedding, init_recurrence, init_softmax
-from textloom.models.language_model import LanguageModel, distinct_weights
-from textloom.models.one_hot import index_forward
+from textloom.models.cells import Cell, build_cell
+from textloom.models.decoder import ModelDecoder, RecurrentDecoder
+from textloom.models.initialization import init_embedding, init_softmax
+from textloom.models.language_model import Decoder, LanguageModel, distinct_weights
 from textloom.models.size import sized
 from textloom.models.state import State
 
-CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
-
 
 class RecurrentLanguageModel(LanguageModel):
-    """Embedding or one-hot input, LSTM, GRU or RNN layers, dense or adaptive softmax.
-
-    The LSTM is that of Gers, Schmidhuber and Cummins (2000), "Learning to forget", without peepholes; the GRU that of
-    Cho et al. (2014), arXiv 1406.1078, with the reset gate after the matrix product, as cuDNN has it.
-    """
+    """Input (embedding or one-hot), recurrence (all layers of a cell), output (dense or adaptive softmax)."""
 
     def __init__(self, config: ModelConfig, vocabulary_size: int):
         super().__init__()
@@ -31,13 +23,7 @@ class RecurrentLanguageModel(LanguageModel):
         assert isinstance(config.units, int)
         self.vocabulary_size = vocabulary_size
         self.embedding = nn.Embedding(vocabulary_size, config.embedding_dim) if config.embedding_dim else None
-        self.recurrence = CELLS[config.cell](
-            input_size=config.embedding_dim or vocabulary_size,
-            hidden_size=config.units,
-            num_layers=config.layers,
-            dropout=config.layer_dropout,
-            batch_first=True,
-        )
+        self.recurrence: Cell = build_cell(config, config.embedding_dim or vocabulary_size)
         self.softmax: nn.Linear | nn.AdaptiveLogSoftmaxWithLoss = (
             nn.Linear(config.units, vocabulary_size)
             if config.softmax_cutoffs is None
@@ -47,29 +33,28 @@ class RecurrentLanguageModel(LanguageModel):
         self.output_dropout = nn.Dropout(config.output_dropout or 0.0)  # null is chosen where there is a text
         if self.embedding is None and vocabulary_size <= 4 * config.units:
             self.register_buffer("one_hot_rows", torch.eye(vocabulary_size), persistent=False)
-        self._init_weights(config)
+        self._init_weights(config, config.units)
         if config.tied_weights and self.embedding is not None and isinstance(self.softmax, nn.Linear):
             self.softmax.weight = self.embedding.weight
 
     def forward(self, inputs: torch.Tensor, state: State | None = None) -> tuple[torch.Tensor, State]:
         """Hidden states of the last layer, (batch, time, units), and the state after the last token.
 
-        ``inputs`` are token ids, (batch, time); ``state`` is what an earlier call gave back, None for zeros.
+        ``inputs`` are token ids, (batch, time); ``state`` is what an earlier call returned, None for the initial one.
         """
         if state is None:
             state = self.initial_state(len(inputs))
         if self.embedding is not None:
             vectors = self.input_dropout(self.embedding(inputs))  # (batch, time, embedding_dim)
+            hidden, after = self.recurrence(vectors, state)
         elif "one_hot_rows" in self._buffers:
-            # a small vocabulary: nn.LSTM over looked-up rows of the identity ran 2 to 3 times faster than the index
-            # form (10 against 24 ms for 60 symbols, 128 units, 64 x 50 tokens on 2 cores)
+            # a small vocabulary: nn.LSTM over looked-up rows of the identity ran 2 to 3 times faster than looked-up
+            # columns of its weights (10 against 24 ms for 60 symbols, 128 units, 64 x 50 tokens on 2 cores)
             vectors = F.embedding(inputs, self.get_buffer("one_hot_rows"))  # (batch, time, vocabulary_size)
+            hidden, after = self.recurrence(vectors, state)
         else:
-            hidden, after = index_forward(self.recurrence, inputs, state)
-            return self.output_dropout(hidden), after
-        is_lstm = len(state) == 2
-        hidden, after = self.recurrence(vectors, state if is_lstm else state[0])
-        return self.output_dropout(hidden), after if is_lstm else (after,)
+            hidden, after = self.recurrence.forward_one_hot(inputs, self.vocabulary_size, state)
+        return self.output_dropout(hidden), after
 
     @property
     def device(self) -> torch.device:
@@ -90,9 +75,12 @@ class RecurrentLanguageModel(LanguageModel):
             return -self.softmax(hidden, targets).output, self.softmax.predict(hidden)
         return super().nats_and_argmax(hidden, targets)
 
-    def decoder(self, texts: int, window: int | None = None, never: int | None = None) -> RecurrentDecoder:
-        """Decode this many texts side by side, with weights laid out for single steps."""
-        return RecurrentDecoder(self.embedding, self.recurrence, self.softmax, texts=texts, window=window, never=never)
+    def decoder(self, texts: int, window: int | None = None, never: int | None = None) -> Decoder:
+        """Decode this many texts side by side, with the cell's prepared layers if it has them."""
+        layers = self.recurrence.fast_layers(texts * (window or 1))
+        if layers is None:
+            return ModelDecoder(self, texts, window, never)
+        return RecurrentDecoder(self.embedding, layers, self.softmax, window=window, never=never)
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Every weight, tied ones once."""
@@ -105,20 +93,18 @@ class RecurrentLanguageModel(LanguageModel):
             raise RuntimeError(f"missing: {missing}, unknown: {unknown}")
 
     def initial_state(self, batch_size: int) -> State:
-        """Zeros."""
-        shape = (self.recurrence.num_layers, batch_size, self.recurrence.hidden_size)
-        parts = 2 if isinstance(self.recurrence, nn.LSTM) else 1
-        return tuple(torch.zeros(shape, device=self.device) for _ in range(parts))
+        """The cell's state at the beginning of a text."""
+        return self.recurrence.initial_state(batch_size)
 
-    def _init_weights(self, config: ModelConfig) -> None:
+    def _init_weights(self, config: ModelConfig, units: int) -> None:
         """Draw all weights; a one-hot input has norm 1."""
         bound, input_norm = config.embedding_range, 1.0
         if config.tied_weights and bound is None:
-            bound = self.recurrence.hidden_size**-0.5  # it is the softmax too, and drawn as such
+            bound = units**-0.5  # it is the softmax too, and drawn as such
         if self.embedding is not None:
             input_norm = init_embedding(self.embedding, bound)
-        init_softmax(self.softmax, self.recurrence.hidden_size, config.initialization)
-        init_recurrence(self.recurrence, config.initialization, input_norm=input_norm, forget_bias=config.forget_bias)
+        init_softmax(self.softmax, units, config.initialization)
+        self.recurrence.init_weights(config.initialization, input_norm)
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -1,31 +1,43 @@
-"""How many numbers a recurrent language model trains, and how many units a budget of them pays for."""
+"""How many parameters a recurrent language model has, and how many units a budget of them allows.
+
+Cells are built on the meta device, which allocates and draws nothing, so that any cell can be counted.
+"""
 
 from bisect import bisect_right
+
+import torch
 
 from textloom.config import ModelConfig
 from textloom.errors import ConfigError
 from textloom.models.adaptive_softmax import multiplications
-
-GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+from textloom.models.cells import Cell, build_cell
 
 
 def sized(config: ModelConfig, vocabulary_size: int) -> ModelConfig:
-    """The same config with a number for ``units=auto``: the largest whose model keeps within ``parameters``.
+    """The same config with a number for ``units=auto``: the largest whose model has at most ``parameters``.
 
-    Tied weights have an embedding as long as the units. A config that has its number already comes back as it is.
-    Raises ConfigError if not even one unit fits, or where units are given that the budget does not lead to.
+    Tied weights have an embedding as long as the units. A config that has its number already is returned as it is.
+    Raises ConfigError if not even one unit fits, or if units are given that differ from what the budget allows.
     """
-    if config.parameters is None:
-        return config
     budget = config.parameters
-    units = bisect_right(range(1, budget + 1), budget, key=lambda units: count(config, units, vocabulary_size))
-    if units == 0:
+    if budget is None:
+        return config
+
+    def parameters(units: int) -> int:
+        return count(config, units, vocabulary_size)
+
+    if isinstance(config.units, int) and parameters(config.units) <= budget < parameters(config.units + 1):
+        return config
+    if parameters(1) > budget:
         raise ConfigError(
-            f"model.parameters={budget}: a {config.cell} with one unit and a vocabulary of {vocabulary_size:,} has "
-            f"{count(config, 1, vocabulary_size):,} parameters; give more, or lower tokenizer.maximum_size or "
-            "model.embedding_dim"
+            f"model.parameters={budget}: a {config.kind} with one unit and a vocabulary of {vocabulary_size:,} has "
+            f"{parameters(1):,} parameters; give more, or lower tokenizer.maximum_size or model.embedding_dim"
         )
-    if config.units not in ("auto", None, units):
+    most = 2
+    while parameters(most) <= budget:
+        most *= 2
+    units = most // 2 + bisect_right(range(most // 2 + 1, most), budget, key=parameters)
+    if isinstance(config.units, int):
         raise ConfigError(
             f"model.units={config.units}: model.parameters={budget} leads to {units} units for a vocabulary of "
             f"{vocabulary_size:,}; set model.units=auto, or model.parameters=null"
@@ -35,13 +47,32 @@ def sized(config: ModelConfig, vocabulary_size: int) -> ModelConfig:
 
 
 def count(config: ModelConfig, units: int, vocabulary_size: int) -> int:
-    """Trainable numbers of the model with so many units; torch.nn keeps two vectors of biases for each layer."""
+    """Trainable numbers of the model with so many units, shared ones counted once."""
     embedding_dim = units if config.tied_weights else config.embedding_dim
-    inputs = embedding_dim or vocabulary_size
+    recurrence = sum(weight.numel() for weight in _cell(config, units, embedding_dim or vocabulary_size).parameters())
     embedding = vocabulary_size * (embedding_dim or 0)
     softmax = sum(multiplications(units, vocabulary_size, config.softmax_cutoffs))
     if config.softmax_cutoffs is None:
-        softmax = vocabulary_size + (0 if config.tied_weights else softmax)  # with the bias; tied: that alone
-    first = units * (inputs + units + 2)
-    others = (config.layers - 1) * units * (2 * units + 2)
-    return embedding + GATES[config.cell] * (first + others) + softmax
+        softmax = vocabulary_size + (0 if config.tied_weights else softmax)  # with the bias; tied: only the bias
+    return embedding + recurrence + softmax
+
+
+def recurrent_multiplications(config: ModelConfig) -> int:
+    """Weights of the recurrence that a token meets in matrix products: those of matrices; one-hot input meets none.
+
+    What one element of the input costs is the difference between cells for inputs of sizes 1 and 2.
+    """
+    assert isinstance(config.units, int)
+    if config.embedding_dim is not None:
+        return _in_matrices(_cell(config, config.units, config.embedding_dim))
+    one, two = (_in_matrices(_cell(config, config.units, size)) for size in (1, 2))
+    return 2 * one - two
+
+
+def _cell(config: ModelConfig, units: int, input_size: int) -> Cell:
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        return build_cell(config.model_copy(update={"units": units}), input_size)
+
+
+def _in_matrices(cell: Cell) -> int:
+    return sum(weight.numel() for weight in cell.parameters() if weight.dim() > 1)

@@ -1,9 +1,9 @@
-"""The recurrent state: a plain tuple, owned by whoever runs the batches."""
+"""The recurrent state: a tuple of tensors that is passed to a model and returned by it."""
 
 import torch
 
 State = tuple[torch.Tensor, ...]
-"""Each part (layers, batch, units): (hidden, cell) for the LSTM, (hidden,) for the others."""
+"""For the LSTM (hidden, cell), for GRU and RNN (hidden,), each (layers, batch, units); other cells have their own."""
 
 
 def detach(state: State) -> State:

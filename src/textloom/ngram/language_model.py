@@ -5,6 +5,7 @@ from typing import Self
 import numpy as np
 import torch
 
+from textloom.models.decoder import ModelDecoder
 from textloom.models.language_model import LanguageModel
 from textloom.models.state import State
 from textloom.ngram.model import Level, NgramModel
@@ -49,9 +50,9 @@ class NgramLanguageModel(LanguageModel):
         """Summed negative log-likelihood of every token but the first, and how many of them were the likeliest."""
         return self.ngrams.score(tokens)
 
-    def decoder(self, texts: int, window: int | None = None, never: int | None = None) -> "NgramDecoder":
+    def decoder(self, texts: int, window: int | None = None, never: int | None = None) -> ModelDecoder:
         """Decode this many texts side by side. The context is ``order - 1`` tokens, whatever the window."""
-        return NgramDecoder(self, texts, never)
+        return ModelDecoder(self, texts, never=never)
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Every array of every level."""
@@ -73,26 +74,3 @@ class NgramLanguageModel(LanguageModel):
     def empty(cls, vocabulary_size: int, end_id: int) -> Self:
         """A model that has counted nothing, to load weights into."""
         return cls(NgramModel(vocabulary_size, end_id, ()))
-
-
-class NgramDecoder:
-    """Decodes with counted n-grams; the state is the context of each text."""
-
-    multiplications = 0
-
-    def __init__(self, model: NgramLanguageModel, texts: int, never: int | None = None):
-        self.device = model.device
-        self._model, self._never = model, never
-        self._state = model.initial_state(texts)
-        self._hidden = self._state[0]
-
-    def read(self, tokens: torch.Tensor) -> None:
-        """Move every text's context on by its next token, (texts,)."""
-        self._hidden, self._state = self._model(tokens[:, None], self._state)
-
-    def score(self) -> torch.Tensor:
-        """Log-probabilities of every text's next token, (texts, vocabulary)."""
-        scores = self._model.logits(self._hidden[:, -1])
-        if self._never is not None:
-            scores[:, self._never] = float("-inf")
-        return scores

@@ -100,7 +100,7 @@ def _fit(fit: Fit, rate: float) -> Fitted:
     if isinstance(module, RankModule):
         module.ranks = ranks
     checkpoint = newest_checkpoint(fit.run)
-    log.info("model: %s, %s parameters", config.model.cell, f"{parameter_count(model):,}")
+    log.info("model: %s, %s parameters", config.model.kind, f"{parameter_count(model):,}")
     if checkpoint is not None:
         log.info("going on from %s", checkpoint)
     logger = _logger(fit, checkpoint) if ranks.rank == 0 else None

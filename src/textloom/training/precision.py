@@ -18,15 +18,15 @@ import json
 import os
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import nn
 
 from textloom.config import ModelConfig, TrainConfig, WindowsConfig
 from textloom.data.cache import cache_directory
 from textloom.errors import ConfigError, RunError
-from textloom.models.recurrent import CELLS
+from textloom.models.cells import Cell, build_cell
 from textloom.system.files import read_json, write_json
 
 WORTH_IT = 1.2  # times as fast as float32, which is more exact
@@ -62,11 +62,12 @@ def check_precision(config: TrainConfig, device: torch.device) -> None:
         raise ConfigError("trainer.precision=16-mixed: a CPU does not train in it; set trainer.precision=auto")
     if not config.model.is_ngram and precision in DTYPES:
         try:
-            _seconds(_layers(Shape(config.model.cell, 16, 1, 2, 2), device), 2, 2, DTYPES[precision])
+            shape = Shape(_small(config.model, 16, 1), 2, 2)
+            _seconds(_layers(shape, device), shape, DTYPES[precision])
         except RuntimeError as error:
             reason = str(error).strip().partition("\n")[0].partition(". ")[0]
             raise ConfigError(
-                f"trainer.precision={precision}: this machine cannot compute {config.model.cell} layers in it "
+                f"trainer.precision={precision}: this machine cannot compute {config.model.kind} layers in it "
                 f"({reason}); set trainer.precision=auto"
             ) from error
 
@@ -84,9 +85,7 @@ def _on_gpu() -> tuple[str, str]:
 class Shape:
     """What is measured: layers of a cell on a batch."""
 
-    cell: str
-    units: int
-    layers: int
+    model: ModelConfig
     rows: int
     steps: int
 
@@ -98,37 +97,42 @@ class Shape:
         steps = batching.context if isinstance(batching, WindowsConfig) else batching.steps
         rows = config.trainer.batch_size if isinstance(config.trainer.batch_size, int) else ROWS
         return cls(
-            model.cell,
-            min(model.units, LARGEST_UNITS),
-            min(model.layers, LARGEST_LAYERS),
+            _small(model, min(model.units, LARGEST_UNITS), min(model.layers, LARGEST_LAYERS)),
             min(rows, LARGEST_ROWS),
             min(steps, LARGEST_STEPS),
         )
+
+    def facts(self) -> dict[str, Any]:
+        """What the measurement depends on: the sizes, and the keys that only this cell has."""
+        model = self.model.model_dump(mode="json")
+        own = {key: value for key, value in model.items() if key not in ModelConfig.model_fields}
+        sizes = {"units": self.model.units, "layers": self.model.layers, "rows": self.rows, "steps": self.steps}
+        return {"cell": self.model.kind, **sizes, **own}
 
 
 def _on_cpu(shape: Shape) -> tuple[str, str]:
     try:
         gain = _known_gain(shape)
     except RuntimeError:
-        return "32-true", f"bf16 {shape.cell} layers cannot be computed here"
+        return "32-true", f"bf16 {shape.model.kind} layers cannot be computed here"
     precision = "bf16-mixed" if gain >= WORTH_IT else "32-true"
-    measured = f"measured on {shape.units} units, {shape.rows} rows, threads: {torch.get_num_threads()}"
+    measured = f"measured on {shape.model.units} units, {shape.rows} rows, threads: {torch.get_num_threads()}"
     limit = f"; used from {WORTH_IT} times on" if 1 <= gain < WORTH_IT else ""
-    return precision, f"bf16 is {gain:.2f} times as fast as float32 for {shape.cell} here, {measured}{limit}"
+    return precision, f"bf16 is {gain:.2f} times as fast as float32 for {shape.model.kind} here, {measured}{limit}"
 
 
 def _known_gain(shape: Shape) -> float:
     """The gain by bf16, measured once on a machine, so that the same command chooses the same again."""
     machine = [dict(torch.cpu.get_capabilities()), torch.__version__, torch.get_num_threads()]
     limits = [os.environ.get(name) for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")]
-    key = hashlib.sha256(json.dumps([machine, limits, asdict(shape)], default=str).encode()).hexdigest()[:32]
+    key = hashlib.sha256(json.dumps([machine, limits, shape.facts()], default=str).encode()).hexdigest()[:32]
     file = cache_directory() / "precision" / f"{key}.json"
     with suppress(RunError, KeyError):  # not measured yet, or damaged
         return float(read_json(file)["gain"])
     gain = measured_gain(shape)
     with suppress(RunError, OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, {"gain": gain, **asdict(shape)})
+        write_json(file, {"gain": gain, **shape.facts()})
     return gain
 
 
@@ -143,21 +147,27 @@ def measured_gain(shape: Shape) -> float:
         if turn and time.perf_counter() - began > SECONDS:
             break
         for dtype in best:
-            best[dtype] = min(best[dtype], _seconds(layers, shape.rows, shape.steps, dtype))
+            best[dtype] = min(best[dtype], _seconds(layers, shape, dtype))
     return best[None] / best[torch.bfloat16]
 
 
-def _layers(shape: Shape, device: torch.device) -> nn.RNNBase:
+def _small(model: ModelConfig, units: int, layers: int) -> ModelConfig:
+    """The cell with so many layers, without dropout."""
+    return model.model_copy(update={"units": units, "layers": layers, "layer_dropout": 0.0})
+
+
+def _layers(shape: Shape, device: torch.device) -> Cell:
+    assert isinstance(shape.model.units, int)
     with torch.random.fork_rng(devices=[]):
-        layers = CELLS[shape.cell](shape.units, shape.units, shape.layers, batch_first=True)
-    return layers.to(device)
+        return build_cell(shape.model, shape.model.units).to(device)
 
 
-def _seconds(layers: nn.RNNBase, rows: int, steps: int, dtype: torch.dtype | None) -> float:
-    inputs = torch.ones(rows, steps, layers.input_size, device=next(layers.parameters()).device)
+def _seconds(layers: Cell, shape: Shape, dtype: torch.dtype | None) -> float:
+    state = layers.initial_state(shape.rows)
+    inputs = torch.ones(shape.rows, shape.steps, shape.model.units, device=state[0].device)  # type: ignore[arg-type]
     began = time.thread_time()
     with torch.autocast(inputs.device.type, dtype, enabled=dtype is not None):
-        hidden, _ = layers(inputs)
+        hidden, _ = layers(inputs, state)
     hidden.float().mean().backward()
     return time.thread_time() - began
 

@@ -9,7 +9,7 @@ import torch
 
 from textloom.config import ModelConfig
 from textloom.models.adaptive_softmax import multiplications
-from textloom.models.size import GATES
+from textloom.models.size import recurrent_multiplications
 from textloom.system.memory import peak_resident_bytes
 
 SECONDS_TO_MEASURE = 0.1
@@ -22,7 +22,9 @@ def flops_per_target(
 ) -> float:
     """Floating-point operations that the model needs to train on one target.
 
-        6 * (steps_per_target * sum over layers of gates * units * (inputs + units)  +  units * vocabulary)
+        6 * (steps_per_target * weights of the recurrence  +  units * vocabulary)
+
+    where those of an LSTM, for example, are 4 * units * (inputs + units) in each layer.
 
     A multiplication and an addition for each weight that a token meets in a matrix product, and twice as many in the
     backward pass, as Kaplan et al. (2020, arXiv 2001.08361, section 2.1) count; look-ups, the one-hot input's too, and
@@ -31,8 +33,7 @@ def flops_per_target(
     reach: (tokens,) ids that stand for all; a dense softmax does without.
     """
     assert isinstance(config.units, int)
-    inputs = [config.embedding_dim or 0] + [config.units] * (config.layers - 1)
-    recurrence = sum(GATES[config.cell] * config.units * (size + config.units) for size in inputs)
+    recurrence = recurrent_multiplications(config)
     softmax, *clusters = map(float, multiplications(config.units, vocabulary_size, config.softmax_cutoffs))
     if config.softmax_cutoffs is not None:
         assert targets is not None

@@ -1,0 +1,138 @@
+"""What a cell has to offer, and the check that it does."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from textloom.config import CELLS, ModelConfig
+from textloom.errors import PluginError, TextloomError
+from textloom.models.state import State
+
+CHECKED_BATCH, CHECKED_TIME = 2, 3
+
+
+class FastLayer:
+    """One layer in generation: prepared weights, and preallocated buffers that each step updates in place.
+
+    The caller writes the input product to ``gates`` before it calls ``step``.
+    """
+
+    weight_ih: torch.Tensor
+    """(inputs, gates)."""
+    weight_hh: torch.Tensor
+    """(units, gates)."""
+    bias_ih: torch.Tensor
+    """(gates,)."""
+    gates: torch.Tensor
+    """(rows, gates)."""
+    hidden: torch.Tensor
+    """(rows, units): what the layer gives to the next one; a part of the state."""
+    states: list[torch.Tensor]
+    """All parts of the state, each (rows, units)."""
+
+    def restart(self, window: int, position: torch.Tensor) -> None:
+        """Set the state of one of ``window`` equal blocks of rows to zero."""
+        for state in self.states:
+            state.view(window, -1).index_fill_(0, position, 0.0)
+
+    def step(self) -> None:
+        """Update the state."""
+        raise NotImplementedError
+
+
+class Cell(nn.Module):
+    """Base class of the recurrence of a language model: all its layers.
+
+    A cell is constructed as ``cell(config, input_size)`` and has ``config.layers`` layers of ``config.units`` units.
+    It implements ``forward`` and ``initial_state``; the other methods have defaults that work for any cell.
+    """
+
+    state_names: ClassVar[tuple[str, ...]] = ()
+    """Names of the parts of the state in an ONNX graph; by default state_0, state_1 ..."""
+
+    def forward(self, vectors: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        """(batch, time, input_size) -> hidden states of the last layer, (batch, time, units), and the state after."""
+        raise NotImplementedError
+
+    def initial_state(self, batch_size: int) -> State:
+        """The state at the beginning of a text, on the device of the weights."""
+        raise NotImplementedError
+
+    def forward_one_hot(self, ids: torch.Tensor, size: int, state: State) -> tuple[torch.Tensor, State]:
+        """``forward`` of one-hot vectors of length ``size``, given as ids (batch, time); may avoid building them."""
+        found: tuple[torch.Tensor, State] = self(F.one_hot(ids, size).to(torch.get_default_dtype()), state)
+        return found
+
+    def init_weights(self, kind: Literal["scaled", "keras"], input_norm: float) -> None:
+        """Draw the initial weights for inputs of norm ``input_norm``; by default those of the constructor stay."""
+
+    def fast_layers(self, rows: int) -> Sequence[FastLayer] | None:
+        """The layers for generation, with the state of ``rows`` texts; None to generate by ``forward``."""
+        return None
+
+
+def build_cell(config: ModelConfig, input_size: int) -> Cell:
+    """The cell of a config. Raises PluginError if it cannot be built or does not do what ``Cell`` promises."""
+    name = f"model.cell={config.kind}"
+    target = CELLS.target(config.kind)
+    origin = f"{target.__module__}.{target.__qualname__}"
+    try:
+        cell = target(config, input_size)
+    except TextloomError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{name}: {origin} cannot be built: {_reason(error)}; repair it") from error
+    if not isinstance(cell, Cell):
+        raise PluginError(f"{name}: {origin} gives a {type(cell).__name__}; derive it from textloom.models.cells.Cell")
+    if not any(parameter.is_meta for parameter in cell.parameters()):
+        mistake = _find_mistake(cell, config, input_size)
+        if mistake is not None:
+            raise PluginError(f"{name}: {mistake}; repair {origin}")
+    return cell
+
+
+@torch.no_grad()
+def _find_mistake(cell: Cell, config: ModelConfig, input_size: int) -> str | None:
+    """What is wrong with the outputs for a small input of zeros; None if nothing is. Uses up no random numbers."""
+    was_training = cell.training
+    try:
+        with torch.random.fork_rng(devices=[]):
+            before = cell.eval().initial_state(CHECKED_BATCH)
+            if not _is_state(before):
+                return f"its initial_state gives {_shown(before)}, not a tuple of tensors"
+            device = next(cell.parameters(), torch.empty(0)).device
+            returned = cell(torch.zeros(CHECKED_BATCH, CHECKED_TIME, input_size, device=device), before)
+    except Exception as error:
+        return f"its first step fails: {_reason(error)}"
+    finally:
+        cell.train(was_training)
+    if not isinstance(returned, tuple) or len(returned) != 2:
+        return f"its forward gives {_shown(returned)}, not hidden states and a state"
+    hidden, after = returned
+    shape = (CHECKED_BATCH, CHECKED_TIME, config.units)
+    if not isinstance(hidden, torch.Tensor) or hidden.shape != shape:
+        return f"its forward gives hidden states {_shown(hidden)}, not {shape} (batch, time, units)"
+    if not _is_state(after) or [(p.shape, p.dtype) for p in after] != [(p.shape, p.dtype) for p in before]:
+        return f"its forward gives the state {_shown(after)}, and was given {_shown(before)}"
+    return None
+
+
+def _is_state(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(part, torch.Tensor) for part in value)
+
+
+def _shown(value: Any) -> str:
+    """A value by its structure: tensors by shape and type."""
+    if isinstance(value, torch.Tensor):
+        dtype = "" if value.dtype == torch.float32 else f" {str(value.dtype).removeprefix('torch.')}"
+        return f"{tuple(value.shape)}{dtype}"
+    if isinstance(value, tuple | list):
+        return f"{type(value).__name__} [{', '.join(map(_shown, value))}]"
+    return type(value).__name__
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

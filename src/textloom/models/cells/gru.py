@@ -1,0 +1,52 @@
+"""Gated recurrent unit: Cho et al. (2014), arXiv 1406.1078, with the reset gate after the product, as in cuDNN."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from textloom.config import GRUConfig
+from textloom.models.cells.torch_layers import TorchCell, TorchFastLayer, sizes
+from textloom.models.state import State
+
+
+class FastGRULayer(TorchFastLayer):
+    """One layer in generation."""
+
+    def __init__(self, cell: TorchCell, number: int, rows: int):
+        super().__init__(cell, number, rows)
+        units = self.hidden.shape[1]
+        self.recurrent = torch.empty_like(self.gates)
+        self.reset, self.update, self.new = self.gates.chunk(3, dim=1)
+        self.sigmoids, self.recurrent_sigmoids = self.gates[:, : 2 * units], self.recurrent[:, : 2 * units]
+        self.recurrent_new = self.recurrent[:, 2 * units :]
+
+    def step(self) -> None:
+        """Update the hidden state."""
+        torch.addmm(self.bias_hh, self.hidden, self.weight_hh, out=self.recurrent)
+        self.sigmoids.add_(self.recurrent_sigmoids).sigmoid_()
+        self.new.addcmul_(self.reset, self.recurrent_new).tanh_()
+        torch.lerp(self.new, self.hidden, self.update, out=self.hidden)
+
+
+class GRU(TorchCell, nn.GRU):
+    """``nn.GRU``; the state is (hidden,)."""
+
+    output_rms = 0.45
+    fast_layer = FastGRULayer
+
+    def __init__(self, config: GRUConfig, input_size: int):
+        super().__init__(**sizes(config, input_size))
+
+    def forward(self, vectors: torch.Tensor, state: State | None = None) -> tuple[torch.Tensor, State]:  # type: ignore[override]
+        """(batch, time, input_size) -> (batch, time, units), and the state after the last token."""
+        hidden, after = nn.GRU.forward(self, vectors, None if state is None else state[0])
+        return hidden, (after,)
+
+    def one_step(self, gates: torch.Tensor, state: State, weight_hh: torch.Tensor, bias_hh: torch.Tensor) -> State:
+        """The state of one layer after a step."""
+        (hidden,) = state
+        reset_in, update_in, new_in = gates.chunk(3, dim=1)
+        reset_hidden, update_hidden, new_hidden = F.linear(hidden, weight_hh, bias_hh).chunk(3, dim=1)
+        update = torch.sigmoid(update_in + update_hidden)
+        new = torch.tanh(new_in + torch.sigmoid(reset_in + reset_hidden) * new_hidden)
+        return (update * hidden + (1 - update) * new,)

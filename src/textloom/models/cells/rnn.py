@@ -1,0 +1,41 @@
+"""Elman network: Elman (1990), "Finding structure in time", with tanh."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from textloom.config import RNNConfig
+from textloom.models.cells.torch_layers import TorchCell, TorchFastLayer, sizes
+from textloom.models.state import State
+
+
+class FastRNNLayer(TorchFastLayer):
+    """One layer in generation."""
+
+    def __init__(self, cell: TorchCell, number: int, rows: int):
+        super().__init__(cell, number, rows)
+        self.bias_ih += self.bias_hh
+
+    def step(self) -> None:
+        """Update the hidden state."""
+        self.gates.addmm_(self.hidden, self.weight_hh)
+        torch.tanh(self.gates, out=self.hidden)
+
+
+class RNN(TorchCell, nn.RNN):
+    """``nn.RNN``; the state is (hidden,)."""
+
+    output_rms = 0.65
+    fast_layer = FastRNNLayer
+
+    def __init__(self, config: RNNConfig, input_size: int):
+        super().__init__(**sizes(config, input_size))
+
+    def forward(self, vectors: torch.Tensor, state: State | None = None) -> tuple[torch.Tensor, State]:  # type: ignore[override]
+        """(batch, time, input_size) -> (batch, time, units), and the state after the last token."""
+        hidden, after = nn.RNN.forward(self, vectors, None if state is None else state[0])
+        return hidden, (after,)
+
+    def one_step(self, gates: torch.Tensor, state: State, weight_hh: torch.Tensor, bias_hh: torch.Tensor) -> State:
+        """The state of one layer after a step."""
+        return (torch.tanh(gates + F.linear(state[0], weight_hh, bias_hh)),)

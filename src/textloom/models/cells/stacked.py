@@ -1,0 +1,58 @@
+"""Layers of a cell that is written for one layer: one above the other, with dropout between them."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Literal
+
+import torch
+from torch import nn
+
+from textloom.config import ModelConfig
+from textloom.models.cells.base import Cell
+from textloom.models.state import State
+
+
+class Stacked(Cell):
+    """Cells of one layer each, every one reading the hidden states of the one below; their states in one tuple."""
+
+    def __init__(self, layer: Callable[..., Cell], config: ModelConfig, input_size: int):
+        super().__init__()
+        assert isinstance(config.units, int)
+        self.units = config.units
+        sizes = [input_size] + [config.units] * (config.layers - 1)
+        self.layers = nn.ModuleList([layer(config, size) for size in sizes])
+        self.dropout = nn.Dropout(config.layer_dropout)
+
+    def forward(self, vectors: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        """(batch, time, input_size) -> (batch, time, units) of the last layer, and the state after the last token."""
+        parts, after = len(state) // len(self.layers), list[torch.Tensor]()
+        for number, layer in enumerate(self.layers):
+            below = self.dropout(vectors) if number else vectors
+            vectors, layer_state = layer(below, state[number * parts : (number + 1) * parts])
+            after += layer_state
+        return vectors, tuple(after)
+
+    def initial_state(self, batch_size: int) -> State:
+        """The states of the layers, from the lowest on; each has equally many parts."""
+        return tuple(part for layer in self._cells() for part in layer.initial_state(batch_size))
+
+    def init_weights(self, kind: Literal["scaled", "keras"], input_norm: float) -> None:
+        """Draw each layer's; the inputs of upper layers are taken to have unit variance."""
+        for number, layer in enumerate(self._cells()):
+            layer.init_weights(kind, self.units**0.5 if number else input_norm)
+
+    def _cells(self) -> list[Cell]:
+        return list(self.layers)  # type: ignore[arg-type]
+
+
+def stacked(layer: type[Cell]) -> Callable[[ModelConfig, int], Stacked]:
+    """A cell with ``config.layers`` layers, from a class for one layer that is built as ``layer(config, input_size)``.
+
+    Dropout of ``config.layer_dropout`` acts between layers.
+    """
+
+    @wraps(layer, updated=())
+    def build(config: ModelConfig, input_size: int) -> Stacked:
+        return Stacked(layer, config, input_size)
+
+    return build

@@ -1,0 +1,104 @@
+"""What the cells made of ``nn.LSTM``, ``nn.GRU`` and ``nn.RNN`` share: weights, one-hot input, prepared steps."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from textloom.config import ModelConfig
+from textloom.models.cells.base import Cell, FastLayer
+from textloom.models.state import State
+
+
+class TorchCell(Cell, nn.RNNBase):
+    """A cell whose layers are one of torch's; its parameters have torch's names, ``weight_ih_l0`` and so on."""
+
+    state_names: ClassVar[tuple[str, ...]] = ("hidden",)
+    output_rms: ClassVar[float]
+    """Root mean square of the outputs of a layer with initial weights: what the next layer reads."""
+    fast_layer: ClassVar[type["TorchFastLayer"]]
+
+    def initial_state(self, batch_size: int) -> State:
+        """Zeros, each part (layers, batch, units)."""
+        shape = (self.num_layers, batch_size, self.hidden_size)
+        return tuple(torch.zeros(shape, device=next(self.parameters()).device) for _ in self.state_names)
+
+    def one_step(self, gates: torch.Tensor, state: State, weight_hh: torch.Tensor, bias_hh: torch.Tensor) -> State:
+        """The state of one layer after a step; ``gates`` are the products of the inputs."""
+        raise NotImplementedError
+
+    def forward_one_hot(self, ids: torch.Tensor, size: int, state: State) -> tuple[torch.Tensor, State]:
+        """A one-hot vector times a matrix is one of its columns, so the columns are looked up."""
+        after: list[State] = []
+        hidden = torch.empty(0)
+        for layer in range(self.num_layers):
+            weight_ih, weight_hh, bias_ih, bias_hh = (
+                getattr(self, f"{kind}_l{layer}") for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            )
+            if layer == 0:
+                projected = F.embedding(ids, weight_ih.t()) + bias_ih  # (batch, time, gates * units)
+            else:
+                hidden = F.dropout(hidden, self.dropout, self.training)
+                projected = F.linear(hidden, weight_ih, bias_ih)
+            layer_state = tuple(part[layer] for part in state)  # each (batch, units)
+            outputs = []
+            for gates in projected.unbind(1):
+                layer_state = self.one_step(gates, layer_state, weight_hh, bias_hh)
+                outputs.append(layer_state[0])
+            hidden = torch.stack(outputs, dim=1)  # (batch, time, units)
+            after.append(layer_state)
+        return hidden, tuple(torch.stack(parts) for parts in zip(*after, strict=True))
+
+    def init_weights(self, kind: Literal["scaled", "keras"], input_norm: float) -> None:
+        """Draw all weights; recurrent matrices are orthogonal, one for each gate, and biases zero, in both kinds.
+
+        ``scaled`` gives every gate an input of unit variance, the rule of LeCun et al. (1998), "Efficient BackProp",
+        section 4.6, for the size that its inputs really have: vectors of norm ``input_norm`` in the first layer, and
+        the small outputs of the layer below in the others. ``keras`` draws input weights by Glorot's rule, which
+        assumes unit variance everywhere: the outputs of a second layer are then so small that for several epochs it
+        learns nothing but how frequent each token is.
+        """
+        upper_norm = self.output_rms * self.hidden_size**0.5
+        for name, parameter in self.named_parameters():
+            if name.startswith("weight_ih") and kind == "scaled":
+                nn.init.normal_(parameter, std=1 / (input_norm if name.endswith("_l0") else upper_norm))
+            elif name.startswith("weight_ih"):
+                nn.init.xavier_uniform_(parameter)
+            elif name.startswith("weight_hh"):
+                for gate in torch.split(parameter.detach(), self.hidden_size):  # each gate's own square matrix
+                    nn.init.orthogonal_(gate)
+            else:
+                nn.init.zeros_(parameter)
+
+    def fast_layers(self, rows: int) -> Sequence[FastLayer]:
+        """Every layer, with weights laid out as a step multiplies them."""
+        return [self.fast_layer(self, number, rows) for number in range(self.num_layers)]
+
+
+class TorchFastLayer(FastLayer):
+    """Copies of the weights of one of torch's layers, transposed, and buffers for the state."""
+
+    def __init__(self, cell: TorchCell, number: int, rows: int):
+        def prepared(name: str) -> torch.Tensor:
+            """A copy of one of torch's parameters, with the gates along the last dimension."""
+            parameter: torch.Tensor = getattr(cell, f"{name}_l{number}").detach()
+            return parameter.t().clone(memory_format=torch.contiguous_format)
+
+        self.weight_ih, self.weight_hh = prepared("weight_ih"), prepared("weight_hh")
+        self.bias_ih, self.bias_hh = prepared("bias_ih"), prepared("bias_hh")
+        self.hidden = self.weight_hh.new_zeros(rows, cell.hidden_size)
+        self.states = [self.hidden]
+        self.gates = self.weight_hh.new_empty(rows, self.weight_hh.shape[1])
+
+
+def sizes(config: ModelConfig, input_size: int) -> dict[str, Any]:
+    """The arguments of torch's constructors."""
+    return {
+        "input_size": input_size,
+        "hidden_size": config.units,
+        "num_layers": config.layers,
+        "dropout": config.layer_dropout,
+        "batch_first": True,
+    }
