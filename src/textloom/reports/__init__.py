@@ -1,1 +1,1 @@
-"""Runs side by side: what differs between them, which is best, and whether that is more than luck."""
+"""Comparison of runs: their differences, their ranking, and the significance of it."""

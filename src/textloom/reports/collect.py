@@ -1,4 +1,4 @@
-"""What a comparison reads of each run directory. A damaged one is reported, and the others are compared."""
+"""Find run directories, and read what a comparison needs of each; damaged runs are reported and skipped."""
 
 import logging
 import os
@@ -20,20 +20,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Record:
-    """One run as it lies on the disk."""
+    """One run as stored on disk."""
 
     run: Run
     status: str
     error: str | None
     config: dict[str, Any]
-    """Flat; empty where the run failed before it wrote one."""
+    """Flat keys; empty if the run failed before it wrote its config."""
     results: dict[str, float]
     fingerprint: str
-    """Of the text and its parts."""
+    """The fingerprint of the text and its splits."""
 
     @property
     def completed(self) -> bool:
-        """Whether its results are final."""
+        """True if its results are final."""
         return self.status in HAVE_RESULTS and bool(self.results)
 
     @property
@@ -43,7 +43,7 @@ class Record:
 
     @property
     def setting(self) -> dict[str, Any]:
-        """The keys that make the configuration; of an n-gram model those that it heeds."""
+        """The keys that make the configuration; of an n-gram model, those that affect it."""
         if self.is_ngram:
             kept = {key: value for key, value in self.config.items() if key.startswith("tokenizer.")}
             return kept | {"model.cell": f"{int(self.results['order'])}-gram"}
@@ -51,7 +51,7 @@ class Record:
 
     @property
     def tokenizer(self) -> tuple[tuple[str, Any], ...]:
-        """Its tokenizer's keys: runs of one text that agree in them have the same targets."""
+        """The tokenizer's keys: runs on one text that agree in them have the same targets."""
         return tuple(sorted((key, value) for key, value in self.config.items() if key.startswith("tokenizer.")))
 
 
@@ -64,9 +64,9 @@ def require_metric(metric: str, records: Iterable[Record]) -> None:
 
 
 def find_directories(patterns: Iterable[str]) -> list[Path]:
-    """The run directories that globs or folders mean, and those below them. Raises RunError if there is none.
+    """The run directories that the globs or folders match or contain, each once, whatever links lead to it.
 
-    Each is there once, whichever links lead to it.
+    Raises RunError if there is none.
     """
     found: dict[Path, Path] = {}
     for pattern in patterns:
@@ -88,11 +88,11 @@ def find_directories(patterns: Iterable[str]) -> list[Path]:
 def _status_files(match: Path) -> list[Path]:
     if match.is_dir():
         return sorted(match.rglob("status.json"))
-    return [match] if match.name == "status.json" else []  # of RUN/**
+    return [match] if match.name == "status.json" else []  # matched by RUN/**
 
 
 def read_records(directories: Iterable[Path]) -> tuple[list[Record], dict[Path, str]]:
-    """The runs, oldest first, and of those that are damaged the reason, which is logged too."""
+    """The runs, oldest first, and the damaged ones with the reason, which is also logged."""
     records, damaged = [], {}
     for directory in directories:
         try:

@@ -1,4 +1,4 @@
-"""The comparison of runs: groups of what is comparable, rows of equal configurations, ranked and judged."""
+"""Compare runs: comparable groups, rows of equal configurations, ranking and tests of significance."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,30 +15,30 @@ from textloom.reports.statistics import SIGNIFICANCE, Spread, against_constant, 
 
 @dataclass(frozen=True)
 class Row:
-    """One configuration with all its seeds, or a counting model."""
+    """One configuration with all its seeds, or an n-gram baseline."""
 
     setting: dict[str, Any]
     """Config keys."""
     figures: dict[str, Spread]
-    """Under their names in results.json."""
+    """Figures by their names in results.json."""
     records: tuple[Record, ...] = ()
-    """The runs, one a seed; none for a counting model that no run was made of."""
+    """The runs, one for each seed; empty for a baseline that is not a run."""
     is_ngram: bool = False
     """True for an n-gram model."""
     verdict: str = ""
-    """What the statistics say of its difference from the best."""
+    """The result of the test against the best row."""
     against_counting: str = ""
-    """Whether it beats the best of the counting models."""
+    """The comparison with the best n-gram model."""
 
     @property
     def seeds(self) -> int:
-        """How many runs the figures are of."""
+        """The number of runs."""
         return len(self.records)
 
 
 @dataclass(frozen=True)
 class Group:
-    """Rows that compare, the best first."""
+    """Comparable rows, the best first."""
 
     heading: str
     keys: tuple[str, ...]
@@ -49,7 +49,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Unranked:
-    """A run that has no final figure to rank by."""
+    """A run without a final figure to rank by."""
 
     directory: Path
     status: str
@@ -58,7 +58,7 @@ class Unranked:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that a report shows."""
+    """A whole comparison, which a report renders."""
 
     metric: str
     groups: tuple[Group, ...]
@@ -66,10 +66,9 @@ class Comparison:
 
 
 def compare_runs(directories: Iterable[Path], metric: str = "val/bits_per_char", all_keys: bool = False) -> Comparison:
-    """Read, group, rank and judge some runs. Raises ConfigError for a metric that no run has.
+    """Read, group, rank and test runs; ``all_keys`` includes varying keys that change no results.
 
-    With ``all_keys`` the keys that change no results are shown too where they vary.
-    Raises RunError if every run is damaged.
+    Raises ConfigError for a metric that no run has, RunError if every run is damaged.
     """
     records, damaged = read_records(directories)
     if damaged and not records:
@@ -92,7 +91,7 @@ def compare_runs(directories: Iterable[Path], metric: str = "val/bits_per_char",
 
 
 def _newest_of_each_seed(records: list[Record]) -> tuple[list[Record], list[Record]]:
-    """A seed that was run twice is no second sample."""
+    """The newest run of each configuration and seed, and the older repetitions: they are not further samples."""
     newest: dict[object, Record] = {}
     for record in records:  # oldest first
         newest[record.fingerprint, _hashable(record.setting), record.config.get("seed")] = record
@@ -139,13 +138,13 @@ def _row(records: list[Record]) -> Row:
 
 
 def _varying(settings: Sequence[dict[str, Any]]) -> tuple[str, ...]:
-    """Keys of which the settings that have them hold different values, in the order of the config."""
+    """The keys with different values among the settings that have them, in the order of the config."""
     keys = dict.fromkeys(key for setting in settings for key in setting)
     return tuple(key for key in keys if len({repr(setting[key]) for setting in settings if key in setting}) > 1)
 
 
 def _whole_setting(row: Row) -> dict[str, Any]:
-    """All config keys of a row's runs; one in which they differ has all its values."""
+    """All config keys of a row's runs; a key in which they differ has a list of its values."""
     values: dict[str, list[Any]] = {}
     for record in row.records:
         for key, value in record.config.items():
@@ -155,7 +154,7 @@ def _whole_setting(row: Row) -> dict[str, Any]:
 
 
 def _counting_rows(members: list[Record]) -> tuple[list[Row], list[str]]:
-    """For each tokenizer of the group those counting models that no run of the group is."""
+    """The baselines for each tokenizer of the group, except those that are runs of the group, and notes."""
     rows, notes = [], []
     tokenizers = {record.tokenizer: record for record in members}
     for tokenizer, record in tokenizers.items():
@@ -171,11 +170,11 @@ def _counting_rows(members: list[Record]) -> tuple[list[Row], list[str]]:
     return rows, notes
 
 
-# --- judging --------------------------------------------------------------------------------------------------------
+# --- testing --------------------------------------------------------------------------------------------------------
 
 
 def _judged(rows: list[Row], metric: str) -> tuple[list[Row], str | None]:
-    """Each row with what the statistics say, and a note on how they were asked."""
+    """The rows with their verdicts, and a note on the tests."""
     trained = [row for row in rows if not row.is_ngram]
     counted = [row for row in rows if row.is_ngram]
     if not trained:

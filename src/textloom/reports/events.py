@@ -1,4 +1,4 @@
-"""Learning curves from a run's event files, as far as these are whole."""
+"""Read learning curves from a run's event files."""
 
 import logging
 import struct
@@ -12,23 +12,23 @@ from textloom.runs.run import Run
 
 log = logging.getLogger(__name__)
 
-POINTS = 1000  # of each curve at most: more than a screen can show
+POINTS = 1000  # most points of a curve: more than a screen shows
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One figure along the training: (points,) each."""
+    """One figure during training; all arrays are (points,)."""
 
     steps: np.ndarray
     values: np.ndarray
     targets: np.ndarray | None
-    """Targets trained on until each point; None where the run did not write them."""
+    """Targets trained on up to each point; None if the run did not record them."""
     seconds: np.ndarray
-    """Wall time since the run's first point, pauses of a resumed run included."""
+    """Wall time since the first point of the run, pauses included."""
 
 
 def read_curves(run: Run, tags: tuple[str, ...]) -> dict[str, Curve]:
-    """The curves of these tags that the run has. A file that breaks off is read up to there, with a warning."""
+    """The curves of the tags that the run has. A truncated file is read up to its end, with a warning."""
     without_tensorflow()
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -38,7 +38,7 @@ def read_curves(run: Run, tags: tuple[str, ...]) -> dict[str, Curve]:
         log.warning("%s: breaks off in the middle; its curves are shown up to there", file)
     if not files:
         return {}
-    # it reports every file that it opens, and the points of a resumed run that replace earlier ones
+    # it logs every file that it opens and every replaced point of a resumed run
     logging.getLogger("tensorboard").setLevel(logging.ERROR)
     events = EventAccumulator(str(run.directory), size_guidance={"scalars": POINTS})
     events.Reload()
@@ -56,21 +56,21 @@ def _curve(points: list, work: list | None, began: float) -> Curve:  # type: ign
     steps = np.array([point.step for point in points])
     targets = None
     if work:
-        # a validation lies on a step of a training point, or one behind the last: the result of the best checkpoint
+        # validations are at steps of training points; the result of the best checkpoint is one step after the last
         targets = np.interp(steps, [0, *(point.step for point in work)], [0, *(point.value for point in work)])
     seconds = np.array([point.wall_time - began for point in points])
     return Curve(steps, np.array([point.value for point in points]), targets, seconds)
 
 
 def _reach_the_results(run: Run, curves: dict[str, Curve], tags: tuple[str, ...]) -> bool:
-    """The last point of a completed run's validation curves is its result, in float32."""
+    """True if the validation curves of a completed run end with its results, in float32."""
     results = {tag: value for tag, value in run.results().items() if tag in tags and tag.startswith("val/")}
     ends = {tag: curves[tag].values[-1] for tag in results if tag in curves}
     return len(ends) == len(results) and all(np.isclose(ends[tag], results[tag], rtol=1e-5) for tag in ends)
 
 
 def _ends_whole(file: Path) -> bool:
-    """Whether the last record is there to its end: length (8 bytes), its checksum (4), content, checksum (4)."""
+    """True if the last record is complete: length (8 bytes), checksum (4), content, checksum (4)."""
     size, place = file.stat().st_size, 0
     with file.open("rb") as content:
         while place < size:

@@ -1,4 +1,4 @@
-"""The charts of a report as Plotly's JSON: learning curves, parallel coordinates and the importance of each key."""
+"""The charts of a report as JSON for Plotly: learning curves, parallel coordinates, importance of keys."""
 
 import warnings
 from collections.abc import Sequence
@@ -14,18 +14,18 @@ from textloom.reports.events import Curve, read_curves
 from textloom.reports.metrics import BITS_PER_CHAR, lower_is_better
 
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2", "#9d755d", "#eeca3b", "#ff9da6", "#79706e")
-DASHES = ("solid", "dash", "dot", "dashdot")  # one after the other, once all colours are used
+DASHES = ("solid", "dash", "dot", "dashdot")  # used in turn once all colours are used
 AXES = {"steps": "optimizer steps", "targets": "targets trained on", "seconds": "seconds of wall time"}
-POINTS = 200  # of each curve at most
+POINTS = 200  # most points of a curve
 ENOUGH_FOR_COORDINATES = 4  # different configurations
-ENOUGH_FOR_IMPORTANCE = 10  # PED-ANOVA compares the best quarter with all: of fewer it would be one or two
-LARGE_RATIO = 8  # from the smallest to the largest value; from here on an axis is logarithmic
+ENOUGH_FOR_IMPORTANCE = 10  # PED-ANOVA compares the best quarter with all rows
+LARGE_RATIO = 8  # largest to smallest value from which an axis is logarithmic
 
 Figure = dict[str, Any]
 
 
 def curve_figures(group: Group, metric: str) -> list[Figure]:
-    """The metric (bits per character if it is no curve) and the training loss, with steps, targets and seconds."""
+    """Curves of the metric, or of bits per character if it has none, and of the training loss."""
     tag = metric if metric.startswith("val/") else BITS_PER_CHAR
     traces: dict[str, list[Figure]] = {tag: [], "train/loss": []}
     for number, row in enumerate(_trained(group)):
@@ -38,7 +38,7 @@ def curve_figures(group: Group, metric: str) -> list[Figure]:
 
 
 def label(row: Row, group: Group) -> str:
-    """What sets a row apart from the others."""
+    """The keys in which the row differs from the others."""
     keys = group.keys if row.is_ngram else [key for key in group.keys if _varies(key, _trained(group))]
     own = [f"{key}={value_text(row.setting[key])}" for key in keys if key in row.setting]
     return ", ".join(own) or str(row.records[0].run.directory)
@@ -53,7 +53,7 @@ def _varies(key: str, rows: Sequence[Row]) -> bool:
 
 
 def _trace(curve: Curve, name: str, seed: str, number: int, in_legend: bool) -> Figure:
-    """A line; ``axes`` is for the page's own buttons."""
+    """A line; ``axes`` is read by the buttons of the page."""
     kept = np.unique(np.linspace(0, len(curve.values) - 1, min(POINTS, len(curve.values))).astype(int))
     axes = {axis: _rounded(getattr(curve, axis), kept) for axis in AXES}
     return {
@@ -72,7 +72,7 @@ def _trace(curve: Curve, name: str, seed: str, number: int, in_legend: bool) -> 
 
 
 def _rounded(values: np.ndarray | None, kept: np.ndarray) -> list[float | None]:
-    """Six digits of some of the values; JSON has no infinities."""
+    """The kept values with six digits; None for infinities, which JSON lacks."""
     chosen = [] if values is None else values[kept].tolist()
     return [float(f"{value:.6g}") if isfinite(value) else None for value in chosen]
 
@@ -92,7 +92,7 @@ def _curves(tag: str, group: Group, traces: list[Figure]) -> Figure:
         "yaxis": {"title": {"text": tag}, "automargin": True},
         "shapes": line,
         "annotations": text,
-        "height": 420 + 20 * entries,  # the legend stands below, a line for each row
+        "height": 420 + 20 * entries,  # the legend is below, one line for each row
         "legend": {"orientation": "h", "yanchor": "bottom", "yref": "container", "y": 0},
         "showlegend": True,
         "margin": {"t": 20, "r": 20},
@@ -104,7 +104,7 @@ def _curves(tag: str, group: Group, traces: list[Figure]) -> Figure:
 
 
 def parameter_figures(group: Group, metric: str) -> list[Figure]:
-    """Parallel coordinates of the keys that vary, and how much each matters, if there are enough configurations."""
+    """Parallel coordinates of the varying keys and their importance, if there are enough configurations."""
     rows = [row for row in _trained(group) if isfinite(row.figures[metric].mean)]
     keys = [key for key in group.keys if _varies(key, rows) and all(key in row.setting for row in rows)]
     figures = []
@@ -118,7 +118,7 @@ def parameter_figures(group: Group, metric: str) -> list[Figure]:
 
 
 def _parallel_coordinates(rows: list[Row], keys: list[str], group: Group, metric: str) -> Figure:
-    """A line for each configuration through its place on every axis, from blue (the best) to yellow."""
+    """A line for each configuration across all axes, from blue (best) to yellow."""
     columns = {key: [row.setting[key] for row in rows] for key in keys}
     columns[metric] = [row.figures[metric].mean for row in rows]
     axes = [_Axis(values) for values in columns.values()]
@@ -155,7 +155,7 @@ def _parallel_coordinates(rows: list[Row], keys: list[str], group: Group, metric
 
 
 class _Axis:
-    """Where values lie between 0 and 1: numbers by size, or by their logarithm; all else in order of appearance."""
+    """Maps values to 0..1: numbers linearly or logarithmically, others in order of appearance."""
 
     def __init__(self, values: Sequence[Any]):
         self.numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
@@ -180,20 +180,20 @@ class _Axis:
 
 
 def _between(first: str, last: str, share: float) -> str:
-    """A colour on the way from one to another."""
+    """The colour at a share of the way from the first to the last."""
     channels = [(int(first[i : i + 2], 16), int(last[i : i + 2], 16)) for i in (1, 3, 5)]
     return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in channels)
 
 
 def _importances(rows: list[Row], keys: list[str], metric: str) -> dict[str, float]:
-    """PED-ANOVA (Watanabe, Bansal and Hutter 2023, arXiv 2304.10255); empty if all rows have the same figure."""
+    """Importance of each key by PED-ANOVA (arXiv 2304.10255); empty if all rows have the same figure."""
     import optuna
 
     distributions = {key: _distribution([row.setting[key] for row in rows]) for key in keys}
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Optuna calls it experimental
+        warnings.simplefilter("ignore")  # the evaluator is experimental in Optuna
         study = optuna.create_study(direction="minimize" if lower_is_better(metric) else "maximize")
         for row in rows:
             params = {key: _value(row.setting[key], distributions[key]) for key in keys}

@@ -1,4 +1,4 @@
-"""Which runs may be ranked with each other: those that were scored on the same text in the same way."""
+"""Group runs that are comparable: those scored on the same text in the same way."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,24 +15,24 @@ ROWS = "batching.evaluation_rows"
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """What was scored, and how. Runs that differ in it are not ranked with each other."""
+class ScoringProtocol:
+    """The text that was scored and the way it was scored; runs that differ in it are not comparable."""
 
     fingerprint: str
-    """Of every document in its part."""
+    """The fingerprint of the documents and their splits."""
     lowercase: bool
-    """Whether the text was lower-cased first, and is easier for it."""
+    """True if the text was lower-cased, which makes it easier to predict."""
     evaluation_rows: int
-    """Parallel rows in evaluation, each of which begins without context."""
+    """Parallel rows in evaluation; each starts without context."""
     tokenizer: tuple[tuple[str, Any], ...]
-    """For figures that are per target; else empty: bits per character compare tokenizers."""
+    """The tokenizer's keys if the metric is per target; else empty."""
 
 
-def by_protocol(records: list[Record], metric: str) -> dict[Protocol, list[Record]]:
-    """The completed runs in groups; counting models, which read no batches, are in each group of their text."""
+def by_protocol(records: list[Record], metric: str) -> dict[ScoringProtocol, list[Record]]:
+    """Group completed runs; n-gram models, which read no batches, are in every group of their text."""
     trained = [record for record in records if not record.is_ngram]
     case_matters = {fingerprint: _case_matters(records, fingerprint) for fingerprint in _fingerprints(records)}
-    groups: dict[Protocol, list[Record]] = {}
+    groups: dict[ScoringProtocol, list[Record]] = {}
     for record in [*trained, *(record for record in records if record.is_ngram)]:
         own = _protocol(record, metric, case_matters[record.fingerprint])
         alike = [other for other in groups if record.is_ngram and _same_text(own, other)]
@@ -41,8 +41,8 @@ def by_protocol(records: list[Record], metric: str) -> dict[Protocol, list[Recor
     return groups
 
 
-def headings(groups: dict[Protocol, list[Record]]) -> dict[Protocol, str]:
-    """A line for each group: its text, and whatever makes it another group than the others."""
+def headings(groups: dict[ScoringProtocol, list[Record]]) -> dict[ScoringProtocol, str]:
+    """A heading for each group: its text, and the differences from the other groups."""
     firsts = {protocol: members[0].config for protocol, members in groups.items()}
     keys = {key for config in firsts.values() for key in config if key.startswith("data.") and key != "data.kind"}
     differing = sorted(key for key in keys if len({str(config.get(key)) for config in firsts.values()}) > 1)
@@ -62,7 +62,7 @@ def headings(groups: dict[Protocol, list[Record]]) -> dict[Protocol, str]:
 
 
 def contexts_differ(members: list[Record]) -> str | None:
-    """What to say where models of one group saw different stretches of text before each target."""
+    """A note if the models of a group had different contexts before a target; None if they did not."""
     seen = set()
     for record in members:
         if not record.is_ngram:
@@ -76,13 +76,13 @@ def _fingerprints(records: list[Record]) -> set[str]:
     return {record.fingerprint for record in records}
 
 
-def _same_text(one: Protocol, other: Protocol) -> bool:
+def _same_text(one: ScoringProtocol, other: ScoringProtocol) -> bool:
     return (one.fingerprint, one.lowercase, one.tokenizer) == (other.fingerprint, other.lowercase, other.tokenizer)
 
 
-def _protocol(record: Record, metric: str, case_matters: bool) -> Protocol:
+def _protocol(record: Record, metric: str, case_matters: bool) -> ScoringProtocol:
     rows = record.config.get(ROWS, 1)
-    return Protocol(
+    return ScoringProtocol(
         record.fingerprint,
         case_matters and bool(record.config.get("tokenizer.lowercase", False)),
         1 if record.is_ngram else int(rows),
@@ -91,7 +91,7 @@ def _protocol(record: Record, metric: str, case_matters: bool) -> Protocol:
 
 
 def _case_matters(records: list[Record], fingerprint: str) -> bool:
-    """Whether some runs of a text lower-case it, others not, and it makes a difference; yes where it is not known."""
+    """True if some runs of a text lower-case it and others do not, and this changes it, or if that is unknown."""
     of_text = [record for record in records if record.fingerprint == fingerprint]
     keeping = [record for record in of_text if not record.config.get("tokenizer.lowercase", False)]
     if len(keeping) in (0, len(of_text)):

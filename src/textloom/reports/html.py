@@ -1,4 +1,4 @@
-"""A comparison as one page that stands alone: no network, every text of a user escaped."""
+"""A comparison as a self-contained HTML page: no network access, all texts escaped."""
 
 import base64
 import json
@@ -14,23 +14,23 @@ from textloom.reports.table import table_of, unranked_table
 from textloom.system.visible import visible
 
 PLOTLY = "plotly-basic.min.js.gz"
-"""The smallest bundle of plotly.js, lines and bars, as npm has it (plotly.js-basic-dist-min), compressed."""
+"""The smallest bundle of plotly.js (npm: plotly.js-basic-dist-min), compressed."""
 
 
 @dataclass(frozen=True)
 class _Section:
-    """What the page shows of one group."""
+    """The contents of the page for one group."""
 
     heading: str
     columns: tuple[str, ...]
-    rows: list[list[tuple[str, float | str]]]  # what is shown, and what is sorted by
+    rows: list[list[tuple[str, float | str]]]  # the cell, and its sort key
     notes: tuple[str, ...]
-    figures: list[tuple[str, str]]  # titles, and Plotly's JSON
+    figures: list[tuple[str, str]]  # titles and JSON for Plotly
     samples: list[tuple[str, dict[str, str]]]
 
 
 def render_html(comparison: Comparison) -> str:
-    """The page. Plotly is in it once, compressed; a sortable table needs no library."""
+    """Render the page, with one compressed copy of Plotly if it has charts."""
     environment = Environment(loader=PackageLoader("textloom.reports", "."), autoescape=True)
     environment.filters["visible"] = visible
     sections = [_section(group, comparison.metric) for group in comparison.groups]
@@ -63,7 +63,7 @@ def _runs(row: Row) -> str:
 
 
 def _order(cell: str) -> float | str:
-    """The number that a cell begins with; text where there is none."""
+    """The sort key of a cell: the number that it starts with, or its text."""
     try:
         return float(cell.partition(" ")[0].replace(",", ""))
     except ValueError:
@@ -75,5 +75,5 @@ def _samples(row: Row) -> dict[str, str]:
 
 
 def _drawn(figure: Figure) -> tuple[str, str]:
-    """The title, and JSON that cannot end the element that it stands in."""
+    """The title, and JSON that is safe inside a script element."""
     return figure["title"], json.dumps(figure, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")

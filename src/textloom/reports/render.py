@@ -32,7 +32,7 @@ def render(comparison: Comparison, form: str, bounded: bool = True) -> str:
 
 
 def render_csv(comparison: Comparison) -> str:
-    """One table of all groups: a column for every key and figure that any row has, in full digits."""
+    """One table of all groups, with a column for every key and figure, in full precision."""
     keys = dict.fromkeys(key for group in comparison.groups for key in group.keys)
     rows = [row for group in comparison.groups for row in group.rows]
     figures = sorted({name for row in rows for name in row.figures})
@@ -61,7 +61,7 @@ def render_csv(comparison: Comparison) -> str:
 
 
 def render_markdown(comparison: Comparison) -> str:
-    """A heading and a table for each group."""
+    """Render a heading and a table for each group."""
     parts = []
     for group in comparison.groups:
         parts += [f"## {_escaped(group.heading)}", _markdown(table_of(group, comparison.metric))]
@@ -72,7 +72,7 @@ def render_markdown(comparison: Comparison) -> str:
 
 
 def render_json(comparison: Comparison) -> str:
-    """Everything: settings, every figure of every seed, directories, verdicts."""
+    """Render everything: settings, all figures of all seeds, directories, verdicts."""
     groups = [
         {
             "heading": group.heading,
@@ -112,7 +112,7 @@ def _markdown(table: Table) -> str:
 
 
 def _escaped(text: str) -> str:
-    """So that no text of a user becomes markup."""
+    """Escape Markdown."""
     for character in "\\|`*_<>[]":
         text = text.replace(character, f"\\{character}")
     return " ".join(text.split()) if "---" not in text else text

@@ -1,4 +1,4 @@
-"""The texts of a run's best checkpoint, from its ``samples.txt``."""
+"""Read the samples of a run's best checkpoint from ``samples.txt``."""
 
 import re
 from pathlib import Path
@@ -12,9 +12,9 @@ GAP = "\n\n"  # after each text
 
 
 def read_samples(file: Path) -> dict[str, str]:
-    """Temperature -> text, letter for letter; empty where there are none.
+    """Temperature -> text, unchanged; empty if there are none.
 
-    Files from before the headers held the texts' lengths are read up to the next line that looks like a header.
+    Older files, whose headers have no length, are read up to the next line that looks like a header.
     """
     try:
         with file.open(encoding="utf-8", errors="replace", newline="") as opened:

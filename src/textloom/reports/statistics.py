@@ -1,4 +1,4 @@
-"""Is a difference more than luck? Means over seeds, Welch's test, and Holm's correction for asking several times."""
+"""Significance: means over seeds, Welch's t-test, and Holm's correction for multiple tests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Spread:
 
 
 def welch(one: Spread, other: Spread) -> float | None:
-    """The two-sided p-value of equal means, without assuming equal variances (Welch 1947, Biometrika 34).
+    """The two-sided p-value of equal means with unequal variances (Welch 1947, Biometrika 34).
 
     None if it cannot be computed: one seed on either side, or no spread on both.
     """
@@ -39,7 +39,7 @@ def welch(one: Spread, other: Spread) -> float | None:
 
 
 def against_constant(spread: Spread, constant: float) -> float | None:
-    """The two-sided p-value of a mean that is this number (Student's test); None without a spread."""
+    """The two-sided p-value of a mean equal to the constant (Student's t-test); None without a spread."""
     if not spread.deviation:
         return None
     from scipy.stats import ttest_1samp
@@ -48,7 +48,7 @@ def against_constant(spread: Spread, constant: float) -> float | None:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values adjusted so that the chance of any false alarm among all stays as stated.
+    """Adjust p-values to keep the family-wise error rate.
 
     Holm (1979), "A simple sequentially rejective multiple test procedure".
     """

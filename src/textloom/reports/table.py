@@ -1,4 +1,4 @@
-"""A group of a comparison as a table of text: the same cells for the terminal, Markdown, CSV and the page."""
+"""A group of a comparison as a table of texts, for the terminal, Markdown and HTML."""
 
 from dataclasses import dataclass
 
@@ -8,18 +8,18 @@ from textloom.reports.metrics import BITS_PER_CHAR
 from textloom.reports.statistics import Spread
 
 SPEED, SECONDS = "train/targets_per_second", "duration_seconds"
-LESS_IMPORTANT = ("seconds", "targets/s", "parameters", BITS_PER_CHAR)  # left out first where a terminal is narrow
+LESS_IMPORTANT = ("seconds", "targets/s", "parameters", BITS_PER_CHAR)  # left out first if the terminal is narrow
 
 
 @dataclass(frozen=True)
 class Table:
-    """Column titles, and a list of cells for each row."""
+    """Column titles, and the cells of each row."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
     def without(self, column: str) -> "Table":
-        """The same table with one column less."""
+        """The table without one column."""
         place = self.columns.index(column)
         rows = tuple(row[:place] + row[place + 1 :] for row in self.rows)
         return Table(self.columns[:place] + self.columns[place + 1 :], rows)
@@ -29,7 +29,7 @@ VERDICTS = ("verdict", "counting")
 
 
 def table_of(group: Group, metric: str) -> Table:
-    """What differs, the metric over seeds, what it cost, and the verdict."""
+    """The varying keys, the metric over seeds, the costs, and the verdicts."""
     bits = () if metric == BITS_PER_CHAR else (BITS_PER_CHAR,)
     named = () if group.keys else ("run",)
     costs = ("parameters", "targets/s", "seconds")
@@ -56,18 +56,18 @@ def _cells(row: Row, group: Group, metric: str, named: bool, bits: tuple[str, ..
 
 
 def directory_of(row: Row) -> str:
-    """The run directory of a row, the first of several; a counting model's name where there is none."""
+    """The first run directory of a row, or the name of a baseline."""
     return str(row.records[0].run.directory) if row.records else str(row.setting["model.cell"])
 
 
 def with_deviation(spread: Spread) -> str:
-    """1.2345 ± 0.0012, in as many digits as both need."""
+    """The mean with its standard deviation: 1.2345 ± 0.0012."""
     digits = 4 if abs(spread.mean) < 100 else 1
     deviation = "" if spread.deviation is None else f" ± {spread.deviation:.{digits}f}"
     return f"{spread.mean:,.{digits}f}{deviation}"
 
 
 def unranked_table(comparison: Comparison) -> Table:
-    """The runs that have no final figure."""
+    """The table of runs without a final figure."""
     rows = tuple((str(run.directory), run.status, run.reason) for run in comparison.unranked)
     return Table(("not ranked", "status", "reason"), rows)

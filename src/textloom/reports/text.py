@@ -1,4 +1,4 @@
-"""A comparison in a terminal, fitted to its width."""
+"""A comparison as text, fitted to the width of the terminal."""
 
 import re
 import textwrap
@@ -9,13 +9,13 @@ from textloom.reports.metrics import lower_is_better
 from textloom.reports.table import LESS_IMPORTANT, VERDICTS, Table, table_of, unranked_table
 
 GAP = "  "
-READABLE = 22  # characters of a text that costs are left out for
-NARROWEST = 12  # characters that a shortened text keeps in any case
+READABLE = 22  # characters of a text, to keep which costs are left out
+NARROWEST = 12  # characters that a shortened text always keeps
 INDENT = "    "
 
 
 def render_text(comparison: Comparison, width: int | None = None) -> str:
-    """Tables, one under the other, none wider than ``width`` characters (None: as wide as they are)."""
+    """Render tables one below the other, at most ``width`` characters wide (None: no limit)."""
     parts = []
     if len(comparison.groups) > 1:
         parts.append(f"{len(comparison.groups)} groups: figures of different groups do not compare.")
@@ -37,27 +37,27 @@ def render_text(comparison: Comparison, width: int | None = None) -> str:
 
 
 def _best_directory(row: Row, metric: str) -> Path:
-    """Of the seed that did best."""
+    """The run directory of the best seed."""
     sign = 1 if lower_is_better(metric) else -1
     return min(row.records, key=lambda record: sign * record.results[metric]).run.directory
 
 
 def _wrapped(text: str, width: int | None, indent: str = "") -> str:
-    """Lines broken between words alone; a word that is longer than a line, a path for example, stays whole."""
+    """Wrap between words; a word longer than a line, such as a path, stays whole."""
     if width is None:
         return text
     return textwrap.fill(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
-WHOLE, AT_DOTS, AT_UNDERSCORES = None, "./ ", "./ _"  # after which characters a title may be broken
+WHOLE, AT_DOTS, AT_UNDERSCORES = None, "./ ", "./ _"  # characters after which a title may be broken
 
 
 def _fitted(group: Group, metric: str, width: int | None) -> tuple[list[str], list[str]]:
-    """The lines of a group's table, and the columns that found no room.
+    """The lines of a group's table, and the columns that were left out.
 
-    Where it is too wide, titles are broken first, then costs are left out, then texts shortened, and at last the
-    comparison with counting models left out, whose rows say the same; figures and verdicts are never touched. Where
-    that is not enough, the keys of each row stand below it.
+    If it is too wide, titles are broken first, then costs are left out, then texts shortened, then the comparison with
+    n-gram models is left out, whose rows show the same; figures and verdicts are never changed. If that is not enough,
+    the keys of each row are printed below it.
     """
     table = table_of(group, metric)
     if width is None or _total(_widths(table, WHOLE)) <= width:
@@ -82,7 +82,7 @@ def _without_costs(table: Table, metric: str, width: int) -> tuple[Table, list[s
 
 
 def _stacked(table: Table, keys: int, width: int) -> list[str]:
-    """The columns after the keys as a table, and under each row its keys in lines of their own."""
+    """The columns after the keys as a table, with the keys of each row below it."""
     figures = Table(table.columns[keys:], tuple(row[keys:] for row in table.rows))
     below = [
         [f"{key}={cell}" for key, cell in zip(table.columns[:keys], row[:keys], strict=True) if cell]
@@ -99,7 +99,7 @@ def _stacked(table: Table, keys: int, width: int) -> list[str]:
 
 
 def _filled(words: list[str], width: int) -> list[str]:
-    """Indented lines of whole words; those that are longer than a line are shortened."""
+    """Indented lines of words; words longer than a line are shortened."""
     lines: list[str] = []
     for word in words:
         fitting = _shortened(word, width - len(INDENT))
@@ -120,7 +120,7 @@ def _lines(table: Table, widths: list[int], breaks: str | None) -> list[str]:
 
 
 def _pieces(title: str, breaks: str | None) -> list[str]:
-    """val/bits_per_char -> val/, bits_per_char, if it may be broken after a stroke."""
+    """Split a title after the characters in ``breaks``: val/bits_per_char -> val/, bits_per_char."""
     return re.findall(f"[^{breaks}]*[{breaks}]|[^{breaks}]+", title) if breaks else [title]
 
 
@@ -134,7 +134,7 @@ def _total(widths: list[int]) -> int:
 
 
 def _shrunk(table: Table, width: int, narrowest: int, breaks: str | None) -> list[int]:
-    """The widths with the widest columns of text made narrower, as far as they go; verdicts are kept."""
+    """The widths with the widest text columns narrowed until the table fits; verdicts keep theirs."""
     widths, numeric = _widths(table, breaks), _numeric(table)
     text = [i for i, column in enumerate(table.columns) if not numeric[i] and column not in VERDICTS]
     while text and _total(widths) > width:
@@ -167,7 +167,7 @@ def _line(cells: tuple[str, ...], widths: list[int], numeric: list[bool]) -> str
 
 
 def _shortened(cell: str, width: int) -> str:
-    """Cut in the middle: paths and keys say the most at both ends."""
+    """Shorten a cell in the middle: the ends of paths and keys say most."""
     printable = "".join(c if c.isprintable() else " " for c in cell)
     if len(printable) <= width:
         return printable

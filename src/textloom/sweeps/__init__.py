@@ -1,1 +1,1 @@
-"""Sweeps: which trials to run, where they run, and what became of each."""
+"""Sweeps: the trials of a search space, where they run, and their results."""

@@ -1,4 +1,4 @@
-"""The folder of a sweep: who works in it, and whether what was trained there belongs to what is asked for now."""
+"""The directory of a sweep: its name, its lock, and the config that its trials share."""
 
 import hashlib
 import json
@@ -18,12 +18,12 @@ from textloom.sweeps.trials import comparable, compared, differing, is_of
 from textloom.system.files import read_json, write_json
 
 FILE = "sweep.json"
-LONGEST = 200  # of 255 bytes that file systems take, with room for a checksum
-NAME_FROM = ("experiment", "data")  # the first of these groups that was chosen says what a sweep is about
+LONGEST = 200  # bytes of a name: file systems allow 255
+NAME_FROM = ("experiment", "data")  # a sweep is named after the first of these groups that is chosen
 
 
 def sweep_name(master: DictConfig, space: Space) -> str:
-    """After the experiment or data, and what varies: the same for the same command, also with more values."""
+    """The default name: the experiment or data, and the keys that vary; independent of their values."""
     choices = OmegaConf.to_container(master.hydra.runtime.choices)
     assert isinstance(choices, dict)
     about = [space.fixed.get(group) or choices.get(group) for group in NAME_FROM if group not in space.keys]
@@ -35,7 +35,7 @@ def sweep_name(master: DictConfig, space: Space) -> str:
 
 @contextmanager
 def claimed_sweep(directory: Path) -> Iterator[None]:
-    """No other process runs this sweep meanwhile. Raises RunError if one does, or where nothing can be written."""
+    """Hold the lock of a sweep. Raises RunError if another process holds it, or if the directory is not writable."""
     lock = FileLock(directory / ".lock")
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -49,9 +49,9 @@ def claimed_sweep(directory: Path) -> Iterator[None]:
 
 
 def refuse_another_config(directory: Path, fixed: dict[str, Any], space: Space) -> None:
-    """Raises RunError if what is the same in all trials was another when the sweep of this directory began.
+    """Raises RunError if the sweep in this directory was begun with other values of the fixed keys.
 
-    Keys that only one of the two has are not compared: a newer textloom may have added them.
+    Keys that only one of the two configs has are not compared: a newer version may have added them.
     """
     if not (directory / FILE).exists():
         return
@@ -69,7 +69,7 @@ def refuse_another_config(directory: Path, fixed: dict[str, Any], space: Space) 
 
 
 def write_config(directory: Path, fixed: dict[str, Any], space: Space) -> None:
-    """Write down what is the same in all trials, and what varies. Raises RunError as ``refuse_another_config``."""
+    """Write the fixed values and the varying keys. Raises RunError as ``refuse_another_config`` does."""
     refuse_another_config(directory, fixed, space)
     content = _content(fixed, space)
     if not (directory / FILE).exists() or read_json(directory / FILE) != content:
@@ -77,14 +77,14 @@ def write_config(directory: Path, fixed: dict[str, Any], space: Space) -> None:
 
 
 def config_checksum(fixed: dict[str, Any], space: Space) -> str:
-    """The same for the same values of the keys that do not vary."""
+    """A checksum of the fixed values that change results."""
     content = _content(fixed, space)
     content["fixed"] = {key: comparable(key, value) for key, value in content["fixed"].items()}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _content(fixed: dict[str, Any], space: Space) -> dict[str, Any]:
-    """What is the same in all trials. An experiment may set any key: if it varies, only what was typed is the same."""
+    """The fixed values. An experiment may set any key: if it varies, only what was typed is fixed."""
     if "experiment" in space.keys:
         typed = {key: text for key, text in space.fixed.items() if effect_of(key).changes_results}
         return {"fixed": {}, "typed": typed, "varying": space.keys}

@@ -1,4 +1,4 @@
-"""What each trial would cost, before any is trained: parameters, steps, and seconds from a few real steps."""
+"""The cost of each trial before training: parameters, steps, and seconds estimated from a few real steps."""
 
 import time
 from collections.abc import Callable
@@ -30,11 +30,17 @@ Value = TypeVar("Value")
 WARM_UP_STEPS = 2
 TIMED_STEPS = 5
 LONGEST_TIMING = 5.0  # seconds; a step that takes longer is timed once
-SHAPES = ("data", "tokenizer", "batching", "model", "optimizer")  # with the batch size all that a step's time hangs on
+SHAPES = (
+    "data",
+    "tokenizer",
+    "batching",
+    "model",
+    "optimizer",
+)  # with the batch size, all that decides a step's time
 
 
 class Cost(NamedTuple):
-    """What one trial takes at most: early stopping and pruning make it less, validations and samples more."""
+    """Upper bound of a trial's training, without validations and samples; early stopping and pruning lower it."""
 
     parameters: int
     steps: int
@@ -42,7 +48,7 @@ class Cost(NamedTuple):
 
 
 def print_estimates(composer: Composer, points: list[Point], adaptive: bool, config: SweepConfig) -> None:
-    """A table of trials; where a sampler will choose them, of the points at the edges of what it may choose."""
+    """Print a table of trials with their costs; of a sampled space, the points at its edges."""
     meter = _Meter()
     costs = [meter.cost(composer.config(point)) for point in points]
     rows = [["parameters", "steps", "time", "trial"]]
@@ -64,7 +70,7 @@ def print_estimates(composer: Composer, points: list[Point], adaptive: bool, con
 
 
 class _Meter:
-    """Reads each text and times each shape once."""
+    """Measures costs: reads each text once, and times each combination of shapes once."""
 
     def __init__(self) -> None:
         self.device = torch.device("cpu")
@@ -72,10 +78,10 @@ class _Meter:
         self._seconds: dict[str, float] = {}
 
     def cost(self, config: TrainConfig) -> Cost:
-        """Raises DataError if the text cannot be used, as training would."""
+        """The cost of a trial. Raises DataError if the text cannot be used."""
         self.device = choose_device(config.trainer.accelerator)
         vocabulary_size, text = _once(self._texts, repr((config.data, config.tokenizer)), lambda: _read(config))
-        if config.model.is_ngram:  # counted in seconds; how many, nobody knows before
+        if config.model.is_ngram:  # counting takes seconds
             return Cost(0, 1, 0.0)
         ranks = config.trainer.devices * config.trainer.num_nodes
         config, _ = complete_config(OpenConfig(config, text, vocabulary_size, self.device, ranks))
@@ -94,7 +100,7 @@ class _Meter:
     @denormals_flushed()
     @memory_kept()
     def _time(self, config: TrainConfig, sizes: ModelConfig, vocabulary_size: int, batches: Any) -> float:
-        """Seconds for a forward pass, a backward pass and an optimizer's step."""
+        """Seconds of a training step: forward pass, backward pass and optimizer step."""
         model = RecurrentLanguageModel(sizes, vocabulary_size).to(self.device)
         optimizer = build_optimizer(config.optimizer, model.parameters(), True)
         mixed = choose_precision(config.model_copy(update={"model": sizes}), self.device)[0] != "32-true"

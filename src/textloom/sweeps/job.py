@@ -1,4 +1,4 @@
-"""What a launcher is given: one trial in plain types, which travels to other processes and machines."""
+"""The job of a launcher: one trial in plain types, which can be sent to other processes and machines."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from textloom.system.files import read_json, write_json
 
 @dataclass(frozen=True)
 class Pruning:
-    """How a trial asks, after a validation, whether it is worth going on."""
+    """The Optuna study that decides after each validation whether a trial is pruned."""
 
     storage: str
     """The study's journal file, or its storage URL."""
@@ -22,10 +22,10 @@ class Pruning:
 
 @dataclass(frozen=True)
 class Job:
-    """A trial to train, or to go on with where it was cut."""
+    """A trial to train, or to resume."""
 
     directory: str
-    """Absolute; on a cluster the same place for all machines."""
+    """Absolute path; on a cluster, in a folder that all machines share."""
     config: dict[str, Any]
     overrides: list[str]
     timeout: float | None
@@ -34,11 +34,11 @@ class Job:
 
     @property
     def log_file(self) -> Path:
-        """Everything that the trial says."""
+        """The log and the output of the trial."""
         return Path(self.directory) / "train.log"
 
     def write(self) -> Path:
-        """Write the job into its directory, for a process that is told only where."""
+        """Write the job into its directory, and return the path, from which another process can read it."""
         path = Path(self.directory) / "job.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, asdict(self))
@@ -47,7 +47,7 @@ class Job:
 
     @classmethod
     def read(cls, path: Path) -> "Job":
-        """What ``write`` wrote."""
+        """Read a job that ``write`` has written."""
         content = read_json(path)
         pruning = content.pop("pruning")
         return cls(**content, pruning=None if pruning is None else Pruning(**pruning))

@@ -22,21 +22,21 @@ from textloom.sweeps.trials import Fingerprints, Trial, fingerprint
 
 @dataclass(frozen=True)
 class Composer:
-    """Hydra's composition, for one sweep."""
+    """Composes the configs of a sweep's trials with Hydra."""
 
     master: DictConfig
     """The config of the whole sweep, with Hydra's node."""
     loader: ConfigLoader
     space: Space
     _checked: dict[tuple[str, ...], TrainConfig] = field(default_factory=dict, init=False, repr=False)
-    """Configs that were composed: Hydra takes a tenth of a second for each, and each is asked for more than once."""
+    """Configs composed before: each is used several times, and Hydra takes a tenth of a second to compose one."""
 
     def overrides(self, point: Point) -> list[str]:
-        """What would have to be typed to train this trial alone."""
+        """The overrides that train this trial alone."""
         return as_overrides({**self.space.fixed, **point})
 
     def config(self, point: Point) -> TrainConfig:
-        """The trial's config. Raises ConfigError if it cannot be trained."""
+        """The checked config of a trial. Raises ConfigError if it cannot be trained."""
         overrides = self.overrides(point)
         try:
             if (known := self._checked.get(tuple(overrides))) is None:
@@ -51,13 +51,13 @@ class Composer:
             raise ConfigError(explain(error, TrainConfig)) from error
 
     def fixed_values(self) -> dict[str, Any]:
-        """The resolved config without what varies; not checked, as keys may be missing that only trials set."""
+        """The resolved config of the fixed keys; unchecked, because keys that only trials set may be missing."""
         with self._composed(as_overrides(self.space.fixed)) as composed:
             values: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore[assignment]
         return values
 
     def refuse_mistakes(self, points: Iterable[Point]) -> None:
-        """Check every trial before the first one starts. Raises ConfigError with one line for each mistake."""
+        """Check every trial. Raises ConfigError with one line for each mistake."""
         mistakes: dict[str, list[str]] = {}
         count = 0
         for number, point in enumerate(points, start=1):
@@ -73,10 +73,10 @@ class Composer:
 
     @contextmanager
     def _composed(self, overrides: list[str]) -> Iterator[DictConfig]:
-        """The config, whose interpolations can be resolved within this."""
+        """The composed config; its interpolations can be resolved inside the context."""
         composed = self.loader.load_sweep_config(self.master, overrides)
         before = HydraConfig.instance().cfg
-        HydraConfig.instance().set_config(composed)  # ${hydra:...} in our configs reads from there
+        HydraConfig.instance().set_config(composed)  # ${hydra:...} is resolved from there
         try:
             with open_dict(composed):
                 del composed["hydra"]
@@ -87,7 +87,7 @@ class Composer:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is searched, how, and where it lies."""
+    """A sweep: its config, its search space and its directory."""
 
     config: SweepConfig
     directory: Path
@@ -96,7 +96,7 @@ class Sweep:
     prints: Fingerprints
 
     def distinct(self, points: list[Point]) -> list[Point]:
-        """The points without those that are another spelling of the config of one before."""
+        """The points with different configs: of several spellings of one config, the first."""
         varying = tuple(self.space.keys)
         first: dict[str, Point] = {}
         for point in points:
@@ -104,7 +104,7 @@ class Sweep:
         return list(first.values())
 
     def trial(self, number: int, point: Point) -> Trial:
-        """A trial as far as it has come. Raises ConfigError if it cannot be trained."""
+        """The trial of a point, with its state on disk. Raises ConfigError if it cannot be trained."""
         config = self.composer.config(point)
         directory = self.prints.place(self.directory, point, config)
         trial = Trial(number, point, directory, config, self.composer.overrides(point))
@@ -112,8 +112,8 @@ class Sweep:
         return trial
 
     def job(self, trial: Trial, pruning: Pruning | None = None) -> Job:
-        """What a launcher needs to train it."""
-        assert trial.config is not None, "trials of earlier calls that are over have none, and are not trained"
+        """The job that trains the trial, for a launcher."""
+        assert trial.config is not None, "completed trials of earlier calls have no config and are not trained"
         return Job(
             directory=str(trial.directory.resolve()),
             config=trial.config.model_dump(mode="json"),

@@ -1,4 +1,4 @@
-"""Ending a trial early: after each validation it says how it does, and asks whether that is worth going on."""
+"""Pruning: after each validation a trial reports its metric, and ends if the pruner says so."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from textloom.sweeps.storage import open_storage
 
 
 def build_pruner(name: str | None) -> BasePruner:
-    """By its name in ``sweep.pruner``. Steps are validations, so that trials compare at the same share of training.
+    """The pruner of this name in ``sweep.pruner``. Its steps are validations.
 
     The median rule is that of Golovin et al. (2017), "Google Vizier", section 3.2.2; Hyperband that of Li et al.
     (2018), arXiv 1603.06560.
@@ -26,7 +26,7 @@ def build_pruner(name: str | None) -> BasePruner:
 
 
 class PruningCallback(pl.Callback):
-    """Raises Pruned after a validation, on the first rank, which ends all others with it."""
+    """Raises Pruned after a validation, on the first rank; the other ranks end with it."""
 
     def __init__(self, pruning: Pruning):
         self.pruning = pruning
@@ -34,11 +34,11 @@ class PruningCallback(pl.Callback):
         self._study: optuna.Study | None = None
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Counted before the checkpoint of this validation is written, which holds the count."""
+        """Count the validation, before its checkpoint, which contains the count, is written."""
         self.validations += not trainer.sanity_checking
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Say how it does, and obey."""
+        """Report the metric. Raises Pruned if the pruner ends the trial."""
         if trainer.sanity_checking:
             return
         value = float(trainer.callback_metrics[self.pruning.metric])
@@ -46,11 +46,11 @@ class PruningCallback(pl.Callback):
             raise Pruned(f"{self.pruning.metric} {value:.4f} at validation {self.validations}")
 
     def state_dict(self) -> dict[str, Any]:
-        """A trial that goes on counts on."""
+        """The count, for a resumed trial."""
         return {"validations": self.validations}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore the count."""
         self.validations = state_dict["validations"]
 
     def _is_worse(self, value: float) -> bool:

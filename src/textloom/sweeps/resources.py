@@ -1,6 +1,7 @@
-"""Dividing cores and GPUs among parallel trials, through the environment, before any of them imports torch.
+"""Cores and GPUs of parallel trials, set through environment variables before torch is imported.
 
-Two processes of two threads on two cores were 7 to 12 times slower than two of one: their threads wait for each other.
+On two cores, two processes of two threads each were 7 to 12 times slower than two of one: the threads wait for each
+other.
 """
 
 import os
@@ -14,24 +15,24 @@ from textloom.errors import ConfigError
 
 @dataclass(frozen=True)
 class Share:
-    """What one of several parallel trials may use."""
+    """Cores and GPU of one of several parallel trials."""
 
     threads: int
     gpu: str | None
-    """As CUDA_VISIBLE_DEVICES takes it; None where there are none."""
+    """The value of CUDA_VISIBLE_DEVICES; None without GPUs."""
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that must be set when torch is imported."""
+        """Environment variables, to be set before torch is imported."""
         threads = str(self.threads)
         variables = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
         return variables if self.gpu is None else {**variables, "CUDA_VISIBLE_DEVICES": self.gpu}
 
 
 def shares(config: SweepConfig, trials: int, accelerator: str) -> list[Share]:
-    """A share for each of the trials that run at a time on this machine.
+    """A share for each trial that runs at the same time on this machine; ``trials`` is the total number.
 
-    ``trials`` is how many there are in all. Raises ConfigError if the GPUs do not hold as many as asked for.
+    Raises ConfigError if more parallel trials are requested than the GPUs can hold.
     """
     cores, gpus = available_cores(), available_gpus() if accelerator in ("auto", "gpu", "cuda") else []
     places = len(gpus) * config.trials_per_gpu or max(1, cores // (config.cpus_per_trial or 1))
@@ -51,7 +52,7 @@ def available_cores() -> int:
 
 
 def available_gpus() -> list[str]:
-    """NVIDIA's GPUs that this process may use, asked for without torch: who initialises CUDA holds memory on each."""
+    """The NVIDIA GPUs that this process may use, found without torch: initialising CUDA allocates memory on each."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name for name in visible.split(",") if name and name != "-1"]
@@ -64,6 +65,6 @@ def available_gpus() -> list[str]:
 
 
 def _threads_wanted() -> int | None:
-    """What the user said of each process already."""
+    """The number of threads that the user has set for each process."""
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     return int(wanted) if wanted.isdecimal() and int(wanted) else None

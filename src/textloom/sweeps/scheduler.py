@@ -60,7 +60,7 @@ class TrialScheduler:
     def run(self) -> None:
         """Train all trials. Raises Interrupted if this process was asked to stop, after it has stopped the trials."""
         with StopRequest() as request:
-            request.training = True  # only remember the signal: the loop looks for it
+            request.training = True  # only remember the signal: the loop checks for it
             try:
                 while request.received is None:
                     self._fill(request)
@@ -83,7 +83,7 @@ class TrialScheduler:
             trial.state, trial.started, trial.seconds, trial.error = "running", time.monotonic(), None, None
             trial.wall = None
             self._submit(trial)
-            request.listen()  # training in this process takes the signals for itself
+            request.listen()  # training in this process replaces the signal handlers
 
     def _submit(self, trial: Trial) -> None:
         job = self.proposals.job(trial)
@@ -120,7 +120,7 @@ def _mark_dead(trial: Trial, ending: Ending) -> None:
 
 
 def last_lines(trial: Trial) -> str:
-    """The end of a trial's log, in one line."""
+    """The last lines of a trial's log, as one line."""
     try:
         with trial.log_file.open("rb") as file:
             file.seek(max(0, trial.log_file.stat().st_size - TAIL))

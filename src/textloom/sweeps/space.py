@@ -1,4 +1,4 @@
-"""What varies in a sweep: keys typed as ``key=a,b`` or written in a config, as points of a grid or as bounds."""
+"""The search space of a sweep: keys with several values or an interval, typed or written in a config."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ from textloom.errors import ConfigError
 
 Plain = str | int | float | bool | None
 Point = dict[str, str]
-"""The choices of one trial: what stands left and right of the equals sign on the command line."""
+"""The choices of one trial: keys and values as typed on the command line."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,16 @@ class Choices:
 
     values: tuple[Plain, ...]
     texts: tuple[str, ...]
-    """The same as they are typed."""
+    """The values as typed."""
     ordered: bool = False
-    """Whether they are steps of equal size, so that what lies between two is between them in effect."""
+    """True if the values are numbers at equal distances."""
 
     def text(self, value: Plain) -> str:
-        """A value as it is typed."""
+        """The value as typed."""
         return self.texts[self.values.index(value)]
 
     def value(self, text: str) -> Plain:
-        """What was typed, as a value."""
+        """The value of a typed text."""
         return self.values[self.texts.index(text)]
 
 
@@ -49,26 +49,26 @@ class Interval:
     whole: bool
 
     def text(self, value: Plain) -> str:
-        """A value as it is typed, with no more digits than matter to a training."""
+        """The value as typed, with four significant digits."""
         return repr(float(f"{value:.4g}")) if isinstance(value, float) else repr(value)
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A key that varies, everywhere or only where another has certain values."""
+    """A key that varies, in all trials or only in those where another key has certain values."""
 
     key: str
     domain: Choices | Interval
     condition: str | None = None
-    """'key=value' or 'key=value,value': where the parameter exists; None for everywhere."""
+    """'key=value' or 'key=value,value': the trials that have the parameter; None for all."""
 
     @property
     def label(self) -> str:
-        """The name in a study: one key may vary in several ways, each where another choice was made."""
+        """The name in a study: a key may have several domains under different conditions."""
         return self.key if self.condition is None else f"{self.key} where {self.condition}"
 
     def exists(self, point: Mapping[str, str], fixed: Mapping[str, str]) -> bool:
-        """Whether a trial with these choices has this parameter."""
+        """True if a trial with these choices has the parameter."""
         if self.condition is None:
             return True
         key, _, values = self.condition.partition("=")
@@ -77,23 +77,23 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Space:
-    """Everything that a sweep varies, and what is the same in all its trials."""
+    """The parameters that vary in a sweep, and the values that all trials share."""
 
     fixed: dict[str, str]
     parameters: tuple[Parameter, ...]
 
     @property
     def keys(self) -> list[str]:
-        """The keys that vary, without Hydra's plus signs."""
+        """The varying keys, without Hydra's plus signs."""
         return list(dict.fromkeys(parameter.key.lstrip("+") for parameter in self.parameters))
 
     @property
     def is_finite(self) -> bool:
-        """Whether all points can be listed."""
+        """True if no parameter is an interval."""
         return all(isinstance(parameter.domain, Choices) for parameter in self.parameters)
 
     def grid(self) -> list[Point]:
-        """All combinations. Raises ConfigError if an interval has no end of them."""
+        """All combinations. Raises ConfigError if a parameter is an interval."""
         points: list[Point] = [{}]
         for parameter in self.parameters:
             if isinstance(parameter.domain, Interval):
@@ -104,14 +104,14 @@ class Space:
         return list({tuple(point.items()): point for point in points}.values())
 
     def edges(self) -> list[Point]:
-        """For each choice and each end of an interval a point that has it: what can be wrong shows in one of them."""
+        """Points that contain every choice and both ends of every interval, to check a space before sampling."""
         edges = [self._nearby(None, "")]
         for parameter in self.parameters:
             edges += [self._nearby(parameter, text) for text in _ends(parameter.domain)]
         return list({tuple(point.items()): point for point in edges}.values())
 
     def _nearby(self, chosen: Parameter | None, text: str) -> Point:
-        """The first value of everything, but for one parameter, and for what that one depends on."""
+        """The point with the first value of every parameter, except one and the key that it depends on."""
         forced: Point = {}
         if chosen is not None and chosen.condition is not None:
             key, _, values = chosen.condition.partition("=")
@@ -135,7 +135,7 @@ class Space:
 def read_space(
     typed: list[str], space: Mapping[str, Any], when: Mapping[str, Mapping[str, Any]], loader: ConfigLoader
 ) -> Space:
-    """What a config file says of a space, and what was typed over it. Raises ConfigError for what cannot vary so."""
+    """The search space of a config, overridden by what was typed. Raises ConfigError for an invalid space."""
     parser = OverridesParser.create(config_loader=loader)
     given = {override.key_or_group: override for override in parser.parse_overrides(typed)}
     fixed: dict[str, str] = {}
@@ -168,7 +168,7 @@ def _parse(parser: OverridesParser, key: str, value: Any) -> Override:
 
 
 def _sort_in(override: Override, condition: str | None, fixed: dict[str, str], parameters: list[Parameter]) -> None:
-    """Into what is fixed, or into what varies."""
+    """Add the override to the fixed values or to the parameters."""
     key = override.get_key_element()
     if not override.is_sweep_override():
         if condition is not None:
@@ -197,12 +197,12 @@ def _domain(override: Override) -> Choices | Interval:
     if not pairs:
         raise ConfigError(f"{override.input_line}: names nothing, so the sweep would be empty; give values")
     texts, values = tuple(pairs), tuple(pairs.values())
-    distinct = len(set(values)) == len(values)  # 1 and 1.0 and true are one in a set
+    distinct = len(set(values)) == len(values)  # a set takes 1, 1.0 and true as equal
     return Choices(values if distinct else texts, texts, ordered=override.is_range_sweep())
 
 
 def _text(value: Any) -> str:
-    """A value in Hydra's grammar: one spelling, with quotes only if it would be read as something else without."""
+    """The value in Hydra's grammar, in one spelling, quoted only if needed."""
     if isinstance(value, QuotedString):
         return as_value(value.text)
     return as_value(value) if isinstance(value, str) else Transformer.str(value)
@@ -219,10 +219,10 @@ def _ends(domain: Choices | Interval) -> tuple[str, ...]:
 
 
 def as_overrides(point: Mapping[str, str]) -> list[str]:
-    """A point in Hydra's grammar."""
+    """The point as overrides in Hydra's grammar."""
     return [f"{key}={text}" if not key.startswith("~") else key for key, text in point.items()]
 
 
 def point_text(point: Mapping[str, str]) -> str:
-    """A point for people: the values as they arrive, without Hydra's quotes."""
+    """The point as text, without Hydra's quotes."""
     return ",".join(as_overrides({key: unquoted(text) for key, text in point.items()}))

@@ -1,4 +1,4 @@
-"""Where Optuna keeps a study: a journal file beside the trials, or a storage URL."""
+"""The storage of an Optuna study: a journal file beside the trials, or a storage URL."""
 
 import warnings
 from pathlib import Path
@@ -15,7 +15,7 @@ TIMEOUTS = {"postgresql": "connect_timeout", "mysql": "connect_timeout", "sqlite
 
 
 def open_storage(place: str) -> BaseStorage:
-    """The storage of a URL, or of a journal file. Raises ConfigError if it does not answer."""
+    """Open a storage URL or a journal file. Raises ConfigError if it does not answer."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         if "://" not in place:
@@ -28,7 +28,7 @@ def open_storage(place: str) -> BaseStorage:
         timeout = TIMEOUTS.get(place.partition(":")[0].partition("+")[0])
         arguments = {} if timeout is None else {"connect_args": {timeout: SECONDS_TO_ANSWER}}
         return RDBStorage(place, engine_kwargs=arguments)
-    except Exception as error:  # each database has errors of its own
+    except Exception as error:  # every database has its own exceptions
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ConfigError(
             f"sweep.storage={_without_password(place)}: does not answer ({reason}); correct it, start the database, or "

@@ -1,4 +1,4 @@
-"""An Optuna study as the source of trials: asked and told one at a time, so that none waits for a batch."""
+"""An Optuna study as a source of trials, asked for one trial at a time."""
 
 import sys
 import warnings
@@ -21,12 +21,12 @@ from textloom.sweeps.storage import open_storage
 from textloom.sweeps.table import TrialTable
 from textloom.sweeps.trials import Trial
 
-TRIES = 50  # suggestions in a row that are no new trial, until a space counts as exhausted
-POINT, PLACE, AGAIN, PASSED_OVER = "point", "directory", "again", "passed_over"  # what a study keeps of each trial
+TRIES = 50  # suggestions in a row without a new trial, after which the space counts as exhausted
+POINT, PLACE, AGAIN, PASSED_OVER = "point", "directory", "again", "passed_over"  # attributes of a trial in the study
 
 
 class StudyProposals:
-    """Chooses trials by what came of those before. ``points`` are given ones to run before any is chosen."""
+    """Proposes trials from the results of earlier ones; ``points`` are run first."""
 
     def __init__(self, sweep: Sweep, table: TrialTable, points: list[Point]):
         self.sweep = sweep
@@ -43,7 +43,7 @@ class StudyProposals:
         self.study.sampler = _sampler(sweep.config, len(self.study.trials))
 
     def ask(self) -> Trial | None:
-        """A trial that was not tried before, or one to go on with; None when all ``n_trials`` are under way."""
+        """A new trial, or one to resume; None if all ``n_trials`` were asked for."""
         passed_over = 0
         while passed_over < TRIES and self._is_more_wanted():
             asked = self.study.ask()
@@ -56,7 +56,7 @@ class StudyProposals:
             self._asked[trial.directory] = asked
             if trial.state not in ("completed", "pruned"):
                 return trial
-            self.tell(trial)  # trained in an earlier call that ended before it was told
+            self.tell(trial)  # completed in an earlier call that did not record it in the study
         if passed_over == TRIES:
             print(f"{TRIES} suggestions in a row were no new trial: the space is searched through", file=sys.stderr)
             self.table.total = len(self.table.trials)
@@ -64,7 +64,7 @@ class StudyProposals:
         return None
 
     def tell(self, trial: Trial) -> None:
-        """A trial that was cut stays open: the next call goes on with it."""
+        """Record the result in the study; an interrupted trial stays open, for the next call."""
         asked = self._asked.pop(trial.directory)
         if trial.state == "completed":
             self.study.tell(asked, trial.values)
@@ -74,7 +74,7 @@ class StudyProposals:
             self.study.tell(asked, state=TrialState.FAIL)
 
     def job(self, trial: Trial) -> Job:
-        """With whom to ask after each validation, where trials are pruned."""
+        """The job of a trial, with the study if trials are pruned."""
         config, asked = self.sweep.config, self._asked[trial.directory]
         if config.pruner is None:
             return self.sweep.job(trial, None)
@@ -82,7 +82,7 @@ class StudyProposals:
         return self.sweep.job(trial, Pruning(self.place, name, asked._trial_id, config.metric[0], config.pruner))
 
     def _trial(self, asked: optuna.Trial) -> Trial | None:
-        """What was suggested; None where that was tried before, or cannot be trained."""
+        """The suggested trial; None if it was tried before or cannot be trained."""
         point = self._suggest(asked)
         known = {_key(other.user_attrs[POINT]) for other in self._counted() if other.number != asked.number}
         again = AGAIN in asked.user_attrs
@@ -99,7 +99,7 @@ class StudyProposals:
             self._pass_over(asked, "tried before, spelled otherwise")
             return None
         asked.set_user_attr(PLACE, trial.directory.name)
-        asked.set_user_attr(POINT, point)  # last: who has it has all
+        asked.set_user_attr(POINT, point)  # written last, so its presence implies the rest
         return next((other for other in self.table.trials if other.point == point), trial)
 
     def _suggest(self, asked: optuna.Trial) -> Point:
@@ -127,7 +127,7 @@ class StudyProposals:
         self.study.tell(asked, state=TrialState.FAIL)
 
     def _take_up(self) -> None:
-        """What earlier calls left: results are shown; what was cut or failed is put in the queue again."""
+        """Continue from earlier calls: show their results, and enqueue failed and interrupted trials again."""
         for trial in self._counted():
             if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
                 self._show(trial)
@@ -147,7 +147,7 @@ class StudyProposals:
         self.table.trials.append(shown)
 
     def _counted(self) -> list[FrozenTrial]:
-        """The trials that make up the total: each point once, under its newest number."""
+        """The trials that count towards the total: each point once, under its newest number."""
         trials = [trial for trial in self.study.get_trials(deepcopy=False) if POINT in trial.user_attrs]
         again = {trial.user_attrs.get(AGAIN) for trial in trials}
         return [trial for trial in trials if trial.number not in again and PASSED_OVER not in trial.user_attrs]
@@ -186,7 +186,7 @@ def _open_study(sweep: Sweep, place: str) -> optuna.Study:
 
 
 def _sampler(config: SweepConfig, trials: int) -> BaseSampler:
-    """Seeded by how many trials there are: a study that is gone on with repeats none of its suggestions."""
+    """The sampler, seeded by the number of trials: a continued study does not repeat its suggestions."""
     seed = config.seed + trials
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
@@ -196,11 +196,11 @@ def _sampler(config: SweepConfig, trials: int) -> BaseSampler:
             return GPSampler(seed=seed, warn_independent_sampling=False)
         if config.sampler == "cmaes":
             return CmaEsSampler(seed=seed, warn_independent_sampling=False)
-        return TPESampler(seed=seed, constant_liar=True)  # places where trials run now count as bad, and are left alone
+        return TPESampler(seed=seed, constant_liar=True)  # the neighbourhood of running trials is avoided
 
 
 def _values(space: Space, point: Point) -> dict[str, Any]:
-    """A point of a grid under the names and in the types of a study."""
+    """A point of a grid, with the names and types of the study."""
     values: dict[str, Any] = {}
     for parameter in space.parameters:
         if parameter.exists(point, space.fixed) and isinstance(parameter.domain, Choices):

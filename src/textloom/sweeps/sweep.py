@@ -1,4 +1,4 @@
-"""The composition root of a sweep: from what was typed to a table of trials."""
+"""Run a sweep: from the typed arguments to a table of trials."""
 
 import shlex
 import shutil
@@ -27,16 +27,16 @@ from textloom.system.progress import say, shown, stage
 
 
 class _Sweeping(Section):
-    """The one group that says how to sweep, so that its keys are told with their names."""
+    """The group ``sweep`` alone, so that messages name its keys in full."""
 
     sweep: SweepConfig
 
 
 def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: list[str]) -> list[Trial]:
-    """Run the sweep that the arguments and the group ``sweep`` describe, or what is left of it.
+    """Run the sweep that the arguments and the group ``sweep`` describe, or the rest of it.
 
-    Raises ConfigError and RunError for what cannot be run, Interrupted when asked to stop, and TrialsFailed at the end
-    where trials failed.
+    Raises ConfigError or RunError if it cannot be run, Interrupted if it is asked to stop, and TrialsFailed at the end
+    if trials failed.
     """
     config = check({"sweep": OmegaConf.to_container(master.sweep, resolve=True)}, _Sweeping).sweep
     directions(config.metric)
@@ -62,7 +62,7 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: list[str]) ->
 
 
 def _warn_of_other_texts(config: SweepConfig, trials: list[TrainConfig]) -> None:
-    """A sampler and a pruner compare all trials, also those whose figures do not compare."""
+    """Warn if a sampler or pruner would compare trials whose figures are not comparable."""
     from textloom.reports.metrics import is_per_target
 
     per_target = [metric for metric in config.metric if is_per_target(metric)]
@@ -86,9 +86,9 @@ def _described(config: SweepConfig, master: DictConfig, loader: ConfigLoader, ar
 
 
 def _directory(config: SweepConfig, master: DictConfig, composer: Composer) -> Path:
-    """Where the sweep lies. A default name that belongs to a sweep with another config gets the checksum of this one.
+    """The directory of the sweep. A default name that another config has taken is extended by a checksum.
 
-    Raises RunError if the name was given, and belongs to a sweep with another config.
+    Raises RunError if ``sweep.name`` belongs to a sweep with another config.
     """
     about = composer.fixed_values()
     default = sweep_name(master, composer.space)
@@ -108,9 +108,9 @@ def _directory(config: SweepConfig, master: DictConfig, composer: Composer) -> P
 
 
 def _is_adaptive(config: SweepConfig, space: Space) -> bool:
-    """Whether a sampler chooses the trials. Raises ConfigError if it is not said how many."""
+    """True if a sampler chooses the trials. Raises ConfigError if their number is missing."""
     if config.sampler in (None, "grid") and config.n_trials is None:
-        return False  # an interval is told when the grid is made
+        return False  # grid() refuses intervals
     if config.sampler == "grid":
         raise ConfigError(
             f"sweep.n_trials={config.n_trials}: a grid has as many trials as points; leave it out, or set "
@@ -122,7 +122,7 @@ def _is_adaptive(config: SweepConfig, space: Space) -> bool:
 
 
 def _proposals(sweep: Sweep, table: TrialTable, adaptive: bool) -> Proposals:
-    """A grid needs a study only where it is pruned, or where it is to be kept in a storage."""
+    """The source of trials; a grid needs a study only if it is pruned or has a storage."""
     if not adaptive and sweep.config.pruner is None and sweep.config.storage is None:
         return Grid(table.trials, sweep.job)
     from textloom.sweeps.study import StudyProposals
@@ -142,7 +142,7 @@ def _launcher(sweep: Sweep, master: DictConfig, trials: int) -> Iterator[Launche
 
 
 def _compare(table: TrialTable, config: SweepConfig) -> None:
-    """What the sweep was run for: which is best, by how much, and whether that is more than luck."""
+    """Print a comparison of the completed trials."""
     completed = [trial.directory for trial in table.trials if trial.state == "completed"]
     if not completed:
         return
@@ -155,7 +155,7 @@ def _compare(table: TrialTable, config: SweepConfig) -> None:
 
 
 def _run(proposals: Proposals, launcher: Launcher, table: TrialTable, config: SweepConfig) -> None:
-    """Drive the sweep, and say at its end what came of it."""
+    """Run the trials, and print the results."""
     try:
         with shown(), stage(table.stage):
             TrialScheduler(proposals, launcher, table, config.retries).run()

@@ -1,4 +1,4 @@
-"""What a sweep shows while it runs: a table of its trials, on the terminal and as a file that is always up to date."""
+"""The table of a sweep's trials, on the terminal and in a file, updated while the sweep runs."""
 
 import re
 import time
@@ -29,23 +29,23 @@ class TrialTable:
     total: int
     parallel: int
     whole: bool
-    """Whether the terminal shows all trials, rather than a summary above the progress of the one that runs."""
+    """True if the terminal shows all trials, instead of a summary above the progress of the running one."""
     trials: list[Trial] = field(default_factory=list)
     _records: "dict[Path, Record]" = field(default_factory=dict)
     _groups: "dict[frozenset[Path], list[tuple[str, list[Trial]]]]" = field(default_factory=dict)
 
     @property
     def stage(self) -> Stage:
-        """What the terminal shows while the sweep runs."""
+        """The display on the terminal."""
         return _TableStage(self)
 
     @property
     def file(self) -> Path:
-        """The table as it is now."""
+        """The file with the current table."""
         return self.directory / "table.txt"
 
     def changed(self, trial: Trial | None = None) -> None:
-        """Write the file; tell the new state of a trial, unless the whole table is on the terminal."""
+        """Write the file, and print the new state of a trial unless the terminal shows the whole table."""
         write_text(self.file, f"{self}\n")
         drawing = is_drawing()
         if trial is not None and trial.state != "waiting" and not (self.whole and drawing):
@@ -54,7 +54,7 @@ class TrialTable:
             say(f"{trial.state}: {trial.name}{figures}{reason}" + ("" if drawing else f"\n{self.summary()}"))
 
     def summary(self) -> str:
-        """One line: how many are in which state, the best so far, the time left."""
+        """One line: the number of trials in each state, the best one, the time left."""
         counts = Counter(trial.state for trial in self.trials)
         counts["waiting"] = self.total - sum(counts[state] for state in ORDER if state != "waiting")
         states = ", ".join(f"{counts[state]} {state}" for state in ORDER if counts[state] > 0)
@@ -62,11 +62,11 @@ class TrialTable:
         return f"{self.total} trials: {states}" + ("" if left is None else f"; about {clock(left)} left")
 
     def winners(self) -> list[Trial]:
-        """The best so far of each group that can be compared: with several metrics, all that no other beats in each."""
+        """The best trials so far of each comparable group: with several metrics, the Pareto front."""
         return [trial for _, winners in self._best() for trial in winners]
 
     def verdict(self) -> list[str]:
-        """Which trials are best, or why none is."""
+        """Lines that name the best trials, or say why there is none."""
         named = [(heading, ", ".join(trial.name for trial in winners)) for heading, winners in self._best()]
         if len(self._comparable()) == 1:
             return [f"best: {names}" for _, names in named]
@@ -74,7 +74,7 @@ class TrialTable:
         return [*(reason if self._comparable() else []), *(f"best of {heading}: {names}" for heading, names in named)]
 
     def _best(self) -> list[tuple[str, list[Trial]]]:
-        """The best of each group. One trial that can be compared with no other is not best."""
+        """The best trials of each group; a group of one has none, unless it is the only group."""
         groups = self._comparable()
         return [
             (heading, [trials[index] for index in pareto_front([trial.values or () for trial in trials], self.metrics)])
@@ -83,7 +83,7 @@ class TrialTable:
         ]
 
     def _comparable(self) -> list[tuple[str, list[Trial]]]:
-        """The completed trials, in groups that were scored on the same text in the same way, under their headings."""
+        """The completed trials in groups scored on the same text in the same way, with their headings."""
         completed = {trial.directory: trial for trial in self.trials if trial.values is not None}
         if len(completed) < 2:
             return [("", list(completed.values()))] if completed else []
@@ -112,7 +112,7 @@ class TrialTable:
         return self.text()
 
     def text(self, columns: int | None = None) -> str:
-        """The table; names that are too long for so many columns are continued below, between their keys."""
+        """The table; names that are wider than the columns allow are wrapped between keys."""
         head = f"{self.directory}: {self.summary()}"
         fits = columns is None or len(head) <= columns
         lines = [*([head] if fits else [f"{self.directory}:", self.summary()]), *self._rows(columns)]
@@ -143,7 +143,7 @@ class TrialTable:
         return ORDER.index(trial.state), sign * trial.values[0] if trial.values else 0.0, trial.number
 
     def _seconds_left(self, counts: Counter[State]) -> float | None:
-        """From how long the trials of this call took; None before one of them has ended."""
+        """The remaining time, from the trials of this call; None until one of them has ended."""
         over = [trial for trial in self.trials if trial.state in ("completed", "pruned")]
         took = [seconds for trial in over if (seconds := trial.wall or trial.seconds) is not None]
         ahead = counts["waiting"] + counts["cut"] + counts["running"]
@@ -155,7 +155,7 @@ class TrialTable:
 
 
 class _TableStage(Stage):
-    """The table, or its summary alone."""
+    """Displays the table, or its summary."""
 
     stays = True
 
@@ -164,13 +164,13 @@ class _TableStage(Stage):
         self.table = table
 
     def line(self, columns: int, ascii_only: bool = False) -> str:
-        """A line for each trial, or one for all."""
+        """One line for each trial, or the summary."""
         text = self.table.text(columns) if self.table.whole else self.table.summary()
         return "\n".join(str(disp_trim(line, columns)) for line in text.splitlines())
 
 
 def _pieces(name: str, width: int) -> list[str]:
-    """A name in lines, broken after commas and blanks alone."""
+    """Wrap a name, only after commas and blanks."""
     lines = [""]
     for piece in re.findall(r"[^, ]*[, ]?", name):
         if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > width:
@@ -191,7 +191,7 @@ def _took(trial: Trial) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Minutes and seconds, and hours where there are any."""
+    """A duration as ``M:SS``, or ``H:MM:SS`` from one hour on."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,4 +1,4 @@
-"""A trial: where it lies, what it is made of, and what has become of it."""
+"""A trial of a sweep: its directory, its config and its state."""
 
 import hashlib
 import json
@@ -23,8 +23,8 @@ from textloom.sweeps.space import Point, as_overrides, point_text
 from textloom.system.files import read_json
 
 State = Literal["waiting", "running", "completed", "pruned", "failed", "cut"]
-COMPOSED = "trial.json"  # in a trial's directory: the config as it was composed
-LONGEST_NAME = 120  # of 255 bytes that file systems take, with room for what tools put behind
+COMPOSED = "trial.json"  # in the directory of a trial: its composed config
+LONGEST_NAME = 120  # bytes: file systems allow 255, and tools append suffixes
 
 
 @dataclass
@@ -35,32 +35,32 @@ class Trial:
     point: Point
     directory: Path
     config: TrainConfig | None
-    """None for one of an earlier call that is over."""
+    """None for a completed trial of an earlier call."""
     overrides: list[str]
     state: State = "waiting"
     started: float | None = None
-    """Seconds of the clock ``time.monotonic``, in this call."""
+    """Start in this call, by ``time.monotonic``."""
     seconds: float | None = None
-    """How long it took, as its directory says: the same in every later call."""
+    """Duration as recorded in its directory."""
     wall: float | None = None
-    """Seconds from its start in this call to its end, with everything that its process does."""
+    """Seconds from its start to its end in this call, including the start of its process."""
     values: tuple[float, ...] | None = None
-    """The sweep's metrics."""
+    """The metrics of the sweep."""
     error: str | None = None
     restarts: int = 0
 
     @property
     def name(self) -> str:
-        """What varies."""
+        """The choices that make the trial."""
         return point_text(self.point)
 
     @property
     def log_file(self) -> Path:
-        """Everything that the trial says."""
+        """The log and the output of the trial."""
         return self.directory / "train.log"
 
     def read(self, metrics: Iterable[str]) -> None:
-        """Take state, error and figures from the directory. Raises RunError if a metric is not in the results."""
+        """Read state, error and figures from the directory. Raises RunError if a metric is not in the results."""
         run = Run(self.directory)
         try:
             status, results = run.status(), run.results()
@@ -80,7 +80,7 @@ class Trial:
 
 
 def _state(status: str, has_results: bool) -> State:
-    if status in HAVE_RESULTS and has_results:  # a trial that a limit of time has ended is over
+    if status in HAVE_RESULTS and has_results:  # a trial that trainer.max_time ended is over
         return "completed"
     over: dict[str, State] = {"pruned": "pruned", "failed": "failed", "": "waiting"}
     return over.get(status, "cut")
@@ -94,15 +94,15 @@ def _seconds_between(started: str | None, finished: str | None) -> float | None:
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """Which directory of a sweep holds the run of which config."""
+    """The directories of a sweep's runs, by the fingerprints of their configs."""
 
     varying: tuple[str, ...] = ()
-    """Keys and groups that vary in the sweep."""
+    """The keys and groups that vary."""
     directories: dict[str, Path] = field(default_factory=dict)
 
     @classmethod
     def below(cls, directory: Path, varying: tuple[str, ...]) -> "Fingerprints":
-        """Read the config of every run there; what cannot be read is passed over, and refused when it is needed."""
+        """Read the config of every run below a directory, except unreadable ones, which ``place`` refuses."""
         found = {}
         for path in sorted(directory.glob("*/config.yaml")):
             try:
@@ -112,9 +112,9 @@ class Fingerprints:
         return cls(varying, found)
 
     def place(self, sweep: Path, point: Point, config: TrainConfig) -> Path:
-        """Where this trial lies, or shall lie.
+        """The directory of a trial.
 
-        Raises RunError, naming a key, where the place is taken by a run with another config.
+        Raises RunError, naming a key, if a run with another config occupies it.
         """
         print_ = fingerprint(config, self.varying)
         if print_ in self.directories:
@@ -125,14 +125,14 @@ class Fingerprints:
             try:
                 before = composed_config(run)
             except RunError:
-                return directory  # damaged: trained anew
+                return directory  # damaged: trained again
             raise RunError(_other_config(directory, compared(before, self.varying), compared(config, self.varying)))
         self.directories[print_] = directory
         return directory
 
 
 def composed_config(run: Run) -> TrainConfig:
-    """The config of a trial as it was composed. Its run's own has numbers for the keys that were left open.
+    """The config of a trial as composed; in the run's own config, open keys are filled in.
 
     Raises RunError if it is damaged, or no longer fits the schema.
     """
@@ -146,7 +146,7 @@ def composed_config(run: Run) -> TrainConfig:
 
 
 def fingerprint(config: TrainConfig, varying: tuple[str, ...]) -> str:
-    """The same for all configs that make the same trial of a sweep."""
+    """A checksum that is equal for configs that make the same trial."""
     values = {key: comparable(key, value) for key, value in compared(config, varying).items()}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
@@ -171,12 +171,12 @@ def compared(config: TrainConfig | dict[str, Any], varying: tuple[str, ...] = ()
 
 
 def is_of(key: str, names: Iterable[str]) -> bool:
-    """Whether a key is one of these keys, or in one of these groups."""
+    """True if the key is one of these keys, or in one of these groups."""
     return any(key == name or key.startswith(f"{name.replace('/', '.')}.") for name in names)
 
 
 def differing(before: dict[str, Any], now: dict[str, Any]) -> str | None:
-    """'key=OLD before, key=NEW now' of the first key that differs."""
+    """'key=OLD then, key=NEW now' for the first key that differs; None if none does."""
     for key in sorted(before.keys() | now.keys()):
         if comparable(key, before.get(key)) != comparable(key, now.get(key)):
             return f"{key}={value_text(before.get(key))} then, {key}={value_text(now.get(key))} now"
@@ -191,7 +191,7 @@ def _other_config(directory: Path, before: dict[str, Any], now: dict[str, Any]) 
 
 
 def directory_name(point: Point) -> str:
-    """What varies, as far as file systems allow; shortened names end in a checksum of the whole."""
+    """The choices as a directory name; a shortened name ends in a checksum."""
     whole = point_text(point) or "trial"
     name = re.sub(r"[^\w.,=+@~ -]", "_", whole)
     if name == whole and len(name.encode()) <= LONGEST_NAME:

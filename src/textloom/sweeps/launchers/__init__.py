@@ -1,4 +1,4 @@
-"""Where trials run. All that a launcher knows of a trial is its job, and all that it tells is how the job ended."""
+"""Launchers: where trials run. A launcher takes jobs, and reports how each ended."""
 
 import signal
 from dataclasses import dataclass
@@ -9,34 +9,34 @@ from textloom.sweeps.job import Job
 
 @dataclass(frozen=True)
 class Ending:
-    """A job that is over. What became of the trial stands in its directory."""
+    """A job that has ended; the result of the trial is in its directory."""
 
     job: Job
     died: str | None = None
-    """What ended its process before it could write that down."""
+    """What ended the process before it could write a status; None for an orderly end."""
     lost: bool = False
-    """Whether it died because its machine is gone: another can go on with it."""
+    """True if the machine was lost, so that the trial can be resumed on another."""
 
 
 class Launcher(Protocol):
-    """A place for some jobs at a time."""
+    """Runs some jobs at a time."""
 
     places: int
     in_sight: bool
-    """Whether trials print to this process's terminal."""
+    """True if trials print to the terminal of this process."""
 
     def submit(self, job: Job) -> None:
-        """Start a job; there is a free place."""
+        """Start a job; at least one place is free."""
 
     def wait(self, seconds: float) -> list[Ending]:
-        """The jobs that ended since the last call; waits this long for the first one."""
+        """The jobs that ended since the last call; waits at most so many seconds for the first."""
 
     def close(self) -> None:
-        """End all jobs that run, and wait until they are gone: each may write a checkpoint first."""
+        """Stop all running jobs and wait for them; each may write a checkpoint first."""
 
 
 def said_by(returncode: int) -> str | None:
-    """What a process's exit status means; None for an orderly end."""
+    """The meaning of an exit status in words; None for 0."""
     if returncode == 0:
         return None
     if returncode < 0:

@@ -1,4 +1,4 @@
-"""Which launcher a config asks for. Each imports what it needs when it is chosen."""
+"""The launcher that a config names. Each launcher's module is imported when it is chosen."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ SUBMITIT = "hydra_plugins.hydra_submitit_launcher."
 
 
 def choose_launcher(config: SweepConfig, master: DictConfig, fixed: dict[str, Any], trials: int) -> Launcher:
-    """Raises ConfigError if it cannot be used here. ``trials`` is how many there are."""
+    """The launcher for so many trials. Raises ConfigError if it cannot be used here."""
     target = str(master.hydra.launcher._target_)
     if target.startswith(SUBMITIT):
         from textloom.sweeps.launchers.slurm import SlurmLauncher

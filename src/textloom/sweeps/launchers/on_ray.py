@@ -1,4 +1,4 @@
-"""Ray: each trial is a task with its CPUs and its share of a GPU, on any machine that shares the sweep's folder."""
+"""Ray: each trial is a task with CPUs and a share of a GPU, on any machine that shares the folder of the sweep."""
 
 import os
 import socket
@@ -21,7 +21,7 @@ except ImportError as error:
 
 
 class RayLauncher:
-    """Tasks without retries of Ray's own: the sweep sends a trial to another machine, and writes that down."""
+    """A Ray task for each trial, without Ray's retries: the sweep itself resumes a trial on another machine."""
 
     in_sight = False
 
@@ -37,18 +37,18 @@ class RayLauncher:
         self._running: dict[ray.ObjectRef[None], Job] = {}
 
     def submit(self, job: Job) -> None:
-        """Ray finds a machine that has room."""
+        """Start a task on any machine with free resources."""
         self._running[self._task.remote(job)] = job
 
     def wait(self, seconds: float) -> list[Ending]:
-        """Tasks that are over, or whose machine is."""
+        """The tasks that ended, or whose machine was lost."""
         if not self._running:
             return []
         done, _ = ray.wait(list(self._running), num_returns=1, timeout=seconds)
         return [_ending(task, self._running.pop(task)) for task in done]
 
     def close(self) -> None:
-        """Ask every task to stop, then end it; a cluster started here ends too."""
+        """Interrupt every task, then kill it; a cluster that was started here ends too."""
         tasks = list(self._running)
         try:
             for task in tasks:
@@ -63,7 +63,7 @@ class RayLauncher:
 
 
 def _connect(address: str | None) -> None:
-    """To a cluster that is there, or to one started on this machine."""
+    """Connect to a running cluster, or start one on this machine."""
     if address not in (None, "auto", "local"):
         _refuse_a_silent_host(str(address))
     try:
@@ -77,7 +77,7 @@ START = "start one with ray start --head, or leave the address out to start one 
 
 
 def _refuse_a_silent_host(address: str) -> None:
-    """Ray itself would try for a minute."""
+    """Raises ConfigError if nothing answers at the address; Ray itself would try for a minute."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()

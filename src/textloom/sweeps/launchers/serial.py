@@ -1,4 +1,4 @@
-"""One trial after the other in this process: nothing to start, everything in sight."""
+"""Trains one trial after the other in this process."""
 
 import logging
 
@@ -11,14 +11,14 @@ SAID_ONCE = ("textloom.data", "textloom.system.devices", "textloom.training.prep
 
 
 class _NewOnes(logging.Filter):
-    """Passes what no trial before has said about the data, the tokenizer and the machine."""
+    """Drops messages about data, tokenizer and machine that an earlier trial has logged already."""
 
     def __init__(self) -> None:
         super().__init__()
         self.said: set[tuple[str, str]] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to write it to the terminal; warnings always."""
+        """True for warnings and for messages not seen before."""
         key = record.name, record.getMessage()
         repeated = key in self.said and record.levelno < logging.WARNING and record.name.startswith(SAID_ONCE)
         self.said.add(key)
@@ -26,7 +26,7 @@ class _NewOnes(logging.Filter):
 
 
 class SerialLauncher:
-    """A job is over when ``submit`` returns. A signal stops the trial, and with it the sweep."""
+    """Trains inside ``submit``. A signal stops the trial and the sweep."""
 
     places = 1
     in_sight = True
@@ -36,7 +36,7 @@ class SerialLauncher:
         self._new_ones = _NewOnes()
 
     def submit(self, job: Job) -> None:
-        """Train here and now."""
+        """Train the trial, and return when it has ended."""
         handler = logging.FileHandler(job.log_file, encoding="utf-8", delay=True)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         console = ConsoleHandler()
@@ -53,9 +53,9 @@ class SerialLauncher:
         self._ended.append(Ending(job))
 
     def wait(self, seconds: float) -> list[Ending]:
-        """All that were submitted."""
+        """The jobs submitted since the last call."""
         ended, self._ended = self._ended, []
         return ended
 
     def close(self) -> None:
-        """Nothing runs."""
+        """Nothing: no job is running."""

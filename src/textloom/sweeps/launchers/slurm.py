@@ -1,8 +1,8 @@
 """Slurm, through submitit: ``hydra/launcher=submitit_slurm hydra.launcher.partition=NAME``, keys as in
 hydra-submitit-launcher; ``submitit_local`` is the same without a cluster.
 
-That package's own launcher gives back all results at the end, and loses them where one job dies; here each trial is a
-job that is waited for by itself.
+The launcher of that package returns all results at the end, and loses them if one job dies; here each trial is a job of
+its own.
 """
 
 import os
@@ -22,12 +22,12 @@ from textloom.sweeps.launchers import Ending
 from textloom.sweeps.resources import available_cores
 
 POLL = 0.5  # seconds
-LOST = ("NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "TIMEOUT", "REQUEUED")  # states of a job that can go on elsewhere
+LOST = ("NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "TIMEOUT", "REQUEUED")  # states of jobs that can be resumed elsewhere
 
 
 @dataclass(frozen=True)
 class OnANode:
-    """What a Slurm job runs. It has a node's environment, so the threads are set there, before torch is imported."""
+    """The function of a Slurm job. It sets the number of threads on the node, before torch is imported."""
 
     threads: int
 
@@ -37,7 +37,7 @@ class OnANode:
         execute_in_child(job)
 
     def checkpoint(self, job: Job) -> submitit.helpers.DelayedSubmission:
-        """Asked by submitit before the job's time is up: queue it again, to go on from the last checkpoint."""
+        """Called by submitit before the time limit: queue the job again, to resume from the last checkpoint."""
         return submitit.helpers.DelayedSubmission(self, job)
 
 
@@ -68,11 +68,11 @@ class SlurmLauncher:
         self._running: dict[str, tuple[Job, submitit.Job[None]]] = {}
 
     def submit(self, job: Job) -> None:
-        """Into the queue."""
+        """Queue the job."""
         self._running[job.directory] = (job, self._executor.submit(self._task, job))
 
     def wait(self, seconds: float) -> list[Ending]:
-        """Jobs that Slurm says are over."""
+        """The jobs that Slurm reports as ended."""
         until = time.monotonic() + seconds
         while True:
             done = [name for name, (_, running) in self._running.items() if running.done()]
@@ -81,7 +81,7 @@ class SlurmLauncher:
             time.sleep(POLL)
 
     def close(self) -> None:
-        """Cancel every job: Slurm asks it to stop first, and kills it later."""
+        """Cancel every job; Slurm sends a signal first and kills it later."""
         for _, running in self._running.values():
             running.cancel(check=False)
         until = time.monotonic() + GRACE

@@ -1,4 +1,4 @@
-"""A process for each trial: a crash ends nothing else, and every trial has its own GPU memory and ranks."""
+"""A process for each trial: a crash ends only that trial, and each has its own GPU memory and ranks."""
 
 import contextlib
 import os
@@ -41,7 +41,7 @@ class SubprocessLauncher:
         self._running[process] = (job, share)
 
     def wait(self, seconds: float) -> list[Ending]:
-        """Jobs whose process is gone."""
+        """The jobs whose process has ended."""
         until = time.monotonic() + seconds
         while True:
             gone = [process for process in self._running if process.poll() is not None]
@@ -50,14 +50,14 @@ class SubprocessLauncher:
             time.sleep(POLL)
 
     def close(self) -> None:
-        """Ask every group to stop, then end it."""
+        """Terminate every process group, then kill it."""
         for process in self._running:
             _signal_group(process, signal.SIGTERM)
         until = time.monotonic() + GRACE
         try:
             while any(process.poll() is None for process in self._running) and time.monotonic() < until:
                 time.sleep(POLL)
-        finally:  # a second Ctrl-C comes here at once
+        finally:  # reached at once after a second Ctrl-C
             for process in self._running:
                 _signal_group(process, signal.SIGKILL)
                 process.wait()
@@ -65,7 +65,7 @@ class SubprocessLauncher:
 
     def _ending(self, process: subprocess.Popen[bytes]) -> Ending:
         job, share = self._running.pop(process)
-        _signal_group(process, signal.SIGKILL)  # what it may have started itself
+        _signal_group(process, signal.SIGKILL)  # processes that it may have started
         self._free.append(share)
         return Ending(job, said_by(process.returncode))
 

@@ -1,4 +1,4 @@
-"""Processes that train one trial after the other: torch and Lightning are imported once in each, not in each trial."""
+"""Worker processes that train one trial after the other: each imports torch and Lightning only once."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from textloom.sweeps.resources import Share
 
 
 class WorkersLauncher:
-    """A pool of one worker for each place: loky gives up a whole pool when one worker dies, so none is shared."""
+    """A pool of one worker for each place, because loky gives up a whole pool if one worker dies."""
 
     in_sight = False
 
@@ -27,7 +27,7 @@ class WorkersLauncher:
         self._running: dict[Future[None], tuple[Job, Share]] = {}
 
     def submit(self, job: Job) -> None:
-        """Hand it to the worker of a free place; one that is gone is started again."""
+        """Run the job in the worker of a free place; a worker that died is replaced."""
         share = self._free.pop()
         pool = self._pools.get(id(share))
         if pool is None:
@@ -36,14 +36,14 @@ class WorkersLauncher:
         self._running[pool.submit(execute_in_child, job)] = (job, share)
 
     def wait(self, seconds: float) -> list[Ending]:
-        """Jobs that are over, or whose worker is."""
+        """The jobs that ended, or whose worker died."""
         if not self._running:
             return []
         done, _ = wait_for(self._running, timeout=seconds, return_when=FIRST_COMPLETED)
         return [self._ending(future) for future in done]
 
     def close(self) -> None:
-        """Ask every worker to stop, then end it."""
+        """Terminate every worker, then kill it."""
         for process in self._processes():
             os.kill(process, signal.SIGTERM)
         try:
@@ -72,6 +72,6 @@ class WorkersLauncher:
 
 
 def _death(error: Exception) -> str:
-    """Which signal or exit status ended the worker: loky says it in the middle of much else."""
+    """The signal or exit status that ended the worker, from loky's message."""
     code = re.search(r"\{(?:SIG\w+|EXIT)\((-?\d+)\)", str(error))
     return (code and said_by(int(code[1]))) or "its worker died"
