@@ -106,3 +106,4 @@ def test_a_run_resumes_as_it_did(
     before = expected["runs"][name]["resumed"]
     averaged = name == "lstm_tied"
     assert _same({key: results[key] for key in before}, before, 1e-6 if averaged else tolerance)
+    assert results["duration_seconds"] > expected["runs"][name]["duration_seconds"] > 0  # of all processes

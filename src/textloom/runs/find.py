@@ -97,12 +97,20 @@ def _without(run: Run, checkpoint: CheckpointName) -> str:
     status, there = run.status(), _checkpoints(run)
     go_on = f"{typed('train')} resume={shlex.quote(str(run.directory))}"
     if there:
-        missing = "best checkpoint yet (no validation has finished)" if checkpoint == "best" else f"{checkpoint}.ckpt"
-        return f"the run has no {missing}; set checkpoint={there[0]}, or go on with: {go_on}"
+        if checkpoint == "best" and not _has_validated(run):
+            missing = "the run has no best checkpoint yet (no validation has finished)"
+        else:
+            missing = f"{run.checkpoint_file(checkpoint).relative_to(run.directory)} is missing"
+        return f"{missing}; set checkpoint={there[0]}, or go on with: {go_on}"
     if status.get("status") == "running":
         return "the run has no checkpoint yet, and is being trained; wait for its first one"
     state = {"failed": "failed", "pruned": "was pruned"}.get(str(status.get("status")), "was cut")
     return f"the run {state} before its first checkpoint; begin it again with: {go_on}"
+
+
+def _has_validated(run: Run) -> bool:
+    """True if a validation has finished: samples are written after each."""
+    return bool(run.results()) or (run.samples_file.exists() and run.samples_file.stat().st_size > 0)
 
 
 def _checkpoints(run: Run) -> list[CheckpointName]:

@@ -5,7 +5,7 @@ It holds all that is needed to evaluate and to generate, on any machine.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -196,17 +196,42 @@ class Run:
         """True from the first optimizer step on, and for runs of former versions, of which that is not known."""
         return bool(self.status().get("trained", True)) or any(self.checkpoints.glob("*.ckpt"))
 
+    @property
+    def seconds_worked(self) -> float:
+        """Seconds that processes have worked on the run, as of the last time that its status was written."""
+        status = self.status()
+        if "seconds" in status:
+            return float(status["seconds"])
+        with suppress(RunError):  # runs of former versions have the time of their last process
+            return float(self.results().get("duration_seconds", 0.0))
+        return 0.0
+
     def mark(self, status: Status, error: str | None = None) -> None:
         """Write the status, and the error that ended the run if there was one."""
         now = datetime.now(UTC).isoformat(timespec="microseconds")
-        status_before = self.status()
-        before = {"started": now, "trained": bool(status_before), **status_before}
-        finished = None if status == "running" else now
-        write_json(self.status_file, {**before, "finished": finished, "status": status, "error": error})
+        before = self.status()
+        changes = {"finished": None if status == "running" else now, "status": status, "error": error}
+        if status == "running":  # a process begins, whatever the one before it left
+            before = {"started": now, "trained": bool(before), **before, "seconds": self.seconds_worked}
+            before.pop("written", None)
+        self._write_status(before, changes)
 
     def mark_trained(self) -> None:
-        """Write down that the first optimizer step is done."""
-        write_json(self.status_file, {**self.status(), "trained": True})
+        """Record that the first optimizer step is done."""
+        self._write_status(self.status(), {"trained": True})
+
+    def mark_progress(self) -> None:
+        """Record the time worked so far, so that it is known if the process is killed."""
+        self._write_status(self.status(), {})
+
+    def _write_status(self, before: dict[str, Any], changes: dict[str, Any]) -> None:
+        """Write the changed status. While a process works on the run, the time since the last write is added."""
+        now = datetime.now(UTC)
+        worked = 0.0
+        if before.get("status") == "running" and "written" in before:
+            worked = max(0.0, (now - datetime.fromisoformat(before["written"])).total_seconds())
+        seconds = {"seconds": before.get("seconds", 0.0) + worked, "written": now.isoformat(timespec="microseconds")}
+        write_json(self.status_file, {**before, **changes, **seconds})
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def train(
     Raises DataError if the text cannot be used, TrainingError if the loss is no longer a number, Interrupted
     where the process was asked to stop.
     """
-    began = time.perf_counter()
+    began = time.perf_counter() - run.seconds_worked  # as if one process had done all the work
     if not run.overrides_file.exists():  # runs made before may have them
         refuse_arguments_without_effect(config.trainer.extra)
     device = choose_device(config.trainer.accelerator)

@@ -194,6 +194,8 @@ class ResumePoints(Checkpoint):
             time.monotonic(),
         )
         trainer.save_checkpoint(self.run.checkpoint_file("last"))
+        if self.ranks.rank == 0:
+            self.run.mark_progress()
         if self.request.received and not self.ended:
             raise self.request.interrupted()
 
