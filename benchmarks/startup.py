@@ -19,9 +19,8 @@ FIRST_STEP = """
 import os, sys
 from torch.optim.optimizer import register_optimizer_step_post_hook
 register_optimizer_step_post_hook(lambda *_: os._exit(75))
-sys.argv = ["train.py", "hydra.run.dir=" + sys.argv[1]]
 from textloom.cli.commands import train
-train()
+train(["hydra.run.dir=" + sys.argv[1]])
 """
 
 

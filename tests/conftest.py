@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -130,13 +129,12 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
     """Type ``textloom ARGUMENTS`` in this process."""
 
     def run(*arguments: str) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["textloom", *arguments])
         monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
         HydraConfig.instance().cfg = None  # as in a fresh process
         logging.disable(logging.NOTSET)  # which a command that was interrupted before may have left
         capfd.readouterr()
         try:
-            cli.main()
+            cli.main(list(arguments))
             status = 0
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 1

@@ -77,8 +77,8 @@ class Terminal:
 _IN_A_TERMINAL = """
 import fcntl, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # Ctrl-C typed there is SIGINT here
-from textloom.cli.commands import main
-main()
+from textloom.cli.start import start
+start()
 """
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 
 from conftest import TINY, Answer
 from textloom.runs.run import Run
-from textloom.system.command_hint import as_typed, typed
+from textloom.system.command_hint import as_command, as_commands
 
 Command = Callable[..., Answer]
 
@@ -165,17 +166,19 @@ def test_help_needs_nothing_heavy(script: str) -> None:
     assert not imported & {"torch", "pytorch_lightning", "numpy", "datasets", "tensorboard"}
 
 
-@pytest.mark.parametrize(
-    ("started", "told"),
-    [
-        ("scripts/train.py", "python scripts/generate.py"),
-        ("/there/scripts/train.py", "python /there/scripts/generate.py"),
-        ("textloom train", "textloom generate"),
-    ],
-)
-def test_the_next_command_is_told_as_the_first_was_typed(
-    started: str, told: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "argv", [started])
-    assert typed("generate") == told
-    assert as_typed("python scripts/generate.py run=latest") == f"{told} run=latest"
+def test_the_next_command_is_named_as_the_first_was_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A file of the user's own in a folder of that name is no script of ours."""
+    checkout = Path(__file__).parents[1]
+    main = types.ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    assert as_command("generate") == "textloom generate"
+    for file, expected in {
+        "/venv/bin/textloom": "textloom generate",
+        f"{tmp_path}/scripts/train.py": "textloom generate",
+        f"{checkout}/scripts/train.py": f"python {checkout}/scripts/generate.py",
+    }.items():
+        main.__file__ = file
+        assert as_command("generate") == expected
+        assert as_commands("python scripts/generate.py run=latest") == f"{expected} run=latest"
+    monkeypatch.chdir(checkout)
+    assert as_command("generate") == "python scripts/generate.py"

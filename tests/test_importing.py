@@ -1,4 +1,4 @@
-"""What a command imports is never looked at by the garbage collector."""
+"""Imports: fast in the processes of the command line, without side effects in those of other programs."""
 
 import gc
 import os
@@ -6,28 +6,48 @@ import subprocess
 import sys
 from pathlib import Path
 
-from textloom.cli.heavy_imports import heavy_imports
+from textloom.system.heavy_imports import heavy_imports
 
 COMMAND = """
-import gc
-from textloom.cli.heavy_imports import heavy_imports
+import gc, sys
+from textloom.system.heavy_imports import heavy_imports
 collections = []
 gc.callbacks.append(lambda phase, info: collections.append(phase))
 gc.collect()
 assert collections
 collections.clear()
 with heavy_imports():
-    import torch
+    import torch, pytorch_lightning
 assert not collections
 gc.callbacks.clear()
 assert gc.isenabled()
 print(gc.get_freeze_count())
+assert "scipy.signal" not in sys.modules
+from scipy.signal import lfilter
+assert lfilter([1.0], [1.0], [2.0]) == [2.0]
+"""
+LIBRARY = """
+import gc, logging, signal, sys, warnings
+import pytorch_lightning, tensorboard
+state = lambda: (warnings.filters[:], logging.getLogger().handlers[:], [signal.getsignal(n) for n in range(1, 32)])
+before = state()
+import textloom.training.train
+assert state() == before
+assert gc.isenabled() and gc.get_freeze_count() == 0
+assert "tensorboard.compat.notf" not in sys.modules
+assert getattr(sys.modules.get("scipy.signal"), "__file__", "not imported") is not None
 """
 
 
-def test_nothing_is_collected_while_torch_is_imported_and_it_is_not_looked_at_again() -> None:
+def test_the_command_line_collects_no_garbage_during_imports_and_none_of_what_they_leave() -> None:
+    """torchmetrics is imported without scipy.signal, which is there for others all the same."""
     done = subprocess.run([sys.executable, "-c", COMMAND], capture_output=True, text=True, check=True)
     assert int(done.stdout) > 100_000
+
+
+def test_the_library_has_no_side_effects_on_import() -> None:
+    """No frozen objects, stand-in modules, warning filters, log handlers or signal handlers."""
+    subprocess.run([sys.executable, "-c", LIBRARY], check=True)
 
 
 def test_a_process_that_has_torch_already_is_left_as_it_is() -> None:
@@ -53,9 +73,8 @@ def test_an_installed_tensorflow_or_jax_is_not_imported_and_not_mentioned(tmp_pa
     code = (
         "import sys\n"
         "from textloom.cli.commands import main\n"
-        "main()\n"
-        f"sys.argv = ['textloom', 'compare', 'runs={tmp_path / 'run'}', 'format=html']\n"
-        "main()\n"
+        "main(sys.argv[1:])\n"
+        f"main(['compare', 'runs={tmp_path / 'run'}', 'format=html'])\n"
         "import optuna, datasets, textloom.sweeps.sweep\n"
         "assert {'torch', 'datasets', 'tensorboard'} <= set(sys.modules)\n"
     )

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from conftest import TINY, Answer
-from textloom.cli.streams import tolerant_streams
 from textloom.runs.run import Run
+from textloom.system.streams import tolerant_streams
 
 Command = Callable[..., Answer]
 

@@ -4,7 +4,6 @@ import json
 import re
 import shlex
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -143,10 +142,9 @@ def test_a_stack_trace_that_was_asked_for_does_not_show_the_key(
     from textloom.cli import commands as cli
 
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    monkeypatch.setattr(sys, "argv", ["textloom", "prepare", *ASKED, "hydra.verbose=true"])
     fake.answers.append((403, {}, KEY.encode()))
     with pytest.raises(Exception, match="the portal refuses the key") as caught:
-        cli.main()
+        cli.main(["prepare", *ASKED, "hydra.verbose=true"])
     out, err = capfd.readouterr()
     assert KEY not in out + err + str(caught.getrepr(style="long", showlocals=False))
 

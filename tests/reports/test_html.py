@@ -21,7 +21,7 @@ from textloom.reports.figures import parameter_figures
 from textloom.reports.html import PLOTLY, render_html
 from textloom.reports.statistics import Spread
 from textloom.runs.run import Run
-from textloom.system.visible import visible
+from textloom.system.streams import visible
 
 ATTACK = "</pre><script>window.attacked = 1</script><img src=x onerror='window.attacked = 1'>"
 SAMPLE = f"\n    bold {ATTACK}\n--- not a header\n{'long ' * 1000}\x1b[31m end  "

@@ -11,7 +11,7 @@ from tensorboard.plugin_util import markdown_to_safe_html
 from conftest import TINY, compose_train
 from textloom.reports.samples import read_samples
 from textloom.runs.run import Run
-from textloom.system.visible import for_stdout, visible
+from textloom.system.streams import for_stdout, visible
 from textloom.tokenizers.byte import ByteTokenizer
 from textloom.training.callbacks import samples
 from textloom.training.callbacks.samples import Sampler

@@ -1,30 +1,31 @@
-"""Between what the user types and Hydra: texts, options, sweeps, resumed runs, and mistakes reported in one line."""
+"""Running a command: its arguments, Hydra, logging, and errors in one line."""
 
 import logging
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-import hydra
 import yaml
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import GrammarParseError, InterpolationResolutionError, OmegaConfBaseException
 
 from textloom.cli.help import help_text, version
-from textloom.cli.streams import tolerant_streams
-from textloom.config import Section
+from textloom.cli.hydra_app import OPTIONS, run_hydra
+from textloom.config import Section, TrainConfig
 from textloom.config.arguments import SWEEP_OPTIONS, hydra_arguments, unresolved
-from textloom.config.composition import config_directory, explain
+from textloom.config.composition import explain
 from textloom.config.keys import known_keys
 from textloom.config.paths import with_home
-from textloom.config.quoting import as_value, unquoted
+from textloom.config.quoting import as_value, one_line, unquoted
 from textloom.config.suggestions import SAME_GROUP, nearest, nearest_key
 from textloom.errors import ConfigError, Interrupted, TextloomError, TrialsFailed
 from textloom.system.progress import shown
+from textloom.system.streams import tolerant_streams
 
 TRIALS_FAILED = 1
 USER_ERROR = 2
@@ -32,114 +33,116 @@ INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: stopped on request, and can be re
 
 GROUP_KEY = re.compile(r"(?!hydra\b)[\w/]+\.[\w.]+=")  # model.units=64
 
-HYDRA_OPTIONS = frozenset(
-    [
-        "--help",
-        "--hydra-help",
-        "--version",
-        "--cfg",
-        "--resolve",
-        "--package",
-        "--run",
-        "--multirun",
-        "--shell-completion",
-        "--config-path",
-        "--config-name",
-        "--config-dir",
-        "--experimental-rerun",
-        "--info",
-    ]
-)
-
 
 @tolerant_streams()
-def run_command(name: str, task: Callable[[DictConfig], object], schema: type[Section]) -> None:
-    """Compose the config and run the task; what the user can cure ends in one line and exit status 2.
+def run_command(
+    name: str, task: Callable[[DictConfig], object], schema: type[Section], arguments: Sequence[str]
+) -> None:
+    """Compose the config and run the task; an error that the user can cure ends in one line and exit status 2.
 
-    A sweep that came to its end with trials that failed has exit status 1.
+    A sweep that came to its end with failed trials has exit status 1. ``HYDRA_FULL_ERROR=1`` gives stack traces.
     """
-    if {"--help", "-h"} & set(sys.argv):
+    if {"--help", "-h"} & set(arguments):
         print(help_text(name, schema))
         return
-    if "--version" in sys.argv:
+    if "--version" in arguments:
         print(version())
         return
-    try:
-        sys.argv[1:] = _in_the_resumed_directory(hydra_arguments(sys.argv[1:], schema))
-    except TextloomError as error:
-        _tell(error)
-    _refuse_unknown_options(schema)
-    before = os.environ.get("HYDRA_FULL_ERROR")
-    if before == "1":  # the user asks for stack traces
-        hydra.main(config_path=str(config_directory()), config_name=name, version_base="1.3")(task)()
-        return
+    given: list[str] = []
 
     def job(config: DictConfig) -> object:
-        try:
-            with shown():
-                return task(config)
-        except Exception as error:  # before Hydra prints a line of its own about it
-            _end_in_one_line(error, schema)
-            raise
+        with shown(), _errors_in_one_line(schema, given):  # before Hydra prints a line of its own about them
+            return task(config)
 
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     try:
-        hydra.main(config_path=str(config_directory()), config_name=name, version_base="1.3")(job)()
-    except Exception as error:  # of the composition, and of sweeps
-        _end_in_one_line(error, schema)
-        raise
+        with _errors_in_one_line(schema, given), _own_logging():
+            _refuse_unknown_options(arguments, schema)
+            _refuse_working_directory()
+            given += _in_the_resumed_directory(hydra_arguments(list(arguments), schema))
+            run_hydra(name, given, job, sweeps=schema is TrainConfig)
     except KeyboardInterrupt:
-        logging.disable()  # of libraries that were interrupted, and report on themselves at the end
+        logging.disable()  # libraries that were interrupted log errors when the process ends
         fail("stopped", 130)
-    finally:
-        os.environ["HYDRA_FULL_ERROR"] = before or ""
 
 
-def _end_in_one_line(error: Exception, schema: type[Section]) -> None:
-    """End with a message and a status of its own, if the user can do something about the error; else return."""
+@contextmanager
+def _errors_in_one_line(schema: type[Section], given: Sequence[str]) -> Iterator[None]:
+    """End the process with a message and an exit status if the user can cure the error, or asks for no stack trace."""
+    try:
+        yield
+    except Exception as error:
+        message = None if os.environ.get("HYDRA_FULL_ERROR") == "1" else _message(error, schema, given)
+        if message is not None:
+            statuses = {Interrupted: INTERRUPTED, TrialsFailed: TRIALS_FAILED}
+            fail(message, statuses.get(type(error), USER_ERROR))
+        raise
+
+
+def _message(error: Exception, schema: type[Section], given: Sequence[str]) -> str | None:
+    """What to tell the user about an error; None if it is a defect of the program."""
     if isinstance(error, TextloomError):
-        if isinstance(error.__cause__, OmegaConfBaseException):
-            _refuse_interpolation(error.__cause__, schema)
-        _tell(error)
+        return _unresolved(error.__cause__, schema, given) or str(error)
     if isinstance(error, HydraException | OmegaConfBaseException):
-        _refuse_interpolation(error, schema)
-        fail(explain(error, schema))
+        return _unresolved(error, schema, given) or explain(error, schema)
     if isinstance(error, OSError):
         file = f"{error.filename}: " if error.filename is not None else ""
-        fail(" ".join(f"{file}{error.strerror or error}".split()))
+        return " ".join(f"{file}{error.strerror or error}".split())
     if isinstance(error, yaml.YAMLError):
-        fail(" ".join(str(error).split()))
+        return " ".join(str(error).split())
     if isinstance(error, UnicodeEncodeError) and error.encoding != "utf-8":
-        fail(f"{error.object}: no such characters in this locale ({error.encoding}); set LC_ALL=C.UTF-8")
+        return f"{error.object}: no such characters in this locale ({error.encoding}); set LC_ALL=C.UTF-8"
     if isinstance(error, ValueError) and "null byte" in str(error):
-        fail("name or hydra.run.dir: holds a NUL character, which no folder's name may have; leave it out")
+        return "name or hydra.run.dir: holds a NUL character, which no folder's name may have; leave it out"
+    return None
 
 
-def _tell(error: TextloomError) -> NoReturn:
-    statuses = {Interrupted: INTERRUPTED, TrialsFailed: TRIALS_FAILED}
-    fail(str(error), statuses.get(type(error), USER_ERROR))
+def _unresolved(error: BaseException | None, schema: type[Section], given: Sequence[str]) -> str | None:
+    """If a text among the arguments holds an interpolation that cannot be resolved, how to have it taken as text."""
+    text = unresolved(list(given), schema)
+    if text is None or not isinstance(error, InterpolationResolutionError | GrammarParseError):
+        return None
+    reason = str(error).strip().partition("\n")[0]
+    return f"{text[0]}: {reason}; if it is no interpolation, type {text[1]}"
 
 
-def _refuse_interpolation(error: Exception, schema: type[Section]) -> None:
-    """If a text that was typed holds an interpolation that cannot be resolved, say how to have it taken as text."""
-    typed = unresolved(sys.argv[1:], schema)
-    if typed is not None and isinstance(error, InterpolationResolutionError | GrammarParseError):
-        reason = str(error).strip().partition("\n")[0]
-        fail(f"{typed[0]}: {reason}; if it is no interpolation, type {typed[1]}")
+@contextmanager
+def _own_logging() -> Iterator[None]:
+    """Log as the config of the command says, and put handlers and levels back at the end."""
+    root = logging.getLogger()
+    handlers = root.handlers[:]
+    loggers = [root, *(logger for logger in root.manager.loggerDict.values() if isinstance(logger, logging.Logger))]
+    levels = [(logger, logger.level) for logger in loggers]
+    try:
+        yield
+    finally:
+        for handler in set(root.handlers) - set(handlers):
+            handler.close()
+        root.handlers[:] = handlers
+        for logger, level in levels:
+            logger.setLevel(level)
 
 
-def _refuse_unknown_options(schema: type[Section]) -> None:
-    """In one line, where Hydra would print its usage."""
-    for argument in sys.argv[1:]:
+def _refuse_unknown_options(arguments: Sequence[str], schema: type[Section]) -> None:
+    """Raises ConfigError for an option that does not exist, with the key or the option that may be meant."""
+    for argument in arguments:
         name = argument.partition("=")[0]
-        if name.startswith("--") and name not in HYDRA_OPTIONS:
+        if name.startswith("--") and name not in OPTIONS:
             key = name[2:].replace("-", "_")
-            hint = nearest(name, sorted(HYDRA_OPTIONS), SAME_GROUP) or nearest_key(key, known_keys(schema))
-            fail(f"{argument}: there is no such option; keys are written as key=value{hint}")
+            hint = nearest(name, sorted(OPTIONS), SAME_GROUP) or nearest_key(key, known_keys(schema))
+            raise ConfigError(f"{argument}: there is no such option; keys are written as key=value{hint}")
+
+
+def _refuse_working_directory() -> None:
+    """Raises ConfigError if Hydra would read a part of the working directory's name as an interpolation."""
+    if "${" in os.getcwd():
+        raise ConfigError(
+            f"{one_line(os.getcwd())}: Hydra reads ${{ in the name of the working directory as an interpolation; "
+            "rename it, or start in another directory"
+        )
 
 
 def _in_the_resumed_directory(arguments: list[str]) -> list[str]:
-    """The arguments, with the directory of ``resume=DIR`` as Hydra's, so that all that is written goes on there."""
+    """The arguments, with the directory of ``resume=DIR`` as Hydra's, so that logs and results are written there."""
     typed = [argument for argument in arguments if argument.startswith("resume=")]
     if not typed or typed[-1] == "resume=null":
         return arguments
@@ -156,6 +159,6 @@ def _in_the_resumed_directory(arguments: list[str]) -> list[str]:
 
 
 def fail(message: str, status: int = USER_ERROR) -> NoReturn:
-    """Say what is wrong, and end with a status of its own."""
+    """Print what is wrong, and end the process."""
     print(message, file=sys.stderr)
     sys.exit(status)

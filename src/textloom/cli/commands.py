@@ -15,9 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from textloom.cli.command_line import fail, run_command
-from textloom.cli.heavy_imports import heavy_imports
 from textloom.cli.help import overview, version
-from textloom.cli.streams import tolerant_streams
 from textloom.config import (
     CompareConfig,
     EvaluateConfig,
@@ -30,10 +28,11 @@ from textloom.config import (
 from textloom.config.composition import check
 from textloom.config.suggestions import nearest
 from textloom.errors import Interrupted
-from textloom.system.command_hint import typed
+from textloom.system.command_hint import as_command
+from textloom.system.heavy_imports import heavy_imports
 from textloom.system.placement import placement
 from textloom.system.progress import stage
-from textloom.system.visible import for_stdout
+from textloom.system.streams import for_stdout, tolerant_streams
 
 if TYPE_CHECKING:
     from textloom.training.train import Trained
@@ -42,14 +41,13 @@ log = logging.getLogger("textloom")
 
 
 @tolerant_streams()
-def main() -> None:
-    """The ``textloom`` command."""
+def main(arguments: list[str]) -> None:
+    """Run the command that the first argument names, with the others."""
     every = (train, prepare, generate, evaluate, compare, export)
     commands = {command.__name__: command for command in every}
-    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    name = arguments[0] if arguments else "--help"
     if name in commands:
-        sys.argv[:2] = [f"textloom {name}"]
-        commands[name]()
+        commands[name](arguments[1:])
     elif name in ("-h", "--help", "help"):
         print(overview(every))
     elif name in ("-V", "--version", "version"):
@@ -59,21 +57,21 @@ def main() -> None:
         fail(f"textloom {name}: there is no such command{hint}; use one of {', '.join(commands)}")
 
 
-def prepare() -> None:
+def prepare(arguments: list[str]) -> None:
     """Prepare data for training, and report on it."""
-    run_command("prepare", _prepare, PrepareConfig)
+    run_command("prepare", _prepare, PrepareConfig, arguments)
 
 
-def train() -> None:
+def train(arguments: list[str]) -> None:
     """Train a model."""
-    _work_where_another_rank_commands()
-    run_command("train", _train, TrainConfig)
+    _work_where_another_rank_commands(arguments)
+    run_command("train", _train, TrainConfig, arguments)
 
 
-def _work_where_another_rank_commands() -> None:
+def _work_where_another_rank_commands(arguments: list[str]) -> None:
     """torchrun and srun start this command once for each device: the first trains, the others help it."""
     place = placement()
-    if place is not None and {"-m", "--multirun"} & set(sys.argv):
+    if place is not None and {"-m", "--multirun"} & set(arguments):
         fail("-m: trains many runs, one after the other; leave out torchrun or srun, and set trainer.devices")
     if place is not None and place.rank > 0:
         with heavy_imports():
@@ -82,24 +80,24 @@ def _work_where_another_rank_commands() -> None:
         sys.exit(work(place))
 
 
-def generate() -> None:
+def generate(arguments: list[str]) -> None:
     """Generate text."""
-    run_command("generate", _generate, GenerateConfig)
+    run_command("generate", _generate, GenerateConfig, arguments)
 
 
-def evaluate() -> None:
+def evaluate(arguments: list[str]) -> None:
     """Evaluate a run."""
-    run_command("evaluate", _evaluate, EvaluateConfig)
+    run_command("evaluate", _evaluate, EvaluateConfig, arguments)
 
 
-def export() -> None:
+def export(arguments: list[str]) -> None:
     """Export a trained model."""
-    run_command("export", _export, ExportConfig)
+    run_command("export", _export, ExportConfig, arguments)
 
 
-def compare() -> None:
+def compare(arguments: list[str]) -> None:
     """Rank runs, and test whether they differ."""
-    run_command("compare", _compare, CompareConfig)
+    run_command("compare", _compare, CompareConfig, arguments)
 
 
 # --- the tasks ------------------------------------------------------------------------------------------------------
@@ -172,7 +170,7 @@ def _train_in(directory: Path, config: TrainConfig, overrides: list[str], resume
 
 
 def _resume_command(directory: Path) -> str:
-    return f"{typed('train')} resume={shlex.quote(os.path.relpath(directory))}"
+    return f"{as_command('train')} resume={shlex.quote(os.path.relpath(directory))}"
 
 
 def _generate(config: DictConfig) -> None:
@@ -272,7 +270,7 @@ def _show(trained: "Trained", directory: Path) -> None:
     relative = os.path.relpath(directory)
     inside = not relative.startswith("..") and len(Path(relative).parts) > 1
     logdir = Path(relative).parts[0] if inside else str(directory.parent)
-    print(f"\nrun directory: {relative}\ngenerate text: {typed('generate')} run={shlex.quote(relative)}")
+    print(f"\nrun directory: {relative}\ngenerate text: {as_command('generate')} run={shlex.quote(relative)}")
     print(f"watch curves:  tensorboard --logdir {shlex.quote(logdir)}")
     if trained.stopped:
         print(f"stopped: {trained.stopped}; go on with: {_resume_command(directory)}")

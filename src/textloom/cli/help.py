@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from textloom.config.composition import config_directory
 from textloom.config.keys import LABELS, Form, Key, keys_of
-from textloom.system.command_hint import as_typed
+from textloom.system.command_hint import as_commands
 
 NARROWEST, WIDEST = 60, 100  # columns
 KEY_COLUMN = 26
@@ -27,7 +27,7 @@ def version() -> str:
         return "textloom, from a checkout that is not installed"
 
 
-def overview(commands: Iterable[Callable[[], None]]) -> str:
+def overview(commands: Iterable[Callable[..., None]]) -> str:
     """Every command with the first line of its docstring."""
     lines = [f"  {command.__name__:10}{(command.__doc__ or '').splitlines()[0]}" for command in commands]
     usage = "textloom COMMAND KEY=VALUE ...\ntextloom COMMAND --help      the keys of a command\ntextloom --version"
@@ -41,7 +41,7 @@ def help_text(name: str, schema: type[BaseModel]) -> str:
     width = min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
     choices = [f"  {group.name}: {', '.join(sorted(path.stem for path in group.glob('*.yaml')))}" for group in groups]
     wrapped = [line for choice in choices for line in textwrap.wrap(choice, width, subsequent_indent="    ")]
-    usage = as_typed(string.Template(template).substitute(APP_CONFIG_GROUPS="\n".join([*wrapped, ""])))
+    usage = as_commands(string.Template(template).substitute(APP_CONFIG_GROUPS="\n".join([*wrapped, ""])))
     return "\n".join([usage, "Keys:", "", *_key_lines(schema, width)])
 
 

@@ -1,14 +1,15 @@
-"""Start a command: Ctrl-C ends it in one line, also in the half second in which its modules are imported."""
+"""The entry point of every command: Ctrl-C ends it in one line, also while its modules are imported."""
 
 import sys
 
 
 def start(command: str | None = None) -> None:
-    """Run a command as it was typed; without a name the one that the first argument names."""
+    """Run a command with the arguments of this process; without a name, the first argument is the name."""
+    arguments = sys.argv[1:]
     try:
-        from textloom.cli import commands as cli
+        from textloom.cli.commands import main
 
-        getattr(cli, command or "main")()
+        main(arguments if command is None else [command, *arguments])
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)

@@ -16,7 +16,7 @@ from textloom.evaluation.score import Score
 from textloom.ngram.fit import best_order
 from textloom.ngram.model import NgramModel, fit_orders
 from textloom.runs.run import Run
-from textloom.system.command_hint import typed
+from textloom.system.command_hint import as_command
 from textloom.system.files import read_json, write_json
 from textloom.tokenizers import load_tokenizer
 
@@ -41,7 +41,7 @@ def counting_figures(run: Run, with_ngrams: bool) -> Figures:
     if with_ngrams and splits["train"].targets > MOST_TARGETS:
         raise RunError(
             f"{run.directory}: {splits['train'].targets:,} targets are too many to count in passing; "
-            f"count them once with: {typed('train')} experiment=ngram and the same data and tokenizer"
+            f"count them once with: {as_command('train')} experiment=ngram and the same data and tokenizer"
         )
     headers = [read_json(run.tokens / f"{name}.json")["tokens_sha256"] for name in splits]
     key = json.dumps([LAYOUT, LARGEST_ORDER, with_ngrams, tokenizer.vocabulary_size, headers])

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from textloom.cli.heavy_imports import without_tensorflow
 from textloom.runs.run import Run
+from textloom.system.heavy_imports import without_tensorflow
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +29,8 @@ class Curve:
 
 def read_curves(run: Run, tags: tuple[str, ...]) -> dict[str, Curve]:
     """The curves of the tags that the run has. A truncated file is read up to its end, with a warning."""
-    without_tensorflow()
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    with without_tensorflow():
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     files = sorted(run.directory.glob("events.out.tfevents.*"))
     broken = [file for file in files if not _ends_whole(file)]

@@ -11,7 +11,7 @@ from textloom.reports.comparison import Comparison, Group, Row
 from textloom.reports.figures import Figure, curve_figures, label, parameter_figures
 from textloom.reports.samples import read_samples
 from textloom.reports.table import table_of, unranked_table
-from textloom.system.visible import visible
+from textloom.system.streams import visible
 
 PLOTLY = "plotly-basic.min.js.gz"
 """The smallest bundle of plotly.js (npm: plotly.js-basic-dist-min), compressed."""

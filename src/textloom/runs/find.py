@@ -8,7 +8,7 @@ from pathlib import Path
 
 from textloom.errors import RunError
 from textloom.runs.run import OVER, CheckpointName, Run
-from textloom.system.command_hint import typed
+from textloom.system.command_hint import as_command
 from textloom.system.files import read_json
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ def _require(run: Run, label: str, checkpoint: CheckpointName | None) -> Run:
 def _without(run: Run, checkpoint: CheckpointName) -> str:
     """What a run has in place of a checkpoint, and how to come to one."""
     status, there = run.status(), _checkpoints(run)
-    go_on = f"{typed('train')} resume={shlex.quote(str(run.directory))}"
+    go_on = f"{as_command('train')} resume={shlex.quote(str(run.directory))}"
     if there:
         if checkpoint == "best" and not _has_validated(run):
             missing = "the run has no best checkpoint yet (no validation has finished)"

@@ -9,6 +9,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from textloom.errors import Interrupted
 from textloom.runs.run import Run, is_locked
@@ -25,6 +26,8 @@ class NoteDirectory(Callback):
         HydraConfig.instance().set_config(config)
         try:
             directory = Path(str(config.hydra.run.dir)).absolute()
+        except OmegaConfBaseException:
+            return  # Hydra would warn of it, and fails with the same error next
         finally:
             HydraConfig.instance().cfg = before
         _missing_before.clear()

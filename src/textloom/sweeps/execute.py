@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from textloom.cli.heavy_imports import heavy_imports
 from textloom.config import TrainConfig
 from textloom.config.composition import check
 from textloom.errors import Interrupted, Pruned, TextloomError
 from textloom.runs.run import claimed_run
 from textloom.sweeps.job import Job
+from textloom.system.heavy_imports import heavy_imports
 
 if TYPE_CHECKING:
     from pytorch_lightning import Callback

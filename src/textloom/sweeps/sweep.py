@@ -22,7 +22,7 @@ from textloom.sweeps.scheduler import Grid, Proposals, TrialScheduler
 from textloom.sweeps.space import Space, read_space
 from textloom.sweeps.table import TrialTable
 from textloom.sweeps.trials import Fingerprints, Trial
-from textloom.system.command_hint import typed
+from textloom.system.command_hint import as_command
 from textloom.system.progress import say, shown, stage
 
 
@@ -151,7 +151,7 @@ def _compare(table: TrialTable, config: SweepConfig) -> None:
 
     print(f"\n{render_text(compare_runs(completed, config.metric[0]), shutil.get_terminal_size().columns)}")
     runs = shlex.quote(f"{table.directory}/**")
-    print(f"\nas a page: {typed('compare')} runs={runs} format=html > comparison.html")
+    print(f"\nas a page: {as_command('compare')} runs={runs} format=html > comparison.html")
 
 
 def _run(proposals: Proposals, launcher: Launcher, table: TrialTable, config: SweepConfig) -> None:

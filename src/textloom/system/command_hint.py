@@ -1,16 +1,24 @@
-"""How the commands are typed here: those of an installed package, or the scripts of a checkout."""
+"""The commands as this user types them: those of the installed package, or the scripts of a checkout."""
 
+import os
 import re
 import sys
 from pathlib import Path
 
-
-def typed(command: str) -> str:
-    """``python scripts/NAME.py`` for who typed a script, else ``textloom NAME``."""
-    folder = Path(sys.argv[0]).parent
-    return f"python {folder / command}.py" if folder.name == "scripts" else f"textloom {command}"
+SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
+"""The scripts of a checkout; an installed package has none."""
 
 
-def as_typed(text: str) -> str:
-    """A text that shows scripts, with the commands as they are typed here."""
-    return re.sub(r"python scripts/(\w+)\.py", lambda found: typed(found[1]), text)
+def as_command(name: str) -> str:
+    """``python scripts/NAME.py`` if this process runs one of the scripts, else ``textloom NAME``."""
+    main = getattr(sys.modules["__main__"], "__file__", None)
+    if main is None or Path(main).resolve().parent != SCRIPTS:
+        return f"textloom {name}"
+    folder = Path(main).parent
+    relative = Path(os.path.relpath(folder))
+    return f"python {folder if relative.parts[:1] == ('..',) else relative}/{name}.py"
+
+
+def as_commands(text: str) -> str:
+    """A text that names scripts, with each as ``as_command`` gives it."""
+    return re.sub(r"python scripts/(\w+)\.py", lambda found: as_command(found[1]), text)

@@ -16,7 +16,7 @@ from textloom.config.suggestions import nearest_key
 from textloom.errors import ConfigError, RunError
 from textloom.runs.checkpoints import read_checkpoint
 from textloom.runs.run import RESUME_ORDER, Run
-from textloom.system.command_hint import typed
+from textloom.system.command_hint import as_command
 from textloom.training.lightning_internals import failed_validations_in
 from textloom.training.stopping import StopEarly
 
@@ -114,7 +114,7 @@ def how_to_train_further(run: Run) -> str:
     if trainer.early_stopping_patience is not None and waited >= trainer.early_stopping_patience:
         raised.append(f"trainer.early_stopping_patience={2 * trainer.early_stopping_patience}")
     directory = shlex.quote(os.path.relpath(run.directory))
-    return f"to train it further: {typed('train')} resume={directory} {' '.join(raised)}"
+    return f"to train it further: {as_command('train')} resume={directory} {' '.join(raised)}"
 
 
 def _refuse_going_back(run: Run, config: TrainConfig) -> None:

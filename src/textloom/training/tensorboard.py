@@ -7,16 +7,15 @@ from typing import Any
 
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from textloom.cli.heavy_imports import without_tensorflow
 from textloom.config import TrainConfig
 from textloom.config.keys import Form, keys_of
 from textloom.config.values import value_text
 from textloom.runs.checkpoints import read_checkpoint
+from textloom.system.heavy_imports import without_tensorflow
 
-without_tensorflow()
-
-from tensorboard.plugins.hparams.summary_v2 import hparams_pb  # noqa: E402
-from torch.utils.tensorboard.summary import custom_scalars, hparams  # noqa: E402
+with without_tensorflow():
+    from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+    from torch.utils.tensorboard.summary import custom_scalars, hparams
 
 LAYOUT = {
     "train and validation": {

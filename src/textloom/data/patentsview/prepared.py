@@ -9,7 +9,7 @@ from pathlib import Path
 from textloom.config.patents import PatentSelection
 from textloom.data.cache import cache_directory
 from textloom.errors import DataError
-from textloom.system.command_hint import typed
+from textloom.system.command_hint import as_command
 
 
 def patentsview_directory() -> Path:
@@ -41,6 +41,6 @@ def find_prepared(selection: PatentSelection) -> Path:
         )
         raise DataError(
             "data.source=odp: these patents are not here yet; fetch them first: "
-            f"{typed('prepare')} data=patents data.source=odp {asked}".rstrip()
+            f"{as_command('prepare')} data=patents data.source=odp {asked}".rstrip()
         )
     return path

@@ -14,7 +14,7 @@ from textloom.generation.generate import generate_texts
 from textloom.generation.sampling import Sampling
 from textloom.models.language_model import LanguageModel
 from textloom.system.progress import stage
-from textloom.system.visible import visible
+from textloom.system.streams import visible
 from textloom.tokenizers import Tokenizer
 from textloom.training.module import TrainingModule
 

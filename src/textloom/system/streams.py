@@ -1,4 +1,4 @@
-"""Standard output and error that raise no error, whatever the encoding, with the pipe closed or the disk full."""
+"""Standard output and error: printing never raises an error, and control characters do nothing to a terminal."""
 
 import errno
 import io
@@ -10,15 +10,30 @@ from typing import TextIO
 
 NOBODY_READS = (errno.EPIPE, errno.EIO)
 """Errors of writing to a pipe whose reader has ended, such as head, or to a closed terminal."""
+PICTURES = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\n\t"}  # ESC is shown as ␛
+PICTURES |= {0x7F: "\u2421"} | {code: f"\\x{code:02x}" for code in range(0x80, 0xA0)}
+
+
+def visible(text: str) -> str:
+    """The text with a visible sign in place of each control character except line ends and tabs.
+
+    A model that was trained on logs generates escape sequences, which would recolour or clear a terminal.
+    """
+    return text.translate(PICTURES)
+
+
+def for_stdout(text: str) -> str:
+    """The text with its control characters visible if standard output is a terminal; unchanged for a file or a pipe."""
+    return visible(text) if sys.stdout.isatty() else text
 
 
 class LossyFile(io.FileIO):
-    """A file descriptor whose first error is remembered; what is written after it is dropped."""
+    """A file descriptor that keeps its first write error and drops everything written after it."""
 
     error: OSError | None = None
 
     def write(self, data: "io.ReadableBuffer", /) -> int:  # type: ignore[name-defined]
-        """The number of bytes, written or dropped."""
+        """Write or drop the bytes, and return their number."""
         if self.error is None:
             try:
                 return super().write(data)
@@ -29,9 +44,10 @@ class LossyFile(io.FileIO):
 
 @contextmanager
 def tolerant_streams() -> Iterator[None]:
-    """Within this, nothing that is printed can raise an error: characters that the encoding lacks become \\\\uXXXX.
+    """Print without errors, whatever the encoding, with a closed pipe or a full disk.
 
-    At the end, a standard output that lost text other than into a closed pipe is named in one line, with exit status 1.
+    Characters that the encoding lacks become \\\\uXXXX. If standard output lost text other than into a closed pipe, the
+    process ends with one line about it and exit status 1.
     """
     _open_closed_descriptors()
     before = sys.stdout, sys.stderr
@@ -53,7 +69,7 @@ def tolerant_streams() -> Iterator[None]:
 
 
 def _tolerant(stream: TextIO) -> io.TextIOWrapper | None:
-    """The same stream, but lossy; None for one that is no file, as in a notebook, or that is lossy already."""
+    """A lossy stream on the same file descriptor; None without one, as in a notebook, or if it is lossy already."""
     try:
         descriptor = stream.fileno()
     except (OSError, AttributeError, io.UnsupportedOperation):
@@ -73,7 +89,7 @@ def _raw(stream: io.TextIOWrapper) -> LossyFile:
 
 
 def _open_closed_descriptors() -> None:
-    """Open /dev/null in place of standard streams that were closed, before another file gets their number."""
+    """Open /dev/null in place of closed standard streams, before another file gets their number."""
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(descriptor)
