@@ -1,1 +1,1 @@
-"""What Hydra finds of textloom."""
+"""The plugins of textloom for Hydra."""

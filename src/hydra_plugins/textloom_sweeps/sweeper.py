@@ -1,4 +1,4 @@
-"""The sweeper that Hydra finds: ``hydra/sweeper=textloom``. Light, because Hydra imports every plugin at its start."""
+"""The Hydra plugin ``hydra/sweeper=textloom``. It imports little, because Hydra imports every plugin at its start."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 @dataclass
 class TextloomSweeperConf:
-    """All keys are in the group ``sweep``, where they are flat, checked and explained."""
+    """No keys: those of a sweep are in the group ``sweep``."""
 
     _target_: str = "hydra_plugins.textloom_sweeps.sweeper.TextloomSweeper"
     _recursive_: bool = False
@@ -21,13 +21,13 @@ ConfigStore.instance().store(group="hydra/sweeper", name="textloom", node=Textlo
 
 
 class TextloomSweeper(Sweeper):
-    """Hands the sweep to ``textloom.sweeps``."""
+    """Runs a sweep with ``textloom.sweeps``."""
 
     hydra_context: HydraContext
     config: DictConfig
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Trials train without Hydra's task function, so that they can be sent to other machines."""
+        """Store the context and the config; trials do not use Hydra's task function."""
         self.hydra_context = hydra_context
         self.config = config
 

@@ -1,4 +1,4 @@
-"""From what the user typed to a checked config: Hydra composes, the schema checks, mistakes become one clear line."""
+"""Check a composed config against its schema, and explain mistakes in one line each."""
 
 import os
 import re
@@ -25,7 +25,7 @@ ConfigType = TypeVar("ConfigType", bound=Section)
 
 
 def config_directory() -> Path:
-    """Where the YAML groups lie: inside the installed package, or beside ``src/`` in a checkout."""
+    """The directory of the YAML groups: in the installed package, or beside ``src/`` in a checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "conf"
     return installed if installed.is_dir() else package.parents[1] / "conf"
@@ -53,7 +53,7 @@ def check(config: DictConfig | dict[str, Any], schema: type[ConfigType]) -> Conf
 
 
 def _expand_home(values: Any, schema: type[Section], strict: bool) -> None:
-    """Put home directories in place of a leading ``~`` in every path; of a run written elsewhere as far as known."""
+    """Expand a leading ``~`` in every path; unless ``strict``, an unknown home directory stays as it is."""
     for key in keys_of(schema).values():
         if Mark.PATH not in key.marks:
             continue
@@ -70,7 +70,7 @@ def _expand_home(values: Any, schema: type[Section], strict: bool) -> None:
 
 
 def explain(error: HydraException | OmegaConfBaseException, schema: type[Section]) -> str:
-    """What Hydra could not compose, in one line that names the key and the nearest right one."""
+    """Explain an error of Hydra in one line that names the key and the nearest one that exists."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         file = error.missing_cfg_file
         group, _, name = file.rpartition("/") if file.startswith("hydra/") else file.partition("/")
@@ -99,7 +99,7 @@ def explain(error: HydraException | OmegaConfBaseException, schema: type[Section
     return _first_line(error)
 
 
-# --- saying it ------------------------------------------------------------------------------------------------------
+# --- messages ------------------------------------------------------------------------------------------------------
 
 
 def _describe(details: ErrorDetails, schema: type[Section], values: Any) -> str:
@@ -127,7 +127,7 @@ def _describe(details: ErrorDetails, schema: type[Section], values: Any) -> str:
 
 
 def _no_text(key: str, given: bool | int | float) -> str:
-    """For a text that YAML has read as something else."""
+    """The message for a text that YAML has read as another type."""
     name = key.rpartition(".")[2]
     if isinstance(given, bool):
         return (
@@ -148,7 +148,7 @@ def _missing(key: str, values: Any) -> str:
 
 
 def _key_of(location: tuple[int | str, ...], values: Any) -> str:
-    """The dotted key that an error's path means, without the labels of the branches in unions of models."""
+    """The dotted key of an error's location, without the labels of the members of unions."""
     reached, key = values, []
     for part in location:
         if not isinstance(reached, dict):
@@ -168,7 +168,7 @@ def _unknown_key(key: str, schema: type[Section]) -> str:
 
 
 def _key_of_another_choice(key: str) -> str:
-    """A key that exists, but not in what was chosen for its group."""
+    """The message for a key that exists, but not in the chosen config of its group."""
     group, _, name = key.partition(".")
     files = sorted((config_directory() / group).glob("*.yaml"))
     choices = [f"{group}={path.stem}" for path in files if name.split(".")[0] in list(OmegaConf.load(path))]

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from textloom.config.section import Fraction, NonNegative, Positive, Section, as_whole
+from textloom.config.section import Fraction, NonNegative, Positive, Section, Unit, as_whole
 from textloom.registry import Registry, kind_typed_as
 
 
@@ -154,7 +154,7 @@ class CosineSchedule(Section):
     """Linear warm-up, then a cosine down to a share of the peak at the last step."""
 
     kind: Literal["cosine"]
-    warmup_steps: NonNegative
+    warmup_steps: Annotated[NonNegative, Unit("steps")]
     """Optimizer steps until the peak."""
     final_fraction: Fraction
     """Share of the peak that is left at the last step."""
@@ -166,7 +166,7 @@ class PlateauSchedule(Section):
     kind: Literal["plateau"]
     factor: Annotated[float, Field(gt=0, lt=1)]
     """What the learning rate is multiplied by."""
-    patience: NonNegative
+    patience: Annotated[NonNegative, Unit("validations")]
     """Validations without improvement that are waited for first."""
 
 
