@@ -1,1 +1,52 @@
-"""textloom trains recurrent language models from composed configs, generates text with them, and compares them."""
+"""textloom trains recurrent language models from composed configs, generates text with them, and compares them.
+
+>>> import textloom
+>>> run = textloom.train("model.units=64", trainer={"max_epochs": 2})
+>>> run.results["val/loss"], run.generate("deep learn", length=100)
+
+Importing it takes no time: what a call needs is imported with the first call.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from textloom.api import Run, compare, load, prepare, train
+    from textloom.errors import (
+        ConfigError,
+        DataError,
+        DivergenceError,
+        GenerationError,
+        Interrupted,
+        RunError,
+        TextloomError,
+        TrainingError,
+    )
+
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "DivergenceError",
+    "GenerationError",
+    "Interrupted",
+    "Run",
+    "RunError",
+    "TextloomError",
+    "TrainingError",
+    "compare",
+    "load",
+    "prepare",
+    "train",
+]
+_API = ("Run", "compare", "load", "prepare", "train")
+
+
+def __getattr__(name: str) -> Any:
+    """Import what a name stands for when it is first used."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("textloom.api" if name in _API else "textloom.errors"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -31,8 +31,13 @@ def config_directory() -> Path:
     return installed if installed.is_dir() else package.parents[1] / "conf"
 
 
-def check(config: DictConfig | dict[str, Any], schema: type[ConfigType]) -> ConfigType:
-    """The config as a frozen model. Raises ConfigError with one line for each mistake."""
+def check(
+    config: DictConfig | dict[str, Any], schema: type[ConfigType], exact: dict[str, Any] | None = None
+) -> ConfigType:
+    """The config as a frozen model. Raises ConfigError with one line for each mistake.
+
+    ``exact`` values take the place of the config's once that is resolved: nothing in them is an interpolation.
+    """
     values = config
     if isinstance(config, DictConfig):
         may_miss = "data" in schema.model_fields  # elsewhere a prompt may be "???"
@@ -44,6 +49,7 @@ def check(config: DictConfig | dict[str, Any], schema: type[ConfigType]) -> Conf
         except OmegaConfBaseException as error:
             key = f"{error.full_key}: " if error.full_key else ""
             raise ConfigError(f"{key}{_first_line(error)}; in a text write \\${{ for ${{") from error
+    merge_into(values, exact or {})
     _expand_home(values, schema, strict=isinstance(config, DictConfig))
     try:
         return schema.model_validate(values)
@@ -179,6 +185,15 @@ def _key_of_another_choice(key: str) -> str:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
+
+
+def merge_into(tree: Any, values: dict[str, Any]) -> None:
+    """Set values in a tree of dictionaries, those of dictionaries one by one."""
+    for key, value in values.items():
+        if isinstance(value, dict) and isinstance(tree.get(key), dict):
+            merge_into(tree[key], value)
+        else:
+            tree[key] = value
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """The directory of a new run: nothing is left of it if the run fails before its first optimizer step."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
@@ -14,31 +14,37 @@ from omegaconf.errors import OmegaConfBaseException
 from textloom.errors import Interrupted
 from textloom.runs.run import Run, is_locked
 
-_missing_before: set[Path] = set()
+
+def missing_folders(directory: Path) -> frozenset[Path]:
+    """The directory and those above it, as far as they do not exist yet."""
+    directory = directory.absolute()
+    return frozenset(path for path in (directory, *directory.parents) if not path.exists())
 
 
 class NoteDirectory(Callback):
-    """Notes which folders are there before Hydra makes the run directory."""
+    """Notes which folders are missing before Hydra makes the run directory."""
+
+    missing: ClassVar[frozenset[Path]] = frozenset()
+    """Those of the job that Hydra runs now."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Called by Hydra, before ``${hydra:...}`` in our configs can be resolved."""
+        """Called by Hydra before ``${hydra:...}`` in our configs can be resolved."""
         before = HydraConfig.instance().cfg
         HydraConfig.instance().set_config(config)
         try:
-            directory = Path(str(config.hydra.run.dir)).absolute()
+            directory = Path(str(config.hydra.run.dir))
         except OmegaConfBaseException:
             return  # Hydra would warn of it, and fails with the same error next
         finally:
             HydraConfig.instance().cfg = before
-        _missing_before.clear()
-        _missing_before.update(path for path in (directory, *directory.parents) if not path.exists())
+        NoteDirectory.missing = missing_folders(directory)
 
 
 @contextmanager
-def nothing_left_of_failures(directory: Path) -> Iterator[None]:
-    """If what is done here fails before the first step, remove the files and folders that this process has made.
+def nothing_left_of_failures(directory: Path, missing: Collection[Path]) -> Iterator[None]:
+    """Remove the files that were written here, and the folders that were missing, if the first step is not reached.
 
-    Interrupted leaves the run, which can be resumed.
+    A run that was interrupted stays, as it can be resumed.
     """
     run = Run(directory.absolute())
     before = set(run.files())
@@ -50,14 +56,14 @@ def nothing_left_of_failures(directory: Path) -> Iterator[None]:
             for path in set(run.files()) - before:
                 path.unlink()
             for folder in (run.checkpoints, run.tokens, run.directory, *run.directory.parents):
-                if folder in _missing_before or folder.parent == run.directory:
-                    with suppress(OSError):  # not there, or holds what is not ours
+                if folder in missing or folder.parent == run.directory:
+                    with suppress(OSError):  # it does not exist, or holds other files
                         folder.rmdir()
         raise
 
 
 def _has_trained(run: Run) -> bool:
-    """Also true for a run that another process has claimed in the meantime."""
+    """True from the first step on, and for a run that another process has claimed meanwhile."""
     return is_locked(run.lock_file) or (run.status_file.exists() and run.has_trained)
 
 

@@ -12,15 +12,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from textloom.actions import how_it_ended, marked
 from textloom.config import TrainConfig
 from textloom.config.composition import check
 from textloom.errors import Interrupted, Pruned, TextloomError
-from textloom.runs.run import claimed_run
+from textloom.runs.run import Run, Status, claimed_run
 from textloom.sweeps.job import Job
 from textloom.system.heavy_imports import heavy_imports
 
 if TYPE_CHECKING:
     from pytorch_lightning import Callback
+
+    from textloom.training.train import Trained
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +32,7 @@ SECONDS_FOR_AN_ORPHAN_TO_END = 60.0  # after kill -9 of a sweep its trials write
 
 
 def execute(job: Job, own_process: bool = False) -> None:
-    """Train a trial, or go on with it; errors are written down. Raises Interrupted if it was asked to stop.
+    """Train a trial, or train it further; its errors are written down. Raises Interrupted if it was asked to stop.
 
     In a process of its own it is ended when it does not heed its time limit.
     """
@@ -38,30 +41,36 @@ def execute(job: Job, own_process: bool = False) -> None:
     with claimed_run(directory, resume, wait=SECONDS_FOR_AN_ORPHAN_TO_END) as run:
         limit = TimeLimit(job.timeout, own_process)
         try:
-            with heavy_imports():
-                from textloom.training.train import train
-
-            config, callbacks = check(job.config, TrainConfig), _callbacks(job)
-            with limit:
-                trained = train(config, run, job.overrides, callbacks)
-        except Pruned as error:
-            run.mark("pruned", str(error))
-        except (Interrupted, KeyboardInterrupt, SystemExit) as error:
-            if limit.reached:
-                run.mark("failed", f"took longer than sweep.trial_timeout={job.timeout:g} seconds")
-            else:
-                run.mark("interrupted", f"{type(error).__name__}: {error}")
+            marked(run, lambda: _train(job, run, limit), lambda error: _outcome(error, job, limit))
+        except Pruned:
+            pass
+        except (Interrupted, KeyboardInterrupt, SystemExit):
+            if not limit.reached:
                 raise
         except TextloomError as error:
             log.error("%s", error)
-            run.mark("failed", f"{type(error).__name__}: {error}")
-        except Exception as error:  # the others go on
+        except Exception:  # the others go on
             log.exception("the trial failed")
-            run.mark("failed", f"{type(error).__name__}: {error}")
-        else:
-            run.mark("stopped" if trained.stopped else "completed", trained.stopped)
         finally:
             _free_memory()
+
+
+def _train(job: Job, run: Run, limit: "TimeLimit") -> "Trained":
+    with heavy_imports():
+        from textloom.training.train import train
+
+    config, callbacks = check(job.config, TrainConfig), _callbacks(job)
+    with limit:
+        return train(config, run, job.overrides, callbacks)
+
+
+def _outcome(error: BaseException, job: Job, limit: "TimeLimit") -> tuple[Status, str]:
+    if isinstance(error, Pruned):
+        return "pruned", str(error)
+    status, message = how_it_ended(error)
+    if status == "interrupted" and limit.reached:
+        return "failed", f"took longer than sweep.trial_timeout={job.timeout:g} seconds"
+    return status, message
 
 
 def execute_in_child(job: Job) -> None:

@@ -3,14 +3,16 @@
 import logging
 import os
 import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from textloom.config import TrainConfig, effect_of
-from textloom.config.composition import check
+from textloom.config.compose import as_override
+from textloom.config.composition import check, flatten
 from textloom.config.keys import is_entry, keys_of
 from textloom.config.suggestions import nearest_key
 from textloom.errors import ConfigError, RunError
@@ -23,38 +25,61 @@ from textloom.training.stopping import StopEarly
 log = logging.getLogger(__name__)
 
 
-def resumed_config(run: Run, overrides: list[str]) -> TrainConfig:
-    """The run's own config with the changes that were typed.
+class Change(NamedTuple):
+    """A key that a resumed run is given."""
 
-    Raises ConfigError, naming both sides, where a change would make another function of the steps that are still to
-    come than the run's first part had.
+    key: str
+    value: Any
+    line: str
+    """The change as it is typed, without plus signs."""
+    shown: str
+    """The change in a message."""
+
+
+def resumed_config(run: Run, overrides: Sequence[str], values: Mapping[str, Any] | None = None) -> TrainConfig:
+    """The run's own config with overrides, and then values, in plain types, as in ``textloom.train``.
+
+    Raises ConfigError, naming both sides, if a change would make the steps that are still to come another function of
+    the data than those that are done.
     """
     config = run.config()
-    values: dict[str, Any] = config.model_dump(mode="json")
+    tree: dict[str, Any] = config.model_dump(mode="json")
     made_by = {line.lstrip("+") for line in _made_by(run)}
-    for override in OverridesParser.create().parse_overrides(overrides):
-        key = override.get_key_element().lstrip("+~")
+    for change in [*_typed_changes(overrides), *_given_changes(values or {})]:
+        key, after = change.key, change.value
         if key == "resume" or key.startswith("hydra."):
             continue
-        if str(override.input_line).lstrip("+") in made_by and not may_change(key, config.schedule.kind):
-            continue  # what the run was made by, which may have become another value since: a number of units
-        section, name, before = _find(values, key)
-        after = yaml.safe_load(yaml.safe_dump(override.value()))
+        if change.line in made_by and not may_change(key, config.schedule.kind):
+            continue  # typed when the run was made, and perhaps another value in its config: "auto" is a number there
+        section, name, before = _find(tree, key)
         if isinstance(before, list) and not isinstance(after, list):
             after = [after]
         if before != after and not may_change(key, config.schedule.kind):
-            value = override.value()
-            shown = value if isinstance(value, str) else override.get_value_element_as_str()
-            raise ConfigError(f"{key}={shown}: {_reason(key, before, values)}")
+            raise ConfigError(f"{change.shown}: {_reason(key, before, tree)}")
         section[name] = after
         if name == "max_time":  # the other of its two names is the run's own
             if "extra" in key:
-                values["trainer"][name] = None
+                tree["trainer"][name] = None
             else:
-                values["trainer"]["extra"].pop(name, None)
-    resumed = check(values, TrainConfig)
+                tree["trainer"]["extra"].pop(name, None)
+    resumed = check(tree, TrainConfig)
     _refuse_going_back(run, resumed)
     return resumed
+
+
+def _typed_changes(overrides: Sequence[str]) -> Iterator[Change]:
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        key = override.get_key_element().lstrip("+~")
+        value = override.value()
+        line = str(override.input_line).lstrip("+")
+        text = value if isinstance(value, str) else override.get_value_element_as_str()
+        yield Change(key, yaml.safe_load(yaml.safe_dump(value)), line, f"{key}={text}")
+
+
+def _given_changes(values: Mapping[str, Any]) -> Iterator[Change]:
+    for key, value in flatten(dict(values)).items():
+        line = as_override(key, value)
+        yield Change(key, value, line, line)
 
 
 def _reason(key: str, before: Any, values: dict[str, Any]) -> str:

@@ -1,0 +1,188 @@
+"""What the command line, sweeps and Python have in common: claim the directory, do the work, mark how it ended.
+
+Whatever takes long to import is imported by the function that needs it.
+"""
+
+import logging
+import os
+import shlex
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.errors import HydraException
+
+from textloom.config import CompareConfig, ExportConfig, GenerateConfig, Patents, PrepareConfig, TrainConfig
+from textloom.config.composition import explain
+from textloom.errors import ConfigError, Interrupted, TrainingError
+from textloom.runs.run import Run as RunDirectory
+from textloom.runs.run import Status, claimed_run
+from textloom.system.command_hint import as_command
+from textloom.system.progress import stage
+
+if TYPE_CHECKING:
+    from textloom.data.report import Report
+    from textloom.models.language_model import LanguageModel
+    from textloom.reports.comparison import Comparison
+    from textloom.tokenizers import Tokenizer
+    from textloom.training.train import Trained
+
+    LoadedModel = tuple[TrainConfig, Tokenizer, LanguageModel]
+
+log = logging.getLogger(__name__)
+
+_training = threading.Lock()
+"""Held while this process trains: signal handlers, threads and random states belong to all of it."""
+
+
+def refuse_second_training() -> None:
+    """Raises TrainingError if this process is training already."""
+    if _training.locked():
+        raise _trains_already()
+
+
+def _trains_already() -> TrainingError:
+    return TrainingError("train: this process is training already; wait until it ends, or train in another process")
+
+
+def how_it_ended(error: BaseException) -> tuple[Status, str]:
+    """The status of a run that an error ended, and what is written beside it."""
+    interrupted = isinstance(error, Interrupted | KeyboardInterrupt | SystemExit)
+    return "interrupted" if interrupted else "failed", f"{type(error).__name__}: {error}"
+
+
+def marked(
+    run: RunDirectory,
+    work: "Callable[[], Trained]",
+    outcome: Callable[[BaseException], tuple[Status, str]] = how_it_ended,
+) -> "Trained":
+    """Train in a claimed run directory, and mark how that ended.
+
+    Raises TrainingError if this process is training already.
+    """
+    if not _training.acquire(blocking=False):
+        raise _trains_already()
+    try:
+        trained = work()
+    except BaseException as error:
+        run.mark(*outcome(error))
+        raise
+    finally:
+        _training.release()
+    run.mark("stopped" if trained.stopped else "completed", trained.stopped)
+    return trained
+
+
+def train_run(directory: Path, config: TrainConfig, overrides: Sequence[str], resume: bool = False) -> "Trained":
+    """Claim a run directory, train in it, and mark how that ended.
+
+    Raises KeyboardInterrupt if Ctrl-C came before there was anything to resume, else Interrupted with the command that
+    resumes the run.
+    """
+    refuse_second_training()
+    with claimed_run(directory, resume) as run:
+        try:
+            from textloom.training.train import train
+
+            return marked(run, lambda: train(config, run, list(overrides)))
+        except Interrupted as error:
+            if error.signal == signal.SIGINT and not resume and not run.has_trained:
+                raise KeyboardInterrupt from error
+            raise Interrupted(f"{error}; go on with: {resume_command(run.directory)}", error.signal) from error
+
+
+def train_further(
+    run: RunDirectory, overrides: Sequence[str], values: dict[str, Any] | None = None
+) -> "Trained | None":
+    """Train a run further; None if it is completed and nothing is changed."""
+    from textloom.training.resume import how_to_train_further, resumed_config
+
+    try:
+        config = resumed_config(run, overrides, values)
+    except HydraException as error:
+        raise ConfigError(explain(error, TrainConfig)) from error
+    log.info("run: %s", run.directory)
+    if run.status().get("status") == "completed" and config == run.config():
+        log.info("%s: the run is completed; %s", run.directory, how_to_train_further(run))
+        return None
+    return train_run(run.directory, config, overrides, resume=True)
+
+
+def resume_command(directory: Path) -> str:
+    """The command that trains a run further."""
+    return f"{as_command('train')} resume={shlex.quote(os.path.relpath(directory))}"
+
+
+def generate_texts(run: RunDirectory, loaded: "LoadedModel", config: GenerateConfig) -> list[str]:
+    """Texts from a run's model, on the device that the config names."""
+    from textloom.data.encoding import load_splits
+    from textloom.data.normalization import normalize_text
+    from textloom.generation.generate import default_prompt, generate_texts, window_of
+    from textloom.generation.prompts import shorter_than_window, unknown_pieces
+    from textloom.generation.sampling import Sampling
+    from textloom.system.devices import choose_device
+
+    device = choose_device(config.accelerator, "accelerator")
+    trained, tokenizer, model = loaded
+    prompt = config.prompt if config.prompt is not None else trained.samples.prompt
+    if prompt is None:
+        # an export has the prompt with it, unless its texts are written from their beginning
+        prompt = "" if run.is_export else default_prompt(tokenizer, load_splits(run.tokens)["train"].tokens)
+    prompt = normalize_text(prompt, trained.data.normalization)
+    if config.prompt and (unknown := unknown_pieces(tokenizer, prompt)):
+        log.warning("not in the run's vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
+    samplings = [Sampling(config.temperature, config.top_k, config.top_p)] * config.count
+    window = None if trained.model.is_ngram else window_of(trained.batching)
+    if config.prompt and window and (note := shorter_than_window(tokenizer, prompt, window)):
+        log.info(note)
+    given = None if not prompt and config.prompt is None else prompt  # None: a document from its beginning
+    with stage("generating", config.length, "tokens"):
+        return generate_texts(model.to(device), tokenizer, given, config.length, samplings, window, config.seed)
+
+
+def export(run: RunDirectory, config: ExportConfig) -> Path:
+    """Write a run as a portable folder or an ONNX file, and return its path."""
+    directory = run.directory.resolve()
+    target = Path("exports") / f"{directory.parent.name}_{directory.name}"
+    if config.format == "onnx":
+        from textloom.export.onnx import export_onnx
+
+        target = Path(config.to) if config.to else target.with_name(f"{target.name}.onnx")
+        export_onnx(run, target, config.checkpoint)
+    else:
+        from textloom.export.folder import export_run
+
+        target = Path(config.to) if config.to else target
+        export_run(run, target, config.checkpoint)
+    return target
+
+
+def prepare(config: PrepareConfig) -> "Report":
+    """Read, split and encode a text, warn of what does not suit it, and report on it."""
+    from textloom.data.cache import load_corpus, prepared
+    from textloom.data.report import write_report
+    from textloom.data.suitability import warn_if_unsuited
+
+    corpus = load_corpus(config.data)
+    tokenizer, splits = prepared(corpus, config.tokenizer)
+    warn_if_unsuited(config.data, tokenizer, splits, corpus.facts)
+    return write_report(config, corpus, tokenizer, splits)
+
+
+def fetch(config: PrepareConfig) -> str | None:
+    """Download what the data's config asks for, and say what there is now; None if there is nothing to download."""
+    if not (isinstance(config.data, Patents) and config.data.source == "odp"):
+        return None
+    from textloom.data.patentsview.fetch import fetch
+
+    return str(fetch(config.data))
+
+
+def compare(config: CompareConfig) -> "Comparison":
+    """Rank runs and test whether they differ."""
+    from textloom.reports.collect import find_directories
+    from textloom.reports.comparison import compare_runs
+
+    return compare_runs(find_directories(config.runs), config.metric, all_keys=config.columns == "all")

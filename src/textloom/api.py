@@ -1,0 +1,226 @@
+"""The Python interface: train, load, compare and prepare, and what can be done with a run.
+
+A call checks what the command line checks, raises the same errors, and leaves the caller's process as it was.
+"""
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from textloom import actions
+from textloom.config import CompareConfig, EvaluateConfig, ExportConfig, GenerateConfig, PrepareConfig, TrainConfig
+from textloom.config.compose import as_overrides, compose, plain, typed_overrides
+from textloom.config.paths import with_home
+from textloom.config.quoting import unquoted
+from textloom.errors import TrainingError
+from textloom.runs.find import find_run, run_to_resume
+from textloom.runs.new_run import missing_folders, nothing_left_of_failures
+from textloom.system.caller import caller_unchanged
+from textloom.system.placement import placement
+from textloom.system.progress import shown
+from textloom.system.run_log import logged_to
+
+if TYPE_CHECKING:
+    from textloom.evaluation.text import TextScore
+    from textloom.models.language_model import LanguageModel
+    from textloom.reports.frame import ComparisonTable
+    from textloom.tokenizers import Tokenizer
+
+log = logging.getLogger(__name__)
+
+StrPath = str | PathLike[str]
+Checkpoint = Literal["best", "last"]
+
+
+class Run:
+    """A run directory or an export: its results, its model, and what can be done with them."""
+
+    def __init__(self, directory: StrPath, checkpoint: Checkpoint = "best"):
+        """Open a run with one of its checkpoints; ``textloom.load`` also finds the latest and the best run."""
+        self._files = find_run(str(Path(directory)), Path("outputs"), checkpoint)
+        self.checkpoint: Checkpoint = checkpoint
+
+    @property
+    def directory(self) -> Path:
+        """Where everything of the run lies."""
+        return self._files.directory
+
+    @cached_property
+    def config(self) -> TrainConfig:
+        """The config that made the run, complete and checked."""
+        return self._files.config()
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """The figures of the best checkpoint, such as ``val/loss``; empty before the run is completed."""
+        return self._files.results()
+
+    @property
+    def status(self) -> str:
+        """Completed, stopped, interrupted, failed, pruned or running; ``export`` of an export."""
+        return "export" if self._files.is_export else str(self._files.status()["status"])
+
+    @property
+    def tokenizer(self) -> "Tokenizer":
+        """The tokenizer of the run's text."""
+        return self._loaded[1]
+
+    @property
+    def model(self) -> "LanguageModel":
+        """The trained model, in evaluation mode."""
+        return self._loaded[2]
+
+    @cached_property
+    def _loaded(self) -> "tuple[TrainConfig, Tokenizer, LanguageModel]":
+        from textloom.runs.checkpoints import load_model
+
+        return load_model(self._files, self.checkpoint)
+
+    def generate(self, prompt: str | None = None, length: int | None = None, **options: Any) -> str:
+        """A text that goes on from a prompt, as ``textloom generate`` writes it.
+
+        Without a prompt it goes on from the one of the run's own samples. Options: ``temperature``, ``top_k``,
+        ``top_p``, ``seed``, ``accelerator`` and the other keys of ``textloom generate --help``. Raises ConfigError for
+        an option that does not exist, GenerationError for a prompt that nothing can follow.
+        """
+        return self.generate_texts(1, prompt, length, **options)[0]
+
+    def generate_texts(
+        self, count: int, prompt: str | None = None, length: int | None = None, **options: Any
+    ) -> list[str]:
+        """Several texts, side by side; 64 take far less time than 64 calls of ``generate``."""
+        given = {"prompt": prompt, "length": length, "count": count}
+        values = {key: value for key, value in given.items() if value is not None} | options
+        with _as_guest():
+            checked = compose("generate", GenerateConfig, values=values).config
+            return actions.generate_texts(self._files, self._loaded, checked)
+
+    def score(self, text: str, ends: bool = False) -> "TextScore":
+        """How well the model predicts a text, read as a document from its beginning; with ``ends`` its end too."""
+        with _as_guest():
+            from textloom.evaluation.text import score_text
+
+            return score_text(self.model, self.tokenizer, self.config, text, ends)
+
+    def evaluate(self) -> dict[str, float]:
+        """The figures of the held-out text, computed again from the run directory alone."""
+        with _as_guest():
+            from textloom.evaluation.evaluate import evaluate_run
+
+            return evaluate_run(self._files, self.checkpoint)
+
+    def export(self, to: StrPath | None = None, format: Literal["folder", "onnx"] = "folder") -> Path:
+        """Write a portable folder or an ONNX file, and return its path; the default is below ``exports/``."""
+        values = {"to": to, "format": format, "checkpoint": self.checkpoint}
+        with _as_guest():
+            return actions.export(self._files, compose("export", ExportConfig, values=values).config)
+
+    def resume(self, *overrides: str, **groups: Any) -> "Run":
+        """Train the run further, with other limits for example: ``run.resume("trainer.max_epochs=20")``."""
+        _refuse_second_training()
+        with _as_guest(training=True):
+            files = run_to_resume(str(self.directory), Path("outputs"))
+            with logged_to(files.log_file):
+                actions.train_further(files, typed_overrides(overrides, TrainConfig), plain(groups))
+        return Run(self.directory, self.checkpoint)
+
+    def __repr__(self) -> str:
+        loss = self.results.get("val/loss")
+        figure = "" if loss is None else f", val/loss {loss:.4f}"
+        return f"Run({os.path.relpath(self.directory)!r}, {self.status}{figure})"
+
+
+def train(*overrides: str, directory: StrPath | None = None, **groups: Any) -> Run:
+    """Train a model, and return its run.
+
+    Overrides are those of the command line: ``train("model.units=256", "data=text_files")``. Keywords are groups and
+    keys with values as they are: ``train(data={"kind": "text_files", "path": Path("my text.txt")}, seed=1)``; they
+    come after the overrides. The run is written to ``directory``, by default to ``outputs/NAME/TIME``.
+
+    Raises ConfigError for a key or a value that is wrong, DataError if the text cannot be used, RunError if the
+    directory holds a run already, TrainingError if the loss is no longer a number or this process trains already,
+    Interrupted after Ctrl-C or SIGTERM, when a checkpoint to go on from was written.
+    """
+    _refuse_second_training()
+    others, resumed = _without_resume(overrides)
+    resumed = groups.pop("resume", resumed)
+    if resumed is not None:
+        return Run(run_to_resume(with_home(os.fspath(resumed), "resume"), Path("outputs")).directory, "last").resume(
+            *others, **groups
+        )
+    composed = compose("train", TrainConfig, overrides, groups)
+    target = (composed.directory if directory is None else Path(directory).expanduser()).absolute()
+    with _as_guest(training=True), nothing_left_of_failures(target, missing_folders(target)):
+        with logged_to(target / "train.log"):
+            trained = actions.train_run(target, composed.config, [*overrides, *as_overrides(groups)])
+        if trained.advice is not None:
+            log.warning("%s", trained.advice)
+    return Run(target)
+
+
+def load(run: StrPath = "latest", *, checkpoint: Checkpoint = "best", outputs: StrPath = "outputs") -> Run:
+    """Open a run directory, an export, or the ``"latest"`` or ``"best"`` run below ``outputs``.
+
+    Raises RunError if there is none, or if it has no such checkpoint.
+    """
+    values = {"run": run, "checkpoint": checkpoint, "outputs": outputs}
+    checked = compose("evaluate", EvaluateConfig, values=values).config
+    return Run(find_run(checked.run, Path(checked.outputs), checked.checkpoint).directory, checked.checkpoint)
+
+
+def compare(
+    runs: StrPath | Iterable[StrPath] = "outputs/**", metric: str = "val/bits_per_char", all_keys: bool = False
+) -> "ComparisonTable":
+    """Rank runs by a metric, the best first, and test whether they differ.
+
+    ``runs`` are run directories, folders of them or globs. ``all_keys`` shows every key that varies, not only those
+    that change results. Raises RunError if there is no run, ConfigError for a metric that no run has.
+    """
+    patterns = [runs] if isinstance(runs, str | PathLike) else list(runs)
+    values = {"runs": patterns, "metric": metric, "columns": "all" if all_keys else "narrow"}
+    with _as_guest():
+        from textloom.reports.frame import ComparisonTable
+
+        return ComparisonTable(actions.compare(compose("compare", CompareConfig, values=values).config))
+
+
+def prepare(*overrides: str, **groups: Any) -> dict[str, Any]:
+    """Read, split and encode a text as a training would, and return what ``textloom prepare`` reports of it.
+
+    Overrides and keywords are those of ``train`` for the groups ``data`` and ``tokenizer``.
+    """
+    with _as_guest():
+        checked = compose("prepare", PrepareConfig, overrides, groups).config
+        if (fetched := actions.fetch(checked)) is not None:
+            log.info("%s", fetched)
+        return actions.prepare(checked)
+
+
+@contextmanager
+def _as_guest(training: bool = False) -> Iterator[None]:
+    """Import what takes long, then leave the caller's process unchanged; progress is shown on a terminal."""
+    import torch  # noqa: F401
+
+    if training:
+        import textloom.training.train  # noqa: F401
+    with caller_unchanged(), shown():
+        yield
+
+
+def _without_resume(overrides: Sequence[str]) -> tuple[list[str], str | None]:
+    """The overrides without ``resume=...``, and the run that it names."""
+    named = [override for override in overrides if isinstance(override, str) and override.startswith("resume=")]
+    value = unquoted(named[-1].partition("=")[2]) if named else None
+    return [override for override in overrides if override not in named], None if value == "null" else value
+
+
+def _refuse_second_training() -> None:
+    """Raises TrainingError if this process trains already, or is one of several that torchrun or srun started."""
+    if placement() is not None:
+        raise TrainingError("train: torchrun and srun start the command textloom train; set trainer.devices in Python")
+    actions.refuse_second_training()

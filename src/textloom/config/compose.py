@@ -1,0 +1,196 @@
+"""Compose the config of a command from Python: overrides as they are typed, and keyword values as they are.
+
+Hydra's grammar sees the overrides alone: a text given by keyword may hold any characters.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, Generic
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobRuntime
+from hydra.errors import HydraException
+from hydra.version import VersionBase
+from omegaconf import open_dict
+from omegaconf.errors import GrammarParseError, InterpolationResolutionError, OmegaConfBaseException
+
+from textloom.config.arguments import hydra_arguments, unresolved
+from textloom.config.composition import ConfigType, check, config_directory, explain, flatten, merge_into
+from textloom.config.keys import LABELS
+from textloom.config.quoting import as_value, one_line, without_interpolations
+from textloom.config.section import Section
+from textloom.errors import ConfigError
+
+HYDRA_STATE = (GlobalHydra, HydraConfig, JobRuntime, VersionBase)
+MISSING = "???"  # OmegaConf's sign for a value that must be given
+
+
+@dataclass(frozen=True)
+class Composed(Generic[ConfigType]):
+    """The config of a command, and where Hydra would write."""
+
+    config: ConfigType
+    directory: Path
+    """``hydra.run.dir``: absolute, or relative to the working directory."""
+
+
+def compose(
+    name: str, schema: type[ConfigType], overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None
+) -> Composed[ConfigType]:
+    """Compose ``conf/NAME.yaml`` with overrides, then with values, and check it.
+
+    ``values`` are groups and keys: a dictionary sets the keys of a group, a text chooses one of the group's configs.
+    Hydra's state in this process is left as it was. Raises ConfigError with one line for each mistake.
+    """
+    chosen, exact = _choices(overrides, plain(values or {}))
+    arguments = typed_overrides([*chosen, *overrides], schema)
+    try:
+        with _own_hydra(), initialize_config_dir(str(config_directory()), name, version_base="1.3"):
+            config = hydra_compose(name, arguments, return_hydra_config=True)
+            HydraConfig.instance().set_config(config)  # ${hydra:...} in our configs reads from there
+            with open_dict(config):
+                hydra = config.pop("hydra")
+                config.merge_with(_without_meaning(exact))
+            checked = check(config, schema, exact)
+            with open_dict(config):
+                config.hydra = hydra
+            return Composed(checked, Path(str(config.hydra.run.dir)))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_explained(error, arguments, schema)) from error
+    except ConfigError as error:
+        if isinstance(error.__cause__, OmegaConfBaseException):
+            raise ConfigError(_explained(error.__cause__, arguments, schema, str(error))) from error
+        raise
+
+
+def typed_overrides(overrides: Sequence[str], schema: type[Section]) -> list[str]:
+    """Overrides as Hydra reads them. Raises ConfigError for one that is no text, or an option."""
+    return hydra_arguments([_override(override) for override in overrides], schema)
+
+
+def as_overrides(values: Mapping[str, Any]) -> list[str]:
+    """Values as one would type them, for the record that a run keeps."""
+    return [as_override(key, value) for key, value in flatten(plain(values)).items()]
+
+
+def as_override(key: str, value: Any) -> str:
+    """One value as one would type it."""
+    return f"{key}={_typed(value)}"
+
+
+def plain(value: Any, key: str = "") -> Any:
+    """The value in the types of YAML: paths as texts, tuples as lists, numbers of numpy as Python's.
+
+    Raises ConfigError for a value of another type.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, PathLike):
+        return fspath(value)
+    if isinstance(value, Mapping):
+        return {_name(name, key): plain(content, f"{key}.{name}" if key else name) for name, content in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(content, key) for content in value]
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        return plain(value.tolist(), key)
+    raise ConfigError(
+        f"{key}: a {type(value).__name__} is no value of a config; "
+        "give a text, a number, a truth value, None, a path, a list or a dictionary"
+    )
+
+
+def _name(name: Any, key: str) -> str:
+    if not isinstance(name, str):
+        raise ConfigError(f"{key}: the key {name!r} is no text; put quotes around it")
+    return name
+
+
+def _choices(overrides: Sequence[str], values: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
+    """The overrides that choose configs of groups, and the other values, nested where a key holds dots."""
+    groups = {path.name for path in config_directory().iterdir() if path.is_dir() and path.name != "hydra"}
+    chosen, others = [], dict[str, Any]()
+    for key, value in values.items():
+        if key in groups and not isinstance(value, dict):
+            chosen.append(f"{key}={'null' if value is None else value}")
+            continue
+        if key in groups and (label := _label(key, value)) and not _is_chosen(key, overrides):
+            chosen.append(f"{key}={label}")
+        merge_into(others, _nested(key, value))
+    return chosen, others
+
+
+def _label(group: str, section: dict[str, Any]) -> str | None:
+    """The config of a group that a dictionary names by its kind."""
+    named = next((section[label] for label in LABELS if label in section), None)
+    return named if isinstance(named, str) and (config_directory() / group / f"{named}.yaml").is_file() else None
+
+
+def _is_chosen(group: str, overrides: Sequence[str]) -> bool:
+    return any(str(override).lstrip("+").startswith(f"{group}=") for override in overrides)
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def _override(override: Any) -> str:
+    if not isinstance(override, str):
+        raise ConfigError(f"{override!r}: is no override; give a text such as 'model.units=256', or keywords")
+    if override.startswith("-"):
+        raise ConfigError(
+            f"{one_line(override)}: an option of the command line; give overrides such as model.units=256"
+        )
+    return override
+
+
+def _without_meaning(value: Any) -> Any:
+    """The values with every text such that OmegaConf reads no interpolation in it."""
+    if isinstance(value, str):
+        return "" if value == MISSING else without_interpolations(value)
+    if isinstance(value, dict):
+        return {key: _without_meaning(content) for key, content in value.items()}
+    return [_without_meaning(content) for content in value] if isinstance(value, list) else value
+
+
+def _typed(value: Any) -> str:
+    if isinstance(value, str):
+        return as_value(value)
+    if isinstance(value, list):
+        return f"[{','.join(map(_typed, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{as_value(key)}:{_typed(content)}' for key, content in value.items())}}}"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return repr(value)
+
+
+def _explained(error: Exception, arguments: list[str], schema: type[Section], otherwise: str | None = None) -> str:
+    """One line; if a text that was given holds an interpolation that cannot be resolved, how to give it as a text."""
+    typed = unresolved(arguments, schema)
+    if typed is not None and isinstance(error, InterpolationResolutionError | GrammarParseError):
+        reason = str(error).strip().partition("\n")[0]
+        return f"{typed[0]}: {reason}; if it is no interpolation, type {typed[1]}"
+    assert isinstance(error, HydraException | OmegaConfBaseException)
+    return otherwise or explain(error, schema)
+
+
+@contextmanager
+def _own_hydra() -> Iterator[None]:
+    """Within it Hydra starts afresh; the caller's own Hydra, inside @hydra.main for example, is put back after it."""
+    instances: dict[Any, Any] = Singleton._instances
+    before = {kind: instances.pop(kind) for kind in HYDRA_STATE if kind in instances}
+    try:
+        yield
+    finally:
+        for kind in HYDRA_STATE:
+            instances.pop(kind, None)
+        instances.update(before)
