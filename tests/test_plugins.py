@@ -1,17 +1,35 @@
 """What others add from outside the package: found, checked, and as good as what is shipped."""
 
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import onnxruntime
 import pytest
+import torch
+import yaml
 from pydantic import ValidationError
+from torch import nn
 
-from textloom.config import Section
+from conftest import TINY, Answer, compose_train, train_run
+from textloom.config import CELLS, ModelConfig, Section
 from textloom.config.keys import Form, keys_of
-from textloom.errors import ConfigError, PluginError
-from textloom.plugins import load_plugins
+from textloom.errors import ConfigError, Interrupted, PluginError, RunError
+from textloom.evaluation.evaluate import evaluate_run
+from textloom.export.folder import export_run
+from textloom.export.onnx import export_onnx
+from textloom.models.cells import Cell
+from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
+from textloom.models.size import count
+from textloom.models.state import State
+from textloom.plugins import config_directories, load_plugins
 from textloom.registry import OneOf, Registry, kind_typed_as
+from textloom.runs.checkpoints import load_model
+from textloom.runs.run import Run
+from training.test_resume import assert_equal_runs, resume, signal_at, start
+
+__all__ = ["signal_at"]
 
 
 class ShapeConfig(Section):
@@ -138,6 +156,14 @@ class TestLoading:
         _install(tmp_path, monkeypatch, "[textloom.shapes]\nround = round_plugin\n")
         assert late.names == ("circle", "disc")
 
+    def test_the_yaml_files_beside_a_module_are_found_without_importing_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "conf").mkdir()
+        (tmp_path / "yaml_plugin.py").write_text("raise RuntimeError\n")
+        _install(tmp_path, monkeypatch, "[textloom.sources]\nround = yaml_plugin\nsquare = not_there.module\n")
+        assert config_directories() == [tmp_path / "conf"]
+
 
 late = Registry[ShapeConfig]("shape", "textloom.shapes", key="shape")
 
@@ -149,3 +175,224 @@ def _install(folder: Path, monkeypatch: pytest.MonkeyPatch, entries: str) -> Non
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: made-up\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(entries)
     monkeypatch.syspath_prepend(folder)
+
+
+LEAKY = '''
+"""A cell of someone else: leaky units, with a state whose batch comes first and a clock beside it."""
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from textloom.config import CELLS, ModelConfig
+from textloom.models.cells import Cell, stacked
+
+
+class LeakyConfig(ModelConfig):
+    """Leaky tanh units."""
+
+    kind: Literal["leaky"]
+    leak: Annotated[float, Field(gt=0, le=1)]
+    """Share of a unit's state that each step replaces."""
+
+
+@CELLS.register(LeakyConfig)
+@stacked
+class Leaky(Cell):
+    def __init__(self, config, input_size):
+        super().__init__()
+        self.leak = config.leak
+        self.enter = nn.Linear(input_size, config.units)
+        self.recur = nn.Linear(config.units, config.units, bias=False)
+
+    def initial_state(self, batch_size):
+        hidden = self.recur.weight.new_zeros(batch_size, len(self.recur.weight))
+        return hidden, torch.zeros_like(hidden[:, 0], dtype=torch.long)
+
+    def forward(self, vectors, state):
+        (hidden, clock), outputs = state, []
+        for entered in self.enter(vectors).unbind(1):
+            hidden = (1 - self.leak) * hidden + self.leak * torch.tanh(entered + self.recur(hidden))
+            outputs.append(hidden)
+        return torch.stack(outputs, dim=1), (hidden, clock + vectors.shape[1])
+'''
+LEAKY_YAML = "defaults: [rnn, _self_]\ncell: leaky\nleak: 0.5\n"
+
+
+@pytest.fixture
+def leaky(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A module with a cell and the YAML file beside it, named in the environment; both are gone after the test."""
+    folder = tmp_path / "plugin"
+    (folder / "conf/model").mkdir(parents=True)
+    (folder / "leaky_cell.py").write_text(LEAKY)
+    (folder / "conf/model/leaky.yaml").write_text(LEAKY_YAML)
+    for name in ("_configs", "_targets"):
+        monkeypatch.setattr(CELLS, name, dict(getattr(CELLS, name)))
+    monkeypatch.setattr(CELLS, "_loaded", None)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("TEXTLOOM_PLUGINS", "leaky_cell")
+    yield
+    sys.modules.pop("leaky_cell", None)
+
+
+SMALL = ["model=leaky", "model.layers=2", "model.layer_dropout=0.3", "trainer.batch_size=16", "batching.steps=16"]
+
+
+@pytest.mark.usefixtures("leaky")
+class TestACell:
+    """One Python file and one YAML file from outside the package are a cell like any other."""
+
+    def test_an_interrupted_run_is_resumed_bit_for_bit(
+        self,
+        tmp_path: Path,
+        signal_at: Callable[..., None],
+    ) -> None:
+        whole = start(tmp_path / "whole", [*TINY, *SMALL])
+        signal_at(5)
+        with pytest.raises(Interrupted):
+            start(tmp_path / "cut", [*TINY, *SMALL])
+        assert_equal_runs(resume(tmp_path / "cut"), whole)
+        assert whole.config().model.leak == 0.5
+        assert yaml.safe_load(whole.config_file.read_text())["model"]["cell"] == "leaky"
+
+    def test_it_is_evaluated_exported_compared_and_generates(
+        self, command: Callable[..., Answer], tmp_path: Path
+    ) -> None:
+        run = train_run(tmp_path / "outputs/leaky", *SMALL, "model.leak=0.25")
+        train_run(tmp_path / "outputs/rnn", "model=rnn", "trainer.batch_size=8")
+        assert evaluate_run(run).items() <= run.results().items()
+        export_run(run, tmp_path / "export")
+        assert evaluate_run(Run(tmp_path / "export")) == evaluate_run(run)
+        texts = [command("generate", f"run={name}", "seed=1", "prompt=deep").out for name in (run.directory, "export")]
+        assert texts[0] == texts[1] != ""
+        compared = command("compare", "runs=outputs/**")
+        assert compared.status == 0, compared.err
+        assert "leaky" in compared.out
+
+    @pytest.mark.parametrize("window", [None, 1, 6])
+    @pytest.mark.parametrize(
+        "inputs", [{"embedding_dim": 5}, {"embedding_dim": None}, {"embedding_dim": None, "units": 3}]
+    )
+    def test_generation_by_step_equals_reading_the_whole_sequence(
+        self, inputs: dict[str, Any], window: int | None
+    ) -> None:
+        config = compose_train("model=leaky", "model.units=12", "model.layers=2", "model.output_dropout=0").model
+        model = RecurrentLanguageModel(config.model_copy(update=inputs), 17).eval()
+        tokens = torch.randint(17, (3, 20), generator=torch.Generator().manual_seed(1))
+        with torch.inference_mode():
+            decoder = model.decoder(3, window)
+            for time in range(20):
+                decoder.read(tokens[:, time])
+                context = tokens[:, max(0, time + 1 - window) if window else 0 : time + 1]
+                assert torch.allclose(decoder.score(), model.logits(model(context)[0][:, -1]), atol=1e-5)
+
+    def test_a_budget_of_parameters_gives_it_its_units(self, tmp_path: Path) -> None:
+        run = train_run(tmp_path / "run", *SMALL, "model.units=auto", "model.parameters=5e3", "trainer=debug")
+        model, units = load_model(run, "best")[2], run.config().model.units
+        assert parameter_count(model) == count(run.config().model, units, model.vocabulary_size) <= 5000
+        assert count(run.config().model, units + 1, model.vocabulary_size) > 5000
+
+    def test_it_is_written_as_onnx(self, tmp_path: Path) -> None:
+        run = train_run(tmp_path / "run", *SMALL, "trainer=debug")
+        export_onnx(run, tmp_path / "leaky.onnx")  # which compares the graph with the model
+        graph = onnxruntime.InferenceSession(tmp_path / "leaky.onnx", providers=["CPUExecutionProvider"])
+        assert [one.name for one in graph.get_inputs()] == ["token", "state_0", "state_1", "state_2", "state_3"]
+
+    def test_its_keys_are_checked_and_explained(self, command: Callable[..., Answer]) -> None:
+        wrong = command("train", "model=leaky", "model.leak=2")
+        assert wrong.status == 2
+        assert "model.leak=2: must be less than or equal to 1 (Share of a unit's state that each step" in wrong.err
+        assert "Share of a unit's state" in command("train", "--help").out
+
+    def test_without_its_plugin_a_run_names_the_cell_and_the_cure_and_imports_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = train_run(tmp_path / "run", *SMALL, "trainer=debug")
+        monkeypatch.delenv("TEXTLOOM_PLUGINS")
+        for name in ("_configs", "_targets"):
+            monkeypatch.setattr(
+                CELLS, name, {key: value for key, value in getattr(CELLS, name).items() if key != "leaky"}
+            )
+        sys.modules.pop("leaky_cell")
+        with pytest.raises(
+            RunError, match=r"config\.yaml: model\.cell=leaky: must be one of 'lstm', .*TEXTLOOM_PLUGINS;"
+        ):
+            load_model(run, "best")
+        assert "leaky_cell" not in sys.modules
+
+
+class FaultyConfig(ModelConfig):
+    kind: Literal["faulty"]
+
+
+class Good(Cell):
+    """A cell without fault, to change."""
+
+    def __init__(self, config: ModelConfig, input_size: int):
+        super().__init__()
+        self.enter = nn.Linear(input_size, config.units)
+
+    def initial_state(self, batch_size: int) -> State:
+        return (torch.zeros(batch_size, 4),)
+
+    def forward(self, vectors: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        return self.enter(vectors), (state[0] + 1,)
+
+
+class TestAFaultyCell:
+    """Refused in one line when a model is built."""
+
+    @pytest.fixture(autouse=True)
+    def _own_registry(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("_configs", "_targets"):
+            monkeypatch.setattr(CELLS, name, dict(getattr(CELLS, name)))
+
+    def build(self, target: Any) -> RecurrentLanguageModel:
+        CELLS.add(FaultyConfig, target)
+        values = compose_train("model=rnn", "model.units=4").model.model_dump()
+        return RecurrentLanguageModel(FaultyConfig.model_validate({**values, "cell": "faulty"}), 9)
+
+    def test_one_without_fault_is_not_refused_and_its_check_uses_up_no_random_numbers(self) -> None:
+        class Noisy(Good):
+            def forward(self, vectors: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+                return super().forward(torch.rand_like(vectors), state)
+
+        weights = []
+        for cell in (Good, Noisy):
+            torch.manual_seed(0)
+            weights.append(self.build(cell).softmax.weight)
+        assert torch.equal(*weights)
+
+    @pytest.mark.parametrize(
+        ("forward", "message"),
+        [
+            (
+                lambda cell, v, s: (cell.enter(v).transpose(0, 1), s),
+                r"hidden states \(3, 2, 4\), not \(2, 3, 4\) ",
+            ),
+            (
+                lambda cell, v, s: (cell.enter(v), s + s),
+                r"the state tuple \[\(2, 4\), \(2, 4\)\], and was given",
+            ),
+            (lambda cell, v, s: (cell.enter(v), (s[0][:1],)), r"the state tuple \[\(1, 4\)\], and was given"),
+            (lambda cell, v, s: (cell.enter(v), s[0]), r"the state \(2, 4\), and was given"),
+            (lambda cell, v, s: (cell.enter(v), (s[0].long(),)), r"the state tuple \[\(2, 4\) int64\], and was given"),
+            (lambda cell, v, s: cell.enter(v), r"gives \(2, 3, 4\), not hidden states and a state"),
+            (lambda cell, v, s: v @ v, "its first step fails: RuntimeError: "),
+        ],
+    )
+    def test_wrong_outputs(self, forward: Any, message: str) -> None:
+        class Faulty(Good):
+            pass
+
+        Faulty.forward = forward
+        with pytest.raises(PluginError, match=rf"^model\.cell=faulty: .*{message}.*; repair .*Faulty$"):
+            self.build(Faulty)
+
+    def test_what_cannot_be_built_or_is_no_cell(self) -> None:
+        with pytest.raises(PluginError, match=r"^model\.cell=faulty: .* gives a Linear; derive it from textloom\."):
+            self.build(type("Linear", (nn.Linear,), {"__init__": lambda self, c, size: nn.Linear.__init__(self, 1, 1)}))
+        with pytest.raises(PluginError, match=r"^model\.cell=faulty: .*LSTM cannot be built: .*; repair it$"):
+            self.build(nn.LSTM)

@@ -1,15 +1,22 @@
 """Plugins: packages and modules of others that register cells, tokenizers and data sources when they are imported.
 
-Only what is installed (an entry point of a group such as ``textloom.cells``) or named by the user in the environment
+Only what is installed (an entry point of one of the groups) or named by the user in the environment
 (``TEXTLOOM_PLUGINS=module,...``) is imported. Nothing that stands in a config, a run directory or an export is.
+
+A plugin may have YAML files, in a folder ``conf`` beside its module that is laid out as that of textloom: for a cell
+``conf/model/NAME.yaml``.
 """
 
 import importlib
+import importlib.util
 import os
+from contextlib import suppress
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from textloom.errors import PluginError
 
+GROUPS = ("textloom.cells", "textloom.tokenizers", "textloom.sources")
 VARIABLE = "TEXTLOOM_PLUGINS"
 
 
@@ -40,9 +47,21 @@ def load_plugins(group: str) -> None:
             raise PluginError(f"{VARIABLE}={module}: cannot be imported: {_reason(error)}; {cure}") from error
 
 
-def named_modules() -> list[str]:
+def named_modules() -> tuple[str, ...]:
     """The modules that ``TEXTLOOM_PLUGINS`` names."""
-    return [name for part in os.environ.get(VARIABLE, "").split(",") if (name := part.strip())]
+    return tuple(name for part in os.environ.get(VARIABLE, "").split(",") if (name := part.strip()))
+
+
+def config_directories() -> list[Path]:
+    """The folders ``conf`` beside the modules of all plugins. A module that cannot be found has none."""
+    installed = [entry.module for group in GROUPS for entry in entry_points(group=group)]
+    directories = []
+    for module in dict.fromkeys([*installed, *named_modules()]):
+        with suppress(ImportError, ValueError, AttributeError):
+            spec = importlib.util.find_spec(module)
+            if spec is not None and spec.origin is not None:
+                directories.append(Path(spec.origin).resolve().parent / "conf")
+    return [directory for directory in dict.fromkeys(directories) if directory.is_dir()]
 
 
 def _reason(error: Exception) -> str:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import PydanticKnownError, core_schema
 
 from textloom.errors import ConfigError, PluginError
-from textloom.plugins import load_plugins
+from textloom.plugins import load_plugins, named_modules
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 TargetT = TypeVar("TargetT", bound=Callable[..., Any])
@@ -36,7 +36,7 @@ class Registry(Generic[ConfigT]):
         self.what = what
         self.key = key
         self._group = group
-        self._loaded = False
+        self._loaded: tuple[str, ...] | None = None
         self._configs: dict[str, type[ConfigT]] = {}
         self._targets: dict[str, Callable[..., Any] | str] = {}
 
@@ -106,9 +106,11 @@ class Registry(Generic[ConfigT]):
             raise ConfigError(f"{self.key}={name}: {self.cure(self.names)}")
 
     def _load(self) -> None:
-        if self._group is not None and not self._loaded:
+        """Load the plugins, again if others are named than before."""
+        named = named_modules()
+        if self._group is not None and named != self._loaded:
             load_plugins(self._group)
-            self._loaded = True
+            self._loaded = named
 
 
 class OneOf:

@@ -18,7 +18,6 @@ from textloom.runs.run import CheckpointName, Run
 from textloom.system.files import write_bytes
 
 OPSET = 17
-STATE_NAMES = ("hidden", "cell")
 CHECKED_BATCH = 3  # not the batch of the trace: a graph with that one's size baked in would fail
 
 
@@ -27,9 +26,11 @@ def export_onnx(run: Run, path: Path, checkpoint: CheckpointName = "best") -> No
 
     Inputs are ``token`` (batch,) int64, ``hidden`` (layers, batch, units) and, for the LSTM, ``cell``; outputs are
     ``logits`` (batch, vocabulary), ``next_hidden`` and ``next_cell``. Zeros are the state to begin with, the
-    tokenizer's end_id the token. The vocabulary is written beside it, as ``NAME.tokenizer.json``.
+    tokenizer's end_id the token. Other cells have the parts of their own state. The vocabulary is written beside it, as
+    ``NAME.tokenizer.json``.
 
-    Raises TextloomError if onnx is not installed, RunError if the run is damaged or one of the files is there already.
+    Raises TextloomError if onnx is not installed, RunError if the run is damaged, one of the files exists already, or
+    the cell has operations that ONNX does not.
     """
     vocabulary = path.with_suffix(".tokenizer.json")
     for file in (path, vocabulary):
@@ -37,7 +38,11 @@ def export_onnx(run: Run, path: Path, checkpoint: CheckpointName = "best") -> No
             raise RunError(f"{file}: exists already; give another name as to=, or remove it")
     runtime = _installed()
     step = SingleStep(load_network(run, checkpoint)[2]).eval()
-    graph = _graph(step)
+    try:
+        graph = _graph(step)
+    except Exception as error:  # torch's exporter has many
+        reason = str(error).strip().partition("\n")[0]
+        raise RunError(f"{path}: the model cannot be written as ONNX ({reason}); leave out format=onnx") from error
     if not _agrees(graph, step, runtime):
         raise RunError(f"{path}: onnxruntime computes other logits than torch; use another version of torch or onnx")
     make_directory(path.parent)
@@ -67,8 +72,7 @@ def _installed() -> ModuleType:
 
 
 def _graph(step: SingleStep) -> bytes:
-    state = step.model.initial_state(2)
-    before = STATE_NAMES[: len(state)]
+    state, before = step.model.initial_state(2), step.model.state_names
     after = [f"next_{name}" for name in before]
     content = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
@@ -84,12 +88,20 @@ def _graph(step: SingleStep) -> bytes:
             dynamic_axes={
                 "token": {0: "batch"},
                 "logits": {0: "batch"},
-                **{n: {1: "batch"} for n in (*before, *after)},
+                **dict(zip([*before, *after], 2 * _batch_axes(step), strict=True)),
             },
             opset_version=OPSET,
             dynamo=False,
         )
     return content.getvalue()
+
+
+def _batch_axes(step: SingleStep) -> list[dict[int, str]]:
+    """The axes of each part of the state that grow with the batch."""
+    pairs = zip(*(step.model.initial_state(batch) for batch in (2, 3)), strict=True)
+    return [
+        {axis: "batch" for axis in range(one.dim()) if one.shape[axis] != other.shape[axis]} for one, other in pairs
+    ]
 
 
 @torch.no_grad()
@@ -98,10 +110,10 @@ def _agrees(graph: bytes, step: SingleStep, runtime: ModuleType) -> bool:
     generator = torch.Generator().manual_seed(0)
     token = torch.randint(step.model.vocabulary_size, (CHECKED_BATCH,), generator=generator)
     state: State = tuple(
-        torch.rand(part.shape, generator=generator) for part in step.model.initial_state(CHECKED_BATCH)
+        torch.rand(part.shape, generator=generator).to(part.dtype) for part in step.model.initial_state(CHECKED_BATCH)
     )
     session = runtime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    names = ("token", *STATE_NAMES)
-    found = session.run(None, {name: part.numpy() for name, part in zip(names, (token, *state), strict=False)})
+    names = ("token", *step.model.state_names)
+    found = session.run(None, {name: part.numpy() for name, part in zip(names, (token, *state), strict=True)})
     expected = step(token, *state)
     return all(np.allclose(a, b.numpy(), rtol=1e-3, atol=1e-4) for a, b in zip(found, expected, strict=True))

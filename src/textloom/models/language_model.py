@@ -46,6 +46,11 @@ class LanguageModel(nn.Module, ABC):
     def initial_state(self, batch_size: int) -> State:
         """The state before the first token of a document."""
 
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """Names of the parts of the state."""
+        return tuple(f"state_{number}" for number in range(len(self.initial_state(1))))
+
     @abstractmethod
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits or log-probabilities of every token, (..., units) -> (..., vocabulary_size)."""

@@ -96,6 +96,11 @@ class RecurrentLanguageModel(LanguageModel):
         """The cell's state at the beginning of a text."""
         return self.recurrence.initial_state(batch_size)
 
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """As the cell names them."""
+        return self.recurrence.state_names or super().state_names
+
     def _init_weights(self, config: ModelConfig, units: int) -> None:
         """Draw all weights; a one-hot input has norm 1."""
         bound, input_norm = config.embedding_range, 1.0

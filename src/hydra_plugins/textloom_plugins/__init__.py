@@ -1,0 +1,1 @@
+"""The folders of configs that plugins of textloom bring."""
