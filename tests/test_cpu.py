@@ -1,4 +1,4 @@
-"""What a process that trains on a CPU does with tiny numbers and with memory, and that it ends with the training."""
+"""Denormal numbers and freed memory while a process trains on a CPU, and the settings of the caller afterwards."""
 
 import ctypes
 import resource
@@ -45,6 +45,32 @@ def test_memory_that_was_freed_is_taken_again_without_a_page_fault_within_and_gi
         kept = resident_pages()
     assert resident_pages() < kept - PAGES / 2
     assert faults_of_a_block() > PAGES / 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_the_options_that_the_environment_gives_malloc_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    if faults_of_a_block() < PAGES / 2:
+        pytest.skip("pages are huge here, or not counted")
+    with monkeypatch.context() as environment:
+        environment.setenv("MALLOC_MMAP_MAX_", "0")
+        environment.setenv("GLIBC_TUNABLES", "glibc.malloc.check=0:glibc.malloc.trim_threshold=0x100000000")
+        with memory_kept():
+            pass
+    assert min(faults_of_a_block() for _ in range(20)) < PAGES / 100
+    with memory_kept():
+        pass
+    assert faults_of_a_block() > PAGES / 2
+
+
+def test_denormals_that_the_caller_flushes_stay_flushed() -> None:
+    tiny = torch.tensor(1e-40)
+    torch.set_flush_denormal(True)
+    try:
+        with denormals_flushed():
+            assert tiny * 1 == 0
+        assert tiny * 1 == 0
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def faults_of_a_block() -> int:

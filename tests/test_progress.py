@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,20 @@ def test_log_lines_and_warnings_are_written_above_the_progress(monkeypatch: pyte
     for number in range(50):
         assert f"{progress.ERASE}line {number}\n" in text
     assert text.endswith(progress.ERASE)
+
+
+def test_warnings_are_captured_only_meanwhile_and_stay_captured_for_a_caller_who_has_them_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake_terminal(monkeypatch)
+    before = warnings.showwarning
+    for own in (False, True):
+        logging.captureWarnings(own)
+        callers = warnings.showwarning
+        with shown():
+            assert warnings.showwarning is not before
+        assert warnings.showwarning is callers
+    logging.captureWarnings(False)
 
 
 def test_an_error_ends_all_the_stages_inside_the_one_that_it_leaves() -> None:

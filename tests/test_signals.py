@@ -1,4 +1,4 @@
-"""Real processes that are really signalled: the exit status, the words, and going on."""
+"""Signals: exit status, messages and resuming of real processes, and the handlers of the caller."""
 
 import os
 import signal
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from textloom.runs.checkpoints import read_checkpoint
 from textloom.runs.run import Run
+from textloom.training.signals import StopRequest
 
 ARGUMENTS = [
     "model.units=8", "samples.length=5", "trainer.batch_size=4", "trainer.max_epochs=100000",
@@ -22,6 +23,25 @@ def textloom(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+
+
+def test_the_signal_handlers_of_the_caller_are_put_back() -> None:
+    def own(*_: object) -> None:
+        raise AssertionError
+
+    before = signal.signal(signal.SIGUSR1, own)
+    try:
+        with StopRequest() as request:
+            request.training = True
+            with StopRequest() as inner:
+                inner.training = True
+                signal.raise_signal(signal.SIGUSR1)
+            assert (request.received, inner.received) == (None, signal.SIGUSR1)
+            signal.raise_signal(signal.SIGUSR1)
+            assert request.received == signal.SIGUSR1
+        assert signal.getsignal(signal.SIGUSR1) is own
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_sigterm_writes_a_checkpoint_and_resume_goes_on(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""What this process does otherwise while it trains on a CPU: with tiny numbers, and with memory it is done with."""
+"""Settings of this process for training on a CPU: denormal numbers, and memory that is freed."""
 
 import ctypes
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,42 +11,56 @@ OMP_PAUSE_HARD = 2  # of OpenMP's omp.h
 # of glibc's malloc.h
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
 LARGEST_MMAP_THRESHOLD = 32 << 20
+LARGEST_INT = 0x7FFF_FFFF
+DEFAULTS = {
+    M_MMAP_MAX: ("MALLOC_MMAP_MAX_", "glibc.malloc.mmap_max", 65536),
+    M_MMAP_THRESHOLD: ("MALLOC_MMAP_THRESHOLD_", "glibc.malloc.mmap_threshold", LARGEST_MMAP_THRESHOLD),
+    M_TRIM_THRESHOLD: ("MALLOC_TRIM_THRESHOLD_", "glibc.malloc.trim_threshold", 2 * LARGEST_MMAP_THRESHOLD),
+}
+"""Options of glibc's malloc: how the environment sets each, and its value otherwise. glibc raises the two thresholds
+up to these values by itself, as soon as blocks of that size are freed."""
 
 
 @contextmanager
 def denormals_flushed() -> Iterator[None]:
-    """Within it this process takes numbers under 1e-38 for zero.
+    """Flush numbers below 1e-38 to zero in this process.
 
-    Gradients that fade on their way back through a window are such numbers, and a CPU takes a hundred times as long
-    for each: backward passes over windows of 50 tokens took 290 ms, and 45 ms with them flushed (LSTM 128, 2 cores).
+    Gradients that vanish on their way back through a window are such denormal numbers, and a CPU takes a hundred times
+    as long for each: backward passes over windows of 50 tokens took 290 ms, and 45 ms when flushed (LSTM 128, 2 cores).
     """
-    before = float(torch.tensor(1e-40) * 1) == 0.0  # torch itself cannot tell
+    before = float(torch.tensor(1e-40) * 1) == 0.0  # torch has no function that tells
+    if before:
+        yield
+        return
     _flush(True)
     try:
         yield
     finally:
-        _flush(before)
+        _flush(False)
 
 
 def _flush(on: bool) -> None:
-    """In this thread and those that OpenMP has for it: torch sets this one alone, new ones have it from there."""
+    """Flush or keep denormals in this thread and in OpenMP's: torch sets this one alone, and new threads inherit it."""
     torch.set_flush_denormal(on)
     end_threads = getattr(ctypes.CDLL(None), "omp_pause_resource_all", None)
     if end_threads is not None:
         threads = torch.get_num_threads()
-        end_threads(OMP_PAUSE_HARD)  # the next parallel work starts new ones
-        if torch.get_num_threads() != threads:  # OpenMP may forget how many
+        end_threads(OMP_PAUSE_HARD)  # the next parallel region starts new ones
+        if torch.get_num_threads() != threads:  # OpenMP may forget their number
             torch.set_num_threads(threads)
 
 
 @contextmanager
 def memory_kept() -> Iterator[None]:
-    """Within it freed memory stays with this process, for the next step to take.
+    """Keep freed memory in this process, for the next step.
 
-    glibc gives blocks over 32 MB back to the kernel as they are freed, and asks for them again, 4 kB at a time as they
-    are written: 16,000 page faults a step, a quarter of its time (LSTM 128, 256 windows of 50 tokens, on 2 cores; as
-    much for LSTM 512, 64 x 64). It costs memory: freed blocks leave holes, which make its peak up to a half higher.
+    glibc returns blocks of over 32 MB to the kernel as soon as they are freed, and gets them back 4 kB at a time as
+    they are written: 16,000 page faults a step, a quarter of its time (LSTM 128, 256 windows of 50 tokens, on 2
+    cores; as much for LSTM 512, 64 x 64). The cost is memory: freed blocks leave holes, which raise the peak by up to
+    a half.
     Other C libraries are left as they are.
+
+    glibc does not tell its options. At the end each has the value that the environment gives it, else its default.
     """
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option is None:
@@ -56,8 +71,18 @@ def memory_kept() -> Iterator[None]:
     try:
         yield
     finally:
-        # what glibc's own limits grow to once a large block was freed
-        set_option(M_MMAP_MAX, 65536)
-        set_option(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
-        set_option(M_TRIM_THRESHOLD, 2 * LARGEST_MMAP_THRESHOLD)
+        for option, (variable, tunable, default) in DEFAULTS.items():
+            set_option(option, _from_environment(variable, tunable, default))
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def _from_environment(variable: str, tunable: str, default: int) -> int:
+    """The value of an option of malloc: a tunable, which glibc prefers, a variable, or the default."""
+    tunables = dict(setting.partition("=")[::2] for setting in os.environ.get("GLIBC_TUNABLES", "").split(":"))
+    for text in (tunables.get(tunable), os.environ.get(variable)):
+        try:
+            number = int(text or "", 0)
+        except ValueError:
+            continue
+        return number if number <= LARGEST_INT else -1  # mallopt takes an int; -1 stands for the largest size
+    return default

@@ -10,6 +10,7 @@ import shutil
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
@@ -154,9 +155,11 @@ def shown(wanted: bool = True) -> Iterator[None]:
         yield
         return
     over = threading.Event()
+    show_warning = warnings.showwarning
     if _display.stream is not None:
         threading.Thread(target=_redraw, args=(over,), daemon=True).start()
         logging.captureWarnings(True)
+    captured = warnings.showwarning is not show_warning  # not if the caller had them captured already
     try:
         yield
     finally:
@@ -164,7 +167,8 @@ def shown(wanted: bool = True) -> Iterator[None]:
         with _display.lock:
             _display.erase()
             _display.stream = before
-        logging.captureWarnings(before is not None)
+        if captured:
+            logging.captureWarnings(False)
 
 
 def is_drawing() -> bool:
