@@ -79,6 +79,8 @@ class Arguments:
             return f"{name}={_choice(value)}"
         if key.form is Form.MAPPING:
             return f"{name}={_open_value(plain, value)}"
+        if Mark.LIST in key.marks and value[:1] not in BRACKETS:
+            return f"{name}={as_value(value)}"
         if key.form is Form.OTHER:
             return f"{name}={_other_value(value)}"
         if not value:

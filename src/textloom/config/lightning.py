@@ -71,7 +71,7 @@ class LightningArguments(Section):
 
 REFUSED = {
     "strategy": "it follows from trainer.devices and trainer.num_nodes; set those",
-    "logger": "TensorBoard's files are always written; leave it out",
+    "logger": "set logger, as in logger=tensorboard,csv",
     "callbacks": "a YAML value is no callback; leave it out",
     "plugins": "a YAML value is no plugin; leave it out",
     "fast_dev_run": "it would leave validation tokens unscored; set trainer=debug for a short run",

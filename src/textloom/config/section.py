@@ -23,6 +23,7 @@ class Mark(Enum):
     PROSE = "prose: nothing in it is an interpolation"
     VERBATIM = "taken as it is, even the word null"
     FOLDER = "the name of a folder"
+    LIST = "a list: commas join its words, in sweeps too"
 
 
 @dataclass(frozen=True)

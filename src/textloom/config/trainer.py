@@ -11,7 +11,7 @@ from textloom.config.keys import effects_of
 from textloom.config.lightning import Duration, LightningArguments, find_mistake, parse_duration
 from textloom.config.model import CELLS, ModelConfig, OptimizerConfig, ScheduleConfig
 from textloom.config.ngram import NgramConfig
-from textloom.config.section import Entries, FolderName, PathText, Positive, Prose, Section, Unit, as_tuple
+from textloom.config.section import Entries, FolderName, Mark, PathText, Positive, Prose, Section, Unit, as_tuple
 from textloom.config.sweep import SweepConfig
 from textloom.config.tokenizer import TokenizerConfig
 from textloom.registry import OneOf
@@ -135,6 +135,21 @@ class TrainerConfig(Section):
         return self
 
 
+LoggerName = Literal["tensorboard", "csv", "mlflow", "wandb"]
+
+
+def as_loggers(value: Any) -> Any:
+    """The names of loggers from a list, or from words with commas between them; tensorboard is always the first."""
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list | tuple):
+        raise ValueError("TensorBoard's files are always written; leave it out, or set logger=tensorboard,csv")
+    words = [name.strip() if isinstance(name, str) else name for name in names]
+    return tuple(dict.fromkeys(["tensorboard", *words]))
+
+
+Loggers = Annotated[tuple[LoggerName, ...], BeforeValidator(as_loggers), Mark.LIST]
+
+
 class SamplesConfig(Section):
     """Texts that are generated at each validation."""
 
@@ -155,6 +170,10 @@ class TrainConfig(Section):
     """Seed of the initial weights, of dropout and of the order of the batches."""
     resume: Annotated[PathText | None, Effect.PLACE] = None
     """A run directory, or 'latest': resume that run."""
+    logger: Annotated[Loggers, Effect.NONE] = ("tensorboard",)
+    """Where to write curves and hyper-parameters: tensorboard, which is always written, and csv, mlflow or wandb.
+
+    MLflow and W&B read their destination from their environment variables: MLFLOW_TRACKING_URI, WANDB_MODE."""
     data: Annotated[DataConfig, Effect.DATA]
     tokenizer: Annotated[TokenizerConfig, Effect.RESULTS]
     batching: Annotated[BatchingConfig, Effect.RESULTS]

@@ -54,6 +54,11 @@ class Run:
         return self.directory / "status.json"
 
     @property
+    def loggers_file(self) -> Path:
+        """The ids of the run in the loggers beside TensorBoard."""
+        return self.directory / "loggers.json"
+
+    @property
     def provenance_file(self) -> Path:
         """Which code, versions, machine and data made the run."""
         return self.directory / "provenance.json"
@@ -137,7 +142,8 @@ class Run:
         """All files that training has written here."""
         fixed = (
             self.config_file, self.overrides_file, self.status_file, self.provenance_file, self.results_file,
-            self.tokenizer_file, self.samples_file, self.trace_file, self.profile_file, self.log_file, self.lock_file,
+            self.tokenizer_file, self.loggers_file, self.samples_file, self.trace_file, self.profile_file,
+            self.log_file, self.lock_file,
         )  # fmt: skip
         checkpoints, tokens = self.checkpoints.glob("*.ckpt"), self.tokens.glob("*")
         return [*(path for path in fixed if path.exists()), *checkpoints, *tokens, *self.curve_files()]

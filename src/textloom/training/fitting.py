@@ -22,6 +22,7 @@ from textloom.training.callbacks.samples import Sampler
 from textloom.training.data_module import TokenDataModule
 from textloom.training.distributed.strategy import RankModule
 from textloom.training.lightning_internals import add_callbacks, quiet_lightning
+from textloom.training.loggers import ExtraLoggers
 from textloom.training.meter import Meter
 from textloom.training.module import TrainingModule
 from textloom.training.preparation import Prepared
@@ -129,7 +130,7 @@ def _efficiency(fit: Fit, model: ModelConfig, training: Batching) -> Efficiency:
 def _logger(fit: Fit, checkpoint: str | None) -> RunLogger:
     if checkpoint is None:
         fit.run.forget_training()
-    logger = RunLogger(fit.run.directory, checkpoint)
+    logger = RunLogger(fit.run.directory, checkpoint, ExtraLoggers(fit.config, fit.run, checkpoint is not None))
     if checkpoint is None:
         announce(logger, fit.config)
     return logger

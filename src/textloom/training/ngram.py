@@ -14,6 +14,7 @@ from textloom.runs.run import Run
 from textloom.system.files import write_json, written_whole
 from textloom.tokenizers import Tokenizer
 from textloom.training.callbacks.samples import Sampler
+from textloom.training.loggers import ExtraLoggers
 from textloom.training.tensorboard import RunLogger, announce, write_results
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def count(
         name: value for split in EVALUATED if split in splits
         for name, value in score(counted, splits[split], config.batching, 1).named(split).items()
     }  # fmt: skip
-    logger = RunLogger(run.directory)
+    logger = RunLogger(run.directory, extras=ExtraLoggers(config, run, resumed=False))
     announce(logger, config)
     write_results(logger, figures, step=1)
     sampler.show(logger, texts, step=1)

@@ -12,6 +12,7 @@ from textloom.config.keys import Form, keys_of
 from textloom.config.values import value_text
 from textloom.runs.checkpoints import read_checkpoint
 from textloom.system.heavy_imports import without_tensorflow
+from textloom.training.loggers import ExtraLoggers
 
 with without_tensorflow():
     from tensorboard.plugins.hparams.summary_v2 import hparams_pb
@@ -37,13 +38,22 @@ NUMBER, BOOLEAN, TEXT = "number", "boolean", "text"
 class RunLogger(TensorBoardLogger):
     """Writes one event file, straight into the run directory, so that a run bears its directory's name."""
 
-    def __init__(self, directory: Path, checkpoint: str | None = None):
+    def __init__(self, directory: Path, checkpoint: str | None = None, extras: ExtraLoggers | None = None):
         """If the run is resumed from a checkpoint, points after its step are written again, and the old ones hidden."""
         purge = {"purge_step": read_checkpoint(Path(checkpoint))["global_step"] + 1} if checkpoint else {}
         super().__init__(directory, name=None, version="", default_hp_metric=False, **purge)
+        self.extras = extras
+        self.status = "success"
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:  # type: ignore[override]
+        """Write a point of each curve, here and in the extra loggers."""
+        super().log_metrics(metrics, step)
+        if self.extras is not None:
+            self.extras.log_metrics(metrics, step)
 
     def finalize(self, status: str) -> None:
         """Flush only: Lightning calls this after training, and the results that follow would open a second file."""
+        self.status = status
         self.experiment.flush()
 
     def save(self) -> None:
@@ -52,6 +62,8 @@ class RunLogger(TensorBoardLogger):
     def close(self) -> None:
         """The run is over."""
         self.experiment.close()
+        if self.extras is not None:
+            self.extras.close(self.status)
 
 
 def announce(logger: RunLogger, config: TrainConfig) -> None:
@@ -61,7 +73,10 @@ def announce(logger: RunLogger, config: TrainConfig) -> None:
     no run says what the columns are. (The one that torch's ``add_hparams`` writes says so for all.)
     """
     writer = logger.experiment._get_file_writer()
-    writer.add_summary(hparams_pb(hyperparameters(config), trial_id=trial_name(Path(logger.save_dir))))
+    values = hyperparameters(config)
+    writer.add_summary(hparams_pb(values, trial_id=trial_name(Path(logger.save_dir))))
+    if logger.extras is not None:
+        logger.extras.log_hyperparameters(values)
     writer.add_summary(custom_scalars(LAYOUT))  # type: ignore[no-untyped-call]
 
 

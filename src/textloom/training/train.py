@@ -30,6 +30,7 @@ from textloom.training.callbacks.samples import Sampler
 from textloom.training.defaults import OpenConfig, complete_config
 from textloom.training.distributed.processes import Workers
 from textloom.training.fitting import Fit, Fitted, fit_with_rollbacks
+from textloom.training.loggers import check_loggers
 from textloom.training.memory import explained_shortage
 from textloom.training.ngram import count
 from textloom.training.precision import check_precision, choose_precision
@@ -74,6 +75,7 @@ def train(
     began = time.perf_counter() - run.seconds_worked  # as if one process had done all the work
     if not run.overrides_file.exists():  # runs made before may have them
         refuse_arguments_without_effect(config.trainer.extra)
+    check_loggers(config.logger)
     device = choose_device(config.trainer.accelerator)
     check_devices(config.trainer.devices, device)
     with (
