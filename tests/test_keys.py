@@ -10,7 +10,7 @@ from textloom.config import Effect, TrainConfig, effect_of
 from textloom.config.document import COMMANDS, page
 from textloom.config.keys import LABELS, Form, effects_of, keys_of
 from textloom.reports.collect import Record
-from textloom.reports.comparison import compare_runs
+from textloom.reports.compare import compare_runs
 from textloom.runs.run import Run
 from textloom.sweeps.directory import refuse_another_config, write_config
 from textloom.sweeps.space import Choices, Parameter, Space

@@ -13,7 +13,7 @@ from conftest import Answer, compose_train, train_run
 from textloom.evaluation.evaluate import evaluate_run
 from textloom.ngram.language_model import NgramLanguageModel
 from textloom.ngram.model import FALLBACK_DISCOUNTS, NgramModel, discounts_of, fit_orders
-from textloom.reports.comparison import compare_runs
+from textloom.reports.compare import compare_runs
 from textloom.reports.render import render
 from textloom.runs.run import Run
 from textloom.training.preparation import prepare

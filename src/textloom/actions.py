@@ -25,7 +25,7 @@ from textloom.system.progress import stage
 if TYPE_CHECKING:
     from textloom.data.report import Report
     from textloom.models.language_model import LanguageModel
-    from textloom.reports.comparison import Comparison
+    from textloom.reports.compare import Comparison
     from textloom.tokenizers import Tokenizer
     from textloom.training.train import Trained
 
@@ -181,6 +181,6 @@ def fetch(config: PrepareConfig) -> str | None:
 def compare(config: CompareConfig) -> "Comparison":
     """Rank runs and test whether they differ."""
     from textloom.reports.collect import find_directories
-    from textloom.reports.comparison import compare_runs
+    from textloom.reports.compare import compare_runs
 
     return compare_runs(find_directories(config.runs), config.metric, all_keys=config.columns == "all")

@@ -13,7 +13,7 @@ from conftest import Answer, train_run
 from textloom.config.values import value_text
 from textloom.errors import RunError
 from textloom.reports.collect import find_directories
-from textloom.reports.comparison import Comparison, Group, compare_runs
+from textloom.reports.compare import Comparison, Group, compare_runs
 from textloom.reports.render import render, render_csv, render_json, render_markdown
 from textloom.reports.table import table_of
 from textloom.reports.text import render_text

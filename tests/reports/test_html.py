@@ -15,7 +15,7 @@ from made import make_run
 from browser import dump_dom
 from conftest import Answer
 from textloom.reports.collect import find_directories
-from textloom.reports.comparison import Comparison, Group, Row, compare_runs
+from textloom.reports.compare import Comparison, Group, Row, compare_runs
 from textloom.reports.events import read_curves
 from textloom.reports.figures import parameter_figures
 from textloom.reports.html import PLOTLY, render_html

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from textloom.config.values import value_text
-from textloom.reports.comparison import Group, Row
+from textloom.reports.compare import Group, Row
 from textloom.reports.events import Curve, read_curves
 from textloom.reports.metrics import BITS_PER_CHAR, lower_is_better
 

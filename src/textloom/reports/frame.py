@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from textloom.reports.comparison import Comparison, Row
+from textloom.reports.compare import Comparison, Row
 from textloom.reports.render import render
 from textloom.reports.table import Table, table_of, unranked_table
 

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader
 
-from textloom.reports.comparison import Comparison, Group, Row
+from textloom.reports.compare import Comparison, Group, Row
 from textloom.reports.figures import Figure, curve_figures, label, parameter_figures
 from textloom.reports.samples import read_samples
 from textloom.reports.table import table_of, unranked_table

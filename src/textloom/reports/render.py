@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from textloom.config.values import value_text
-from textloom.reports.comparison import Comparison, Row
+from textloom.reports.compare import Comparison, Row
 from textloom.reports.table import Table, table_of, unranked_table
 from textloom.reports.text import render_text
 

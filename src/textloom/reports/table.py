@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from textloom.config.values import value_text
-from textloom.reports.comparison import Comparison, Group, Row
+from textloom.reports.compare import Comparison, Group, Row
 from textloom.reports.metrics import BITS_PER_CHAR
 from textloom.reports.statistics import Spread
 

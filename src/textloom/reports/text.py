@@ -4,7 +4,7 @@ import re
 import textwrap
 from pathlib import Path
 
-from textloom.reports.comparison import Comparison, Group, Row
+from textloom.reports.compare import Comparison, Group, Row
 from textloom.reports.metrics import lower_is_better
 from textloom.reports.table import LESS_IMPORTANT, VERDICTS, Table, table_of, unranked_table
 

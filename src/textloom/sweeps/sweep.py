@@ -146,7 +146,7 @@ def _compare(table: TrialTable, config: SweepConfig) -> None:
     completed = [trial.directory for trial in table.trials if trial.state == "completed"]
     if not completed:
         return
-    from textloom.reports.comparison import compare_runs
+    from textloom.reports.compare import compare_runs
     from textloom.reports.text import render_text
 
     print(f"\n{render_text(compare_runs(completed, config.metric[0]), shutil.get_terminal_size().columns)}")

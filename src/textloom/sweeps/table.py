@@ -94,7 +94,7 @@ class TrialTable:
 
     def _grouped(self, completed: dict[Path, Trial]) -> list[tuple[str, list[Trial]]]:
         from textloom.reports.collect import read_records
-        from textloom.reports.groups import by_protocol, headings
+        from textloom.reports.group import by_protocol, headings
         from textloom.reports.metrics import is_per_target
 
         for directory in completed.keys() - self._records.keys():

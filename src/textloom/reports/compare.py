@@ -8,7 +8,7 @@ from typing import Any
 from textloom.errors import RunError
 from textloom.evaluation.baselines import counting_figures
 from textloom.reports.collect import Record, read_records, require_metric
-from textloom.reports.groups import by_protocol, contexts_differ, headings
+from textloom.reports.group import by_protocol, contexts_differ, headings
 from textloom.reports.metrics import is_quality, lower_is_better
 from textloom.reports.statistics import SIGNIFICANCE, Spread, against_constant, holm, welch
 
