@@ -4,13 +4,18 @@ import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import textloom
 from conftest import Answer
 
 README = Path(__file__).parents[1] / "README.md"
-SHRUNK = ["trainer.max_epochs=1", "trainer.batch_size=4", "samples.length=5", "trainer.progress_bar=false"]
+SHRUNK = [
+    *("trainer.max_epochs=1", "trainer.max_steps=3", "trainer.batch_size=4"),
+    *("samples.length=5", "trainer.progress_bar=false"),
+]
 
 
 def commands() -> list[str]:
@@ -46,7 +51,7 @@ def test_the_readmes_commands_run(command: Callable[..., Answer], workplace: Pat
     ran = 0
     for line in commands():
         program, *arguments = shlex.split(line)
-        if program == "python":
+        if program in ("python", "textloom"):
             script = Path(arguments.pop(0)).stem
             shrunk = SHRUNK if script == "train" else []
             answer = command(script, *arguments, *shrunk)
@@ -54,6 +59,24 @@ def test_the_readmes_commands_run(command: Callable[..., Answer], workplace: Pat
             assert answer.out or "the run is completed" in answer.err
             ran += 1
     assert ran >= 5
+
+
+def test_the_readmes_python_runs(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = re.findall(r"```(\w+)\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert [language for language, _ in blocks][:2] == ["sh", "python"]
+    train = textloom.train
+    monkeypatch.setattr(textloom, "train", lambda *overrides: train(*overrides, *SHRUNK))
+    names: dict[str, Any] = {}
+    exec(blocks[1][1], names)
+    assert names["run"].results["val/loss"] > 0
+
+
+def test_the_readmes_results_are_those_of_the_tutorials_table() -> None:
+    text = README.read_text(encoding="utf-8")
+    loss, accuracy = (float(value) for value in re.findall(r"^val/(?:loss|accuracy): ([\d.]+)$", text, re.MULTILINE))
+    assert f"| `tutorial_char` | windows of 10 | 8.4 | {loss:.3f} | {100 * accuracy:.1f} % |" in text
+    sample = text.partition("```\ndeep learning")[2].partition("\n\n")[0]
+    assert f"deep learning {' '.join(sample.split())}"[:40] in text.partition("## The two tutorials")[2]
 
 
 def test_every_make_target_of_the_readme_exists() -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from conftest import compose_train, read_documents
+from conftest import compose_train, documents_of
 from textloom.config import DataConfig
-from textloom.data.reading import contents, delimited, json_rows
+from textloom.data import contents, delimited, json_rows
+from textloom.data.sources import read_pieces
 from textloom.errors import DataError
 
 TEXTS = [f"the text of row {i}" for i in range(25)]
@@ -25,7 +26,7 @@ def _pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 def read(name: str, content: str | bytes, *overrides: str) -> list[str]:
     Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    return read_documents(config(*overrides).model_copy(update={"path": (name,)}))
+    return documents_of(read_pieces(config(*overrides).model_copy(update={"path": (name,)})))
 
 
 @functools.cache

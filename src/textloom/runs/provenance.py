@@ -6,8 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from textloom.config import DataConfig
-from textloom.data.sources import build_source
+from textloom.config import DataConfig, Hub
 
 PACKAGES = ("textloom", "torch", "pytorch-lightning", "hydra-core", "datasets", "tensorboard", "numpy")
 
@@ -33,7 +32,11 @@ def source_provenance(data: DataConfig) -> dict[str, Any]:
     protocol = getattr(data, "protocol", None)
     if protocol is not None:
         facts |= {"protocol": protocol, "leaky": data.leaky}
-    return facts | build_source(data).provenance()
+    if isinstance(data, Hub):
+        from textloom.data.hub import revision
+
+        facts |= {"data_revision": revision(data)}
+    return facts
 
 
 def _git(*arguments: str) -> str | None:
