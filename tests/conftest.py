@@ -14,12 +14,12 @@ from hypothesis import settings
 from omegaconf import open_dict
 
 from textloom.cli import commands as cli
-from textloom.config import CELLS, ModelConfig, SplitKeys, TrainConfig
+from textloom.config import CELLS, DataConfig, ModelConfig, SplitKeys, TrainConfig
 from textloom.config.composition import check, config_directory
 from textloom.data.corpus import Corpus, build_corpus
+from textloom.data.documents import Piece
 from textloom.data.encoding import Splits, encode_corpus, load_splits
-from textloom.data.sources import Source
-from textloom.data.spool import Piece
+from textloom.data.sources import Documents, read_source
 from textloom.runs.run import Run, claimed_run
 from textloom.tokenizers import Tokenizer
 
@@ -62,9 +62,9 @@ def model_config(values: dict[str, Any]) -> ModelConfig:
     return CELLS.config_class(values["cell"]).model_validate(values)
 
 
-def source_of(documents: list[str]) -> Source:
+def source_of(documents: list[str]) -> Documents:
     """A source of these documents."""
-    return Source({"train": ((document, True) for document in documents)})
+    return Documents({"train": ((document, True) for document in documents)})
 
 
 def split(
@@ -72,6 +72,7 @@ def split(
 ) -> Corpus:
     """The corpus that some documents make."""
     keys = SplitKeys(
+        kind="documents",
         validation_fraction=validation_fraction,
         test_fraction=test_fraction,
         split_seed=seed,
@@ -96,6 +97,11 @@ def documents_of(pieces: Iterable[Piece]) -> list[str]:
             parts = []
     assert not parts
     return documents
+
+
+def read_documents(config: DataConfig) -> list[str]:
+    """The documents of all splits of a source."""
+    return [document for pieces in read_source(config).splits.values() for document in documents_of(pieces)]
 
 
 def train_run(directory: Path, *overrides: str) -> Run:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.errors import HydraException
 
-from textloom.config import CompareConfig, ExportConfig, GenerateConfig, Patents, PrepareConfig, TrainConfig
+from textloom.config import CompareConfig, ExportConfig, GenerateConfig, PrepareConfig, TrainConfig
 from textloom.config.composition import explain
 from textloom.errors import ConfigError, Interrupted, TrainingError
 from textloom.runs.run import Run as RunDirectory
@@ -173,11 +173,9 @@ def prepare(config: PrepareConfig) -> "Report":
 
 def fetch(config: PrepareConfig) -> str | None:
     """Download what the data's config asks for, and say what there is now; None if there is nothing to download."""
-    if not (isinstance(config.data, Patents) and config.data.source == "odp"):
-        return None
-    from textloom.data.patentsview.fetch import fetch
+    from textloom.data.sources import build_source
 
-    return str(fetch(config.data))
+    return build_source(config.data).fetch()
 
 
 def compare(config: CompareConfig) -> "Comparison":

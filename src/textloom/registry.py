@@ -12,6 +12,7 @@ A field of the schema that takes any of the registered classes is annotated with
 """
 
 import importlib
+import pkgutil
 from collections.abc import Callable
 from typing import Any, Generic, Literal, TypeVar, get_args, get_origin
 
@@ -29,13 +30,15 @@ class Registry(Generic[ConfigT]):
     """The kinds of one thing: config classes by name, and what each is a config of.
 
     ``what`` names the thing in messages, ``group`` is the entry-point group of its plugins (None if it has none) and
-    ``key`` is what users type for ``kind``. Plugins are loaded when a name is first looked up.
+    ``key`` is what users type for ``kind``. ``package`` is the package of textloom whose modules register kinds. Its
+    modules and the plugins are imported when a name is first looked up.
     """
 
-    def __init__(self, what: str, group: str | None = None, key: str = "kind"):
+    def __init__(self, what: str, group: str | None = None, key: str = "kind", package: str | None = None):
         self.what = what
         self.key = key
         self._group = group
+        self._package = package
         self._loaded: tuple[str, ...] | None = None
         self._configs: dict[str, type[ConfigT]] = {}
         self._targets: dict[str, Callable[..., Any] | str] = {}
@@ -106,11 +109,17 @@ class Registry(Generic[ConfigT]):
             raise ConfigError(f"{self.key}={name}: {self.cure(self.names)}")
 
     def _load(self) -> None:
-        """Load the plugins, again if others are named than before."""
+        """Import what registers kinds; the plugins again if others are named than before."""
         named = named_modules()
-        if self._group is not None and named != self._loaded:
+        if named == self._loaded:
+            return
+        if self._package is not None and self._loaded is None:
+            package = importlib.import_module(self._package)
+            for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
+                importlib.import_module(module.name)
+        if self._group is not None:
             load_plugins(self._group)
-            self._loaded = named
+        self._loaded = named
 
 
 class OneOf:

@@ -16,18 +16,17 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from conftest import compose_train, documents_of
+from conftest import compose_train, read_documents
 from textloom.config import DataConfig
-from textloom.data import contents
 from textloom.data.cache import load_corpus
-from textloom.data.sources import read_pieces
+from textloom.data.reading import contents
 from textloom.errors import DataError
 
 TEXT = "Der Wald, schöne Größe 漢字 हिन्दी 🌳\nthe second line\n"
 
 
 def read(path: Path, data: str = "text_files") -> list[str]:
-    return documents_of(read_pieces(config(data).model_copy(update={"path": (str(path),)})))
+    return read_documents(config(data).model_copy(update={"path": (str(path),)}))
 
 
 @functools.cache

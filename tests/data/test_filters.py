@@ -9,10 +9,9 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from conftest import compose_train, documents_of
+from conftest import compose_train, read_documents
 from textloom.config import DataConfig, TrainConfig
 from textloom.config.composition import check
-from textloom.data.sources import read_pieces
 from textloom.errors import ConfigError, DataError
 
 ROWS = [
@@ -52,7 +51,7 @@ def composed() -> dict[str, Any]:
 
 
 def kept(config: DataConfig) -> list[int]:
-    return [int(text.split()[1]) for text in documents_of(read_pieces(config))]
+    return [int(text.split()[1]) for text in read_documents(config)]
 
 
 @pytest.mark.parametrize(

@@ -10,22 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Answer, compose_train, documents_of, train_run
-from textloom.data import piped
-from textloom.data.finding import find_files
-from textloom.data.sources import read_pieces
+from conftest import Answer, compose_train, documents_of, read_documents, train_run
+from textloom.data.reading import files
+from textloom.data.reading.files import find_files
 from textloom.errors import DataError, TextloomError
 
 
 @pytest.fixture(autouse=True)
 def _nothing_piped_yet() -> Iterator[None]:
-    piped.kept.cache_clear()
+    files.kept_pipe.cache_clear()
     yield
-    piped.kept.cache_clear()
+    files.kept_pipe.cache_clear()
 
 
 def read(*overrides: str) -> list[str]:
-    return documents_of(read_pieces(compose_train(*overrides).data))
+    return read_documents(compose_train(*overrides).data)
 
 
 def names(*patterns: str) -> list[str]:
@@ -61,7 +60,7 @@ def test_a_path_that_exists_is_read_exactly(name: str, tmp_path: Path) -> None:
     (tmp_path / "aXb.csv").write_text("text\nanother\n")
     (tmp_path / "table f.csv").write_text("text\nanother\n")
     config = compose_train("data=table", "data.path=x").data
-    assert documents_of(read_pieces(config.model_copy(update={"path": (str(path),)}))) == ["the right one"]
+    assert read_documents(config.model_copy(update={"path": (str(path),)})) == ["the right one"]
 
 
 def test_a_name_is_found_however_its_accents_are_encoded(tmp_path: Path) -> None:
@@ -115,7 +114,7 @@ def test_text_can_be_piped(monkeypatch: pytest.MonkeyPatch) -> None:
     import gzip
 
     for content in (b"some text\r\n", gzip.compress(b"some text\n")):
-        piped.kept.cache_clear()
+        files.kept_pipe.cache_clear()
         pipe(content, monkeypatch)
         assert read("data=text_files", "data.path=-") == ["some text\n"]
         assert read("data=text_files", "data.path=-") == ["some text\n"]  # a pipe can be read only once
@@ -132,7 +131,7 @@ def test_a_run_on_piped_text_is_complete_without_the_pipe(tmp_path: Path, monkey
 
     pipe(b"some text of many words\n" * 20, monkeypatch)
     run = train_run(tmp_path / "run", "data=text_files", "data.path=-", "trainer.batch_size=4")
-    piped.kept.cache_clear()
+    files.kept_pipe.cache_clear()
     monkeypatch.setattr(sys, "stdin", None)
     before = run.results()["val/loss"]
     from textloom.config import TrainConfig
@@ -169,7 +168,7 @@ def test_a_sweep_and_a_table_refuse_standard_input(
 
 
 def test_each_line_can_be_a_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from textloom.data import text_files
+    from textloom.data.sources import text_files
 
     lines = [f"name {i}" for i in range(50)] + ["a line of " + "many words " * 20]
     (tmp_path / "names.txt").write_bytes(("\n\n  " + "  \r\n \r\n".join(lines) + "\n").encode())

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from conftest import compose_train, documents_of
-from textloom.config.parts import Form
+from conftest import compose_train, documents_of, read_documents
+from textloom.config.source_keys import Form
 from textloom.data.cache import load_corpus
 from textloom.data.normalization import FORMS, Normalizer, normalize_text
-from textloom.data.sources import read_pieces
 
 AWKWARD = st.text(
     alphabet=st.one_of(
@@ -107,7 +106,7 @@ def test_characters_can_be_left_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("e\u0301ﬁ")
     data = ["data=text_files", "data.path=a.txt"]
     for form, text in {"null": "e\u0301ﬁ", "NFD": "e\u0301ﬁ", "nfc": "éﬁ", "nfkc": "éfi"}.items():
-        assert documents_of(read_pieces(compose_train(*data, f"data.normalization={form}").data)) == [text]
+        assert read_documents(compose_train(*data, f"data.normalization={form}").data) == [text]
 
 
 def test_configs_written_before_the_key_leave_characters_as_they_were() -> None:

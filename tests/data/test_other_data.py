@@ -14,11 +14,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from conftest import Answer, compose_train, documents_of, train_run
+from conftest import Answer, compose_train, documents_of, read_documents, train_run
 from textloom.config import DataConfig, PrepareConfig
 from textloom.config.arguments import hydra_arguments
 from textloom.data.cache import load_corpus
-from textloom.data.sources import read_pieces
 from textloom.errors import ConfigError, DataError
 from textloom.system.files import read_json
 
@@ -38,7 +37,7 @@ def data(*overrides: str) -> DataConfig:
 
 
 def read(*overrides: str) -> list[str]:
-    return documents_of(read_pieces(data(*overrides)))
+    return read_documents(data(*overrides))
 
 
 def parts(*overrides: str) -> dict[str, list[str]]:

@@ -14,10 +14,18 @@ from conftest import Answer, documents_of, source_of, split
 from textloom.config import SplitKeys
 from textloom.data import cache, leak
 from textloom.data.corpus import build_corpus
-from textloom.data.spool import SPLITS, Part, Spool
+from textloom.data.documents import SPLITS
+from textloom.data.spool import Part, Spool
 from textloom.system.files import read_json
 
-KEYS = SplitKeys(validation_fraction=0.2, test_fraction=0.2, split_seed=0, fold_duplicates=True, near_duplicates=0.8)
+KEYS = SplitKeys(
+    kind="documents",
+    validation_fraction=0.2,
+    test_fraction=0.2,
+    split_seed=0,
+    fold_duplicates=True,
+    near_duplicates=0.8,
+)
 
 
 def part(documents: list[str]) -> Part:

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from conftest import compose_train, documents_of
-from textloom.data.sources import read_pieces, toy_text
+from conftest import compose_train, read_documents
+from textloom.data.sources.toy import toy_text
 from textloom.errors import DataError
 
 ABSTRACTS = ['A "neural" network,\nwith two layers.', "NA", "007", ""]
 
 
 def read(*overrides: str) -> list[str]:
-    return documents_of(read_pieces(compose_train(*overrides).data))
+    return read_documents(compose_train(*overrides).data)
 
 
 def test_the_toy_text_speaks_of_deep_learning() -> None:
@@ -114,4 +114,4 @@ def test_a_file_without_read_permission_is_told(tmp_path: Path, monkeypatch: pyt
     config = compose_train("data=text_files", "data.path=secret.txt").data
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(DataError, match=r"secret\.txt: cannot be read \(Permission denied\)"):
-        list(read_pieces(config))
+        read_documents(config)

@@ -8,16 +8,18 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from conftest import compose_train, documents_of, encoded, split
-from textloom.config import TextFiles
-from textloom.data import contents, duplicates, sources, spool, text_files
+from conftest import compose_train, documents_of, encoded, read_documents, split
+from textloom.data import duplicates, spool
 from textloom.data.corpus import Corpus
+from textloom.data.documents import Piece
 from textloom.data.encoding import Splits
 from textloom.data.normalization import normalize_text
-from textloom.data.spool import Piece
+from textloom.data.reading import contents
+from textloom.data.sources import text_files
+from textloom.data.sources.text_files import TextFilesConfig
 from textloom.tokenizers import Tokenizer, fit_tokenizer
 
-CONFIG = TextFiles(
+CONFIG = TextFilesConfig(
     kind="text_files",
     path=("?",),
     documents="file",
@@ -82,7 +84,7 @@ def test_a_file_is_read_in_blocks_as_it_is_read_whole(text: str, tmp_path_factor
         patch.setattr(contents, "BLOCK", 3)
         config = CONFIG.model_copy(update={"path": (str(path),)})
         if text.strip():
-            assert documents_of(sources.read_pieces(config)) == [normalize_text(text, None)]
+            assert read_documents(config) == [normalize_text(text, None)]
 
 
 @given(documents=st.lists(st.text(alphabet=st.sampled_from("abA.- é"), max_size=8), max_size=30))

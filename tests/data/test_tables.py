@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import compose_train, documents_of
+from conftest import compose_train, read_documents
 from textloom.config import DataConfig
-from textloom.data import contents, delimited, json_rows
-from textloom.data.sources import read_pieces
+from textloom.data.reading import contents, delimited, json_rows
 from textloom.errors import DataError
 
 TEXTS = [f"the text of row {i}" for i in range(25)]
@@ -26,7 +25,7 @@ def _pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 def read(name: str, content: str | bytes, *overrides: str) -> list[str]:
     Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    return documents_of(read_pieces(config(*overrides).model_copy(update={"path": (name,)})))
+    return read_documents(config(*overrides).model_copy(update={"path": (name,)}))
 
 
 @functools.cache

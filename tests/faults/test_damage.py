@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import compose_train, documents_of, train_run
+from conftest import compose_train, read_documents, train_run
 from textloom.config import TrainConfig
 from textloom.config.composition import check
-from textloom.data.sources import read_pieces
 from textloom.errors import ConfigError, DataError, TextloomError
 from textloom.evaluation.evaluate import evaluate_run
 from textloom.export.folder import export_run
@@ -166,13 +165,13 @@ def damage_source(directory: Path, kind: str, count: int) -> Counter[tuple[str, 
     content = path.read_bytes()
     group = "text_files" if kind == "txt" else "table"
     config = compose_train(f"data={group}", f"data.path={path.name}").data
-    assert len(documents_of(read_pieces(config))) == (1 if kind == "txt" else 20)
+    assert len(read_documents(config)) == (1 if kind == "txt" else 20)
     chance, ends = random.Random(0), Counter[tuple[str, str]]()
     for _ in range(count):
         damage = chance.choice([*DAMAGES])
         path.write_bytes(DAMAGES[damage](content, chance))
         try:
-            documents = documents_of(read_pieces(config))
+            documents = read_documents(config)
         except DataError as error:
             lines = len(str(error).splitlines())
             ends[damage, "refused" if lines == 1 else "refused at length"] += 1
@@ -200,7 +199,7 @@ def test_any_bytes_are_read_as_text_or_refused(
     path.write_bytes(chance.choice([*DAMAGES.values()])(path.read_bytes(), chance))
     group = "text_files" if kind == "txt" else "table"
     with suppress(DataError):
-        documents = documents_of(read_pieces(compose_train(f"data={group}", f"data.path='{path}'").data))
+        documents = read_documents(compose_train(f"data={group}", f"data.path='{path}'").data)
         assert all(isinstance(document, str) for document in documents)
 
 

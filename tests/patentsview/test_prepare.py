@@ -13,7 +13,7 @@ from fake_portal import KEY, FakePortal, served, tables
 
 from conftest import TINY, Answer
 from textloom.config.patents import PatentSelection
-from textloom.data.cache import cache_directory
+from textloom.config.paths import cache_directory
 
 Command = Callable[..., Answer]
 ASKED = ["data=patents", "data.source=odp", "data.query=neural network*"]

@@ -10,16 +10,15 @@ import pyarrow.parquet as parquet
 import pytest
 from fake_portal import ABSTRACT, tables, zipped
 
-from conftest import compose_train, documents_of
+from conftest import compose_train, read_documents
 from textloom.config.patents import PatentSelection
-from textloom.data.contents import Content
 from textloom.data.normalization import normalize_text
 from textloom.data.notes import Notes
 from textloom.data.patentsview import selection as module
 from textloom.data.patentsview.selection import pattern, select
 from textloom.data.patentsview.tables import stream_table
-from textloom.data.sources import read_pieces
-from textloom.data.tables import read_table
+from textloom.data.reading.contents import Content
+from textloom.data.reading.tables import read_table
 from textloom.errors import ConfigError, DataError
 
 HARD = [
@@ -85,7 +84,7 @@ def test_the_unzipped_table_is_recognised_as_data_of_ones_own(tmp_path: Path) ->
         "patent_id",
         "patent_abstract",
     ]
-    documents = documents_of(read_pieces(compose_train("data=patents", "data.path=g_patent_abstract.tsv").data))
+    documents = read_documents(compose_train("data=patents", "data.path=g_patent_abstract.tsv").data)
     assert documents == [normalize_text(text, "nfc") for text in HARD if text]
 
 
@@ -100,7 +99,7 @@ def test_the_articles_quoting_is_recognised(real_data: Path) -> None:
     with path.open(encoding="utf-8", newline="") as file:
         expected = [row["patent_abstract"] for row in csv.DictReader(file)]
     assert any('"' in text for text in expected)
-    assert documents_of(read_pieces(compose_train("data=patents", f"data.path={path}").data)) == expected
+    assert read_documents(compose_train("data=patents", f"data.path={path}").data) == expected
 
 
 def test_rows_of_another_length_are_left_out_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

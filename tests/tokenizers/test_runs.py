@@ -12,7 +12,7 @@ from published import publish
 
 from conftest import Answer, encoded, split, train_run
 from textloom.data.encoding import load_splits
-from textloom.data.sources import toy_text
+from textloom.data.sources.toy import toy_text
 from textloom.evaluation.evaluate import evaluate_run
 from textloom.export.folder import export_run
 from textloom.runs.run import Run

@@ -8,12 +8,7 @@ from textloom.config.data import (
     BatchingConfig,
     DataConfig,
     DocumentsConfig,
-    Hub,
-    Patents,
     StreamConfig,
-    Table,
-    TextFiles,
-    ToyData,
     WindowsConfig,
 )
 from textloom.config.effects import Effect
@@ -34,8 +29,8 @@ from textloom.config.model import (
     SGDConfig,
 )
 from textloom.config.ngram import NgramConfig
-from textloom.config.parts import Bounds, RowKeys, SplitKeys
 from textloom.config.section import Section
+from textloom.config.source_keys import Bounds, RowKeys, SplitKeys
 from textloom.config.sweep import SweepConfig
 from textloom.config.tokenizer import (
     ArticleTokenizerConfig,
@@ -67,13 +62,11 @@ __all__ = [
     "ExportConfig",
     "GRUConfig",
     "GenerateConfig",
-    "Hub",
     "LSTMConfig",
     "ModelConfig",
     "NgramConfig",
     "OptimizerConfig",
     "OptimizerKeys",
-    "Patents",
     "PlateauSchedule",
     "PrepareConfig",
     "PretrainedTokenizerConfig",
@@ -88,10 +81,7 @@ __all__ = [
     "StreamConfig",
     "SubwordTokenizerConfig",
     "SweepConfig",
-    "Table",
-    "TextFiles",
     "TokenizerConfig",
-    "ToyData",
     "TrainConfig",
     "TrainerConfig",
     "WindowsConfig",

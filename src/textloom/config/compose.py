@@ -18,7 +18,7 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import JobRuntime
 from hydra.errors import HydraException
 from hydra.version import VersionBase
-from omegaconf import open_dict
+from omegaconf import DictConfig, open_dict
 from omegaconf.errors import GrammarParseError, InterpolationResolutionError, OmegaConfBaseException
 
 from textloom.config.arguments import hydra_arguments, unresolved
@@ -54,20 +54,29 @@ def compose(
     try:
         with _own_hydra(), initialize_config_dir(str(config_directory()), name, version_base="1.3"):
             config = hydra_compose(name, arguments, return_hydra_config=True)
-            HydraConfig.instance().set_config(config)  # ${hydra:...} in our configs reads from there
-            with open_dict(config):
+            with hydra_values(config), open_dict(config):
                 hydra = config.pop("hydra")
                 config.merge_with(_without_meaning(exact))
-            checked = check(config, schema, exact)
-            with open_dict(config):
+                checked = check(config, schema, exact)
                 config.hydra = hydra
-            return Composed(checked, Path(str(config.hydra.run.dir)))
+                return Composed(checked, Path(str(config.hydra.run.dir)))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_explained(error, arguments, schema)) from error
     except ConfigError as error:
         if isinstance(error.__cause__, OmegaConfBaseException):
             raise ConfigError(_explained(error.__cause__, arguments, schema, str(error))) from error
         raise
+
+
+@contextmanager
+def hydra_values(config: DictConfig) -> Iterator[None]:
+    """Within it ``${hydra:...}`` in the configs is resolved from this config's node ``hydra``."""
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(config)
+    try:
+        yield
+    finally:
+        HydraConfig.instance().cfg = before
 
 
 def typed_overrides(overrides: Sequence[str], schema: type[Section]) -> list[str]:

@@ -4,99 +4,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from textloom.config.parts import GivenFiles, RowKeys, SplitKeys
-from textloom.config.patents import PatentSelection
-from textloom.config.section import PathText, Positive, Section
+from textloom.config.section import Positive, Section
+from textloom.config.source_keys import SplitKeys
 from textloom.config.tokenizer import TokenizerConfig
+from textloom.registry import OneOf, Registry
 
+SOURCES = Registry[SplitKeys]("data source", "textloom.sources", package="textloom.data.sources")
+"""The data sources: a config class and a ``textloom.data.sources.Source`` each."""
 
-class ToyData(SplitKeys):
-    """The small text about deep learning that comes with textloom."""
-
-    kind: Literal["toy"]
-
-
-class TextFiles(GivenFiles):
-    """Plain text files in UTF-8, or in UTF-16 or UTF-32 with a byte-order mark; also as gz, bz2, xz, zst or zip."""
-
-    kind: Literal["text_files"]
-    documents: Literal["file", "blank_line", "line"]
-    """What one document is: a whole file, a block between blank lines, or a line."""
-    protocol: Literal["nanogpt", "char_rnn", "torch_rnn"] | None = None
-    """A well-known split of one file: its last tenth validates; the tails of 50 rows do; 80/10/10. Null for shares."""
-
-    @property
-    def has_test_part(self) -> bool:
-        """As the protocol has it."""
-        return super().has_test_part if self.protocol is None else self.protocol == "torch_rnn"
-
-    @property
-    def by_share(self) -> bool:
-        """A protocol has its own shares."""
-        return self.protocol is None and super().by_share
-
-    @model_validator(mode="after")
-    def _protocol_stands_alone(self) -> Self:
-        if self.protocol is not None and (any(self.given) or self.documents != "file"):
-            raise ValueError(
-                f"protocol={self.protocol} cuts one file; leave out validation_path and test_path, "
-                "and set data.documents=file"
-            )
-        return self
-
-
-class Table(GivenFiles, RowKeys):
-    """CSV, TSV, JSON or Parquet, plain or as gz, bz2, xz, zst or zip, with one document a row."""
-
-    kind: Literal["table"]
-
-
-class Hub(RowKeys):
-    """A data set of the Hugging Face Hub, or a local folder in its layout."""
-
-    kind: Literal["hub"]
-    path: PathText
-    """Its id, such as ccdv/patent-classification, or a folder."""
-    name: str | None = None
-    """Which of its configurations; null where there is one."""
-    split: str = "train"
-    """Its split that trains, or that is split."""
-    validation_split: str | None = None
-    """Its split that validates, as it is; null for a share of split."""
-    test_split: str | None = None
-    """Its split that is tested on, as it is; null for a share of split, or none where validation_split is given."""
-    revision: str | None = None
-    """A commit, tag or branch; null for the newest, whose commit is written into provenance.json."""
-    streaming: bool = False
-    """Read from the network while it is encoded, where it does not fit on the disk; else the Hub's cache keeps it."""
-
-    @property
-    def given(self) -> tuple[bool, bool]:
-        """Whether there are splits for it."""
-        return self.validation_split is not None, self.test_split is not None
-
-
-class Patents(PatentSelection, SplitKeys):
-    """Patent abstracts: the article's CSV, PatentsView's g_patent_abstract.tsv, or a selection from the portal."""
-
-    kind: Literal["patents"]
-    protocol: Literal["article"] | None = None
-    """article: the data of "Recurrent Neural Networks by Example in Python" as published, leaky; null: clean."""
-    article_window: Positive = 50
-    """With protocol=article: tokens of context in a window, which batching.context must equal."""
-
-    @property
-    def has_test_part(self) -> bool:
-        """The article has none."""
-        return self.protocol is None and super().has_test_part
-
-    @property
-    def leaky(self) -> bool:
-        """The article's windows overlap those that validate."""
-        return self.protocol == "article"
-
-
-DataConfig = Annotated[ToyData | TextFiles | Table | Patents | Hub, Field(discriminator="kind")]
+DataConfig = Annotated[SplitKeys, OneOf(SOURCES)]
 
 
 class WindowsConfig(Section):

@@ -1,7 +1,8 @@
-"""Paths as people type them."""
+"""Paths as people type them, and the folder that all runs share."""
 
 import os
 from glob import has_magic
+from pathlib import Path
 from typing import Any
 
 from textloom.config.quoting import one_line
@@ -31,3 +32,9 @@ def one_spelling(value: Any) -> Any:
         return value
     path = os.path.expanduser(value)
     return os.path.relpath(os.path.realpath(path)) if os.path.lexists(path) or has_magic(path) else value
+
+
+def cache_directory() -> Path:
+    """The folder that runs share: ``TEXTLOOM_CACHE``, or ``~/.cache/textloom``."""
+    given = os.environ.get("TEXTLOOM_CACHE")
+    return Path(with_home(given, "TEXTLOOM_CACHE")) if given else Path.home() / ".cache" / "textloom"

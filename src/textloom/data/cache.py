@@ -4,7 +4,6 @@ import hashlib
 import importlib.metadata
 import json
 import logging
-import os
 import shutil
 import unicodedata
 from collections.abc import Callable
@@ -17,12 +16,13 @@ from typing import Any, TypeVar
 from filelock import FileLock
 
 from textloom.config import DataConfig, TokenizerConfig
-from textloom.config.paths import with_home
+from textloom.config.paths import cache_directory
 from textloom.data.corpus import Corpus, Facts, build_corpus
+from textloom.data.documents import SplitName
 from textloom.data.encoding import Splits, encode_corpus, load_splits
 from textloom.data.notes import Notes
 from textloom.data.sources import file_states, read_source, source_checksum
-from textloom.data.spool import Part, SplitName
+from textloom.data.spool import Part
 from textloom.errors import DataError, RunError
 from textloom.system.files import read_json, write_json
 from textloom.system.progress import stage
@@ -33,12 +33,6 @@ log = logging.getLogger(__name__)
 TOKENIZER, REPORT = "tokenizer.json", "report.json"
 
 Used = TypeVar("Used")
-
-
-def cache_directory() -> Path:
-    """Where shared tokens lie: ``TEXTLOOM_CACHE``, or ``~/.cache/textloom``."""
-    given = os.environ.get("TEXTLOOM_CACHE")
-    return Path(with_home(given, "TEXTLOOM_CACHE")) if given else Path.home() / ".cache" / "textloom"
 
 
 def load_corpus(config: DataConfig) -> Corpus:
@@ -109,9 +103,8 @@ def _key(*parts: object) -> str:
 def _code_version() -> str:
     """A hash of the code that text goes through on its way to tokens, and of the libraries that it uses."""
     package, digest = Path(__file__).parents[1], hashlib.sha256()
-    for path in sorted(
-        path for folder in ("data", "tokenizers", "reproductions") for path in package.glob(f"{folder}/*.py")
-    ):
+    folders = ("data", "tokenizers", "reproductions")
+    for path in sorted(path for folder in folders for path in (package / folder).rglob("*.py")):
         digest.update(path.read_bytes())
     for library in ("datasets", "pyarrow", "datasketch", "regex", "tokenizers"):
         digest.update(importlib.metadata.version(library).encode())
@@ -122,7 +115,7 @@ def _code_version() -> str:
 def _read(config: DataConfig, notes: Notes | None = None) -> tuple[Corpus, Notes]:
     """The corpus, and what was noted while it was read; what is noted already is not logged again."""
     with stage("reading the text", unit="bytes"):
-        source = read_source(config, notes or Notes())
+        source = read_source(config, notes)
         corpus = build_corpus(source, config, cache_directory())
     source.normalizer.report(source.notes)
     return corpus, source.notes

@@ -9,19 +9,19 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import regex
 
-from textloom.config import Patents, SplitKeys, TextFiles
+from textloom.config import SplitKeys
+from textloom.data.cutting import character_count, cut_at, cut_by_shares
+from textloom.data.documents import SPLITS, Piece, SplitName
 from textloom.data.duplicates import Keys
 from textloom.data.near_duplicates import near_duplicate_groups
-from textloom.data.protocols import Protocol, Ranges, character_ranges
-from textloom.data.rows import SplitColumn
-from textloom.data.sources import Source
-from textloom.data.spool import SPLITS, Part, Piece, SplitName, Spool
+from textloom.data.protocols import CUTS
+from textloom.data.reading.rows import SplitColumn
+from textloom.data.sources import Documents
+from textloom.data.spool import Part, Spool
 from textloom.errors import DataError
 from textloom.system.progress import stage
 
-CLUSTER = 1 << 9  # bytes looked at on either side of a cut
 READING = 2  # raised with each change by which the same files make another corpus or another tokenizer
 
 
@@ -42,6 +42,11 @@ class Facts:
     article_window: int | None = None
     """Tokens in the windows that the article's protocol deals out of all documents; None for a clean split."""
 
+    @property
+    def window_protocol(self) -> str | None:
+        """The protocol that deals out windows; None for splits by document."""
+        return None if self.article_window is None else "article"
+
 
 class Corpus:
     """The documents of each part; those of a known text are read when they are asked for."""
@@ -56,12 +61,12 @@ class Corpus:
         return self._read()
 
 
-def build_corpus(source: Source, keys: SplitKeys, directory: Path | None = None) -> Corpus:
+def build_corpus(source: Documents, keys: SplitKeys, directory: Path | None = None) -> Corpus:
     """Write documents to a temporary file, fold and split. Raises DataError if a part is left empty."""
     spool, duplicates = Spool(directory), Keys()
-    if len(source.parts) > 1:
+    if len(source.splits) > 1:
         return _as_given(spool, source, keys)
-    (pieces,) = source.parts.values()
+    (pieces,) = source.splits.values()
     written = spool.fill(pieces)
     folding = keys.fold_duplicates and not keys.leaky
     if folding:
@@ -69,12 +74,12 @@ def build_corpus(source: Source, keys: SplitKeys, directory: Path | None = None)
     else:
         _exhaust(written)
     documents = spool.whole()
-    if isinstance(keys, Patents) and keys.protocol == "article":
-        return _all_in_both(documents, keys.article_window)
+    if keys.dealt_window is not None:
+        return _all_in_both(documents, keys.dealt_window)
     firsts = duplicates.firsts() if folding else np.ones(len(documents), dtype=bool)
     documents, folded = documents.take(firsts), int((~firsts).sum())
-    if isinstance(keys, TextFiles) and keys.protocol is not None:
-        return _corpus(_by_protocol(documents, keys.protocol), contiguous=True)
+    if keys.split_protocol is not None:
+        return _corpus(_by_protocol(documents, keys.split_protocol), contiguous=True)
     if source.split_column is not None:
         return _corpus(_by_column(documents, source.split_column, firsts, keys), duplicates_folded=folded)
     return split(documents, keys, folded)
@@ -83,7 +88,7 @@ def build_corpus(source: Source, keys: SplitKeys, directory: Path | None = None)
 def split(documents: Part, keys: SplitKeys, duplicates_folded: int = 0) -> Corpus:
     """By document; a single document is cut, its end is validation and test. No text is in two parts."""
     if len(documents) == 1:
-        return _corpus(_cut(documents, keys), True, duplicates_folded)
+        return _corpus(cut_by_shares(documents, keys), True, duplicates_folded)
     groups, near_duplicates = None, 0
     if keys.near_duplicates is not None and len(documents):
         with stage("looking for near-duplicates", documents.size, "bytes"):
@@ -107,16 +112,16 @@ def _corpus(
     return Corpus(Facts(_fingerprint(parts), contiguous, documents, duplicates_folded, near_duplicates), lambda: parts)
 
 
-def _as_given(spool: Spool, source: Source, keys: SplitKeys) -> Corpus:
+def _as_given(spool: Spool, source: Documents, keys: SplitKeys) -> Corpus:
     """The parts that the source keeps apart, as they are; without one to validate on, that is a share of the rest."""
     borders = [0]
-    for pieces in source.parts.values():
+    for pieces in source.splits.values():
         _exhaust(spool.fill(pieces))
         borders.append(len(spool.whole()))
     whole = spool.whole()
     parts: dict[SplitName, Part] = {
         name: whole.take(np.arange(first, last))
-        for name, first, last in zip(source.parts, borders[:-1], borders[1:], strict=True)
+        for name, first, last in zip(source.splits, borders[:-1], borders[1:], strict=True)
     }
     contiguous = all(len(part) == 1 for part in parts.values())
     if "val" not in parts:
@@ -130,10 +135,10 @@ def _exhaust(pieces: Iterable[Piece]) -> None:
         pass
 
 
-def _by_protocol(documents: Part, protocol: Protocol) -> dict[SplitName, Part]:
+def _by_protocol(documents: Part, protocol: str) -> dict[SplitName, Part]:
     if len(documents) != 1:
         raise DataError(f"data.protocol={protocol} cuts one file, and there are {len(documents)}; give data.path=FILE")
-    return cut_at(documents, character_ranges(protocol, character_count(documents)))
+    return cut_at(documents, CUTS[protocol](character_count(documents)))
 
 
 def _by_column(documents: Part, column: SplitColumn, kept: np.ndarray, keys: SplitKeys) -> dict[SplitName, Part]:
@@ -194,70 +199,3 @@ def _together(order: np.ndarray, groups: np.ndarray) -> np.ndarray:
 def _share(fraction: float, count: int) -> int:
     """A part of so many documents: at least one, where one is asked for."""
     return max(1, round(fraction * count)) if fraction else 0
-
-
-def _cut(document: Part, keys: SplitKeys) -> dict[SplitName, Part]:
-    characters = character_count(document)
-    test = characters - round(characters * keys.test_fraction)
-    validation = test - round(characters * keys.validation_fraction)
-    ranges: Ranges = {"train": [(0, validation)], "val": [(validation, test)]}
-    if keys.test_fraction:
-        ranges["test"] = [(test, characters)]
-    return cut_at(document, ranges, whole_clusters=True)
-
-
-def cut_at(document: Part, ranges: Ranges, whole_clusters: bool = False) -> dict[SplitName, Part]:
-    """A single document in parts, each of some ranges of its characters.
-
-    ``whole_clusters``: ranges begin with the next grapheme cluster, so that no letter is cut from its marks.
-    """
-    places = sorted({place for spans in ranges.values() for span in spans for place in span})
-    found = _byte_places(document, places)
-    if whole_clusters:
-        for i in range(1, len(found) - 1):
-            begin = _next_cluster(document, found[i])
-            found[i] = begin if begin < found[i + 1] else found[i]
-    byte = dict(zip(places, found, strict=True))
-    return {
-        name: Part(document.spool, *np.array([[byte[a], byte[b]] for a, b in spans], dtype=np.int64).reshape(-1, 2).T)
-        for name, spans in ranges.items()
-    }
-
-
-def character_count(documents: Part) -> int:
-    """Characters in all."""
-    return sum(int(_first_bytes(content).sum()) for content, _ in documents.blocks())
-
-
-def _byte_places(document: Part, places: list[int]) -> list[int]:
-    """Where in the spool the characters of the given numbers (rising) begin; the number after the last is the end."""
-    found: list[int] = []
-    characters, position = 0, int(document.begins[0])
-    for content, _ in document.blocks():
-        here = np.flatnonzero(_first_bytes(content))
-        while len(found) < len(places) and places[len(found)] < characters + len(here):
-            found.append(position + int(here[places[len(found)] - characters]))
-        characters, position = characters + len(here), position + len(content)
-    return found + [position] * (len(places) - len(found))
-
-
-def _next_cluster(document: Part, place: int) -> int:
-    """Where the first grapheme cluster begins that does not begin before a place in the spool."""
-    begin, end = max(int(document.begins[0]), place - CLUSTER), min(int(document.ends[0]), place + CLUSTER)
-    before = document.spool.read(begin, place)
-    position = begin + len(before) - len(_decoded(before).encode())
-    for cluster in regex.findall(r"\X", _decoded(document.spool.read(begin, end))):
-        if position >= place:
-            break
-        position += len(cluster.encode())
-    return position
-
-
-def _decoded(content: bytes) -> str:
-    return content.decode("utf-8", "ignore")  # characters that are cut at the borders are left out
-
-
-def _first_bytes(content: bytes) -> np.ndarray:
-    """(bytes,) bool: whether each is the first of a character; the others look like 10xxxxxx in UTF-8."""
-    first: np.ndarray = (np.frombuffer(content, dtype=np.uint8) & 0xC0) != 0x80
-    return first

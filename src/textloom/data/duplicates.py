@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 import regex
 
+from textloom.data.documents import Piece
 from textloom.data.normalization import in_form
-from textloom.data.spool import Piece
 from textloom.tokenizers.byte import bytes_of_text
 
 # Combining marks make other words (vowel signs, tones), and so do emoji; joiners and variation selectors do not show

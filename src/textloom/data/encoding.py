@@ -17,11 +17,12 @@ from typing import BinaryIO, NoReturn
 
 import numpy as np
 
-from textloom.data.corpus import Corpus
+from textloom.data.corpus import Corpus, Facts
+from textloom.data.documents import SPLITS, SplitName
+from textloom.data.protocols import window_protocol
 from textloom.data.spelling import Spelling
-from textloom.data.spool import SPLITS, Part, SplitName
+from textloom.data.spool import Part
 from textloom.errors import DataError, RunError
-from textloom.reproductions.article import deal_windows
 from textloom.system.files import file_checksum, read_json, write_json, written_whole
 from textloom.system.progress import stage
 from textloom.tokenizers import Tokenizer
@@ -101,7 +102,7 @@ def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, directory: Path) -> None
         with stage(f"encoding the {name} part", part.size, "bytes"):
             _write(part, tokenizer, spelling, directory, name, ends_are_targets=not corpus.facts.contiguous)
         if corpus.facts.article_window is not None:
-            _write_windows(directory, name, corpus.facts.article_window, tokenizer)
+            _write_windows(directory, name, corpus.facts, tokenizer)
 
 
 class Splits(dict[SplitName, TokenSplit]):
@@ -164,10 +165,12 @@ def _encoded(part: Part, tokenizer: Tokenizer, ends_are_targets: bool) -> Iterat
             yield EncodedDocuments(end, [], np.array([tokens + len(end)]))
 
 
-def _write_windows(directory: Path, name: SplitName, window: int, tokenizer: Tokenizer) -> None:
-    """The windows of a part, and in its header the characters of their targets, each with a space."""
-    part = _open(directory, name)
-    windows = deal_windows(part.boundaries, window)[name]
+def _write_windows(directory: Path, name: SplitName, facts: Facts, tokenizer: Tokenizer) -> None:
+    """The windows of a split, and in its header the characters of their targets, each with a space."""
+    assert facts.window_protocol is not None
+    assert facts.article_window is not None
+    part, window = _open(directory, name), facts.article_window
+    windows = window_protocol(facts.window_protocol).deal_windows(part.boundaries, window)[name]
     if not len(windows):
         raise DataError(f"data: no document has more than the {window} tokens of a window; lower data.article_window")
     lengths = np.array([len(tokenizer.decode([i])) + 1 for i in range(tokenizer.vocabulary_size)])

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Literal
 
-from textloom.config.parts import Form
+from textloom.config.source_keys import Form
+from textloom.data.documents import Piece
 from textloom.data.notes import Notes, counted
-from textloom.data.spool import Piece
 
 UnicodeForm = Literal["NFC", "NFD", "NFKC", "NFKD"]
 FORMS: dict[Form, UnicodeForm] = {"nfc": "NFC", "nfd": "NFD", "nfkc": "NFKC", "nfkd": "NFKD"}

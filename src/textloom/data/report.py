@@ -13,8 +13,8 @@ from textloom.data.cache import REPORT, entry_of
 from textloom.data.corpus import Corpus
 from textloom.data.encoding import Splits, TokenSplit
 from textloom.data.leak import LENGTH, overlap
+from textloom.data.protocols import window_protocol
 from textloom.errors import RunError
-from textloom.reproductions.article import LEAKY
 from textloom.system.files import read_json, write_json
 from textloom.system.progress import stage
 from textloom.tokenizers import Tokenizer
@@ -70,7 +70,7 @@ def _overlaps(corpus: Corpus) -> Report:
 
 def readable(report: Report) -> str:
     """The report as lines of text."""
-    lines = [LEAKY] if report["article_window"] is not None else []
+    lines = [] if report["article_window"] is None else [window_protocol("article").LEAKY]
     lines += [f"documents         {report['documents']:>14,}  {_duplicates(report)}"]
     fitted_on = "the training part" if report["article_window"] is None else "all documents"
     lines.append(f"vocabulary        {report['vocabulary']:>14,}  fitted on {fitted_on}")

@@ -11,20 +11,12 @@ from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
+from textloom.data.documents import BLOCK, Piece
 from textloom.errors import DataError
 from textloom.system.progress import advance
-
-SplitName = Literal["train", "val", "test"]
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
-
-Piece = tuple[str, bool]
-"""A text, and whether its document ends there: most documents are one piece, long ones are several."""
-
-BLOCK = 1 << 22  # bytes read at once
 
 
 class Spool:

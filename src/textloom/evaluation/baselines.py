@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from textloom.data.cache import cache_directory
+from textloom.config.paths import cache_directory
+from textloom.data.documents import SplitName
 from textloom.data.encoding import Splits, TokenSplit, load_splits
-from textloom.data.spool import SplitName
 from textloom.errors import RunError
 from textloom.evaluation.score import Score
 from textloom.ngram.fit import best_order

@@ -7,8 +7,8 @@ import torch
 from textloom.batching.batch import Batch
 from textloom.batching.batches import evaluation_batches
 from textloom.config import BatchingConfig
+from textloom.data.documents import SplitName
 from textloom.data.encoding import TokenSplit, load_splits
-from textloom.data.spool import SplitName
 from textloom.errors import ConfigError, RunError
 from textloom.evaluation.score import Score
 from textloom.models.language_model import LanguageModel

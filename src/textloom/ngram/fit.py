@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from textloom.data.documents import SplitName
 from textloom.data.encoding import TokenSplit
-from textloom.data.spool import SplitName
 from textloom.ngram.model import NgramModel, fit_orders
 from textloom.system.progress import stage
 

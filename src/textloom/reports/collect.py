@@ -10,7 +10,7 @@ from typing import Any
 from textloom.config import effect_of
 from textloom.config.composition import flatten
 from textloom.config.suggestions import nearest
-from textloom.data.finding import expand
+from textloom.data.reading.files import expand
 from textloom.errors import ConfigError, RunError
 from textloom.runs.run import HAVE_RESULTS, Run
 from textloom.system.files import read_json

@@ -6,11 +6,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from textloom.config.compose import hydra_values
 from textloom.errors import Interrupted
 from textloom.runs.run import Run, is_locked
 
@@ -29,14 +29,11 @@ class NoteDirectory(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Called by Hydra before ``${hydra:...}`` in our configs can be resolved."""
-        before = HydraConfig.instance().cfg
-        HydraConfig.instance().set_config(config)
         try:
-            directory = Path(str(config.hydra.run.dir))
+            with hydra_values(config):
+                directory = Path(str(config.hydra.run.dir))
         except OmegaConfBaseException:
             return  # Hydra would warn of it, and fails with the same error next
-        finally:
-            HydraConfig.instance().cfg = before
         NoteDirectory.missing = missing_folders(directory)
 
 

@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from textloom.config import DataConfig, Hub
+from textloom.config import DataConfig
+from textloom.data.sources import build_source
 
 PACKAGES = ("textloom", "torch", "pytorch-lightning", "hydra-core", "datasets", "tensorboard", "numpy")
 
@@ -32,11 +33,7 @@ def source_provenance(data: DataConfig) -> dict[str, Any]:
     protocol = getattr(data, "protocol", None)
     if protocol is not None:
         facts |= {"protocol": protocol, "leaky": data.leaky}
-    if isinstance(data, Hub):
-        from textloom.data.hub import revision
-
-        facts |= {"data_revision": revision(data)}
-    return facts
+    return facts | build_source(data).provenance()
 
 
 def _git(*arguments: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Where a trial is trained: whatever becomes of it is written into its directory, and read there by the sweep."""
+"""Train a trial. Its status and results are written into its directory, where the sweep reads them."""
 
 import faulthandler
 import gc
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-GRACE = 30.0  # seconds from asking a trial to stop until it is ended from outside
-SECONDS_FOR_AN_ORPHAN_TO_END = 60.0  # after kill -9 of a sweep its trials write a checkpoint first
+GRACE = 30.0  # seconds from asking a trial to stop until it is killed
+SECONDS_FOR_AN_ORPHAN_TO_END = 60.0  # after kill -9 of a sweep, its trials write a checkpoint before they end
 
 
 def execute(job: Job, own_process: bool = False) -> None:
-    """Train a trial, or train it further; its errors are written down. Raises Interrupted if it was asked to stop.
+    """Train or resume a trial, and record its errors. Raises Interrupted if it was asked to stop.
 
-    In a process of its own it is ended when it does not heed its time limit.
+    In a process of its own, a trial that ignores its time limit is killed.
     """
     directory = Path(job.directory)
     resume = (directory / "status.json").exists()
@@ -49,7 +49,7 @@ def execute(job: Job, own_process: bool = False) -> None:
                 raise
         except TextloomError as error:
             log.error("%s", error)
-        except Exception:  # the others go on
+        except Exception:  # other trials continue
             log.exception("the trial failed")
         finally:
             _free_memory()
@@ -74,7 +74,7 @@ def _outcome(error: BaseException, job: Job, limit: "TimeLimit") -> tuple[Status
 
 
 def execute_in_child(job: Job) -> None:
-    """The same in a process of its own: all that it prints goes into the trial's log, and it ends with its parent."""
+    """Execute in a process of its own: its output goes to the trial's log, and it ends with its parent."""
     Path(job.directory).mkdir(parents=True, exist_ok=True)
     with _printing_into(job.log_file), _ending_with_the_parent():
         try:
@@ -84,9 +84,9 @@ def execute_in_child(job: Job) -> None:
 
 
 class TimeLimit:
-    """Asks this process to stop when the time is over, as SIGTERM does: a checkpoint is written first.
+    """Sends SIGTERM to this process when the time is over, so that a checkpoint is written.
 
-    ``end`` it where that is not heeded: a traceback in the log says then where it hung.
+    With ``end`` a process that ignores it is killed, after a traceback has been written to the log.
     """
 
     def __init__(self, seconds: float | None, end: bool):
@@ -116,7 +116,7 @@ class TimeLimit:
 
 @contextmanager
 def _printing_into(path: Path) -> Iterator[None]:
-    """Standard output and error of this process, those of libraries and of crashes too."""
+    """Redirect the standard output and error of this process, including those of libraries and crashes."""
     sys.stdout.flush(), sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -140,7 +140,7 @@ def _printing_into(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _ending_with_the_parent() -> Iterator[None]:
-    """Stop when the sweep is gone, however it ended: nobody would wait for this trial."""
+    """Stop if the process of the sweep has ended."""
     parent, over = os.getppid(), threading.Event()
 
     def watch() -> None:
@@ -165,7 +165,7 @@ def _callbacks(job: Job) -> list["Callback"]:
 
 
 def _free_memory() -> None:
-    """A process that is used again starts the next trial without this one's tensors."""
+    """Free the tensors of this trial, for the next one in this process."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
@@ -173,6 +173,6 @@ def _free_memory() -> None:
 
 
 if __name__ == "__main__":
-    from textloom.sweeps.execute import execute_in_child as run_in_child  # not the twin that is called __main__
+    from textloom.sweeps.execute import execute_in_child as run_in_child  # not the copy in __main__
 
     run_in_child(Job.read(Path(sys.argv[1])))

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from textloom.config import SweepConfig, TrainConfig
+from textloom.config.compose import hydra_values
 from textloom.config.composition import check, explain
 from textloom.errors import ConfigError
 from textloom.sweeps.job import Job, Pruning
@@ -75,14 +75,10 @@ class Composer:
     def _composed(self, overrides: list[str]) -> Iterator[DictConfig]:
         """The composed config; its interpolations can be resolved inside the context."""
         composed = self.loader.load_sweep_config(self.master, overrides)
-        before = HydraConfig.instance().cfg
-        HydraConfig.instance().set_config(composed)  # ${hydra:...} is resolved from there
-        try:
+        with hydra_values(composed):
             with open_dict(composed):
                 del composed["hydra"]
             yield composed
-        finally:
-            HydraConfig.instance().cfg = before
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import pytorch_lightning as pl
 from textloom.batching.batch import Batch, tokens_on
 from textloom.batching.batches import Batching, evaluation_batches, training_batches
 from textloom.config import BatchingConfig
+from textloom.data.documents import SplitName
 from textloom.data.encoding import TokenSplit
-from textloom.data.spool import SplitName
 from textloom.system.ranks import ALONE, Ranks
 from textloom.training.lightning_internals import batches_done, training_device
 

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from textloom.config import ModelConfig, TrainConfig, WindowsConfig
-from textloom.data.cache import cache_directory
+from textloom.config.paths import cache_directory
 from textloom.errors import ConfigError, RunError
 from textloom.models.cells import Cell, build_cell
 from textloom.system.files import read_json, write_json

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from textloom.config.patents import PatentSelection
-from textloom.data.cache import cache_directory
+from textloom.config.paths import cache_directory
 from textloom.errors import DataError
 from textloom.system.command_hint import as_command
 

@@ -5,10 +5,10 @@ import io
 import itertools
 from collections.abc import Iterator
 
-from textloom.data.contents import Content
+from textloom.data.documents import Piece
 from textloom.data.normalization import Normalizer
-from textloom.data.spool import Piece
-from textloom.data.unreadable import explain
+from textloom.data.reading.contents import Content
+from textloom.data.reading.unreadable import explain
 from textloom.errors import DataError
 
 BYTE_ORDER_MARKS = {  # UTF-32 before UTF-16, whose mark it begins with

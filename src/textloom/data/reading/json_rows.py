@@ -2,40 +2,18 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
-from textloom.data.contents import Content
-from textloom.data.decoding import read_text, text_lines, text_pieces
 from textloom.data.normalization import Normalizer
-from textloom.data.tables import ROWS, Slice
+from textloom.data.reading.contents import Content
+from textloom.data.reading.decoding import read_text, text_lines, text_pieces
+from textloom.data.reading.slices import ROWS, ObjectSlice, Slice
 from textloom.errors import DataError
 
 WHITE = " \t\r\n"
 BETWEEN = re.compile(r"[\s,\[\]]*")  # the values of an array
 LONGEST_WORD = 16  # characters that may be cut off at the end of a piece: numbers, escapes, true
-
-
-@dataclass(frozen=True)
-class ObjectSlice:
-    """Rows as JSON objects, each with keys of its own."""
-
-    names: Sequence[str]
-    objects: list[dict[str, Any]]
-    lines: list[int]
-    complete: bool = False
-
-    def __len__(self) -> int:
-        return len(self.objects)
-
-    def column(self, name: str) -> list[Any]:
-        """The values of a key; None where it is missing."""
-        return [row.get(name) for row in self.objects]
-
-    def place(self, row: int) -> str:
-        """The line in which a row begins."""
-        return f"line {self.lines[row]}"
 
 
 def read_json_rows(content: Content) -> Iterator[Slice]:

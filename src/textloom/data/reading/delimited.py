@@ -12,10 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from textloom.data.contents import Content
-from textloom.data.decoding import read_text, text_lines
 from textloom.data.notes import Notes, counted
-from textloom.data.tables import ROWS, Slice
+from textloom.data.reading.contents import Content
+from textloom.data.reading.decoding import read_text, text_lines
+from textloom.data.reading.slices import ROWS, Slice, TextSlice
 from textloom.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,29 +27,6 @@ NAMED_SEPARATOR = re.compile(r'"?sep=(.)"?\n', re.IGNORECASE)  # Excel's first l
 ONE_TEXT_A_LINE = ", or read one text a line with data=text_files data.documents=line"
 NULL = r"\N"  # MySQL and PostgreSQL, which escape line ends and tabs in the same files
 SWALLOWED = 3  # lines of a cell that look like rows, from which on a quotation mark is suspected to be a stray one
-
-
-@dataclass(frozen=True)
-class TextSlice:
-    """Rows of text."""
-
-    names: Sequence[str]
-    rows: list[list[str]]
-    lines: Sequence[int]
-    """In which line of the file each row begins."""
-    complete: bool = True
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def column(self, name: str) -> list[str]:
-        """The cells of a column."""
-        number = self.names.index(name)
-        return [row[number] for row in self.rows]
-
-    def place(self, row: int) -> str:
-        """The line of a row."""
-        return f"line {self.lines[row]}"
 
 
 def read_delimited(content: Content, separator: str, notes: Notes) -> Iterator[Slice]:

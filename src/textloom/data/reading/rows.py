@@ -3,20 +3,19 @@
 import datetime
 import difflib
 import itertools
+import math
 import string
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from textloom.config import RowKeys
-from textloom.data.filters import Filter, as_number, shown
+from textloom.data.documents import SPLITS, Piece, SplitName
 from textloom.data.normalization import normalize_text
 from textloom.data.notes import Notes
-from textloom.data.spool import SPLITS, Piece, SplitName
-from textloom.data.tables import Slice
+from textloom.data.reading.filters import Filter, as_number, shown
+from textloom.data.reading.slices import Slice
 from textloom.errors import DataError
 
 SOME = 5  # values of a column in a message
@@ -187,7 +186,7 @@ def _texts(part: Slice, column: str, label: str) -> list[str]:
 def _number_of(value: Any) -> float | None:
     """Seconds since 1970 of a date, or a number as it is."""
     number = as_number(value)
-    if number is not None and np.isfinite(number):
+    if number is not None and math.isfinite(number):
         return float(number)
     try:
         moment = value if isinstance(value, datetime.date) else datetime.datetime.fromisoformat(str(value).strip())

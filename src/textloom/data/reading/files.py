@@ -1,19 +1,34 @@
-"""Which files paths and globs name."""
+"""The files that paths and globs name; text that comes through a pipe is kept in a temporary file.
 
+A pipe can be read once, and every text is read more than once.
+"""
+
+import atexit
 import difflib
 import fnmatch
 import os
 import re
+import shutil
+import stat
+import sys
+import tempfile
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from textloom.config.paths import with_home
-from textloom.data import piped
 from textloom.errors import DataError
 
-MAGIC = re.compile(r"[*?[]")
+STANDARD_INPUT = "-"
+WILDCARD = re.compile(r"[*?[]")
+PIPED: dict[Path, str] = {}
+"""The temporary files with piped text, and what messages call them."""
+COMPRESSED_BEGIN = {
+    b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zXZ": ".xz", b"\x28\xb5\x2f\xfd": ".zst", b"PK\x03\x04": ".zip",
+}  # fmt: skip
+"""First bytes of compressed files, and the ending of the names of such files."""
 
 
 def find_files(patterns: tuple[str, ...], key: str = "data.path") -> list[Path]:
@@ -42,11 +57,11 @@ def _through_link(path: Path) -> bool:
 
 
 def _named(pattern: str, key: str) -> list[Path]:
-    if pattern == piped.STANDARD_INPUT:
-        return [piped.kept(pattern)]
+    if pattern == STANDARD_INPUT:
+        return [kept_pipe(pattern)]
     path = Path(with_home(pattern, key))
-    if piped.is_pipe(path):
-        return [piped.kept(str(path))]
+    if _is_pipe(path):
+        return [kept_pipe(str(path))]
     if path.is_file():
         return [path]
     if path.is_dir():
@@ -83,7 +98,7 @@ def _matches(folder: Path, part: str) -> Iterator[Path]:
     """Names are compared in one normal form: a Mac writes the accents of a name apart from their letters."""
     if os.path.lexists(folder / part):
         yield folder / part
-    elif not part.isascii() or MAGIC.search(part):
+    elif not part.isascii() or WILDCARD.search(part):
         wanted = unicodedata.normalize("NFC", part)
         for name in _names(folder):
             shown = unicodedata.normalize("NFC", name)
@@ -135,8 +150,56 @@ def _nearest(path: Path) -> str:
     """', did you mean X?', if a file with a similar name is there."""
     names = _files_in(path.parent)
     in_capitals = [name for name in names if fnmatch.fnmatchcase(name.lower(), path.name.lower())]
-    if in_capitals and MAGIC.search(path.name):
+    if in_capitals and WILDCARD.search(path.name):
         return f", but small and capital letters differ: {path.parent / in_capitals[0]} is there"
     lowered = {name.lower(): name for name in names}
     close = difflib.get_close_matches(path.name.lower(), lowered, n=1, cutoff=0.75)
     return f", did you mean {path.parent / lowered[close[0]]}?" if close else ""
+
+
+# --- pipes ----------------------------------------------------------------------------------------------------------
+
+
+def label(path: Path) -> str:
+    """The name of a file in messages."""
+    return PIPED.get(path, str(path))
+
+
+@cache
+def kept_pipe(name: str) -> Path:
+    """A temporary file with all that came through a pipe (``-``: standard input), removed when the process ends.
+
+    Raises DataError if standard input is a terminal, if no text comes, or if there is no room for it.
+    """
+    standard = name == STANDARD_INPUT
+    if standard and (sys.stdin is None or sys.stdin.closed or os.isatty(sys.stdin.fileno())):
+        raise DataError("data.path=-: nothing is piped into standard input; pipe text: cat FILE | textloom ...")
+    words = "standard input" if standard else name
+    folder = Path(tempfile.mkdtemp(prefix="textloom-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    file = folder / "text"
+    try:
+        with file.open("wb") as copy:
+            if standard:
+                shutil.copyfileobj(sys.stdin.buffer, copy)
+            else:
+                with Path(name).open("rb") as pipe:
+                    shutil.copyfileobj(pipe, copy)
+    except OSError as error:
+        raise DataError(f"{words}: cannot be kept in {folder} ({error.strerror}); make room, or set TMPDIR") from error
+    with file.open("rb") as copy:
+        head = copy.read(8)
+    if not head:
+        raise DataError(f"data.path={name}: no text came through {words}; pipe text: cat FILE | textloom ...")
+    named = file.with_suffix(next((end for begin, end in COMPRESSED_BEGIN.items() if head.startswith(begin)), ""))
+    file.rename(named)
+    PIPED[named] = words
+    return named
+
+
+def _is_pipe(path: Path) -> bool:
+    """True for named pipes, those of the shell's ``<(command)`` included."""
+    try:
+        return stat.S_ISFIFO(path.stat().st_mode)
+    except OSError:
+        return False

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from textloom.data import piped
-from textloom.data.spool import BLOCK
+from textloom.data.documents import BLOCK
+from textloom.data.reading.files import PIPED, label
 from textloom.errors import DataError
 
 COMPRESSIONS = {".gz": "gzip -dc", ".bz2": "bzip2 -dc", ".xz": "xz -dc", ".zst": "zstd -dc", ".zip": "unzip -p"}
@@ -34,7 +34,7 @@ class Content:
     @property
     def label(self) -> str:
         """What messages call it."""
-        name = piped.label(self.path)
+        name = label(self.path)
         return name if self.member is None else f"{name}, member {self.member}"
 
     @property
@@ -76,7 +76,7 @@ class Content:
         while name.suffix.lower() in COMPRESSIONS:
             name = name.with_suffix("")
         target = shlex.quote(f"{name.stem}.utf8{name.suffix or '.txt'}")
-        if self.path in piped.LABELS:
+        if self.path in PIPED:
             return f"put {pipe_into} before it in the pipe"
         source, unpack = shlex.quote(str(self.path)), COMPRESSIONS.get(self.path.suffix.lower())
         if unpack is None:

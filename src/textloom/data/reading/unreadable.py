@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from textloom.data.contents import COMPRESSIONS, Content
-from textloom.data.piped import MAGIC
+from textloom.data.reading.contents import COMPRESSIONS, Content
+from textloom.data.reading.files import COMPRESSED_BEGIN
 
 HEAD = 1 << 16  # bytes looked at for the kind of a file and for the guess of its encoding
 ENOUGH = 100_000  # bad bytes; more do not change the answer
@@ -29,7 +29,7 @@ KINDS = {
     b"\x80\x04": "a pickle", b"\x80\x05": "a pickle", b"\x93NUMPY": "a NumPy array",
     b"\xd0\xcf\x11\xe0": "a document of old Word or Excel", b"ARROW1": "an Arrow file", b"RIFF": "a media file",
 }  # fmt: skip
-COMPRESSED = {KINDS[magic]: suffix for magic, suffix in MAGIC.items() if suffix != ".zip"}
+COMPRESSED = {KINDS[magic]: suffix for magic, suffix in COMPRESSED_BEGIN.items() if suffix != ".zip"}
 TABLES = {
     "a Parquet table": "read it with data=table under a name that ends in .parquet",
     "an Arrow file": "write it as Parquet, and read that with data=table",

@@ -2,33 +2,78 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from textloom.config import Hub
-from textloom.data.spool import SPLITS, SplitName
-from textloom.data.tables import ROWS, ArrowSlice, Slice
+from textloom.config.data import SOURCES
+from textloom.config.section import PathText
+from textloom.config.source_keys import RowKeys
+from textloom.data.documents import SPLITS, Piece, SplitName
+from textloom.data.normalization import Normalizer
+from textloom.data.notes import Notes
+from textloom.data.reading.rows import Rows, SplitColumn
+from textloom.data.reading.slices import ROWS, ArrowSlice, Slice
+from textloom.data.sources.base import Source
 from textloom.errors import DataError
 from textloom.system.files import file_checksum
 
 log = logging.getLogger(__name__)
 
 
-def read_hub(config: Hub) -> list[tuple[SplitName, str, Iterator[Slice]]]:
-    """For each part its name, what to call it in messages, and its rows. Raises DataError if it cannot be had."""
-    splits = (config.split, config.validation_split, config.test_split)
-    return [
-        (name, f"data.path={config.path}, split {split}", _rows(config, split))
-        for name, split in zip(SPLITS, splits, strict=True)
-        if split is not None
-    ]
+class HubConfig(RowKeys):
+    """A data set of the Hugging Face Hub, or a local folder in its layout."""
+
+    kind: Literal["hub"]
+    path: PathText
+    """Its id, such as ccdv/patent-classification, or a folder."""
+    name: str | None = None
+    """Which of its configurations; null where there is one."""
+    split: str = "train"
+    """Its split that trains, or that is split."""
+    validation_split: str | None = None
+    """Its split that validates, as it is; null for a share of split."""
+    test_split: str | None = None
+    """Its split that is tested on, as it is; null for a share of split, or none where validation_split is given."""
+    revision: str | None = None
+    """A commit, tag or branch; null for the newest, whose commit is written into provenance.json."""
+    streaming: bool = False
+    """Read from the network while it is encoded, where it does not fit on the disk; else the Hub's cache keeps it."""
+
+    @property
+    def given(self) -> tuple[bool, bool]:
+        """Whether there is a split that validates, and one that is tested on."""
+        return self.validation_split is not None, self.test_split is not None
 
 
-def revision(config: Hub) -> str:
-    """What identifies the content: the commit of the data set, or a hash of the files of a local folder."""
+@SOURCES.register(HubConfig)
+class Hub(Source[HubConfig]):
+    """A document for each row of the data set."""
+
+    def read(self, normalizer: Normalizer, notes: Notes) -> Mapping[SplitName, Iterable[Piece]]:
+        """The documents of each split that is named."""
+        rows, self.split_column = Rows.of(self.config), SplitColumn.of(self.config)
+        config, documents = self.config, dict[SplitName, Iterable[Piece]]()
+        names = (config.split, config.validation_split, config.test_split)
+        for name, split in zip(SPLITS, names, strict=True):
+            if split is not None:
+                label = f"data.path={config.path}, split {split}"
+                documents[name] = rows.documents(_rows(config, split), label, notes, self.split_column)
+        return documents
+
+    def identity(self) -> list[str]:
+        """The id and the revision."""
+        return [self.config.path, revision(self.config)]
+
+    def provenance(self) -> dict[str, Any]:
+        """The revision."""
+        return {"data_revision": revision(self.config)}
+
+
+def revision(config: HubConfig) -> str:
+    """The commit of the data set, or a hash of the files of a local folder."""
     folder = Path(config.path)
     if folder.is_dir():
         digest = hashlib.sha256()
@@ -46,7 +91,7 @@ def _commit(path: str, name: str | None, revision: str | None) -> str:
         return str(builder.hash)
 
 
-def _rows(config: Hub, split: str) -> Iterator[Slice]:
+def _rows(config: HubConfig, split: str) -> Iterator[Slice]:
     with _explained(config.path, config.name, config.revision):
         rows: Any = _datasets().load_dataset(
             config.path, config.name, split=split, revision=config.revision, streaming=config.streaming

@@ -27,6 +27,8 @@ class SplitKeys(Section):
     """Keep one of the documents that differ only in case, punctuation or white space."""
     near_duplicates: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Similarity (Jaccard, of word 5-grams) from which on documents stay on one side of the split; null: not sought."""
+    kind: str
+    """Which data source."""
 
     @property
     def piped(self) -> bool:
@@ -44,9 +46,19 @@ class SplitKeys(Section):
         return not self.leaky
 
     @property
+    def split_protocol(self) -> str | None:
+        """The published way to split (see ``textloom.data.protocols``); None for shares or given splits."""
+        return None
+
+    @property
+    def dealt_window(self) -> int | None:
+        """Tokens of context in the windows that a leaky protocol deals out; None for splits by document."""
+        return None
+
+    @property
     def leaky(self) -> bool:
-        """Whether what validates was trained on too."""
-        return False
+        """True if text that validates was trained on too."""
+        return self.dealt_window is not None
 
     @model_validator(mode="after")
     def _leaves_something_to_train_on(self) -> Self:

@@ -1,49 +1,25 @@
-"""Tables of any kind in slices of some thousand rows, each read exactly as its file holds it."""
+"""Tables in slices, each read exactly as its file holds it."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
 
-from textloom.data import piped
-from textloom.data.contents import Content
 from textloom.data.notes import Notes
+from textloom.data.reading.contents import Content
+from textloom.data.reading.delimited import read_delimited
+from textloom.data.reading.files import PIPED
+from textloom.data.reading.json_rows import read_json_rows
+from textloom.data.reading.slices import ROWS, ArrowSlice, Slice
 from textloom.errors import DataError
 
-if TYPE_CHECKING:
-    import pyarrow
-
-ROWS = 10_000  # of a table in memory at once
 KINDS = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet")
 
 
-class Slice(Protocol):
-    """Some rows of a table."""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """The names of the columns, as far as they are known."""
-
-    @property
-    def complete(self) -> bool:
-        """True if no further column can appear."""
-
-    def __len__(self) -> int:
-        """How many rows there are."""
-
-    def column(self, name: str) -> list[Any]:
-        """The cells of a column, one a row; None for one that is missing."""
-
-    def place(self, row: int) -> str:
-        """Where a row stands, such as "line 12"."""
-
-
 def read_table(content: Content, notes: Notes, columns: Sequence[str] = ()) -> Iterator[Slice]:
-    """A table in slices. ``columns``: those that will be asked for. Raises DataError if it cannot be read."""
+    """The slices of a table. ``columns``: those that will be asked for. Raises DataError if it cannot be read."""
     kind = content.suffix
-    if kind not in KINDS and content.path in piped.LABELS:
+    if kind not in KINDS and content.path in PIPED:
         raise DataError(
             f"{content.label}: has no name that says what kind of table it is; save it as FILE.csv, or read plain text "
             "with data=text_files"
@@ -56,35 +32,8 @@ def read_table(content: Content, notes: Notes, columns: Sequence[str] = ()) -> I
     if kind == ".parquet":
         return _read_parquet(content, columns)
     if kind in (".csv", ".tsv", ".tab"):
-        from textloom.data.delimited import read_delimited
-
         return read_delimited(content, "," if kind == ".csv" else "\t", notes)
-    from textloom.data.json_rows import read_json_rows
-
     return read_json_rows(content)
-
-
-@dataclass(frozen=True)
-class ArrowSlice:
-    """Rows that Arrow holds."""
-
-    table: "pyarrow.Table | pyarrow.RecordBatch"
-    names: Sequence[str]
-    first: int
-    """The number of the first row in its table."""
-    complete: bool = True
-
-    def __len__(self) -> int:
-        return int(self.table.num_rows)
-
-    def column(self, name: str) -> list[Any]:
-        """The cells of a column as Python has them."""
-        cells: list[Any] = self.table.column(name).to_pylist()
-        return cells
-
-    def place(self, row: int) -> str:
-        """The number of a row, from 1."""
-        return f"row {self.first + row + 1}"
 
 
 def _read_parquet(content: Content, columns: Sequence[str]) -> Iterator[Slice]:

@@ -1,0 +1,79 @@
+"""One document cut into splits, at given characters."""
+
+import numpy as np
+import regex
+
+from textloom.config.source_keys import SplitKeys
+from textloom.data.documents import SplitName
+from textloom.data.protocols import Ranges
+from textloom.data.spool import Part
+
+CLUSTER = 1 << 9  # bytes looked at on either side of a cut
+
+
+def cut_by_shares(document: Part, keys: SplitKeys) -> dict[SplitName, Part]:
+    """A single document in splits: its beginning trains, its end validates and is tested on."""
+    characters = character_count(document)
+    test = characters - round(characters * keys.test_fraction)
+    validation = test - round(characters * keys.validation_fraction)
+    ranges: Ranges = {"train": [(0, validation)], "val": [(validation, test)]}
+    if keys.test_fraction:
+        ranges["test"] = [(test, characters)]
+    return cut_at(document, ranges, whole_clusters=True)
+
+
+def cut_at(document: Part, ranges: Ranges, whole_clusters: bool = False) -> dict[SplitName, Part]:
+    """A single document in splits, each made of some ranges of its characters.
+
+    ``whole_clusters``: ranges begin with the next grapheme cluster, so that no letter is cut from its marks.
+    """
+    places = sorted({place for spans in ranges.values() for span in spans for place in span})
+    found = _byte_places(document, places)
+    if whole_clusters:
+        for i in range(1, len(found) - 1):
+            begin = _next_cluster(document, found[i])
+            found[i] = begin if begin < found[i + 1] else found[i]
+    byte = dict(zip(places, found, strict=True))
+    return {
+        name: Part(document.spool, *np.array([[byte[a], byte[b]] for a, b in spans], dtype=np.int64).reshape(-1, 2).T)
+        for name, spans in ranges.items()
+    }
+
+
+def character_count(documents: Part) -> int:
+    """Number of characters."""
+    return sum(int(_first_bytes(content).sum()) for content, _ in documents.blocks())
+
+
+def _byte_places(document: Part, places: list[int]) -> list[int]:
+    """Where in the spool the characters of the given numbers (rising) begin; the number after the last is the end."""
+    found: list[int] = []
+    characters, position = 0, int(document.begins[0])
+    for content, _ in document.blocks():
+        here = np.flatnonzero(_first_bytes(content))
+        while len(found) < len(places) and places[len(found)] < characters + len(here):
+            found.append(position + int(here[places[len(found)] - characters]))
+        characters, position = characters + len(here), position + len(content)
+    return found + [position] * (len(places) - len(found))
+
+
+def _next_cluster(document: Part, place: int) -> int:
+    """Where the first grapheme cluster begins that does not begin before a place in the spool."""
+    begin, end = max(int(document.begins[0]), place - CLUSTER), min(int(document.ends[0]), place + CLUSTER)
+    before = document.spool.read(begin, place)
+    position = begin + len(before) - len(_decoded(before).encode())
+    for cluster in regex.findall(r"\X", _decoded(document.spool.read(begin, end))):
+        if position >= place:
+            break
+        position += len(cluster.encode())
+    return position
+
+
+def _decoded(content: bytes) -> str:
+    return content.decode("utf-8", "ignore")  # characters that are cut at the borders are left out
+
+
+def _first_bytes(content: bytes) -> np.ndarray:
+    """(bytes,) bool: whether each is the first of a character; the others look like 10xxxxxx in UTF-8."""
+    first: np.ndarray = (np.frombuffer(content, dtype=np.uint8) & 0xC0) != 0x80
+    return first
