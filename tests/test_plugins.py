@@ -341,6 +341,18 @@ class Good(Cell):
         return self.enter(vectors), (state[0] + 1,)
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["model.units=8"]])
+def test_a_plugin_that_fails_ends_every_command_in_one_line(
+    arguments: list[str], command: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CELLS, "_loaded", None)
+    monkeypatch.setenv("TEXTLOOM_PLUGINS", "not_there")
+    answer = command("train", *arguments)
+    assert answer.status == 2
+    assert answer.err.startswith("TEXTLOOM_PLUGINS=not_there: cannot be imported: ModuleNotFoundError")
+    assert answer.err.count("\n") == 1
+
+
 class TestAFaultyCell:
     """Refused in one line when a model is built."""
 

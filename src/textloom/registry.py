@@ -12,6 +12,7 @@ A field of the schema that takes any of the registered classes is annotated with
 """
 
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Callable
 from typing import Any, Generic, Literal, TypeVar, get_args, get_origin
@@ -31,7 +32,8 @@ class Registry(Generic[ConfigT]):
 
     ``what`` names the thing in messages, ``group`` is the entry-point group of its plugins (None if it has none) and
     ``key`` is what users type for ``kind``. ``package`` is the package of textloom whose modules register kinds. Its
-    modules and the plugins are imported when a name is first looked up.
+    modules and the plugins are imported when a name is first looked up, except the modules of targets that were added
+    by name, which may take long to import.
     """
 
     def __init__(self, what: str, group: str | None = None, key: str = "kind", package: str | None = None):
@@ -114,9 +116,12 @@ class Registry(Generic[ConfigT]):
         if named == self._loaded:
             return
         if self._package is not None and self._loaded is None:
-            package = importlib.import_module(self._package)
-            for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
-                importlib.import_module(module.name)
+            package = importlib.util.find_spec(self._package)
+            assert package is not None
+            later = {target.partition(":")[0] for target in self._targets.values() if isinstance(target, str)}
+            for module in pkgutil.iter_modules(package.submodule_search_locations, f"{self._package}."):
+                if module.name not in later:
+                    importlib.import_module(module.name)
         if self._group is not None:
             load_plugins(self._group)
         self._loaded = named

@@ -23,7 +23,7 @@ from textloom.config.keys import known_keys
 from textloom.config.paths import with_home
 from textloom.config.quoting import as_value, one_line, unquoted
 from textloom.config.suggestions import SAME_GROUP, nearest, nearest_key
-from textloom.errors import ConfigError, Interrupted, TextloomError, TrialsFailed
+from textloom.errors import ConfigError, Interrupted, PluginError, TextloomError, TrialsFailed
 from textloom.system.progress import shown
 from textloom.system.streams import tolerant_streams
 
@@ -43,7 +43,8 @@ def run_command(
     A sweep that came to its end with failed trials has exit status 1. ``HYDRA_FULL_ERROR=1`` gives stack traces.
     """
     if {"--help", "-h"} & set(arguments):
-        print(help_text(name, schema))
+        with _errors_in_one_line(schema, []):
+            print(help_text(name, schema))
         return
     if "--version" in arguments:
         print(version())
@@ -80,6 +81,8 @@ def _errors_in_one_line(schema: type[Section], given: Sequence[str]) -> Iterator
 
 def _message(error: Exception, schema: type[Section], given: Sequence[str]) -> str | None:
     """What to tell the user about an error; None if it is a defect of the program."""
+    if isinstance(error, PluginError):
+        return str(error)  # the schema has no keys to look at
     if isinstance(error, TextloomError):
         return _unresolved(error.__cause__, schema, given) or str(error)
     if isinstance(error, HydraException | OmegaConfBaseException):

@@ -63,8 +63,12 @@ class ModelConfig(Section):
         return self
 
 
-CELLS = Registry[ModelConfig]("cell", "textloom.cells", key="cell")
-"""The cells: a config class and a ``textloom.models.cells.Cell`` each. Those of textloom are imported when used."""
+CELLS = Registry[ModelConfig]("cell", "textloom.cells", key="cell", package="textloom.models.cells")
+"""The cells: a config class and a ``textloom.models.cells.Cell`` each.
+
+Those of textloom are added by name, because PyTorch takes long to import; any other module in the package registers
+its own.
+"""
 
 
 class LSTMConfig(ModelConfig):

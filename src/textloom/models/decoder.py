@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import nn
 
-from textloom.models.cells import FastLayer
+from textloom.models.cell import FastLayer
 from textloom.models.language_model import LanguageModel
 
 TABLE_ROWS = 1024  # the table of a vocabulary up to this size costs a few milliseconds

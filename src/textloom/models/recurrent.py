@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from textloom.config import ModelConfig
 from textloom.models.adaptive_softmax import adaptive_softmax
-from textloom.models.cells import Cell, build_cell
+from textloom.models.cell import Cell, build_cell
 from textloom.models.decoder import ModelDecoder, RecurrentDecoder
 from textloom.models.initialization import init_embedding, init_softmax
 from textloom.models.language_model import Decoder, LanguageModel, distinct_weights

@@ -10,7 +10,7 @@ import torch
 from textloom.config import ModelConfig
 from textloom.errors import ConfigError
 from textloom.models.adaptive_softmax import multiplications
-from textloom.models.cells import Cell, build_cell
+from textloom.models.cell import Cell, build_cell
 
 
 def sized(config: ModelConfig, vocabulary_size: int) -> ModelConfig:

@@ -5,8 +5,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from textloom.config import GRUConfig
-from textloom.models.cells.torch_layers import TorchCell, TorchFastLayer, sizes
 from textloom.models.state import State
+from textloom.models.torch_layers import TorchCell, TorchFastLayer, sizes
 
 
 class FastGRULayer(TorchFastLayer):

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from textloom.config import LSTMConfig
-from textloom.models.cells.torch_layers import TorchCell, TorchFastLayer, sizes
 from textloom.models.state import State
+from textloom.models.torch_layers import TorchCell, TorchFastLayer, sizes
 
 
 class FastLSTMLayer(TorchFastLayer):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from textloom.config import ModelConfig
-from textloom.models.cells.base import Cell
+from textloom.models.cell import Cell
 from textloom.models.state import State
 
 

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from textloom.config import ModelConfig
-from textloom.models.cells.base import Cell, FastLayer
+from textloom.models.cell import Cell, FastLayer
 from textloom.models.state import State
 
 
