@@ -1,6 +1,7 @@
 """The spool: however long a document is, it goes through in pieces, and no piece border changes a token."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from conftest import compose_train, documents_of, encoded, read_documents, split
+from textloom.config import TokenizerConfig
 from textloom.data import duplicates, spool
 from textloom.data.corpus import Corpus
 from textloom.data.documents import Piece
@@ -31,6 +33,11 @@ CONFIG = TextFilesConfig(
 TEXT = st.text(alphabet=st.sampled_from("abΣσé1.,'-( 漢\n\r\t\u2028"), min_size=30, max_size=200)
 
 
+@cache
+def tokenizer_config(*overrides: str) -> TokenizerConfig:
+    return compose_train(*overrides).tokenizer
+
+
 @pytest.mark.parametrize(
     "overrides",
     [["tokenizer=char", "tokenizer.lowercase=true"], ["tokenizer=byte"], ["tokenizer=word"], ["tokenizer=whitespace"]],
@@ -41,7 +48,7 @@ TEXT = st.text(alphabet=st.sampled_from("abΣσé1.,'-( 漢\n\r\t\u2028"), min_s
 def test_pieces_have_the_tokens_of_the_whole(
     overrides: list[str], documents: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    config = compose_train(*overrides).tokenizer
+    config = tokenizer_config(*overrides)
 
     def made() -> tuple[Tokenizer, Splits, Corpus]:
         corpus = split(documents, 0.3, 0.0, 0)

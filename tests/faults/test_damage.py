@@ -2,10 +2,14 @@
 
 import random
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -70,9 +74,15 @@ def use(run: Run) -> tuple[dict[str, float], str]:
     return figures | {"reported": run.results()["val/loss"]}, text
 
 
+@cache
+def uses_of(directory: Path) -> tuple[dict[str, float], str]:
+    """The same of a run that is not damaged, found once."""
+    return use(Run(directory))
+
+
 def damage_run(whole: Run, copy: Path, count: int) -> Counter[tuple[str, str]]:
     """Damage one file at a time, use the run, and count how it ended."""
-    expected = use(whole)
+    expected = uses_of(whole.directory)
     shutil.copytree(whole.directory, copy)
     run, ends, chance = Run(copy), Counter[tuple[str, str]](), random.Random(0)
     files = sorted(path for path in copy.rglob("*") if path.is_file() and not path.name.startswith(NOT_READ))
@@ -120,7 +130,7 @@ def test_no_damage_that_hypothesis_finds_changes_a_result(whole: Run, portable: 
             export_run(whole, copy)
         else:
             shutil.copytree(whole.directory, copy)
-    expected = use(Run(copy))
+    expected = uses_of(copy)
     path = chance.choice(sorted(p for p in copy.rglob("*") if p.is_file() and not p.name.startswith(NOT_READ)))
     content = path.read_bytes()
     path.chmod(0o644)
@@ -160,11 +170,27 @@ def write_source(directory: Path, kind: str) -> Path:
     return path
 
 
+@cache
+def _source(kind: str) -> bytes:
+    with tempfile.TemporaryDirectory() as directory:
+        return write_source(Path(directory), kind).read_bytes()
+
+
+def data_config(path: Path, kind: str) -> Any:
+    """The config that reads this source."""
+    return _composed_data(kind).model_copy(update={"path": (str(path),)})
+
+
+@cache
+def _composed_data(kind: str) -> Any:
+    group = "text_files" if kind == "txt" else "table"
+    return compose_train(f"data={group}", f"data.path=source.{kind}").data
+
+
 def damage_source(directory: Path, kind: str, count: int) -> Counter[tuple[str, str]]:
     path = write_source(directory, kind)
     content = path.read_bytes()
-    group = "text_files" if kind == "txt" else "table"
-    config = compose_train(f"data={group}", f"data.path={path.name}").data
+    config = data_config(path, kind)
     assert len(read_documents(config)) == (1 if kind == "txt" else 20)
     chance, ends = random.Random(0), Counter[tuple[str, str]]()
     for _ in range(count):
@@ -194,12 +220,10 @@ def test_a_damaged_source_is_read_as_text_or_refused(kind: str, tmp_path: Path) 
 def test_any_bytes_are_read_as_text_or_refused(
     kind: str, tmp_path_factory: pytest.TempPathFactory, chance: random.Random
 ) -> None:
-    directory = tmp_path_factory.mktemp("source")
-    path = write_source(directory, kind)
-    path.write_bytes(chance.choice([*DAMAGES.values()])(path.read_bytes(), chance))
-    group = "text_files" if kind == "txt" else "table"
+    path = tmp_path_factory.mktemp("source") / f"source.{kind}"
+    path.write_bytes(chance.choice([*DAMAGES.values()])(_source(kind), chance))
     with suppress(DataError):
-        documents = read_documents(compose_train(f"data={group}", f"data.path='{path}'").data)
+        documents = read_documents(data_config(path, kind))
         assert all(isinstance(document, str) for document in documents)
 
 
@@ -219,9 +243,14 @@ json_values = st.recursive(
 )
 
 
+@cache
+def _defaults() -> dict[str, Any]:
+    return compose_train("name=x").model_dump(mode="json")
+
+
 @given(data=st.data())
 def test_any_value_of_any_key_is_checked_or_taken(data: st.DataObject) -> None:
-    config = compose_train("name=x").model_dump(mode="json")
+    config = deepcopy(_defaults())
     section = config
     while True:
         key = data.draw(st.sampled_from([*section]))

@@ -4,11 +4,13 @@ import os
 import random
 import signal
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from conftest import TINY, compose_train
+from textloom.config import TrainConfig
 from textloom.runs.run import Run, claimed_run
 from textloom.training.resume import resumed_config
 from textloom.training.train import train
@@ -19,12 +21,18 @@ OVERRIDES = [
     *TINY,
     "model.output_dropout=0.3",
     "trainer.batch_size=8",
-    "trainer.max_epochs=3",
+    "trainer.max_epochs=2",
     "trainer.deterministic=true",
     "trainer.log_every_n_steps=5",
     "trainer.val_check_interval=6",
     "trainer.checkpoint_every.steps=1",  # most of the time goes into writing checkpoints, and so do most of the kills
 ]
+
+
+@cache
+def config() -> TrainConfig:
+    """Composed once, before the processes part."""
+    return compose_train(*OVERRIDES)
 
 
 def train_in_a_child(directory: Path, give_up_after: float | None = None) -> bool:
@@ -36,7 +44,7 @@ def train_in_a_child(directory: Path, give_up_after: float | None = None) -> boo
             resume = (directory / "status.json").exists()
             with claimed_run(directory, resume) as run:
                 resumable = resume and run.config_file.exists()
-                train(resumed_config(run, []) if resumable else compose_train(*OVERRIDES), run, [])
+                train(resumed_config(run, []) if resumable else config(), run, [])
                 run.mark("completed")
             status = 0
         finally:
@@ -51,6 +59,7 @@ def train_in_a_child(directory: Path, give_up_after: float | None = None) -> boo
 
 @pytest.mark.timeout(600)
 def test_killed_at_any_moment_it_resumes_and_ends_bit_for_bit_as_the_undisturbed_one(tmp_path: Path) -> None:
+    config()
     whole = tmp_path / "whole"
     began = time.monotonic()
     assert train_in_a_child(whole)

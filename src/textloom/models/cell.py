@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from textloom.config import CELLS, ModelConfig
 from textloom.errors import PluginError, TextloomError
 from textloom.models.state import State
+from textloom.system.devices import is_out_of_memory
 
 CHECKED_BATCH, CHECKED_TIME = 2, 3
 
@@ -84,6 +85,8 @@ def build_cell(config: ModelConfig, input_size: int) -> Cell:
     except TextloomError:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         raise PluginError(f"{name}: {origin} cannot be built: {_reason(error)}; repair it") from error
     if not isinstance(cell, Cell):
         raise PluginError(f"{name}: {origin} gives a {type(cell).__name__}; derive it from textloom.models.cells.Cell")
@@ -106,6 +109,8 @@ def _find_mistake(cell: Cell, config: ModelConfig, input_size: int) -> str | Non
             device = next(cell.parameters(), torch.empty(0)).device
             returned = cell(torch.zeros(CHECKED_BATCH, CHECKED_TIME, input_size, device=device), before)
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         return f"its first step fails: {_reason(error)}"
     finally:
         cell.train(was_training)

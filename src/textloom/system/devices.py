@@ -4,6 +4,8 @@ import torch
 
 from textloom.errors import ConfigError
 
+CPU_ALLOCATOR = "DefaultCPUAllocator"  # in torch's message when main memory is short
+
 
 def choose_device(accelerator: str, key: str = "trainer.accelerator") -> torch.device:
     """The device that a config's key names. Raises ConfigError if this machine does not have it."""
@@ -20,3 +22,8 @@ def check_devices(devices: int, device: torch.device) -> None:
     there = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device.type, devices)  # a CPU takes any number
     if devices > there:
         raise ConfigError(f"trainer.devices={devices}: this machine has {there} GPU(s); set trainer.devices={there}")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """True if a GPU or the machine is out of memory."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or CPU_ALLOCATOR in str(error)

@@ -18,10 +18,10 @@ from textloom.errors import DataError
 from textloom.evaluation.evaluate import scored_states
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.system.cpu import memory_kept
+from textloom.system.devices import is_out_of_memory
 from textloom.system.progress import stage
 from textloom.system.ranks import Ranks
 from textloom.training.loss import mean_nats
-from textloom.training.memory import is_shortage
 from textloom.training.optimizers import build_optimizer
 
 SMALLEST, LARGEST = 8, 1 << 16
@@ -68,7 +68,7 @@ class Trial:
         try:
             seconds, memory = self._train(batch)
         except (MemoryError, RuntimeError) as error:
-            if size == SMALLEST or not is_shortage(error):
+            if size == SMALLEST or not is_out_of_memory(error):
                 raise
             return None
         finally:

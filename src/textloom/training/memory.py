@@ -1,30 +1,22 @@
-"""Running out of memory, said in the words of the config."""
+"""Errors of running out of memory, turned into one that names the keys to lower."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-import torch
-
 from textloom.config import TrainConfig, WindowsConfig
 from textloom.errors import RunError, TrainingError
 from textloom.runs.run import Run
+from textloom.system.devices import is_out_of_memory
 from textloom.tokenizers import load_tokenizer
-
-CPU_ALLOCATOR = "DefaultCPUAllocator"  # what torch's allocator for main memory calls itself in its message
-
-
-def is_shortage(error: Exception) -> bool:
-    """Whether a GPU or the machine is out of memory."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or CPU_ALLOCATOR in str(error)
 
 
 @contextmanager
 def explained_shortage(config: TrainConfig, run: Run) -> Iterator[None]:
-    """Turns a shortage of GPU or main memory into a TrainingError that says what to lower."""
+    """Raises TrainingError, which says what to lower, if the GPU or the machine runs out of memory."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not is_shortage(error):
+        if not is_out_of_memory(error):
             raise
         with suppress(RunError):
             config = run.config()  # has numbers for the keys that were left open
