@@ -13,19 +13,20 @@ from hydra import compose, initialize_config_dir
 
 from textloom.config import TrainConfig
 from textloom.config.composition import check, config_directory
-from textloom.data.encoding import TokenSplit
+from textloom.data.encoding import Splits, TokenSplit
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.runs.run import claimed_run
 from textloom.system.cpu import denormals_flushed, memory_kept
 from textloom.system.devices import choose_device
-from textloom.system.ranks import ALONE
 from textloom.tokenizers.byte import ByteTokenizer
 from textloom.training.callbacks.efficiency import Efficiency
 from textloom.training.callbacks.samples import Sampler
 from textloom.training.data_module import TokenDataModule
 from textloom.training.meter import Meter
 from textloom.training.module import TrainingModule
+from textloom.training.plan import Compute, FitPlan
 from textloom.training.precision import choose_precision
+from textloom.training.preparation import EncodedText
 from textloom.training.signals import StopRequest
 from textloom.training.tensorboard import RunLogger
 from textloom.training.trainer import build_trainer
@@ -104,10 +105,9 @@ def step_seconds(
         logger = RunLogger(run.directory)
         sampler = Sampler(config.samples, ByteTokenizer(), "never used", None, run.samples_file)
         precision = choose_precision(config, device)[0]
-        efficiency = Efficiency(0.0, device, precision, devices=1)
-        trainer = build_trainer(
-            config.trainer, run, device, precision, meter, efficiency, sampler, logger, request, ALONE
-        )
+        text = EncodedText(ByteTokenizer(), Splits(run.tokens, {"train": part, "val": part}))
+        plan = FitPlan(config, run, text, Compute(device, precision), request, sampler)
+        trainer = build_trainer(plan, meter, Efficiency(0.0, device, precision, devices=1), logger)
         trainer.callbacks.append(taking_turns)
         try:
             trainer.fit(module, data)

@@ -118,9 +118,8 @@ def resume_command(directory: Path) -> str:
 def generate_texts(run: RunDirectory, loaded: "LoadedModel", config: GenerateConfig) -> list[str]:
     """Texts from a run's model, on the device that the config names."""
     from textloom.data.encoding import load_splits
-    from textloom.data.normalization import normalize_text
     from textloom.generation.generate import default_prompt, generate_texts, window_of
-    from textloom.generation.prompts import shorter_than_window, unknown_pieces
+    from textloom.generation.prompts import read_prompt, shorter_than_window
     from textloom.generation.sampling import Sampling
     from textloom.system.devices import choose_device
 
@@ -130,9 +129,7 @@ def generate_texts(run: RunDirectory, loaded: "LoadedModel", config: GenerateCon
     if prompt is None:
         # an export has the prompt with it, unless its texts are written from their beginning
         prompt = "" if run.is_export else default_prompt(tokenizer, load_splits(run.tokens)["train"].tokens)
-    prompt = normalize_text(prompt, trained.data.normalization)
-    if config.prompt and (unknown := unknown_pieces(tokenizer, prompt)):
-        log.warning("not in the run's vocabulary, read as <unk>: %s", " ".join(map(repr, unknown)))
+    prompt = read_prompt(prompt, tokenizer, trained.data.normalization, "prompt" if config.prompt else None)
     samplings = [Sampling(config.temperature, config.top_k, config.top_p)] * config.count
     window = None if trained.model.is_ngram else window_of(trained.batching)
     if config.prompt and window and (note := shorter_than_window(tokenizer, prompt, window)):

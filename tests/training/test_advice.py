@@ -10,12 +10,12 @@ from textloom.ngram.model import fit_orders
 from textloom.runs.run import Run
 from textloom.tokenizers import load_tokenizer
 from textloom.training.advice import Ending, advice, unigram_loss
-from textloom.training.preparation import Prepared
+from textloom.training.preparation import EncodedText
 
 
 @pytest.fixture
-def prepared(toy_run: Run) -> Prepared:
-    return Prepared(load_tokenizer(toy_run.tokenizer_file), load_splits(toy_run.tokens))
+def prepared(toy_run: Run) -> EncodedText:
+    return EncodedText(load_tokenizer(toy_run.tokenizer_file), load_splits(toy_run.tokens))
 
 
 def ending(loss: float, last: float, before: float | None, limit: str | None = None) -> Ending:
@@ -38,13 +38,13 @@ def ending(loss: float, last: float, before: float | None, limit: str | None = N
         (ending(3.5, 3.5, 3.6), "try optimizer.learning_rate=0.001 or 0.009"),
     ],
 )
-def test_the_line_names_the_key(given: Ending, line: str | None, prepared: Prepared, toy_run: Run) -> None:
+def test_the_line_names_the_key(given: Ending, line: str | None, prepared: EncodedText, toy_run: Run) -> None:
     config = compose_train("trainer.max_epochs=6", "trainer.max_steps=40", "optimizer.learning_rate=0.003")
     said = advice(given, config, prepared, toy_run)
     assert said is None if line is None else line in str(said)
 
 
-def test_the_unigram_loss_is_that_of_the_token_frequencies(prepared: Prepared) -> None:
+def test_the_unigram_loss_is_that_of_the_token_frequencies(prepared: EncodedText) -> None:
     train = prepared.splits["train"].tokens
     unigram = next(fit_orders(train, prepared.tokenizer.vocabulary_size, prepared.tokenizer.end_id, 1))
     nats, _ = unigram.score(prepared.splits["val"].tokens)

@@ -11,7 +11,7 @@ from textloom.data.encoding import TokenSplit, load_splits
 from textloom.tokenizers import load_tokenizer
 from textloom.training.advice import unigram_loss
 from textloom.training.defaults import STEPS_PER_EPOCH, OpenConfig, complete_config
-from textloom.training.preparation import Prepared
+from textloom.training.preparation import EncodedText
 from textloom.training.resume import resumed_config
 
 OPEN = ("batch_size", "max_epochs", "val_check_interval")
@@ -105,5 +105,5 @@ def test_the_first_epoch_learns_more_than_token_frequencies(
     (tmp_path / "book.txt").write_text(shakespeare[:200_000], "utf-8")
     given = ["data=text_files", f"data.path={tmp_path}/book.txt", f"tokenizer={tokenizer}", f"model={cell}"]
     run = train_run(tmp_path / "run", *given, f"model.layers={layers}", "model.units=null", "trainer.max_epochs=1")
-    prepared = Prepared(load_tokenizer(run.tokenizer_file), load_splits(run.tokens))
+    prepared = EncodedText(load_tokenizer(run.tokenizer_file), load_splits(run.tokens))
     assert run.results()["val/loss"] < 0.97 * unigram_loss(prepared)

@@ -1,9 +1,14 @@
 """Prompts as a model reads them: in the form that its training text had."""
 
+import logging
 import re
 import unicodedata
 
+from textloom.config.source_keys import Form
+from textloom.data.normalization import normalize_text
 from textloom.tokenizers import Tokenizer
+
+log = logging.getLogger(__name__)
 
 SPACES = re.compile(r"(\s+)")
 
@@ -18,6 +23,17 @@ def known_form(tokenizer: Tokenizer, prompt: str) -> str:
     if tokenizer.unknown_id is None or not tokenizer.unknown(prompt):
         return prompt
     return "".join(_known_word(tokenizer, word) for word in SPACES.split(prompt))
+
+
+def read_prompt(prompt: str, tokenizer: Tokenizer, form: Form | None, key: str | None = None) -> str:
+    """The prompt in the normalization form of the training text.
+
+    Log a warning that names the key, if there is one, for what is not in the vocabulary.
+    """
+    prompt = normalize_text(prompt, form)
+    if key is not None and (unknown := unknown_pieces(tokenizer, prompt)):
+        log.warning("%s: not in the vocabulary, read as <unk>: %s", key, " ".join(map(repr, unknown)))
+    return prompt
 
 
 def unknown_pieces(tokenizer: Tokenizer, prompt: str) -> list[str]:

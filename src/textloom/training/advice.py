@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from textloom.config import TrainConfig
 from textloom.ngram.model import fit_orders
 from textloom.runs.run import Run
-from textloom.training.preparation import Prepared
+from textloom.training.preparation import EncodedText
 from textloom.training.resume import how_to_train_further
 
 STILL_IMPROVING = 0.005  # share of the loss that the last validation gained over the best one before it
@@ -25,9 +25,9 @@ class Ending:
     """The key whose value ended the training, such as ``trainer.max_epochs``; None if it ended by itself."""
 
 
-def advice(ending: Ending, config: TrainConfig, prepared: Prepared, run: Run) -> str | None:
+def advice(ending: Ending, config: TrainConfig, text: EncodedText, run: Run) -> str | None:
     """One line that names the key to change, or None if there is nothing to say."""
-    unigram = unigram_loss(prepared)
+    unigram = unigram_loss(text)
     if unigram is not None and ending.loss >= unigram:
         rate = config.optimizer.learning_rate
         cure = f"try optimizer.learning_rate={rate / 3:.2g} or {3 * rate:.2g}"
@@ -46,9 +46,9 @@ def advice(ending: Ending, config: TrainConfig, prepared: Prepared, run: Run) ->
     )
 
 
-def unigram_loss(prepared: Prepared) -> float | None:
+def unigram_loss(text: EncodedText) -> float | None:
     """Validation loss of a unigram model of the training part; None if windows of one text are in both parts."""
-    splits, tokenizer = prepared.splits, prepared.tokenizer
+    splits, tokenizer = text.splits, text.tokenizer
     if splits["val"].windows is not None:
         return None
     unigram = next(fit_orders(splits["train"].tokens, tokenizer.vocabulary_size, tokenizer.end_id, 1))

@@ -1,33 +1,26 @@
-"""One training from its parts, on one rank: the loop, and going back where the loss diverges."""
+"""One fit, on one rank: batches, model and trainer are built and trained; a loss that diverges goes back."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
 from math import log as natural_log
 
 import pytorch_lightning as pl
-import torch
 
-from textloom.batching.batches import Batching
-from textloom.config import ModelConfig, TrainConfig
+from textloom.config import TrainConfig
 from textloom.errors import DivergenceError
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
-from textloom.runs.run import Run
 from textloom.system.cpu import memory_kept
 from textloom.system.progress import stage
-from textloom.system.ranks import Ranks
 from textloom.training.callbacks.efficiency import Efficiency, flops_per_target
 from textloom.training.callbacks.progress import TrainingStage, ValidationProgress
-from textloom.training.callbacks.samples import Sampler
 from textloom.training.data_module import TokenDataModule
 from textloom.training.distributed.strategy import RankModule
 from textloom.training.lightning_internals import add_callbacks, quiet_lightning
 from textloom.training.loggers import ExtraLoggers
 from textloom.training.meter import Meter
 from textloom.training.module import TrainingModule
-from textloom.training.preparation import Prepared
+from textloom.training.plan import FitPlan, FitResult
 from textloom.training.resume import newest_checkpoint
-from textloom.training.signals import StopRequest
+from textloom.training.stopping import patience_is_over
 from textloom.training.tensorboard import RunLogger, announce
 from textloom.training.trainer import build_trainer
 
@@ -37,103 +30,109 @@ TARGETS_THAT_STAND_FOR_ALL = 1 << 20
 EXPLOSION = 10  # a loss this many times that of guessing has diverged
 
 
-@dataclass(frozen=True)
-class Fit:
-    """All that a training is made of."""
-
-    config: TrainConfig
-    run: Run
-    prepared: Prepared
-    sampler: Sampler | None
-    """None for all ranks but the first, which alone writes."""
-    request: StopRequest
-    device: torch.device
-    precision: str
-    ranks: Ranks
-    callbacks: Sequence[pl.Callback] = ()
-    """Of the first rank, after the run's own, when all that a validation gives is saved."""
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What became of it."""
-
-    trainer: pl.Trainer
-    module: TrainingModule
-    efficiency: Efficiency
-    logger: RunLogger | None
-    """Of rank 0 alone."""
-
-
 @memory_kept()
 @quiet_lightning()
-def fit_with_rollbacks(fit: Fit) -> Fitted:
-    """Fit; where the loss diverges and the config says so, go back and on with half the learning rate."""
-    rate = 1.0
-    for rollbacks in range(fit.config.trainer.max_rollbacks + 1):
+def fit_with_rollbacks(plan: FitPlan) -> FitResult:
+    """Fit; if the loss diverges and the config says so, go back to a checkpoint and halve the learning rate."""
+    learning_rate_scale = 1.0
+    for rollbacks in range(plan.config.trainer.max_rollbacks + 1):
         try:
-            return _fit(fit, rate)
+            return fit(plan, learning_rate_scale)
         except DivergenceError as error:
-            checkpoint = newest_checkpoint(fit.run)
-            if fit.config.trainer.on_nan == "stop" or rollbacks == fit.config.trainer.max_rollbacks:
+            checkpoint = newest_checkpoint(plan.run)
+            if plan.config.trainer.on_nan == "stop" or rollbacks == plan.config.trainer.max_rollbacks:
                 raise
-            rate /= 2
-            log.warning("%s\ngoing back to %s, with %g of the learning rate", error, checkpoint or "the start", rate)
+            learning_rate_scale /= 2
+            log.warning(
+                "%s\ngoing back to %s, with %g of the learning rate",
+                error, checkpoint or "the start", learning_rate_scale,
+            )  # fmt: skip
     raise AssertionError("the loop ends by return or raise")
 
 
-def _fit(fit: Fit, rate: float) -> Fitted:
-    config, prepared, ranks = fit.config, fit.prepared, fit.ranks
-    assert not config.model.is_ngram  # n-grams are counted elsewhere
-    pl.seed_everything(config.seed, verbose=False)
-    data = TokenDataModule(prepared.splits, config.batching, config.trainer.rows, config.seed, ranks)
-    model = RecurrentLanguageModel(config.model, prepared.tokenizer.vocabulary_size)
-    meter = Meter(largest_loss=EXPLOSION * natural_log(prepared.tokenizer.vocabulary_size), ranks=ranks)
-    module = (TrainingModule if ranks.size == 1 else RankModule)(
-        model,
-        config.optimizer,
-        config.schedule,
-        total_steps=total_steps(config, len(data.training)),
-        validation=prepared.splits["val"],
-        meter=meter,
-        rate=rate,
-    )
-    if isinstance(module, RankModule):
-        module.ranks = ranks
-    checkpoint = newest_checkpoint(fit.run)
-    log.info("model: %s, %s parameters", config.model.kind, f"{parameter_count(model):,}")
+def fit(plan: FitPlan, learning_rate_scale: float = 1.0) -> FitResult:
+    """Build batches, model and trainer, and train from the newest checkpoint, if there is one, to the end."""
+    pl.seed_everything(plan.config.seed, verbose=False)
+    checkpoint = newest_checkpoint(plan.run)
+    batches = build_batches(plan)
+    module = build_module(plan, batches, learning_rate_scale)
     if checkpoint is not None:
         log.info("going on from %s", checkpoint)
-    logger = _logger(fit, checkpoint) if ranks.rank == 0 else None
-    efficiency = _efficiency(fit, config.model, data.training)
-    trainer = build_trainer(
-        config.trainer, fit.run, fit.device, fit.precision, meter, efficiency, fit.sampler, logger, fit.request, ranks
-    )
-    shown = TrainingStage(trainer, meter)
-    add_callbacks(trainer, [ValidationProgress(shown), *fit.callbacks])
+    logger = build_logger(plan, checkpoint) if plan.compute.ranks.rank == 0 else None
+    efficiency = build_efficiency(plan, batches)
+    trainer = build_trainer(plan, module.meter, efficiency, logger)
+    shown = TrainingStage(trainer, module.meter)
+    add_callbacks(trainer, [ValidationProgress(shown), *plan.callbacks])
     try:
         with stage(shown):
-            trainer.fit(module, data, ckpt_path=checkpoint)
+            trainer.fit(module, batches, ckpt_path=checkpoint)
     except BaseException:
         if logger is not None:
             logger.close()
         raise
-    return Fitted(trainer, module, efficiency, logger)
+    return FitResult(
+        logger,
+        steps=trainer.global_step,
+        last_step=trainer.global_step + 1,
+        parameters=parameter_count(module.model),
+        targets_per_second=module.meter.total_targets / max(module.meter.total_seconds, 1e-9),
+        efficiency=efficiency,
+        limit=_limit(trainer, plan),
+        last_loss=module.last_loss,
+        best_before=module.best_before,
+    )
 
 
-def _efficiency(fit: Fit, model: ModelConfig, training: Batching) -> Efficiency:
-    some = training.split.tokens[:TARGETS_THAT_STAND_FOR_ALL]
-    flops = flops_per_target(model, fit.prepared.tokenizer.vocabulary_size, training.steps_per_target, some)
-    return Efficiency(flops, fit.device, fit.precision, fit.ranks.size)
+def build_batches(plan: FitPlan) -> TokenDataModule:
+    """The batches of this rank, in training and in validation."""
+    config = plan.config
+    return TokenDataModule(plan.text.splits, config.batching, config.trainer.rows, config.seed, plan.compute.ranks)
 
 
-def _logger(fit: Fit, checkpoint: str | None) -> RunLogger:
+def build_module(plan: FitPlan, batches: TokenDataModule, learning_rate_scale: float) -> TrainingModule:
+    """The model with new weights, and what trains it."""
+    config, ranks, vocabulary_size = plan.config, plan.compute.ranks, plan.text.tokenizer.vocabulary_size
+    assert not config.model.is_ngram
+    model = RecurrentLanguageModel(config.model, vocabulary_size)
+    log.info("model: %s, %s parameters", config.model.kind, f"{parameter_count(model):,}")
+    module = (TrainingModule if ranks.size == 1 else RankModule)(
+        model,
+        config.optimizer,
+        config.schedule,
+        total_steps=total_steps(config, len(batches.training)),
+        validation=plan.text.splits["val"],
+        meter=Meter(largest_loss=EXPLOSION * natural_log(vocabulary_size), ranks=ranks),
+        rate=learning_rate_scale,
+    )
+    if isinstance(module, RankModule):
+        module.ranks = ranks
+    return module
+
+
+def build_logger(plan: FitPlan, checkpoint: str | None) -> RunLogger:
+    """The writer of the run's curves; a new training removes the curves of one that came to no checkpoint."""
     if checkpoint is None:
-        fit.run.forget_training()
-    logger = RunLogger(fit.run.directory, checkpoint, ExtraLoggers(fit.config, fit.run, checkpoint is not None))
+        plan.run.forget_training()
+    logger = RunLogger(plan.run.directory, checkpoint, ExtraLoggers(plan.config, plan.run, checkpoint is not None))
     if checkpoint is None:
-        announce(logger, fit.config)
+        announce(logger, plan.config)
     return logger
+
+
+def build_efficiency(plan: FitPlan, batches: TokenDataModule) -> Efficiency:
+    """What turns targets per second into floating-point operations."""
+    model, training = plan.config.model, batches.training
+    assert not model.is_ngram
+    some = training.split.tokens[:TARGETS_THAT_STAND_FOR_ALL]
+    flops = flops_per_target(model, plan.text.tokenizer.vocabulary_size, training.steps_per_target, some)
+    return Efficiency(flops, plan.compute.device, plan.compute.precision, plan.compute.ranks.size)
+
+
+def _limit(trainer: pl.Trainer, plan: FitPlan) -> str | None:
+    """The key whose value ended the training; None if it stopped early or its time was over."""
+    if trainer.global_step == plan.config.trainer.max_steps:
+        return "trainer.max_steps"
+    return None if patience_is_over(trainer) or plan.request.out_of_time else "trainer.max_epochs"
 
 
 def total_steps(config: TrainConfig, batches_per_epoch: int) -> int:

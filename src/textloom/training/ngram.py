@@ -5,31 +5,26 @@ import time
 
 import torch
 
-from textloom.config import NgramConfig, TrainConfig
-from textloom.data.encoding import Splits
-from textloom.evaluation.evaluate import EVALUATED, score
 from textloom.ngram.fit import best_order, fit_order
 from textloom.ngram.language_model import NgramLanguageModel
 from textloom.runs.run import Run
-from textloom.system.files import write_json, written_whole
-from textloom.tokenizers import Tokenizer
-from textloom.training.callbacks.samples import Sampler
+from textloom.system.files import written_whole
 from textloom.training.loggers import ExtraLoggers
-from textloom.training.tensorboard import RunLogger, announce, write_results
+from textloom.training.plan import FitPlan, FitResult
+from textloom.training.tensorboard import RunLogger, announce
 
 log = logging.getLogger(__name__)
 
 
-def count(
-    config: TrainConfig, model: NgramConfig, run: Run, tokenizer: Tokenizer, splits: Splits,
-    sampler: Sampler, began: float,
-) -> tuple[dict[str, float], dict[float, str]]:  # fmt: skip
-    """Count n-grams, choose their order on the validation split, and write the files of a run directory.
+def fit_ngrams(plan: FitPlan) -> FitResult:
+    """Count n-grams, choose their order on the validation split, and write the checkpoints.
 
-    Returns the results and a text for each temperature. An interrupted run is counted again from the start.
+    An interrupted run is counted again from the start.
     """
+    model, run, splits = plan.config.model, plan.run, plan.text.splits
+    assert model.is_ngram
     start = time.perf_counter()
-    vocabulary = tokenizer.vocabulary_size, tokenizer.end_id
+    vocabulary = plan.text.tokenizer.vocabulary_size, plan.text.tokenizer.end_id
     if model.order is None:
         ngrams = best_order(splits, *vocabulary, model.largest_order)
     else:
@@ -38,31 +33,19 @@ def count(
             log.warning("model.order=%d: no document of the training part has so many tokens", model.order)
     seconds = time.perf_counter() - start
     log.info("model: %d-grams, %s parameters", ngrams.order, f"{ngrams.parameters:,}")
-    counted = NgramLanguageModel(ngrams)
-    _save(counted, run)
+    _save(NgramLanguageModel(ngrams), run)
     run.mark_trained()
     run.forget_training()
-    texts = sampler.write(counted, "best checkpoint")
-    figures = {
-        name: value for split in EVALUATED if split in splits
-        for name, value in score(counted, splits[split], config.batching, 1).named(split).items()
-    }  # fmt: skip
-    logger = RunLogger(run.directory, extras=ExtraLoggers(config, run, resumed=False))
-    announce(logger, config)
-    write_results(logger, figures, step=1)
-    sampler.show(logger, texts, step=1)
-    logger.close()
-    results = {
-        **figures,
-        "train/targets_per_second": splits["train"].targets / max(seconds, 1e-9),
-        "parameters": ngrams.parameters,
-        "vocabulary_size": tokenizer.vocabulary_size,
-        "order": ngrams.order,
-        "steps": 1,
-        "duration_seconds": time.perf_counter() - began,
-    }
-    write_json(run.results_file, results)
-    return results, texts
+    logger = RunLogger(run.directory, extras=ExtraLoggers(plan.config, run, resumed=False))
+    announce(logger, plan.config)
+    return FitResult(
+        logger,
+        steps=1,
+        last_step=1,
+        parameters=ngrams.parameters,
+        targets_per_second=splits["train"].targets / max(seconds, 1e-9),
+        order=ngrams.order,
+    )
 
 
 def _save(model: NgramLanguageModel, run: Run) -> None:

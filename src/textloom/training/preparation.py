@@ -1,7 +1,10 @@
-"""What training starts from: tokenizer and tokens, made from the source, or found in the directory of a resumed run."""
+"""What a training starts from: its config, its tokenizer and its tokens, made from the source or found in a run."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import yaml
 
 from textloom.config import DataConfig, TrainConfig
 from textloom.data.cache import fitted, load_corpus, tokenized
@@ -12,38 +15,65 @@ from textloom.errors import DataError, RunError
 from textloom.reproductions.article import LEAKY
 from textloom.runs.provenance import provenance, source_provenance
 from textloom.runs.run import Run
-from textloom.system.files import read_json, write_json
+from textloom.system.devices import choose_device
+from textloom.system.files import read_json, write_checked_text, write_json, write_text
 from textloom.tokenizers import Tokenizer, load_tokenizer
+from textloom.training.defaults import OpenConfig, complete_config
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """Text, ready to be trained on."""
+class EncodedText:
+    """The text of a training as tokens."""
 
     tokenizer: Tokenizer
     splits: Splits
 
 
-def prepare(config: TrainConfig, run: Run, device: str) -> Prepared:
-    """Read, split and encode the text, and write down where it came from; or find all that done.
+def record(config: TrainConfig, overrides: Sequence[str], run: Run) -> None:
+    """Write the config into the run, and what the user typed; a resumed run keeps what was typed first."""
+    _write_config(config, run)
+    if not run.overrides_file.exists():
+        write_text(run.overrides_file, yaml.safe_dump(list(overrides), allow_unicode=True))
 
-    Raises DataError if the text cannot be used, RunError if a resumed run was made from other text.
+
+def prepare(config: TrainConfig, run: Run, device: str) -> EncodedText:
+    """Read, split and encode the text, and record where it came from; or load the tokens of a resumed run.
+
+    Raises DataError if the text cannot be used, RunError if a resumed run was made from another text.
     """
-    if run.provenance_file.exists():  # written last: what comes before it is complete
+    if run.provenance_file.exists():  # written last, so its presence implies the rest
         _refuse_other_text(config, run)
-        prepared, facts = Prepared(load_tokenizer(run.tokenizer_file), load_splits(run.tokens)), None
+        text, facts = EncodedText(load_tokenizer(run.tokenizer_file), load_splits(run.tokens)), None
     else:
         corpus = load_corpus(config.data)
-        prepared = Prepared(*tokenized(corpus, config.tokenizer, run.tokenizer_file, run.tokens))
+        text = EncodedText(*tokenized(corpus, config.tokenizer, run.tokenizer_file, run.tokens))
         made = provenance(corpus.facts.fingerprint, device)
         write_json(run.provenance_file, {**made, "reading": READING, **source_provenance(config.data)})
         facts = corpus.facts
-        _say_source(facts)
-    _say_parts(prepared, config.data)
-    warn_if_unsuited(config.data, prepared.tokenizer, prepared.splits, facts)
-    return prepared
+        _log_source(facts)
+    _log_splits(text, config.data)
+    warn_if_unsuited(config.data, text.tokenizer, text.splits, facts)
+    return text
+
+
+def complete(config: TrainConfig, text: EncodedText, run: Run, ranks: int) -> TrainConfig:
+    """Replace the keys that the config leaves open by numbers, log them, and write them into the run."""
+    device = choose_device(config.trainer.accelerator)
+    complete, choices = complete_config(
+        OpenConfig(config, text.splits["train"], text.tokenizer.vocabulary_size, device, ranks)
+    )
+    for choice in choices:
+        log.info("%s", choice)
+    if complete != config:
+        _write_config(complete, run)
+    return complete
+
+
+def _write_config(config: TrainConfig, run: Run) -> None:
+    values = config.model_dump(mode="json", exclude={"resume"})
+    write_checked_text(run.config_file, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
 def _refuse_other_text(config: TrainConfig, run: Run) -> None:
@@ -75,7 +105,7 @@ def _refuse_other_text(config: TrainConfig, run: Run) -> None:
         )
 
 
-def _say_source(facts: Facts) -> None:
+def _log_source(facts: Facts) -> None:
     if facts.article_window is not None:
         log.warning("data: %s", LEAKY)
     if facts.contiguous:
@@ -84,7 +114,7 @@ def _say_source(facts: Facts) -> None:
         log.info("data: %d documents, %d duplicates folded", facts.documents, facts.duplicates_folded)
 
 
-def _say_parts(prepared: Prepared, config: DataConfig) -> None:
+def _log_splits(text: EncodedText, config: DataConfig) -> None:
     rows = [
         (
             name,
@@ -93,7 +123,7 @@ def _say_parts(prepared: Prepared, config: DataConfig) -> None:
             f"{part.targets:,}",
             f"{100 * part.unknown / part.targets:.2f} %",
         )
-        for name, part in prepared.splits.items()
+        for name, part in text.splits.items()
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]  # no wider than needed, for a terminal
     for row in rows:
@@ -102,6 +132,6 @@ def _say_parts(prepared: Prepared, config: DataConfig) -> None:
             *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
         ]
         log.info("  %s %s documents %s characters %s targets %s unknown", *aligned)
-    size = f"{prepared.tokenizer.vocabulary_size:,}"
+    size = f"{text.tokenizer.vocabulary_size:,}"
     fitted_on = "all documents" if config.leaky else "the training part"
     log.info("tokenizer: %s entries in the vocabulary, fitted on %s", size, fitted_on)

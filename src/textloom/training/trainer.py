@@ -3,46 +3,33 @@
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Callback, ModelSummary
 
 from textloom.config import TrainerConfig
 from textloom.config.lightning import WITHOUT_EFFECT
 from textloom.errors import ConfigError
-from textloom.runs.run import Run
-from textloom.system.ranks import Ranks
 from textloom.training.callbacks.averaging import RunningMean
 from textloom.training.callbacks.checkpointing import BestCheckpoint, ResumePoints, WholeCheckpointIO
 from textloom.training.callbacks.curves import Curves
 from textloom.training.callbacks.efficiency import Efficiency
 from textloom.training.callbacks.profiling import Trace, table
 from textloom.training.callbacks.random_state import RandomState
-from textloom.training.callbacks.samples import SampleCallback, Sampler
+from textloom.training.callbacks.samples import SampleCallback
 from textloom.training.distributed.strategy import strategy
 from textloom.training.lightning_internals import replace_epoch_loop, show_model_summary
 from textloom.training.meter import Meter
-from textloom.training.signals import StopRequest
+from textloom.training.plan import FitPlan
 from textloom.training.stopping import EndWithValidation, StopEarly, may_stop
 from textloom.training.tensorboard import RunLogger
 
 
-def build_trainer(
-    config: TrainerConfig,
-    run: Run,
-    device: torch.device,
-    precision: str,
-    meter: Meter,
-    efficiency: Efficiency,
-    sampler: Sampler | None,
-    logger: RunLogger | None,
-    request: StopRequest,
-    ranks: Ranks,
-) -> pl.Trainer:
+def build_trainer(plan: FitPlan, meter: Meter, efficiency: Efficiency, logger: RunLogger | None) -> pl.Trainer:
     """A Trainer whose callbacks write curves, samples and checkpoints; of several ranks the first alone has those."""
+    config, run, ranks, device = plan.config.trainer, plan.run, plan.compute.ranks, plan.compute.device
     curves = Curves(meter, efficiency, config.log_every_n_steps)
     callbacks: list[Callback] = [RandomState(ranks), EndWithValidation(), curves]
-    if sampler is not None:
-        callbacks.append(SampleCallback(sampler))
+    if plan.sampler is not None:
+        callbacks.append(SampleCallback(plan.sampler))
     if config.early_stopping_patience is not None:
         callbacks.append(StopEarly(config.early_stopping_patience))
     if config.weight_averaging is not None:
@@ -53,14 +40,14 @@ def build_trainer(
         callbacks.append(ModelSummary())  # where rich is installed, Lightning's choice would print to the terminal
         show_model_summary()
     # what is saved must have seen the validation first: checkpoints come last
-    callbacks += [BestCheckpoint(run), ResumePoints(run, config.checkpoint_every, request, ranks)]
+    callbacks += [BestCheckpoint(run), ResumePoints(run, config.checkpoint_every, plan.request, ranks)]
     every = None if isinstance(config.val_check_interval, int) else 1
     trainer = pl.Trainer(
         accelerator=device.type,
         devices=config.devices,
         num_nodes=config.num_nodes,
         strategy=strategy(ranks),
-        precision=precision,  # type: ignore[arg-type]
+        precision=plan.compute.precision,  # type: ignore[arg-type]
         max_epochs=config.epochs,
         max_steps=config.max_steps or -1,
         val_check_interval=config.val_check_interval,

@@ -9,14 +9,17 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from textloom.config import SamplesConfig
-from textloom.generation.generate import generate_texts
+from textloom.config import SamplesConfig, TrainConfig
+from textloom.generation.generate import default_prompt, generate_texts, window_of
+from textloom.generation.prompts import read_prompt
 from textloom.generation.sampling import Sampling
 from textloom.models.language_model import LanguageModel
+from textloom.runs.run import Run
 from textloom.system.progress import stage
 from textloom.system.streams import visible
 from textloom.tokenizers import Tokenizer
 from textloom.training.module import TrainingModule
+from textloom.training.preparation import EncodedText
 
 TAG = "samples"
 
@@ -54,6 +57,14 @@ class Sampler:
         """Into TensorBoard's text tab."""
         shown = "\n\n".join(f"**temperature {t}**\n\n{_preformatted(text)}" for t, text in texts.items())
         logger.experiment.add_text(TAG, shown, step)
+
+
+def build_sampler(config: TrainConfig, text: EncodedText, run: Run) -> Sampler:
+    """The writer of the run's samples; without a prompt of the user's they go on from the first words of the text."""
+    given = config.samples.prompt
+    prompt = default_prompt(text.tokenizer, text.splits["train"].tokens) if given is None else given
+    prompt = read_prompt(prompt, text.tokenizer, config.data.normalization, "samples.prompt" if given else None)
+    return Sampler(config.samples, text.tokenizer, prompt, window_of(config.batching), run.samples_file)
 
 
 class SampleCallback(pl.Callback):

@@ -22,9 +22,10 @@ from textloom.system.cpu import denormals_flushed
 from textloom.system.placement import Placement
 from textloom.tokenizers import load_tokenizer
 from textloom.training.distributed.processes import PATIENCE, join, open_store
-from textloom.training.fitting import Fit, fit_with_rollbacks
+from textloom.training.fitting import fit_with_rollbacks
 from textloom.training.memory import explained_shortage
-from textloom.training.preparation import Prepared
+from textloom.training.plan import Compute, FitPlan
+from textloom.training.preparation import EncodedText
 from textloom.training.signals import StopRequest
 
 
@@ -50,9 +51,9 @@ def work(place: Placement) -> int:
 def _train(run: Run, store: Store, place: Placement, device: str, precision: str) -> None:
     config = run.config()
     with StopRequest(heeds=False) as request, explained_shortage(config, run):
-        prepared = Prepared(load_tokenizer(run.tokenizer_file), load_splits(run.tokens))
+        text = EncodedText(load_tokenizer(run.tokenizer_file), load_splits(run.tokens))
         ranks = join(store, place, device)
-        fit_with_rollbacks(Fit(config, run, prepared, None, request, torch.device(device), precision, ranks))
+        fit_with_rollbacks(FitPlan(config, run, text, Compute(torch.device(device), precision, ranks), request))
 
 
 def _report(store: Store, message: str) -> None:

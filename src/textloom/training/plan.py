@@ -1,0 +1,64 @@
+"""What a fit is made of, and what it gives back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytorch_lightning as pl
+import torch
+
+from textloom.config import TrainConfig
+from textloom.runs.run import Run
+from textloom.system.ranks import ALONE, Ranks
+from textloom.training.callbacks.efficiency import Efficiency
+from textloom.training.callbacks.samples import Sampler
+from textloom.training.preparation import EncodedText
+from textloom.training.signals import StopRequest
+from textloom.training.tensorboard import RunLogger
+
+
+@dataclass(frozen=True)
+class Compute:
+    """The device of this process, the number format, and the processes that train together."""
+
+    device: torch.device
+    precision: str
+    ranks: Ranks = ALONE
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """Everything that a fit needs."""
+
+    config: TrainConfig
+    """Complete: numbers for all keys that may be left open."""
+    run: Run
+    text: EncodedText
+    compute: Compute
+    request: StopRequest
+    sampler: Sampler | None = None
+    """None for all ranks but the first, which alone writes."""
+    callbacks: Sequence[pl.Callback] = ()
+    """Of the first rank; they come after the run's own, when the results of a validation are saved."""
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """Result of a fit; the weights lie in the run's checkpoints."""
+
+    logger: RunLogger | None
+    """Open, for the figures of the best checkpoint; None for all ranks but the first."""
+    steps: int
+    last_step: int
+    """Where the last point of each curve belongs."""
+    parameters: int
+    targets_per_second: float
+    efficiency: Efficiency | None = None
+    """None for n-grams, which are counted."""
+    order: int | None = None
+    """Of n-grams alone."""
+    limit: str | None = None
+    """The key whose value ended the training, such as ``trainer.max_epochs``; None if it ended by itself."""
+    last_loss: float | None = None
+    """Loss of the last validation; None if there was none in this process."""
+    best_before: float | None = None
+    """Lowest loss of the validations before the last one; None if there was none in this process."""
