@@ -81,7 +81,7 @@ def test_windows_are_dealt_out_after_they_are_cut_and_so_overlap() -> None:
 
 
 def test_it_is_trained_and_evaluated_and_called_leaky_wherever_it_shows(
-    command: Callable[..., Answer], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    command: Callable[..., Answer], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_patents(tmp_path / "patents.csv")
     tiny = ["data.article_window=10", "model.units=4", "model.embedding_dim=4", "trainer.batch_size=64"]
@@ -89,7 +89,7 @@ def test_it_is_trained_and_evaluated_and_called_leaky_wherever_it_shows(
     prepared = command("prepare", *OVERRIDES[1:], "data=patents", "data.protocol=article", "tokenizer=article", tiny[0])
     assert prepared.out.startswith(LEAKY)
     run = train_run(tmp_path / "run", *OVERRIDES, *tiny)
-    assert LEAKY in capfd.readouterr().err
+    assert LEAKY in caplog.text
     assert run.results()["leaky"] is True
     assert read_json(run.provenance_file)["protocol"] == "article"
     assert set(load_splits(run.tokens)) == {"train", "val"}

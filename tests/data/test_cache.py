@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from conftest import split, train_run
-from textloom.config import CharTokenizerConfig
+from textloom.config.tokenizer import CharTokenizerConfig
 from textloom.data import cache
 from textloom.data.corpus import Corpus
 from textloom.runs.run import Run

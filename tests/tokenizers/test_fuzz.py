@@ -94,10 +94,10 @@ def test_any_text_comes_back_as_it_was_read(seed: int) -> None:
         assert tokenizer.unknown(text) == []
         with mock.patch.object(type(tokenizer), "block", 7):
             parts = [part.ids for part in tokenizer.encode_pieces(pieces)]
-        assert np.concatenate([ids[:0], *parts]).tolist() == ids.tolist(), tokenizer.level
+        assert np.concatenate([ids[:0], *parts]).tolist() == ids.tolist(), tokenizer.kind
         decoded = tokenizer.decode(ids)
         decoded.encode()
-        assert decoded == text or tokenizer in others, tokenizer.level
+        assert decoded == text or tokenizer in others, tokenizer.kind
 
 
 @given(st.integers(0, len(TEXTS) - 1), st.lists(st.integers(0, 300), max_size=4))

@@ -13,7 +13,7 @@ from hypothesis import given
 from published import PROSE, SPECIAL, publish
 from test_tokenizers import TEXTS
 
-from textloom.config import PretrainedTokenizerConfig
+from textloom.config.tokenizer import PretrainedTokenizerConfig
 from textloom.errors import ConfigError
 from textloom.tokenizers import Tokenizer, fit_tokenizer, load_tokenizer, origin, save_tokenizer
 from textloom.tokenizers.pretrained import PretrainedTokenizer

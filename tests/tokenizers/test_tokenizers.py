@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from textloom.config import SubwordTokenizerConfig
+from textloom.config.tokenizer import BPETokenizerConfig, UnigramTokenizerConfig
 from textloom.errors import RunError
 from textloom.reproductions.article_tokenizer import ArticleTokenizer
 from textloom.system.files import write_json
@@ -102,7 +102,7 @@ def test_a_text_cut_at_a_safe_place_has_the_tokens_of_the_whole(text: str, more:
     for tokenizer in fitted(PROSE + text):
         head, rest = tokenizer.safe_cut(text)
         parts = [tokenizer.encode(head), tokenizer.encode(rest + more)]
-        assert np.concatenate(parts).tolist() == tokenizer.encode(text + more).tolist(), tokenizer.level
+        assert np.concatenate(parts).tolist() == tokenizer.encode(text + more).tolist(), tokenizer.kind
 
 
 @given(st.lists(TEXTS))
@@ -112,7 +112,7 @@ def test_a_document_in_pieces_has_the_tokens_of_the_whole(pieces: list[str]) -> 
         whole, unknown = tokenizer.encode(text).tolist(), tokenizer.unknown(text)
         with mock.patch.object(type(tokenizer), "block", 8):
             parts = list(tokenizer.encode_pieces(pieces))
-        assert [i for part in parts for i in part.ids.tolist()] == whole, tokenizer.level
+        assert [i for part in parts for i in part.ids.tolist()] == whole, tokenizer.kind
         assert [piece for part in parts for piece in part.unknown] == unknown
         if tokenizer.unknown_id is not None:
             assert len(unknown) == whole.count(tokenizer.unknown_id)
@@ -124,7 +124,7 @@ def test_many_documents_have_the_tokens_of_each_and_an_end_after_it(documents: l
         with mock.patch.object(type(tokenizer), "block", 20):
             groups = list(tokenizer.encode_documents(documents))
         apart = [ids.tolist() + tokenizer.end_after(ids).tolist() for ids in map(tokenizer.encode, documents)]
-        assert [i for group in groups for i in group.ids.tolist()] == sum(apart, []), tokenizer.level  # noqa: RUF017
+        assert [i for group in groups for i in group.ids.tolist()] == sum(apart, []), tokenizer.kind  # noqa: RUF017
         assert [i for group in groups for i in group.lengths.tolist()] == list(map(len, apart))
         unknown = [piece for document in documents for piece in tokenizer.unknown(document)]
         assert [piece for group in groups for piece in group.unknown] == unknown
@@ -175,7 +175,7 @@ def test_lower_casing_is_the_tokenizers_own() -> None:
         assert tokenizer.decode(tokenizer.encode("DEEP nets")) == "deep nets"
 
 
-@pytest.mark.parametrize("tokenizer", [ByteTokenizer(), BPE, UNIGRAM], ids=lambda one: one.level)
+@pytest.mark.parametrize("tokenizer", [ByteTokenizer(), BPE, UNIGRAM], ids=lambda one: one.kind)
 def test_bytes_that_are_no_utf8_still_decode(tokenizer: Tokenizer) -> None:
     a_face = tokenizer.encode("👩").tolist()
     assert tokenizer.decode([*a_face[:2], tokenizer.end_id, *tokenizer.encode("A").tolist()]) == "\ufffdA"
@@ -220,7 +220,10 @@ def test_of_a_long_text_a_part_from_all_over_it_is_trained_on() -> None:
     assert subword.spread(["a", "b"], most=40) == ["a", "b"]
 
 
-SUBWORDS = [SubwordTokenizerConfig(level=level, lowercase=False, maximum_size=300) for level in ("bpe", "unigram")]
+SUBWORDS = [
+    BPETokenizerConfig(level="bpe", lowercase=False, maximum_size=300),
+    UnigramTokenizerConfig(level="unigram", lowercase=False, maximum_size=300),
+]
 FITS: list[Callable[[Iterator[tuple[str]]], Tokenizer]] = [
     lambda documents: CharTokenizer.fit(documents, lowercase=True),
     lambda documents: WordTokenizer.fit(documents, lowercase=True),
@@ -250,7 +253,7 @@ def test_fitting_reads_documents_once_and_holds_none(fit: Callable[[Iterator[tup
     assert peak < 20e6  # the table of chunks; not 4 times 2 million characters of 4 bytes
 
 
-@pytest.mark.parametrize("tokenizer", fitted(PROSE), ids=lambda one: one.level)
+@pytest.mark.parametrize("tokenizer", fitted(PROSE), ids=lambda one: one.kind)
 def test_encoding_a_long_text_takes_little_more_than_its_tokens(tokenizer: Tokenizer) -> None:
     text = PROSE * 8_000
     tokenizer.encode(PROSE * 2)  # tables that are made once
@@ -264,7 +267,7 @@ def test_encoding_a_long_text_takes_little_more_than_its_tokens(tokenizer: Token
 # --- files ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("tokenizer", fitted(PROSE), ids=lambda one: one.level)
+@pytest.mark.parametrize("tokenizer", fitted(PROSE), ids=lambda one: one.kind)
 def test_a_saved_tokenizer_is_the_same_tokenizer(tokenizer: Tokenizer, tmp_path: Path) -> None:
     save_tokenizer(tokenizer, tmp_path / "tokenizer.json")
     loaded = load_tokenizer(tmp_path / "tokenizer.json")

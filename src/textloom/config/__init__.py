@@ -5,6 +5,7 @@ YAML composes (see ``conf/``), this checks: no unknown key, every value in its b
 
 from textloom.config.commands import CompareConfig, EvaluateConfig, ExportConfig, GenerateConfig, PrepareConfig
 from textloom.config.data import (
+    SOURCES,
     BatchingConfig,
     DataConfig,
     DocumentsConfig,
@@ -32,25 +33,16 @@ from textloom.config.ngram import NgramConfig
 from textloom.config.section import Section
 from textloom.config.source_keys import Bounds, RowKeys, SplitKeys
 from textloom.config.sweep import SweepConfig
-from textloom.config.tokenizer import (
-    ArticleTokenizerConfig,
-    ByteTokenizerConfig,
-    CharTokenizerConfig,
-    PretrainedTokenizerConfig,
-    SubwordTokenizerConfig,
-    TokenizerConfig,
-    WordTokenizerConfig,
-)
+from textloom.config.tokenizer import TOKENIZERS, TokenizerConfig
 from textloom.config.trainer import CheckpointEvery, SamplesConfig, TrainConfig, TrainerConfig, effect_of
 
 __all__ = [
     "CELLS",
+    "SOURCES",
+    "TOKENIZERS",
     "AdamConfig",
-    "ArticleTokenizerConfig",
     "BatchingConfig",
     "Bounds",
-    "ByteTokenizerConfig",
-    "CharTokenizerConfig",
     "CheckpointEvery",
     "CompareConfig",
     "ConstantSchedule",
@@ -69,7 +61,6 @@ __all__ = [
     "OptimizerKeys",
     "PlateauSchedule",
     "PrepareConfig",
-    "PretrainedTokenizerConfig",
     "RMSpropConfig",
     "RNNConfig",
     "RowKeys",
@@ -79,12 +70,10 @@ __all__ = [
     "Section",
     "SplitKeys",
     "StreamConfig",
-    "SubwordTokenizerConfig",
     "SweepConfig",
     "TokenizerConfig",
     "TrainConfig",
     "TrainerConfig",
     "WindowsConfig",
-    "WordTokenizerConfig",
     "effect_of",
 ]

@@ -6,7 +6,8 @@ from pydantic import Field, model_validator
 
 from textloom.config.data import DataConfig, check_protocol
 from textloom.config.section import Mark, Paths, PathText, Positive, Section, Unit
-from textloom.config.tokenizer import TokenizerConfig
+from textloom.config.tokenizer import TOKENIZERS, TokenizerConfig
+from textloom.registry import OneOf
 
 
 class GenerateConfig(Section):
@@ -66,7 +67,7 @@ class PrepareConfig(Section):
     """The data to prepare, and the tokenizer."""
 
     data: DataConfig
-    tokenizer: TokenizerConfig
+    tokenizer: Annotated[TokenizerConfig, OneOf(TOKENIZERS)]
 
     @model_validator(mode="after")
     def _groups_fit(self) -> Self:

@@ -57,16 +57,18 @@ BatchingConfig = Annotated[WindowsConfig | DocumentsConfig | StreamConfig, Field
 
 
 def check_protocol(data: DataConfig, tokenizer: TokenizerConfig, batching: BatchingConfig | None = None) -> None:
-    """The article's data is windows of the article's words. Raises ValueError for anything else."""
-    if not data.leaky:
-        if tokenizer.level == "article":
-            raise ValueError("tokenizer=article goes with data.protocol=article alone; choose tokenizer=word")
+    """Check that a protocol, its tokenizer and its windows go together. Raises ValueError if they do not."""
+    if data.dealt_window is None:
+        if tokenizer.protocol is not None:
+            raise ValueError(
+                f"tokenizer={tokenizer.kind} goes with data.protocol={tokenizer.protocol} alone; choose tokenizer=word"
+            )
         return
-    window = getattr(data, "article_window", None)
-    if tokenizer.level != "article":
-        raise ValueError(f"data.protocol=article needs tokenizer=article, not {tokenizer.level}")
+    protocol, window = data.split_protocol, data.dealt_window
+    if tokenizer.protocol != protocol:
+        raise ValueError(f"data.protocol={protocol} needs tokenizer={protocol}, not {tokenizer.kind}")
     if batching is not None and (not isinstance(batching, WindowsConfig) or batching.context != window):
         raise ValueError(
-            f"data.protocol=article deals out windows of {window} tokens; set batching=windows "
-            f"batching.context={window}, or another data.article_window"
+            f"data.protocol={protocol} deals out windows of {window} tokens; set batching=windows "
+            f"batching.context={window}, or another data.{protocol}_window"
         )

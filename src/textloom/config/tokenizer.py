@@ -1,30 +1,51 @@
-"""How text becomes tokens."""
+"""How text becomes tokens: the config classes of the tokenizers, which every start needs, and their registry.
 
-from typing import Annotated, Literal
+The code of a tokenizer takes long to import (NumPy, ``tokenizers``), so it is named here and imported when it is used.
+"""
+
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from textloom.config.section import PathText, Positive, Prose, Section
+from textloom.registry import Registry, kind_typed_as
 
 
-class CharTokenizerConfig(Section):
+class TokenizerConfig(Section):
+    """How text becomes tokens.
+
+    Each tokenizer has a config class of its own, with ``kind`` and its other keys, which are the arguments of its
+    class method ``fit``.
+    """
+
+    model_config = kind_typed_as("level")
+    protocol: ClassVar[str | None] = None
+    """The choice of ``data.protocol`` that the tokenizer belongs to; None for any data."""
+    kind: str
+    """Which tokenizer."""
+
+
+TOKENIZERS = Registry[TokenizerConfig]("tokenizer", "textloom.tokenizers", key="level")
+"""The tokenizers: a config class and a ``textloom.tokenizers.Tokenizer`` each."""
+
+
+class CharTokenizerConfig(TokenizerConfig):
     """One token for each character of the training text."""
 
-    level: Literal["char"]
+    kind: Literal["char"]
     lowercase: bool
     """Fold the text to lower case first."""
 
 
-class ByteTokenizerConfig(Section):
+class ByteTokenizerConfig(TokenizerConfig):
     """One token for each byte of the UTF-8 text: no text is unknown."""
 
-    level: Literal["byte"]
+    kind: Literal["byte"]
 
 
-class WordTokenizerConfig(Section):
-    """Words and punctuation marks, spaces following from them; or all that stands between white space, as it is."""
+class _WordKeys(TokenizerConfig):
+    """A vocabulary of words."""
 
-    level: Literal["word", "whitespace"]
     lowercase: bool
     """Fold the text to lower case first."""
     minimum_frequency: Positive
@@ -33,40 +54,63 @@ class WordTokenizerConfig(Section):
     """Most entries that the vocabulary may have, the special ones included; null for no limit."""
 
 
-class ArticleTokenizerConfig(Section):
-    """Keras's words, as in "Recurrent Neural Networks by Example in Python"; for data.protocol=article alone."""
+class WordTokenizerConfig(_WordKeys):
+    """Words and punctuation marks, from which the spaces between them follow."""
 
-    level: Literal["article"]
-    lowercase: bool
-    """Fold the text to lower case first."""
-    filters: Prose
-    """Characters that count as spaces."""
+    kind: Literal["word"]
 
 
-class SubwordTokenizerConfig(Section):
-    """Pieces of words made of the bytes of the text, by byte-pair encoding or a unigram model: no text is unknown."""
+class WhitespaceTokenizerConfig(_WordKeys):
+    """The strings between white space, as they are, and line ends."""
 
-    level: Literal["bpe", "unigram"]
+    kind: Literal["whitespace"]
+
+
+class _SubwordKeys(TokenizerConfig):
+    """Pieces of words made of the bytes of the text: no text is unknown."""
+
     lowercase: bool
     """Fold the text to lower case first."""
     maximum_size: Annotated[int, Field(ge=258)]
     """Most entries that the vocabulary may have: the 256 bytes, <eos>, and the pieces of several bytes."""
 
 
-class PretrainedTokenizerConfig(Section):
+class BPETokenizerConfig(_SubwordKeys):
+    """Pieces of words by byte-pair encoding."""
+
+    kind: Literal["bpe"]
+
+
+class UnigramTokenizerConfig(_SubwordKeys):
+    """Pieces of words by a unigram model."""
+
+    kind: Literal["unigram"]
+
+
+class PretrainedTokenizerConfig(TokenizerConfig):
     """A tokenizer that others trained."""
 
-    level: Literal["pretrained"]
+    kind: Literal["pretrained"]
     path: Annotated[PathText, Field(min_length=1)]
     """A tokenizer.json, a folder that has one, or a Hub id such as gpt2."""
 
 
-TokenizerConfig = Annotated[
-    CharTokenizerConfig
-    | ByteTokenizerConfig
-    | WordTokenizerConfig
-    | SubwordTokenizerConfig
-    | PretrainedTokenizerConfig
-    | ArticleTokenizerConfig,
-    Field(discriminator="level"),
-]
+class ArticleTokenizerConfig(TokenizerConfig):
+    """Keras's words, as in "Recurrent Neural Networks by Example in Python"; for data.protocol=article alone."""
+
+    protocol: ClassVar[str | None] = "article"
+    kind: Literal["article"]
+    lowercase: bool
+    """Fold the text to lower case first."""
+    filters: Prose
+    """Characters that count as spaces."""
+
+
+TOKENIZERS.add(CharTokenizerConfig, "textloom.tokenizers.char:CharTokenizer")
+TOKENIZERS.add(ByteTokenizerConfig, "textloom.tokenizers.byte:ByteTokenizer")
+TOKENIZERS.add(WordTokenizerConfig, "textloom.tokenizers.word:WordTokenizer")
+TOKENIZERS.add(WhitespaceTokenizerConfig, "textloom.tokenizers.whitespace:WhitespaceTokenizer")
+TOKENIZERS.add(BPETokenizerConfig, "textloom.tokenizers.subword:BPETokenizer")
+TOKENIZERS.add(UnigramTokenizerConfig, "textloom.tokenizers.subword:UnigramTokenizer")
+TOKENIZERS.add(PretrainedTokenizerConfig, "textloom.tokenizers.pretrained:PretrainedTokenizer")
+TOKENIZERS.add(ArticleTokenizerConfig, "textloom.reproductions.article_tokenizer:ArticleTokenizer")

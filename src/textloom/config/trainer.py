@@ -13,7 +13,7 @@ from textloom.config.model import CELLS, ModelConfig, OptimizerConfig, ScheduleC
 from textloom.config.ngram import NgramConfig
 from textloom.config.section import Entries, FolderName, Mark, PathText, Positive, Prose, Section, Unit, as_tuple
 from textloom.config.sweep import SweepConfig
-from textloom.config.tokenizer import TokenizerConfig
+from textloom.config.tokenizer import TOKENIZERS, TokenizerConfig
 from textloom.registry import OneOf
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -175,7 +175,7 @@ class TrainConfig(Section):
 
     MLflow and W&B read their destination from their environment variables: MLFLOW_TRACKING_URI, WANDB_MODE."""
     data: Annotated[DataConfig, Effect.DATA]
-    tokenizer: Annotated[TokenizerConfig, Effect.RESULTS]
+    tokenizer: Annotated[TokenizerConfig, OneOf(TOKENIZERS), Effect.RESULTS]
     batching: Annotated[BatchingConfig, Effect.RESULTS]
     model: Annotated[ModelConfig | NgramConfig, OneOf(CELLS, NgramConfig), Effect.RESULTS]
     optimizer: Annotated[OptimizerConfig, Effect.RESULTS]

@@ -22,7 +22,7 @@ OTHERS = dict.fromkeys(SPLIT_AT_SPACES, "tokenizer=char or tokenizer=bpe") | {
     "char": "tokenizer=byte or tokenizer=bpe",
     "pretrained": "tokenizer=bpe or tokenizer=char",
 }
-"""What leaves less unknown than each tokenizer."""
+"""The tokenizers to which less is unknown than to each."""
 
 
 def warn_if_unsuited(data: DataConfig, tokenizer: Tokenizer, splits: Splits, facts: Facts | None) -> None:
@@ -32,22 +32,22 @@ def warn_if_unsuited(data: DataConfig, tokenizer: Tokenizer, splits: Splits, fac
 
 
 def _about_tokens(tokenizer: Tokenizer, splits: Splits) -> Iterator[str]:
-    level, train = tokenizer.level, splits["train"]
+    kind, train = tokenizer.kind, splits["train"]
     distinct = _distinct(train.tokens, tokenizer)
-    kind = "word" if level in SPLIT_AT_SPACES else "token"
+    unit = "word" if kind in SPLIT_AT_SPACES else "token"
     if train.targets == 1 or _single(distinct, train.tokens[1 : SMALL + 1], tokenizer):
-        cure = f"set {OTHERS[level]}" if level in SPLIT_AT_SPACES else "give another text"
-        yield f"the training part holds a single {kind}, so that there is nothing to learn; {cure}"
+        cure = f"set {_others(kind)}" if kind in SPLIT_AT_SPACES else "give another text"
+        yield f"the training part holds a single {unit}, so that there is nothing to learn; {cure}"
         return
     shares = {name: part.unknown_characters / max(1, part.characters) for name, part in splits.items()}
     behind = [f"{share:.0%} in {name}" for name, share in shares.items() if share > UNKNOWN_SHARE]
     if behind:
-        yield f"most characters are hidden behind <unk> ({', '.join(behind)}); set {OTHERS[level]}"
+        yield f"most characters are hidden behind <unk> ({', '.join(behind)}); set {_others(kind)}"
     targets, size = train.targets, tokenizer.vocabulary_size
     if len(distinct) > DISTINCT_SHARE * targets or size > targets:
         yield (
             f"the vocabulary is as large as the text: {size:,} entries, of which {len(distinct):,} occur in the "
-            f"{targets:,} tokens of the training part; {_cure_for_size(level, targets, size)}"
+            f"{targets:,} tokens of the training part; {_cure_for_size(kind, targets, size)}"
         )
 
 
@@ -55,7 +55,7 @@ def _single(distinct: np.ndarray, tokens: np.ndarray, tokenizer: Tokenizer) -> b
     """True for one token again and again, for one word also with line ends and the pieces at the cuts between parts."""
     if len(distinct) == 1:
         return bool(distinct[0] != tokenizer.unknown_id)
-    if tokenizer.level not in SPLIT_AT_SPACES or len(distinct) > 3:
+    if tokenizer.kind not in SPLIT_AT_SPACES or len(distinct) > 3:
         return False
     words = [token for token in distinct if token != tokenizer.unknown_id and tokenizer.decode([token]).strip()]
     return len(words) == 1 and float(np.mean(tokens == words[0])) > SINGLE_SHARE
@@ -67,12 +67,16 @@ def _distinct(tokens: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
     return np.setdiff1d(distinct, [tokenizer.end_id])
 
 
-def _cure_for_size(level: str, targets: int, size: int) -> str:
+def _others(kind: str) -> str:
+    return OTHERS.get(kind, "tokenizer=char or tokenizer=bpe")
+
+
+def _cure_for_size(kind: str, targets: int, size: int) -> str:
     smaller = max(300, targets // 10)
-    if level in ("bpe", "unigram"):
+    if kind in ("bpe", "unigram"):
         sizes = f"tokenizer.maximum_size={smaller} or " if smaller < size else ""
         return f"set {sizes}tokenizer=char, or give more text"
-    return "give more text" if level in ("char", "byte") else f"set {OTHERS[level]}, or give more text"
+    return "give more text" if kind in ("char", "byte") else f"set {_others(kind)}, or give more text"
 
 
 def _about_documents(data: DataConfig, splits: Splits, facts: Facts | None) -> Iterator[str]:

@@ -177,7 +177,7 @@ def _model_facts(config: TrainConfig, checkpoint: CheckpointName, results: dict[
         "tied weights": "yes" if model.tied_weights else "no",
         "softmax": "dense" if model.softmax_cutoffs is None else f"adaptive, cutoffs {model.softmax_cutoffs}",
         "parameters": f"{int(results['parameters']):,}",
-        "tokenizer": f"{config.tokenizer.level}, {int(results['vocabulary_size']):,} entries",
+        "tokenizer": f"{config.tokenizer.kind}, {int(results['vocabulary_size']):,} entries",
         "batching": config.batching.kind,
         "checkpoint": checkpoint,
     }

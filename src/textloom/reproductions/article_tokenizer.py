@@ -19,7 +19,7 @@ from textloom.tokenizers.byte import valid_text
 class ArticleTokenizer(Tokenizer):
     """Ids follow the frequency in all documents, from 1 on; 0 is what Keras keeps for padding, and never a target."""
 
-    level: ClassVar[str] = "article"
+    kind: ClassVar[str] = "article"
     words: tuple[str, ...]
     lowercase: bool
     filters: str
@@ -62,7 +62,7 @@ class ArticleTokenizer(Tokenizer):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
-        return {"level": self.level, **asdict(self), "words": list(self.words)}
+        return {"level": self.kind, **asdict(self), "words": list(self.words)}
 
     def _encode(self, text: str) -> Encoded:
         words = article_words(text, self.lowercase, self.filters)

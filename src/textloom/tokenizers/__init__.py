@@ -1,42 +1,29 @@
-"""Tokenizers: text to token ids and back. Fitted on the training part, saved with the run as ``tokenizer.json``."""
+"""Tokenizers: text to token ids and back. Fitted on the training split, saved with the run as ``tokenizer.json``.
 
-import hashlib
-import logging
+A tokenizer from outside is registered in the same way as those of this package, by a plugin::
+
+    class LetterTokenizerConfig(TokenizerConfig):
+        kind: Literal["letters"]
+        lowercase: bool
+
+    @TOKENIZERS.register(LetterTokenizerConfig)
+    @dataclass(frozen=True)
+    class LetterTokenizer(Tokenizer):
+        kind: ClassVar[str] = "letters"
+        ...
+"""
+
 from collections.abc import Iterable
 from pathlib import Path
 
-from textloom.config import (
-    ArticleTokenizerConfig,
-    ByteTokenizerConfig,
-    CharTokenizerConfig,
-    PretrainedTokenizerConfig,
-    SubwordTokenizerConfig,
-    TokenizerConfig,
-)
+from textloom.config.tokenizer import TOKENIZERS, TokenizerConfig
 from textloom.errors import RunError
-from textloom.reproductions.article_tokenizer import ArticleTokenizer
 from textloom.system.files import read_json, write_json
 from textloom.tokenizers.base import Tokenizer
-from textloom.tokenizers.byte import ByteTokenizer
-from textloom.tokenizers.char import CharTokenizer
-from textloom.tokenizers.pretrained import PretrainedTokenizer, find_definition
-from textloom.tokenizers.subword import BPETokenizer, UnigramTokenizer
-from textloom.tokenizers.whitespace import WhitespaceTokenizer
-from textloom.tokenizers.word import WordTokenizer
 
 __all__ = ["Tokenizer", "fit_tokenizer", "load_tokenizer", "origin", "save_tokenizer"]
 
-log = logging.getLogger(__name__)
-
-SAMPLE = 10_000  # characters of the text that are encoded and decoded to see what a pretrained tokenizer loses
 FORMAT = "textloom tokenizer 1"
-CLASSES: dict[str, type[Tokenizer]] = {
-    one.level: one
-    for one in (
-        *(CharTokenizer, ByteTokenizer, WordTokenizer, WhitespaceTokenizer),
-        *(BPETokenizer, UnigramTokenizer, PretrainedTokenizer, ArticleTokenizer),
-    )
-}
 
 
 def fit_tokenizer(config: TokenizerConfig, documents: Iterable[Iterable[str]]) -> Tokenizer:
@@ -44,37 +31,13 @@ def fit_tokenizer(config: TokenizerConfig, documents: Iterable[Iterable[str]]) -
 
     A document is one or more pieces, cut anywhere. Raises ConfigError if a pretrained tokenizer cannot be had.
     """
-    if isinstance(config, CharTokenizerConfig):
-        return CharTokenizer.fit(documents, config.lowercase)
-    if isinstance(config, ByteTokenizerConfig):
-        return ByteTokenizer()
-    if isinstance(config, ArticleTokenizerConfig):
-        return ArticleTokenizer.fit(documents, config.lowercase, config.filters)
-    if isinstance(config, PretrainedTokenizerConfig):
-        pretrained = PretrainedTokenizer.load(config.path)
-        _say_what_is_lost(pretrained, "".join(next(iter(documents), "")))
-        return pretrained
-    if isinstance(config, SubwordTokenizerConfig):
-        subwords = BPETokenizer if config.level == "bpe" else UnigramTokenizer
-        return subwords.fit(documents, config.lowercase, config.maximum_size)
-    words = WordTokenizer if config.level == "word" else WhitespaceTokenizer
-    return words.fit(documents, config.lowercase, config.minimum_frequency, config.maximum_size)
-
-
-def _say_what_is_lost(tokenizer: Tokenizer, text: str) -> None:
-    text = text[:SAMPLE]
-    if tokenizer.unknown_id not in tokenizer.encode(text) and tokenizer.decode(tokenizer.encode(text)) != text:
-        log.warning(
-            "tokenizer: it does not give the text back as it was (case, spaces or marks are lost), so that its "
-            "bits_per_char are those of an easier text"
-        )
+    tokenizer: Tokenizer = _class_of(config.kind).fit(documents, **_arguments(config))
+    return tokenizer
 
 
 def origin(config: TokenizerConfig) -> str | None:
     """A hash of what a tokenizer is made from beside the config and the text. Raises ConfigError if it is absent."""
-    if isinstance(config, PretrainedTokenizerConfig):
-        return hashlib.sha256(find_definition(config.path).encode()).hexdigest()
-    return None
+    return _class_of(config.kind).origin(**_arguments(config))
 
 
 def save_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
@@ -88,9 +51,20 @@ def load_tokenizer(path: Path) -> Tokenizer:
         content = read_json(path)
         if content.pop("format") != FORMAT:
             raise ValueError
-        level = content.pop("level")
-        tokenizer = CLASSES[level](**content)
+        kind = content.pop("level")
+        if isinstance(kind, str) and kind not in TOKENIZERS.names:
+            raise RunError(f"{path}: its tokenizer '{kind}' is not here; {TOKENIZERS.cure(TOKENIZERS.names)}")
+        tokenizer = _class_of(kind)(**content)
         tokenizer.decode(range(tokenizer.vocabulary_size))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path}: not a tokenizer of textloom; give the tokenizer.json of a run") from error
     return tokenizer
+
+
+def _class_of(kind: str) -> type[Tokenizer]:
+    target: type[Tokenizer] = TOKENIZERS.target(kind)
+    return target
+
+
+def _arguments(config: TokenizerConfig) -> dict[str, object]:
+    return {name: getattr(config, name) for name in type(config).model_fields if name != "kind"}

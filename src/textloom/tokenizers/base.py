@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import regex
@@ -37,12 +37,22 @@ class EncodedDocuments(NamedTuple):
 class Tokenizer(ABC):
     """What the data, generation and evaluation ask of a tokenizer."""
 
-    level: ClassVar[str]
-    """Its name in the config."""
+    kind: ClassVar[str]
+    """Its name in the config, and in ``tokenizer.json``."""
     block: ClassVar[int] = 1 << 17
     """Characters that are encoded at once: small enough for the processor's cache."""
     writes_spaces: ClassVar[bool] = True
     """Whether the space before a word comes with the word's token."""
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, documents: Iterable[Iterable[str]], *args: Any, **keys: Any) -> Self:
+        """The tokenizer of some documents, each in pieces. ``keys``: the config's, but for ``kind``."""
+
+    @classmethod
+    def origin(cls, *args: Any, **keys: Any) -> str | None:
+        """A hash of what it is made from beside the documents and the config's keys; None if there is nothing else."""
+        return None
 
     @property
     @abstractmethod

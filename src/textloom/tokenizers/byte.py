@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -17,8 +17,13 @@ REPLACEMENT = "\ufffd"
 class ByteTokenizer(Tokenizer):
     """Ids 0 to 255 are the bytes, 256 is ``<eos>``."""
 
-    level: ClassVar[str] = "byte"
+    kind: ClassVar[str] = "byte"
     writes_spaces: ClassVar[bool] = False
+
+    @classmethod
+    def fit(cls, documents: Iterable[Iterable[str]]) -> Self:
+        """The tokenizer, the same for all documents."""
+        return cls()
 
     @property
     def vocabulary_size(self) -> int:
@@ -46,7 +51,7 @@ class ByteTokenizer(Tokenizer):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
-        return {"level": self.level}
+        return {"level": self.kind}
 
     def _encode(self, text: str) -> Encoded:
         return Encoded(np.frombuffer(bytes_of_text(text), dtype=np.uint8).astype(self.dtype), [])

@@ -31,7 +31,7 @@ def text_of_code_points(points: np.ndarray) -> str:
 class CharTokenizer(Tokenizer):
     """Ids 0 and 1 are ``<unk>`` and ``<eos>``, then the characters of the training text in Unicode order."""
 
-    level: ClassVar[str] = "char"
+    kind: ClassVar[str] = "char"
     writes_spaces: ClassVar[bool] = False
     characters: str
     lowercase: bool
@@ -86,7 +86,7 @@ class CharTokenizer(Tokenizer):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
-        return {"level": self.level, **asdict(self)}
+        return {"level": self.kind, **asdict(self)}
 
     def _points(self, text: str) -> np.ndarray:
         return code_points(text.lower() if self.lowercase else text)

@@ -1,12 +1,14 @@
 """A tokenizer that others trained: any ``tokenizer.json``, from a file or from the Hugging Face Hub."""
 
+import hashlib
 import json
+import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import tokenizers
@@ -16,7 +18,10 @@ from textloom.tokenizers.base import UNKNOWN, Encoded, Tokenizer
 from textloom.tokenizers.byte import id_array, valid_text
 from textloom.tokenizers.subword import CUT, read_definition
 
+log = logging.getLogger(__name__)
+
 FILE = "tokenizer.json"
+SAMPLE = 10_000  # characters of the text that are encoded and decoded to see what is lost
 CONTEXT = 64  # characters on either side of a place to cut that are encoded to see whether it is one
 HIDDEN = "\ufdd0"  # a code point that Unicode keeps free for such uses: no text contains it
 
@@ -25,14 +30,26 @@ HIDDEN = "\ufdd0"  # a code point that Unicode keeps free for such uses: no text
 class PretrainedTokenizer(Tokenizer):
     """The ids of the file, and ``<eos>`` after them. What it loses of a text (case, spaces), only its author knows."""
 
-    level: ClassVar[str] = "pretrained"
+    kind: ClassVar[str] = "pretrained"
     block: ClassVar[int] = 1 << 15
 
     definition: str
     """The content of the ``tokenizer.json``, without what would make special tokens of text."""
 
     @classmethod
-    def load(cls, path: str) -> "PretrainedTokenizer":
+    def fit(cls, documents: Iterable[Iterable[str]], path: str) -> Self:
+        """The tokenizer as it is; a warning says if it does not give the first document back as it was."""
+        tokenizer = cls.load(path)
+        _warn_if_lossy(tokenizer, "".join(next(iter(documents), "")))
+        return tokenizer
+
+    @classmethod
+    def origin(cls, path: str) -> str:
+        """A hash of the ``tokenizer.json``. Raises ConfigError if there is none."""
+        return hashlib.sha256(find_definition(path).encode()).hexdigest()
+
+    @classmethod
+    def load(cls, path: str) -> Self:
         """From a file, a folder with a ``tokenizer.json``, or a Hub id. Raises ConfigError if there is none."""
         content = find_definition(path)
         try:
@@ -83,7 +100,7 @@ class PretrainedTokenizer(Tokenizer):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
-        return {"level": self.level, "definition": self.definition}
+        return {"level": self.kind, "definition": self.definition}
 
     @cached_property
     def _model(self) -> tokenizers.Tokenizer:
@@ -105,6 +122,15 @@ class PretrainedTokenizer(Tokenizer):
         unknown = [] if self.unknown_id is None else np.flatnonzero(ids == self.unknown_id).tolist()
         places = [encoding.offsets[i] for i in unknown]
         return Encoded(ids, [text[start:end] for start, end in places])
+
+
+def _warn_if_lossy(tokenizer: Tokenizer, text: str) -> None:
+    text = text[:SAMPLE]
+    if tokenizer.unknown_id not in tokenizer.encode(text) and tokenizer.decode(tokenizer.encode(text)) != text:
+        log.warning(
+            "tokenizer: it does not give the text back as it was (case, spaces or marks are lost), so that its "
+            "bits_per_char are those of an easier text"
+        )
 
 
 def plain_definition(content: str) -> str:

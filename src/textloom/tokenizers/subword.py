@@ -86,7 +86,7 @@ class SubwordTokenizer(Tokenizer):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
-        return {"level": self.level, **asdict(self)}
+        return {"level": self.kind, **asdict(self)}
 
     @cached_property
     def _model(self) -> tokenizers.Tokenizer:
@@ -109,7 +109,7 @@ class SubwordTokenizer(Tokenizer):
 class BPETokenizer(SubwordTokenizer):
     """Byte-pair encoding (Sennrich, Haddow and Birch 2016): pairs that stand together most often become one."""
 
-    level: ClassVar[str] = "bpe"
+    kind: ClassVar[str] = "bpe"
 
     @staticmethod
     def _train(texts: list[str], size: int) -> tokenizers.Tokenizer:
@@ -121,7 +121,7 @@ class BPETokenizer(SubwordTokenizer):
 class UnigramTokenizer(SubwordTokenizer):
     """The likeliest pieces under a unigram model of them (Kudo 2018, "Subword Regularization")."""
 
-    level: ClassVar[str] = "unigram"
+    kind: ClassVar[str] = "unigram"
 
     @staticmethod
     def _train(texts: list[str], size: int) -> tokenizers.Tokenizer:

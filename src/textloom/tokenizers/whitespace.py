@@ -24,7 +24,7 @@ class WhitespaceTokenizer(WordVocabulary):
     Decoding writes a single space between words, which need not be the white space that the text had.
     """
 
-    level: ClassVar[str] = "whitespace"
+    kind: ClassVar[str] = "whitespace"
     rules: ClassVar[Rules] = Rules(split_at_white_space, lambda words: (False, False))
     special_pieces: ClassVar[dict[str, int]] = {LINE_END: 1}
 

@@ -69,7 +69,7 @@ def _unexpected_spaces(words: list[str]) -> tuple[bool, bool]:
 class WordTokenizer(WordVocabulary):
     """Ids follow the frequency in the training text, after ``<unk>``, ``<eos>`` and ``<join>``."""
 
-    level: ClassVar[str] = "word"
+    kind: ClassVar[str] = "word"
     rules: ClassVar[Rules] = Rules(split_words, _unexpected_spaces)
     specials: ClassVar[tuple[str, ...]] = (UNKNOWN, END, JOIN)
     special_pieces: ClassVar[dict[str, int]] = {JOIN: 2}

@@ -92,7 +92,7 @@ class WordVocabulary(Tokenizer):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
-        return {"level": self.level, **asdict(self), "words": list(self.words)}
+        return {"level": self.kind, **asdict(self), "words": list(self.words)}
 
     @cached_property
     def _symbols(self) -> list[str]:

@@ -95,7 +95,7 @@ def _refuse_other_text(config: TrainConfig, run: Run) -> None:
             f"{run.directory}: the text has changed since the run was made: its fingerprint was {recorded[:12]}, "
             f"and is {corpus.facts.fingerprint[:12]} now; restore the text, or train a new run"
         )
-    if config.tokenizer.level == "pretrained":  # not made from this text, and perhaps no longer where it was
+    if config.tokenizer.kind == "pretrained":  # not made from this text, and perhaps no longer where it was
         return
     tokenizer = fitted(corpus, config.tokenizer)
     if tokenizer.to_dict() != load_tokenizer(run.tokenizer_file).to_dict():
