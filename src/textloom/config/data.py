@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from textloom.config.section import Positive, Section
+from textloom.config.section import Positive, Section, Unit
 from textloom.config.source_keys import SplitKeys
 from textloom.config.tokenizer import TokenizerConfig
 from textloom.registry import OneOf, Registry
@@ -19,11 +19,11 @@ class WindowsConfig(Section):
     """Many-to-one, as in the tutorials: a window of tokens predicts the one after it."""
 
     kind: Literal["windows"]
-    context: Positive
+    context: Annotated[Positive, Unit("tokens")]
     """Tokens that a window shows before its target."""
-    stride: Positive
+    stride: Annotated[Positive, Unit("targets")]
     """Targets from one training window to the next; evaluation always scores every target."""
-    shortest_context: Positive
+    shortest_context: Annotated[Positive, Unit("tokens")]
     """Shortest context trained on, in tokens, met at the beginning of documents; shorter ones are left out."""
 
     @model_validator(mode="after")
@@ -39,7 +39,7 @@ class DocumentsConfig(Section):
     """Many-to-many within each document: documents of similar length side by side, padded and masked."""
 
     kind: Literal["documents"]
-    steps: Positive
+    steps: Annotated[Positive, Unit("tokens")]
     """Tokens between two cuts of the gradient, at most: a longer document goes on in equal pieces, with its state."""
 
 
@@ -47,9 +47,9 @@ class StreamConfig(Section):
     """Many-to-many over all documents end to end: truncated backpropagation with carried state."""
 
     kind: Literal["stream"]
-    steps: Positive
+    steps: Annotated[Positive, Unit("tokens")]
     """Tokens between two cuts of the gradient."""
-    evaluation_rows: Positive
+    evaluation_rows: Annotated[Positive, Unit("rows")]
     """Parallel rows in evaluation; 1 carries one state through the whole text, more are faster and score worse."""
 
 

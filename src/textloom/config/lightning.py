@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError
 
 from textloom.config.effects import Effect
-from textloom.config.section import Positive, Section
+from textloom.config.section import Positive, Section, Unit
 
 DURATION = re.compile(r"(?:(\d+):)?(\d+):(\d\d):(\d\d)")
 
@@ -51,13 +51,13 @@ class LightningArguments(Section):
 
     max_time: Annotated[str | dict[str, float] | None, BeforeValidator(checked_duration), Effect.PAUSE] = None
     """Same as trainer.max_time."""
-    min_epochs: Positive | None = None
+    min_epochs: Annotated[Positive | None, Unit("epochs")] = None
     """Passes over the training part before early stopping may end the training."""
-    min_steps: Positive | None = None
+    min_steps: Annotated[Positive | None, Unit("steps")] = None
     """Optimizer steps before early stopping may end the training."""
     limit_train_batches: Positive | Annotated[float, Field(gt=0, le=1)] | None = None
     """Batches of each epoch that are trained on, or the share of them."""
-    check_val_every_n_epoch: Positive | None = None
+    check_val_every_n_epoch: Annotated[Positive | None, Unit("epochs")] = None
     """Validate after every so many epochs."""
     gradient_clip_algorithm: Literal["norm", "value"] | None = None
     """What trainer.gradient_clip_val limits: the norm of the gradient, or each of its values."""

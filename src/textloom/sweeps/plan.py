@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ class Composer:
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(explain(error, TrainConfig)) from error
 
+    @cached_property
     def fixed_values(self) -> dict[str, Any]:
         """The resolved config of the fixed keys; unchecked, because keys that only trials set may be missing."""
         with self._composed(as_overrides(self.space.fixed)) as composed:

@@ -54,7 +54,7 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: list[str]) ->
         return []
     total = (config.n_trials if adaptive else None) or len(points)
     with _launcher(sweep, master, total) as launcher, claimed_sweep(sweep.directory):
-        write_config(sweep.directory, sweep.composer.fixed_values(), sweep.space)
+        write_config(sweep.directory, sweep.composer.fixed_values, sweep.space)
         trials = [] if adaptive else [sweep.trial(number, point) for number, point in enumerate(points)]
         table = TrialTable(sweep.directory, config.metric, total, launcher.places, not launcher.in_sight, trials)
         _run(_proposals(sweep, table, adaptive), launcher, table, config)
@@ -90,7 +90,7 @@ def _directory(config: SweepConfig, master: DictConfig, composer: Composer) -> P
 
     Raises RunError if ``sweep.name`` belongs to a sweep with another config.
     """
-    about = composer.fixed_values()
+    about = composer.fixed_values
     default = sweep_name(master, composer.space)
     names = [config.name] if config.name else [default, f"{default}-{config_checksum(about, composer.space)}"]
     for name in names:
@@ -134,7 +134,7 @@ def _proposals(sweep: Sweep, table: TrialTable, adaptive: bool) -> Proposals:
 def _launcher(sweep: Sweep, master: DictConfig, trials: int) -> Iterator[Launcher]:
     from textloom.sweeps.launchers.choose import choose_launcher
 
-    launcher = choose_launcher(sweep.config, master, sweep.composer.fixed_values(), trials)
+    launcher = choose_launcher(sweep.config, master, sweep.composer.fixed_values, trials)
     try:
         yield launcher
     finally:
