@@ -105,7 +105,7 @@ def encode_and_train(folder: Path, overrides: list[str]) -> dict[str, float]:
     from textloom.config import TrainConfig
     from textloom.config.composition import check, config_directory
     from textloom.data.cache import load_corpus, tokenized
-    from textloom.runs.run import claimed_run
+    from textloom.runs.claim import claimed_run
     from textloom.system.memory import peak_resident_bytes
     from textloom.training.train import train
 

@@ -15,7 +15,7 @@ from textloom.config import TrainConfig
 from textloom.config.composition import check, config_directory
 from textloom.data.encoding import Splits, TokenSplit
 from textloom.models.recurrent import RecurrentLanguageModel
-from textloom.runs.run import claimed_run
+from textloom.runs.claim import claimed_run
 from textloom.system.cpu import denormals_flushed, memory_kept
 from textloom.system.devices import choose_device
 from textloom.tokenizers.byte import ByteTokenizer

@@ -18,7 +18,8 @@ from textloom.batching.batches import Windows
 from textloom.config import TrainConfig, WindowsConfig
 from textloom.config.composition import check, config_directory
 from textloom.data.encoding import load_splits
-from textloom.runs.run import Run, claimed_run
+from textloom.runs.claim import claimed_run
+from textloom.runs.run import Run
 from textloom.tokenizers import load_tokenizer
 from textloom.training.train import train
 

@@ -20,7 +20,8 @@ from textloom.data.corpus import Corpus, build_corpus
 from textloom.data.documents import Piece
 from textloom.data.encoding import Splits, encode_corpus, load_splits
 from textloom.data.sources import Documents, read_source
-from textloom.runs.run import Run, claimed_run
+from textloom.runs.claim import claimed_run
+from textloom.runs.run import Run
 from textloom.tokenizers import Tokenizer
 
 settings.register_profile("textloom", deadline=None)  # how long an example takes says nothing on a shared machine

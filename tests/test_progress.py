@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 
 from conftest import compose_train
 from terminal import Terminal
-from textloom.runs.run import claimed_run
+from textloom.runs.claim import claimed_run
 from textloom.system import progress
 from textloom.system.progress import ConsoleHandler, Stage, advance, say, shown, stage
 from textloom.training.callbacks.progress import TrainingStage

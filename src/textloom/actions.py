@@ -17,8 +17,9 @@ from hydra.errors import HydraException
 from textloom.config import CompareConfig, ExportConfig, GenerateConfig, PrepareConfig, TrainConfig
 from textloom.config.composition import explain
 from textloom.errors import ConfigError, Interrupted, TrainingError
+from textloom.runs.claim import claimed_run
 from textloom.runs.run import Run as RunDirectory
-from textloom.runs.run import Status, claimed_run
+from textloom.runs.run import Status
 from textloom.system.command_hint import as_command
 from textloom.system.progress import stage
 

@@ -11,7 +11,8 @@ import pytest
 
 from conftest import TINY, compose_train
 from textloom.config import TrainConfig
-from textloom.runs.run import Run, claimed_run
+from textloom.runs.claim import claimed_run
+from textloom.runs.run import Run
 from textloom.training.resume import resumed_config
 from textloom.training.train import train
 from training.test_resume import assert_equal_runs

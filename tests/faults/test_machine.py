@@ -17,7 +17,8 @@ import torch
 from conftest import TINY, Answer, compose_train, train_run
 from textloom.errors import RunError, TrainingError
 from textloom.models.recurrent import RecurrentLanguageModel
-from textloom.runs.run import Run, claimed_run
+from textloom.runs.claim import claimed_run
+from textloom.runs.run import Run
 from textloom.training.train import train
 from training.test_resume import BASE, assert_equal_runs, resume, start
 

@@ -100,7 +100,7 @@ def test_a_python_tag_in_a_config_is_not_heeded(run: Run, marker: Path) -> None:
 
 
 def test_extra_arguments_of_the_trainer_are_arguments_only(run: Run, marker: Path, tmp_path: Path) -> None:
-    from textloom.runs.run import claimed_run
+    from textloom.runs.claim import claimed_run
 
     with (
         claimed_run(tmp_path / "new") as new,

@@ -8,8 +8,9 @@ import pytest
 
 from conftest import Answer, train_run
 from textloom.errors import RunError
+from textloom.runs.claim import claimed_run
 from textloom.runs.find import find_run
-from textloom.runs.run import Run, claimed_run
+from textloom.runs.run import Run
 from textloom.system.files import read_json, write_json
 
 SLOT = 0.05

@@ -9,7 +9,7 @@ import torch
 from conftest import TINY, compose_train, train_run
 from textloom.errors import ConfigError, DataError
 from textloom.evaluation.evaluate import evaluate_run
-from textloom.runs.run import claimed_run
+from textloom.runs.claim import claimed_run
 from textloom.training.batch_size import Trial, Tried, choose_batch_size
 from textloom.training.resume import resumed_config
 from textloom.training.train import train

@@ -18,7 +18,8 @@ import torch
 from conftest import TINY, Answer, compose_train
 from textloom.errors import ConfigError, DataError, Interrupted, TrainingError
 from textloom.runs.checkpoints import read_checkpoint
-from textloom.runs.run import Run, claimed_run
+from textloom.runs.claim import claimed_run
+from textloom.runs.run import Run
 from textloom.system.placement import Placement, check_placement, placement
 from textloom.training.callbacks.curves import Curves
 from textloom.training.distributed import worker

@@ -9,7 +9,8 @@ import pytest
 
 from conftest import TINY, Answer, compose_train
 from textloom.errors import RunError
-from textloom.runs.run import Run, claimed_run
+from textloom.runs.claim import claimed_run
+from textloom.runs.run import Run
 from textloom.training.module import TrainingModule
 from textloom.training.train import train
 

@@ -15,7 +15,8 @@ from tensorboard.summary.writer import event_file_writer
 from conftest import TINY, compose_train, train_run
 from textloom.errors import ConfigError, Interrupted, RunError
 from textloom.runs.checkpoints import read_checkpoint
-from textloom.runs.run import Run, claimed_run
+from textloom.runs.claim import claimed_run
+from textloom.runs.run import Run
 from textloom.training.callbacks.progress import TrainingStage
 from textloom.training.lightning_internals import EpochLoop
 from textloom.training.module import TrainingModule

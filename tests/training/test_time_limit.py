@@ -10,7 +10,8 @@ import torch
 from conftest import TINY, Answer, train_run
 from textloom.config import TrainConfig
 from textloom.runs.checkpoints import read_checkpoint
-from textloom.runs.run import Run, claimed_run
+from textloom.runs.claim import claimed_run
+from textloom.runs.run import Run
 from textloom.sweeps.trials import Trial
 from textloom.training.module import TrainingModule
 from textloom.training.resume import resumed_config

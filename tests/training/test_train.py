@@ -14,8 +14,9 @@ from conftest import TINY, compose_train, train_run
 from textloom.config.composition import config_directory
 from textloom.errors import RunError, TrainingError
 from textloom.runs.checkpoints import load_model, read_checkpoint
+from textloom.runs.claim import claimed_run
 from textloom.runs.find import find_run
-from textloom.runs.run import Run, claimed_run
+from textloom.runs.run import Run
 from textloom.training.train import train
 
 

@@ -151,8 +151,8 @@ def _in_the_resumed_directory(arguments: list[str]) -> list[str]:
         return arguments
     if SWEEP_OPTIONS & set(arguments):
         raise ConfigError("resume: continues one run, and -m trains many; leave one of them out")
+    from textloom.runs.claim import separate_copies
     from textloom.runs.find import run_to_resume
-    from textloom.runs.run import separate_copies
 
     run = run_to_resume(with_home(unquoted(typed[-1].partition("=")[2]), "resume"), Path("outputs"))
     separate_copies(run)  # before Hydra opens the log

@@ -1,1 +1,1 @@
-"""What a trained model achieves: the same figures in training and from the run directory alone."""
+"""Scores of a trained model: the same in training and from the run directory."""

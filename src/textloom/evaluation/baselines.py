@@ -22,22 +22,22 @@ from textloom.tokenizers import load_tokenizer
 
 log = logging.getLogger(__name__)
 
-LAYOUT = 1  # raised when the counting changes
+LAYOUT = 1  # of the cache; raised when the counting changes
 LARGEST_ORDER = 10
-MOST_TARGETS = 20_000_000  # counting more than these takes minutes and gigabytes: that is for a run of its own
+MOST_TARGETS = 20_000_000  # counting more takes minutes and gigabytes, and should be a run of its own
 
 Figures = dict[str, dict[str, float]]
-"""Name of the model -> its figures, as in results.json."""
+"""Name of the model -> its scores, as in results.json."""
 
 
 def counting_figures(run: Run, with_ngrams: bool) -> Figures:
-    """Counted once, then found beside the shared tokens. Raises RunError if the run's tokens are not whole.
+    """The baselines of a run; counted once and then cached. Raises RunError if the tokens of the run are damaged.
 
-    Without ``with_ngrams`` only the uniform and the unigram model, which cost nothing.
+    Without ``with_ngrams`` only the uniform and the unigram model, which take no time.
     """
     splits, tokenizer = load_splits(run.tokens), load_tokenizer(run.tokenizer_file)
     if splits["val"].windows is not None:
-        return {}  # the article's windows: counting whole documents would count what validates too
+        return {}  # the article's windows: the counts would include the validation targets
     if with_ngrams and splits["train"].targets > MOST_TARGETS:
         raise RunError(
             f"{run.directory}: {splits['train'].targets:,} targets are too many to count in passing; "
@@ -48,7 +48,7 @@ def counting_figures(run: Run, with_ngrams: bool) -> Figures:
     file = cache_directory() / "counting" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
     try:
         return read_json(file)
-    except RunError:  # not there yet, or damaged
+    except RunError:  # missing or damaged
         figures = _count(splits, tokenizer.vocabulary_size, tokenizer.end_id, with_ngrams)
         _keep(file, figures)
         return figures

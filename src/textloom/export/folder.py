@@ -1,4 +1,4 @@
-"""A run as a folder to hand on: weights, vocabulary, evaluation text, figures, model card; the training text stays."""
+"""Exporting a run as a folder to pass on: weights, tokenizer, evaluation splits, results and model card."""
 
 import shutil
 from pathlib import Path, PurePath
@@ -27,9 +27,9 @@ UNKNOWN_LICENCE = "The licence of the training text is not known to textloom; st
 
 
 def export_run(run: Run, directory: Path, checkpoint: CheckpointName = "best") -> None:
-    """Write all that evaluating and generating need to a new or empty directory, ``config.json`` last.
+    """Write all that is needed to evaluate and generate to a new or empty directory, ``config.json`` last.
 
-    Raises RunError if the run is not whole, or where the directory holds something or cannot be written.
+    Raises RunError if the run is damaged, or if the directory is not empty or cannot be written.
     """
     if run.is_export:
         raise RunError(f"{run.directory}: is an export already; copy the folder, or give a run directory")
@@ -77,7 +77,7 @@ def _require_empty(directory: Path) -> None:
 
 
 def make_directory(directory: Path) -> None:
-    """The directory and those above it, where they do not exist yet. Raises RunError if they cannot."""
+    """Create the directory and those above it. Raises RunError if it cannot be created."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -94,7 +94,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _results(run: Run, checkpoint: CheckpointName, model: LanguageModel, tokenizer: Tokenizer) -> dict[str, float]:
-    """The figures of the weights that are exported: the run's own are those of its best checkpoint."""
+    """Results of the exported weights. Those of the run are of its best checkpoint."""
     results = run.results()
     if run.has_final_results and checkpoint == "best":
         return results
@@ -103,9 +103,9 @@ def _results(run: Run, checkpoint: CheckpointName, model: LanguageModel, tokeniz
 
 
 def _portable(config: TrainConfig, tokenizer: Tokenizer, splits: Splits) -> dict[str, Any]:
-    """The config in plain JSON types, without this machine's directories.
+    """The config in plain JSON types, without directories of this machine.
 
-    The prompt that the run took from its training text is written out, because that text stays behind.
+    The prompt that the run took from its training split is written out, as that split is not exported.
     """
     values = config.model_dump(mode="json", exclude={"resume"})
     if "path" in values["data"]:
@@ -127,7 +127,7 @@ def _file_names(config: TrainConfig) -> list[str]:
 def model_card(
     config: TrainConfig, checkpoint: CheckpointName, splits: Splits, results: dict[str, float], made: dict[str, Any]
 ) -> str:
-    """What someone who finds the folder must know, in Markdown."""
+    """The README of an export, in Markdown."""
     figures = {name: value for name, value in results.items() if name.partition("/")[0] in EVALUATED}
     versions = {name: version for name, version in made["versions"].items() if version is not None}
     return f"""# {config.name}

@@ -1,1 +1,1 @@
-"""The n-gram model with modified Kneser-Ney smoothing: counting, fitting and scoring."""
+"""The n-gram model with modified Kneser-Ney smoothing."""

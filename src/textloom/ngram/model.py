@@ -12,26 +12,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FALLBACK_DISCOUNTS = np.array([0.0, 0.5, 1.0, 1.5])  # KenLM's, for a text that is too small for its own
+FALLBACK_DISCOUNTS = np.array([0.0, 0.5, 1.0, 1.5])  # those of KenLM, for a text that is too small to estimate them
 
 
 @dataclass(frozen=True)
 class Level:
-    """The n-grams of one length k, and what their contexts (of k - 1 tokens) say."""
+    """The n-grams of one length k, and their contexts, of k - 1 tokens."""
 
     keys: np.ndarray
     """(ngrams,) int64, ascending; of length 1 the whole vocabulary."""
     probabilities: np.ndarray
-    """(ngrams,) float64, of the last token after the others."""
+    """(ngrams,) float64, probability of the last token after the others."""
     backoffs: np.ndarray
-    """(contexts,) float64: factor on the probability after the shorter context, of tokens that are not counted here."""
+    """(contexts,) float64: factor on the probability after the shorter context, of tokens not counted here."""
     best_tokens: np.ndarray
-    """(contexts,) int64: the likeliest token that was counted after this context."""
+    """(contexts,) int64: the likeliest of the tokens counted after this context."""
     best_probabilities: np.ndarray
-    """(contexts,) float64: its probability; 0 where nothing was counted."""
+    """(contexts,) float64: the probability of that token; 0 if none was counted."""
 
     def find(self, contexts: np.ndarray, tokens: np.ndarray, vocabulary_size: int) -> np.ndarray:
-        """The index of each n-gram, -1 where it, or its context (-1), never occurred: (targets,)."""
+        """The index of each n-gram, (targets,); -1 if it, or its context (-1), was not counted."""
         wanted = contexts * vocabulary_size + tokens
         places = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
         return np.where((contexts >= 0) & (self.keys[places] == wanted), places, -1)
@@ -52,11 +52,11 @@ class NgramModel:
 
     @property
     def parameters(self) -> int:
-        """Numbers that the model holds: a probability for each n-gram, a factor for each context."""
+        """Number of stored values: a probability for each n-gram, a factor for each context."""
         return sum(len(level.keys) + int(np.count_nonzero(level.best_probabilities)) for level in self.levels)
 
     def predict(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of every token but the first its probability, and the token that was likeliest: (targets,) each."""
+        """Probability of every token but the first, and the likeliest token in its place: (targets,) each."""
         targets = tokens[1:].astype(np.int64)
         reach = context_lengths(tokens, self.end_id)
         probability = np.full(len(targets), 1 / self.vocabulary_size)
@@ -67,7 +67,7 @@ class NgramModel:
             backoff = np.where(context >= 0, level.backoffs[context], 1.0)
             found = level.find(context, targets, self.vocabulary_size)
             probability = np.where(found >= 0, level.probabilities[found], backoff * probability)
-            # what was counted is never less likely than what the shorter context leaves it, so two candidates suffice
+            # a counted token is never less likely than by the shorter context alone, so two candidates suffice
             counted = np.where(context >= 0, level.best_probabilities[context], 0.0)
             best_token = np.where(counted >= backoff * best_probability, level.best_tokens[context], best_token)
             best_probability = np.maximum(counted, backoff * best_probability)
@@ -102,11 +102,10 @@ class NgramModel:
 
 
 def fit_orders(tokens: np.ndarray, vocabulary_size: int, end_id: int, largest_order: int) -> Iterator[NgramModel]:
-    """Models of order 1, 2, ... up to the largest, each built on what the one before has counted.
+    """Fit models of order 1, 2, ... up to the largest order or the longest n-grams of the text.
 
-    The last has the longest n-grams of the text, where none are as long as the largest order.
-
-    The longest n-grams keep their counts; shorter ones count how many different tokens they follow (equation 24).
+    Each is built on the counts of the one before. The longest n-grams keep their counts; of shorter ones the number of
+    different tokens before them is counted (equation 24).
     """
     targets = tokens[1:].astype(np.int64)
     reach = context_lengths(tokens, end_id)
@@ -130,7 +129,7 @@ def fit_orders(tokens: np.ndarray, vocabulary_size: int, end_id: int, largest_or
 
 
 def context_lengths(tokens: np.ndarray, end_id: int) -> np.ndarray:
-    """How many tokens of its document, the ``<eos>`` before it included, stand before each token but the first."""
+    """Number of tokens before each token but the first, in its document and with the ``<eos>`` before that."""
     places = np.arange(len(tokens))
     beginnings = np.maximum.accumulate(np.where(tokens == end_id, places, 0))
     return places[1:] - beginnings[:-1]
@@ -146,7 +145,7 @@ class _Counted:
     keys: np.ndarray  # (ngrams,)
     counts: np.ndarray  # (ngrams,)
     suffixes: np.ndarray  # (ngrams,): index of the n-gram without its first token, one level down
-    from_beginning: np.ndarray  # (ngrams,) bool: starts with <eos>, so that nothing can stand before it
+    from_beginning: np.ndarray  # (ngrams,) bool: starts with <eos>, so no token can be before it
     contexts: int  # n-grams one level down
 
 
@@ -159,7 +158,7 @@ def _count(
     vocabulary_size: int,
     end_id: int,
 ) -> tuple[_Counted, np.ndarray]:
-    """The n-grams of one length, and the index of the one that ends at each token of the text (-1: none)."""
+    """Count the n-grams of one length. The second result is the index of the one that ends at each token; -1: none."""
     if before is None:
         distinct = np.arange(vocabulary_size)
         counted = _Counted(
@@ -194,7 +193,7 @@ def _estimate(counted: _Counted, counts: np.ndarray, shorter: list[Level], vocab
 
 
 def discounts_of(counts: np.ndarray) -> np.ndarray:
-    """What is taken from n-grams that were counted 0, 1, 2 and more times (equation 26)."""
+    """The discounts of n-grams that were counted 0, 1, 2 and more times (equation 26)."""
     n1, n2, n3, n4 = (float(np.count_nonzero(counts == times)) for times in (1, 2, 3, 4))
     if not (n1 and n2 and n3 and n4):
         return FALLBACK_DISCOUNTS

@@ -59,9 +59,9 @@ def _check_export(run: Run) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint file. Raises RunError if it is missing, damaged or not ours.
+    """The content of a checkpoint file. Raises RunError if it is missing, damaged or of another program.
 
-    A checkpoint is a zip archive: the CRC-32 of every record is compared first, then plain types alone are read.
+    A checkpoint is a zip archive: the CRC-32 of every record is verified first, then only plain types are read.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -70,7 +70,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise RunError(f"{path}: there is no such checkpoint; train the run, or set checkpoint=last") from error
-    except Exception as error:  # zip, pickle and torch each have their own errors for damage
+    except Exception as error:  # zip, pickle and torch raise errors of their own for damaged files
         raise RunError(
             f"{path}: damaged, or not a checkpoint of textloom; set checkpoint=last or checkpoint=best, "
             "or train the run again"

@@ -1,4 +1,4 @@
-"""Which run ``run=`` and ``resume=`` mean: a directory, the latest or the best."""
+"""Finding the run that ``run=`` or ``resume=`` names: a directory, the latest or the best."""
 
 import logging
 import os
@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 def find_run(name: str, outputs: Path, checkpoint: CheckpointName | None = "best") -> Run:
     """The run that 'latest', 'best' or a directory names. Raises RunError if it has no such checkpoint.
 
-    'latest' is the newest run with any checkpoint. 'best' has the lowest val/bits_per_char among the runs that were
-    scored on the same data as the latest one: figures on other data do not compare.
+    'latest' is the newest run that has a checkpoint. 'best' is the run with the lowest val/bits_per_char among those on
+    the same data as the latest one; scores on other data are not comparable.
     """
     if name not in ("latest", "best"):
         return _run_at(Path(name), checkpoint)
@@ -40,7 +40,7 @@ def find_run(name: str, outputs: Path, checkpoint: CheckpointName | None = "best
 
 
 def _newest_sound(runs: list[Run]) -> Run:
-    """The last one whose config can be read; damaged ones are named in the log. The first, if all are damaged."""
+    """The last run whose config can be read, or the first if all are damaged. Damaged runs are logged."""
     for run in reversed(runs[1:]):
         try:
             run.config()
@@ -67,12 +67,14 @@ def run_to_resume(name: str, outputs: Path) -> Run:
 
 
 def _latest_to_resume(outputs: Path) -> Run:
-    """The newest run that was cut and has a checkpoint; where none was cut, the newest."""
+    """The newest run that was interrupted and has a checkpoint; if there is none, the newest run."""
     runs = _runs_below(outputs)
     if not runs:
         raise RunError(f"{outputs}: there is no run here; give resume=DIR")
-    cut = [run for run in runs if run.status().get("status") not in OVER and run.checkpoint_file("last").exists()]
-    return (cut or runs)[-1]
+    interrupted = [
+        run for run in runs if run.status().get("status") not in OVER and run.checkpoint_file("last").exists()
+    ]
+    return (interrupted or runs)[-1]
 
 
 def _run_at(directory: Path, checkpoint: CheckpointName | None) -> Run:
@@ -93,7 +95,7 @@ def _require(run: Run, label: str, checkpoint: CheckpointName | None) -> Run:
 
 
 def _without(run: Run, checkpoint: CheckpointName) -> str:
-    """What a run has in place of a checkpoint, and how to come to one."""
+    """Why a run does not have a checkpoint, and what to do."""
     status, there = run.status(), _checkpoints(run)
     go_on = f"{as_command('train')} resume={shlex.quote(str(run.directory))}"
     if there:
@@ -114,13 +116,13 @@ def _has_validated(run: Run) -> bool:
 
 
 def _checkpoints(run: Run) -> list[CheckpointName]:
-    """Those of a run that can be asked for, the newest first."""
+    """The checkpoints of a run that can be selected, the newest first."""
     names: tuple[CheckpointName, ...] = ("last", "best")
     return [name for name in names if run.checkpoint_file(name).exists()]
 
 
 def _runs_below(outputs: Path) -> list[Run]:
-    """The sound runs in a folder, in the order in which they were started. A damaged one is named in the log."""
+    """The runs below a folder, in the order in which they were started. Damaged runs are logged and left out."""
     started: list[tuple[str, Run]] = []
     for directory in _run_directories(outputs):
         run = Run(directory)
@@ -133,7 +135,7 @@ def _runs_below(outputs: Path) -> list[Run]:
 
 
 def _run_directories(outputs: Path) -> Iterator[Path]:
-    """Directories with a status.json; links are followed, and each directory comes once."""
+    """Directories that have a status.json, each once; symbolic links are followed."""
     seen: set[str] = set()
     for folder, below, files in os.walk(outputs, followlinks=True):
         place = os.path.realpath(folder)

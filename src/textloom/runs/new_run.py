@@ -12,7 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from textloom.config.compose import hydra_values
 from textloom.errors import Interrupted
-from textloom.runs.run import Run, is_locked
+from textloom.runs.run import Run
+from textloom.system.files import is_locked
 
 
 def missing_folders(directory: Path) -> frozenset[Path]:

@@ -1,4 +1,4 @@
-"""What made a run: code, versions, machine, data. Written beside its results, so that they can be made again."""
+"""Provenance of a run: code, versions, machine and data, so that its results can be reproduced."""
 
 import importlib.metadata
 import platform
@@ -13,7 +13,7 @@ PACKAGES = ("textloom", "torch", "pytorch-lightning", "hydra-core", "datasets", 
 
 
 def provenance(data_fingerprint: str, device: str) -> dict[str, Any]:
-    """Facts in plain JSON types."""
+    """Code, versions and machine of this process, in plain JSON types."""
     commit = _git("rev-parse", "HEAD") if _git("ls-files", Path(__file__).name) else None
     return {
         "git_commit": commit,
@@ -28,7 +28,7 @@ def provenance(data_fingerprint: str, device: str) -> dict[str, Any]:
 
 
 def source_provenance(data: DataConfig) -> dict[str, Any]:
-    """Of which revision the text is, and of which named protocol its split, in plain JSON types."""
+    """Revision of the text and named protocol of its splits, in plain JSON types."""
     facts: dict[str, Any] = {}
     protocol = getattr(data, "protocol", None)
     if protocol is not None:
@@ -37,7 +37,7 @@ def source_provenance(data: DataConfig) -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of the checkout that this code lies in; None outside of one, or without git."""
+    """Output of git in the checkout of this code; None outside of a checkout, or without git."""
     try:
         command = ["git", "-C", str(Path(__file__).parent), *arguments]
         answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)

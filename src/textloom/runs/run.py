@@ -1,28 +1,20 @@
-"""A run directory: where each file lies, its status, its results.
+"""A run directory: its files, status and results.
 
-It holds all that is needed to evaluate and to generate, on any machine.
+It holds all that is needed to evaluate, generate, resume and compare, on any machine.
 """
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from filelock import FileLock, Timeout
 
 from textloom.config import TrainConfig
 from textloom.config.composition import check
 from textloom.errors import ConfigError, RunError
-from textloom.system.files import is_utf8, read_checked_text, read_json, write_bytes, write_json
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from textloom.system.files import is_locked, read_checked_text, read_json, write_json
 
 Status = Literal["running", "completed", "stopped", "interrupted", "failed", "pruned"]
 CheckpointName = Literal["best", "last", "previous"]
@@ -34,7 +26,7 @@ RESUME_ORDER: tuple[CheckpointName, ...] = ("last", "previous", "best")  # newes
 
 @dataclass(frozen=True)
 class Run:
-    """The directory of one training, or what ``textloom export`` made of one, and the files in it."""
+    """The directory of one run, or of an export of one, and the files in it."""
 
     directory: Path
 
@@ -45,12 +37,12 @@ class Run:
 
     @property
     def overrides_file(self) -> Path:
-        """What the user typed to get that config, a YAML list."""
+        """The overrides that the user typed, a YAML list."""
         return self.directory / "overrides.yaml"
 
     @property
     def status_file(self) -> Path:
-        """Running, completed, stopped by a limit of time, interrupted, failed, or pruned by a sweep."""
+        """The status, when the run started and ended, and for how long processes have worked on it."""
         return self.directory / "status.json"
 
     @property
@@ -60,22 +52,22 @@ class Run:
 
     @property
     def provenance_file(self) -> Path:
-        """Which code, versions, machine and data made the run."""
+        """Code, versions, machine and data that the run was made with."""
         return self.directory / "provenance.json"
 
     @property
     def results_file(self) -> Path:
-        """The figures of the best checkpoint, flat, under the names that TensorBoard shows."""
+        """The scores of the best checkpoint and the cost of the training, by their names in TensorBoard."""
         return self.directory / "results.json"
 
     @property
     def tokenizer_file(self) -> Path:
-        """The vocabulary."""
+        """The fitted tokenizer."""
         return self.directory / "tokenizer.json"
 
     @property
     def tokens(self) -> Path:
-        """The folder of the encoded corpus."""
+        """The folder of the token stores, one for each split."""
         return self.directory / "tokens"
 
     @property
@@ -85,12 +77,12 @@ class Run:
 
     @property
     def trace_file(self) -> Path:
-        """Some steps of the training, with ``trainer.profiler=torch``."""
+        """The trace of some training steps, if ``trainer.profiler=torch``."""
         return self.directory / "trace.json"
 
     @property
     def profile_file(self) -> Path:
-        """Where the time of the training went, with ``trainer.profiler=simple``."""
+        """The time spent in each part of the training, if ``trainer.profiler=simple``."""
         return self.directory / "profile.txt"
 
     @property
@@ -104,21 +96,21 @@ class Run:
 
     @property
     def export_file(self) -> Path:
-        """In an export alone: the config, and the checksums of the weights and the vocabulary."""
+        """In an export only: the config, and the checksums of the weights and the tokenizer."""
         return self.directory / "config.json"
 
     @property
     def weights_file(self) -> Path:
-        """In an export alone: the weights."""
+        """In an export only: the weights."""
         return self.directory / "model.safetensors"
 
     @property
     def is_export(self) -> bool:
-        """Whether this is an export: weights alone, no checkpoints, no training part."""
+        """True for an export, which has weights, but no checkpoints and no training split."""
         return not self.config_file.exists() and self.export_file.exists()
 
     def exported(self) -> dict[str, Any]:
-        """What an export's ``config.json`` says. Raises RunError if it is damaged or not ours."""
+        """The content of the ``config.json`` of an export. Raises RunError if it is damaged or of another program."""
         content = read_json(self.export_file)
         if content.get("format") != EXPORT_FORMAT:
             raise RunError(f"{self.export_file}: not an export of textloom; give a folder that textloom export wrote")
@@ -126,20 +118,20 @@ class Run:
 
     @property
     def lock_file(self) -> Path:
-        """Locked by the process that trains the run."""
+        """The file that the process which trains the run holds locked."""
         return self.directory / ".lock"
 
     @property
     def log_file(self) -> Path:
-        """What training said."""
+        """The log of the training."""
         return self.directory / "train.log"
 
     def curve_files(self) -> list[Path]:
-        """What is written for TensorBoard."""
+        """TensorBoard's event files."""
         return sorted(self.directory.glob("events.out.tfevents.*"))
 
     def files(self) -> list[Path]:
-        """All files that training has written here."""
+        """All files that training has written to the directory."""
         fixed = (
             self.config_file, self.overrides_file, self.status_file, self.provenance_file, self.results_file,
             self.tokenizer_file, self.loggers_file, self.samples_file, self.trace_file, self.profile_file,
@@ -149,7 +141,7 @@ class Run:
         return [*(path for path in fixed if path.exists()), *checkpoints, *tokens, *self.curve_files()]
 
     def forget_training(self) -> None:
-        """Remove what a training without a checkpoint left behind, so that another can begin."""
+        """Remove the samples and curves of a training without a checkpoint, which begins again."""
         for path in [self.samples_file, *self.curve_files()]:
             path.unlink(missing_ok=True)
 
@@ -177,9 +169,9 @@ class Run:
             ) from error
 
     def status(self) -> dict[str, Any]:
-        """What ``status.json`` says; empty where there is none. Raises RunError if it is damaged.
+        """The content of ``status.json``; empty if there is none. Raises RunError if it is damaged.
 
-        A run that is said to be running, though no process holds its lock, was killed: it is ``interrupted``.
+        If the status is "running" but no process holds the lock, the process was killed: the status is "interrupted".
         """
         if not self.status_file.exists():
             return {}
@@ -189,17 +181,17 @@ class Run:
         return status
 
     def results(self) -> dict[str, Any]:
-        """What ``results.json`` says; empty where there is none yet."""
+        """The content of ``results.json``; empty if there is none yet. Raises RunError if it is damaged."""
         return read_json(self.results_file) if self.results_file.exists() else {}
 
     @property
     def has_final_results(self) -> bool:
-        """True if ``results.json`` has the figures of the best checkpoint as it is now. Raises RunError for damage."""
+        """True if the results are those of the present best checkpoint. Raises RunError if a file is damaged."""
         return self.status().get("status") in HAVE_RESULTS and bool(self.results())
 
     @property
     def has_trained(self) -> bool:
-        """True from the first optimizer step on, and for runs of former versions, of which that is not known."""
+        """True after the first optimizer step, and for runs of former versions, which did not record it."""
         return bool(self.status().get("trained", True)) or any(self.checkpoints.glob("*.ckpt"))
 
     @property
@@ -238,68 +230,3 @@ class Run:
             worked = max(0.0, (now - datetime.fromisoformat(before["written"])).total_seconds())
         seconds = {"seconds": before.get("seconds", 0.0) + worked, "written": now.isoformat(timespec="microseconds")}
         write_json(self.status_file, {**before, **changes, **seconds})
-
-
-@contextmanager
-def claimed_run(directory: Path, resume: bool = False, wait: float = 0) -> Iterator[Run]:
-    """A directory for a new run, or for a run to go on with; no other process can claim it meanwhile.
-
-    ``wait`` is how many seconds another process is given to end first.
-
-    The claim dies with its process. Raises RunError if the directory is in use, already holds a run that has
-    trained, or cannot be written, or if its path is not UTF-8.
-    """
-    if not is_utf8(os.path.abspath(directory)):  # TensorBoard's events would not be written
-        raise RunError(f"{directory}: its path is not UTF-8; rename the folder, or give another as hydra.run.dir=DIR")
-    run = Run(directory)
-    lock = FileLock(run.lock_file)
-    try:
-        if resume:
-            separate_copies(run)
-        run.checkpoints.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=wait)
-    except Timeout as error:
-        raise RunError(f"{directory}: another process is training this run; wait for it, or stop it") from error
-    except OSError as error:
-        cure = "copy the run to another place and resume the copy" if resume else "give another as hydra.run.dir=DIR"
-        raise RunError(f"{directory}: cannot be written ({error.strerror}); {cure}") from error
-    with lock:
-        if not resume and run.status_file.exists():
-            if run.has_trained:
-                raise RunError(
-                    f"{directory}: already holds a run; go on with it by resume={directory}, "
-                    "or give another directory as hydra.run.dir=DIR"
-                )
-            for path in set(run.files()) - {run.lock_file, run.log_file}:  # killed before its first step
-                path.unlink()
-        run.mark("running")
-        yield run
-
-
-def separate_copies(run: Run) -> None:
-    """Replace hard links, as ``cp -al`` makes them, by writable copies of the files that training appends to.
-
-    Tokens stay linked, since nothing writes to them; other files are replaced as a whole.
-    """
-    for path in (run.log_file, run.samples_file):
-        if path.exists() and (path.stat().st_nlink > 1 or not os.access(path, os.W_OK)):
-            write_bytes(path, path.read_bytes())
-
-
-def is_locked(path: Path) -> bool:
-    """True if a process holds this lock; nothing is written. False where the system has no such locks."""
-    if fcntl is None:
-        return False
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True  # the lock of another user, which cannot be opened
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False

@@ -16,7 +16,8 @@ from textloom.actions import how_it_ended, marked
 from textloom.config import TrainConfig
 from textloom.config.composition import check
 from textloom.errors import Interrupted, Pruned, TextloomError
-from textloom.runs.run import Run, Status, claimed_run
+from textloom.runs.claim import claimed_run
+from textloom.runs.run import Run, Status
 from textloom.sweeps.job import Job
 from textloom.system.heavy_imports import heavy_imports
 

@@ -10,6 +10,11 @@ from typing import Any, BinaryIO
 
 from textloom.errors import RunError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 TEXT_CHECKSUM = "# sha256 of what follows: "
 CHECKSUM = "sha256"  # the key under which a JSON file holds the checksum of its other keys
 
@@ -109,3 +114,22 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def is_locked(path: Path) -> bool:
+    """True if a process holds a lock on this file. Writes nothing. False if the system has no such locks."""
+    if fcntl is None:
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # the lock of another user, which cannot be opened
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
