@@ -131,7 +131,7 @@ def generate_texts(run: RunDirectory, loaded: "LoadedModel", config: GenerateCon
         # an export has the prompt with it, unless its texts are written from their beginning
         prompt = "" if run.is_export else default_prompt(tokenizer, load_splits(run.tokens)["train"].tokens)
     prompt = read_prompt(prompt, tokenizer, trained.data.normalization, "prompt" if config.prompt else None)
-    samplings = [Sampling(config.temperature, config.top_k, config.top_p)] * config.count
+    samplings = [Sampling.of(config)] * config.count
     window = None if trained.model.is_ngram else window_of(trained.batching)
     if config.prompt and window and (note := shorter_than_window(tokenizer, prompt, window)):
         log.info(note)

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import fields
 from math import exp
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from conftest import Answer, compose_train, train_run
+from textloom.config import GenerateConfig
 from textloom.errors import GenerationError
 from textloom.generation.generate import default_prompt, generate, generate_texts, window_of
 from textloom.generation.sampling import Sampling, TokenSampler
@@ -129,6 +131,13 @@ def test_top_k_and_top_p_keep_the_likeliest() -> None:
     assert set(drawn(logits, Sampling(top_p=1e-9), 5000).tolist()) == {2}
     share = drawn(logits, Sampling(top_k=2), 5000).eq(2).double().mean()
     assert float(share) == pytest.approx(1 / (1 + exp(-1)), abs=0.03)
+
+
+def test_every_field_of_a_sampling_is_a_key_of_generate() -> None:
+    keys = {field.name for field in fields(Sampling)}
+    assert keys <= set(GenerateConfig.model_fields)
+    config = GenerateConfig.model_construct(temperature=0.5, top_k=3, top_p=0.9)
+    assert Sampling.of(config) == Sampling(temperature=0.5, top_k=3, top_p=0.9)
 
 
 def test_each_row_is_drawn_in_its_own_way() -> None:

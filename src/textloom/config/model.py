@@ -18,29 +18,29 @@ class ModelConfig(Section):
     model_config = kind_typed_as("cell")
     is_ngram: ClassVar[Literal[False]] = False
     kind: str
-    """Which recurrence."""
+    """Cell of the recurrent layers."""
     units: Positive | Literal["auto"] | None
-    """Recurrent units in each layer; null for what suits the text, auto for as many as model.parameters allows."""
+    """Recurrent units in each layer; null chooses by the length of the text, auto by model.parameters."""
     parameters: Annotated[Positive, BeforeValidator(as_whole)] | None = None
-    """Most trainable numbers that units=auto may come to; null where units are given."""
+    """Largest number of trainable parameters, for units=auto; null if units are given."""
     layers: Positive
-    """Recurrent layers, one on top of the other."""
+    """Recurrent layers, each reading the hidden states of the one below."""
     embedding_dim: Positive | None
-    """Length of the vector that stands for a token; null for one-hot input."""
+    """Length of the embedding vectors; null for one-hot input."""
     tied_weights: bool
-    """Use the embedding as the softmax's weights too; needs embedding_dim equal to units, which units=auto makes it."""
+    """Share the weights of embedding and softmax; embedding_dim must equal units, and units=auto sets it so."""
     softmax_cutoffs: list[Positive] | None = None
-    """Ids at which clusters of rarer tokens begin, for an adaptive softmax, faster past 100,000 words; null: dense."""
+    """Ids at which the clusters of an adaptive softmax begin, faster above 100,000 words; null for a dense softmax."""
     input_dropout: Fraction
-    """Chance that an element of the embedding is dropped in training."""
+    """Dropout probability of the embedding's elements."""
     layer_dropout: Fraction
-    """Chance that an element is dropped between two recurrent layers in training."""
+    """Dropout probability between two recurrent layers."""
     output_dropout: Fraction | None
-    """Chance that an element is dropped before the softmax in training; null for what suits the text."""
+    """Dropout probability before the softmax; null chooses by the length of the text."""
     embedding_range: Annotated[float, Field(gt=0)] | None = 0.1
-    """Embeddings are drawn uniformly from minus this to this; null for a normal distribution of unit variance."""
+    """Initial embeddings are uniform between minus and plus this; null for a normal distribution of unit variance."""
     initialization: Literal["scaled", "keras"] = "keras"
-    """Initial weights: scaled to the size of each layer's inputs, or as Keras draws them (Glorot)."""
+    """Initial weights: scaled to the size of each layer's inputs, or those of Keras (Glorot)."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -75,9 +75,9 @@ class LSTMConfig(ModelConfig):
     """Long short-term memory."""
 
     kind: Literal["lstm"]
-    """Which recurrence."""
+    """Cell of the recurrent layers."""
     forget_bias: float = 1.0
-    """Initial bias of the LSTM's forget gate; above 0 it remembers from the start."""
+    """Initial bias of the forget gate; above 0 the cell keeps its content from the start."""
 
 
 class _WithoutForgetBias(ModelConfig):
@@ -98,7 +98,7 @@ class GRUConfig(_WithoutForgetBias):
 
 
 class RNNConfig(_WithoutForgetBias):
-    """Elman network: one layer of tanh units without gates."""
+    """Elman network: tanh units without gates."""
 
     kind: Literal["rnn"]
 

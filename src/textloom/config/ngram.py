@@ -1,4 +1,4 @@
-"""The counting baseline."""
+"""The config of n-gram models, the baseline of all networks."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -7,12 +7,12 @@ from textloom.registry import kind_typed_as
 
 
 class NgramConfig(Section):
-    """An n-gram model with modified Kneser-Ney smoothing: what a network has to beat."""
+    """An n-gram model with modified Kneser-Ney smoothing, the baseline of all networks."""
 
     model_config = kind_typed_as("cell")
     is_ngram: ClassVar[Literal[True]] = True
     kind: Literal["ngram"]
     largest_order: Annotated[Positive, Unit("tokens")]
-    """Longest n-grams that are tried, in tokens; the order is the one that does best on the validation part."""
+    """Longest n-grams that are tried; the order with the lowest validation loss is kept."""
     order: Annotated[Positive | None, Unit("tokens")] = None
-    """Length of the n-grams, in tokens, whatever largest_order; null to choose it."""
+    """Length of the n-grams, instead of largest_order; null chooses it."""

@@ -1,4 +1,4 @@
-"""Text from a model, each token fed back to draw the next."""
+"""Generating text: each token that is drawn is the next input."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -17,10 +17,10 @@ from textloom.tokenizers import Tokenizer
 from textloom.tokenizers.byte import valid_text
 
 DEFAULT_PROMPT_TOKENS = 10
-PROMPT_SEARCHED = 10_000  # tokens looked through for a beginning without unknown ones
-SHORT_DOCUMENT = 5 * DEFAULT_PROMPT_TOKENS  # of shorter ones a prompt would be too large a part
-TOKENS_BETWEEN_LOOKS = 32  # to see whether all texts have ended; each look waits for the device
-RECORDING_PAYS = 200  # tokens; recording a step for a GPU costs some 0.1 s
+PROMPT_SEARCHED = 10_000  # tokens that are searched for a sequence without unknown ones
+SHORT_DOCUMENT = 5 * DEFAULT_PROMPT_TOKENS  # in tokens; a prompt would be too large a part of shorter ones
+TOKENS_BETWEEN_CHECKS = 32  # whether all texts have ended; each check synchronizes with the device
+RECORDING_PAYS = 200  # tokens; recording a step for a GPU takes about 0.1 s
 THREADS_PAY = 1 << 21  # multiplications in a step; below it threads take longer to wake than to work
 
 Step = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -28,14 +28,14 @@ Step = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def window_of(batching: BatchingConfig) -> int | None:
-    """The context that a model was trained with: a number of tokens, or None where it carried its state."""
+    """The number of tokens in the windows that a model was trained on; None if it was trained with carried state."""
     return batching.context if isinstance(batching, WindowsConfig) else None
 
 
 def default_prompt(tokenizer: Tokenizer, tokens: np.ndarray) -> str:
-    """The first words of a text that are all known: what samples go on from if no prompt is given.
+    """The first words of a text without an unknown one: the prompt of samples if none is given.
 
-    Empty if documents are as short as names or titles: a sample is then a document of its own.
+    Empty if documents are as short as names or titles: a sample is then a whole document.
     """
     lengths = np.diff(np.flatnonzero(tokens[:PROMPT_SEARCHED] == tokenizer.end_id))
     if len(lengths) and np.median(lengths) < SHORT_DOCUMENT:
@@ -48,7 +48,7 @@ def default_prompt(tokenizer: Tokenizer, tokens: np.ndarray) -> str:
         if len(longest) == DEFAULT_PROMPT_TOKENS:
             break
     text = tokenizer.decode(longest or tokens[1:2].tolist())
-    return text.rstrip("\ufffd") or text  # a character that is cut in the middle
+    return text.rstrip("\ufffd") or text  # an incomplete character
 
 
 def generate(
@@ -73,12 +73,12 @@ def generate_texts(
     window: int | None = None,
     seed: int | None = None,
 ) -> list[str]:
-    """For each of the samplings the prompt and up to ``length`` tokens more, side by side.
+    """One text for each sampling, in one batch: the prompt and up to ``length`` tokens after it.
 
-    A text is shorter where the model ends the document, and never holds ``<unk>``. The same seed draws the same random
-    numbers for the first text, the second and so on, however many there are. A model trained on windows reads its last
-    ``window`` tokens again for every token, as it did in training; others carry their state. Without a prompt (None)
-    each text is a document from its beginning. Raises GenerationError for an empty prompt.
+    A text is shorter if the model ends the document, and never contains ``<unk>``. With the same seed the first text,
+    the second and so on get the same random numbers, however many there are. A model trained on windows reads its last
+    ``window`` tokens again for every token, as in training; others carry their state. Without a prompt (None) each text
+    is a document from its beginning. Raises GenerationError if the prompt is empty.
     """
     from_beginning = prompt is None
     prompt = without_last_space(tokenizer, valid_text(prompt or ""))
@@ -97,7 +97,7 @@ def generate_texts(
 
 
 def _after(known: str, text: str) -> str:
-    """What the text has more: all but what is the same. Some decoders mend the end of a prompt when it goes on."""
+    """The text without the prefix that both have. Some tokenizers change the end of a prompt when text follows it."""
     same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(known, text, strict=False))
     return text[sum(1 for _ in same) :]
 
@@ -111,7 +111,7 @@ def _drawn(
     end: int,
     begins: bool,
 ) -> list[list[int]]:
-    """What follows the ids in each text, up to its end; at least one token if a document begins there."""
+    """The tokens after ``ids`` in each text, up to its end; at least one if a document begins there."""
 
     def read_and_draw(tokens: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
         decoder.read(tokens)
@@ -130,8 +130,8 @@ def _drawn(
         tokens = sampler.draw(scores, uniforms[0])
         drawn, uniforms, length = [tokens[None]], uniforms[1:], length - 1
     ended = torch.zeros(texts, dtype=torch.bool, device=decoder.device)
-    for begin in range(0, length, TOKENS_BETWEEN_LOOKS):
-        some = uniforms[begin : begin + TOKENS_BETWEEN_LOOKS].unbind()
+    for begin in range(0, length, TOKENS_BETWEEN_CHECKS):
+        some = uniforms[begin : begin + TOKENS_BETWEEN_CHECKS].unbind()
         drawn.append(torch.stack([tokens := step(tokens, uniform) for uniform in some]))
         advance(len(some))
         ended |= (drawn[-1] == end).any(dim=0)
@@ -147,7 +147,7 @@ def _until(end: int, tokens: list[int]) -> list[int]:
 
 
 def _recorded(step: Step, tokens: torch.Tensor, uniform: torch.Tensor) -> Step:
-    """The same step as one launch on the GPU. It must have run before, so that libraries are initialised."""
+    """The same step as one CUDA graph. The step must have run before, so that libraries are initialized."""
     read, number = tokens.clone(), uniform.clone()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):  # records, runs nothing
@@ -164,12 +164,12 @@ def _recorded(step: Step, tokens: torch.Tensor, uniform: torch.Tensor) -> Step:
 
 @contextmanager
 def _suited_to(decoder: Decoder) -> Iterator[None]:
-    """As many threads as a step keeps busy; and a GPU may add up probabilities in any order, even if asked not to."""
+    """Use one thread for small steps, and allow a GPU's cumulative sum, which is not deterministic."""
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     few = decoder.multiplications < THREADS_PAY and decoder.device.type == "cpu"
     if few and threads > 1:
         torch.set_num_threads(1)
-    if deterministic and decoder.device.type == "cuda":  # there is no running sum in a fixed order
+    if deterministic and decoder.device.type == "cuda":  # there is no deterministic cumsum
         torch.use_deterministic_algorithms(False)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Prompts as a model reads them: in the form that its training text had."""
+"""Prompts in the form of the training text, in which a model reads them."""
 
 import logging
 import re
@@ -14,12 +14,12 @@ SPACES = re.compile(r"(\s+)")
 
 
 def without_last_space(tokenizer: Tokenizer, prompt: str) -> str:
-    """The prompt as it is read: the space before the next word is the model's to write, where it belongs to a word."""
+    """The prompt without spaces at its end, if the tokenizer has tokens that contain the space before a word."""
     return prompt.rstrip(" ") if tokenizer.writes_spaces else prompt
 
 
 def known_form(tokenizer: Tokenizer, prompt: str) -> str:
-    """The prompt with words in another case or normalization form if the vocabulary has more of them so."""
+    """The prompt, each word in the case and normalization form of which the vocabulary has most pieces."""
     if tokenizer.unknown_id is None or not tokenizer.unknown(prompt):
         return prompt
     return "".join(_known_word(tokenizer, word) for word in SPACES.split(prompt))
@@ -42,7 +42,7 @@ def unknown_pieces(tokenizer: Tokenizer, prompt: str) -> list[str]:
 
 
 def shorter_than_window(tokenizer: Tokenizer, prompt: str, window: int) -> str | None:
-    """What to log about a prompt that does not fill the window which a model was trained on; None if it does."""
+    """A note for the log if a prompt is shorter than the windows that a model was trained on; else None."""
     tokens = len(tokenizer.encode(known_form(tokenizer, without_last_space(tokenizer, prompt))))
     if tokens >= window:
         return None

@@ -1,18 +1,21 @@
-"""Drawing the next token."""
+"""Sampling the next token from the logits."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import inf
+from typing import Self
 
 import numpy as np
 import torch
 
-COLDEST, HOTTEST = 1e-30, 1e30  # what float32 can divide and multiply the logits by
+from textloom.config import GenerateConfig
+
+COLDEST, HOTTEST = 1e-30, 1e30  # temperatures by which float32 can divide the logits
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is drawn from the logits."""
+    """How the next token is drawn from the logits. Each field is a key of ``GenerateConfig``, too."""
 
     temperature: float = 1.0
     """Divides the logits; 0 takes the likeliest token."""
@@ -21,9 +24,14 @@ class Sampling:
     top_p: float | None = None
     """Draw from the likeliest tokens that together have this probability (Holtzman et al. 2019, arXiv 1904.09751)."""
 
+    @classmethod
+    def of(cls, config: GenerateConfig) -> Self:
+        """The sampling that a config asks for."""
+        return cls(**{field.name: getattr(config, field.name) for field in fields(cls)})
+
 
 class TokenSampler:
-    """Draws a token for each row of logits, each row in its own way."""
+    """Draws a token for each row of logits; each row has its own sampling."""
 
     def __init__(self, samplings: Sequence[Sampling], vocabulary_size: int, device: torch.device):
         def column(values: list[float]) -> torch.Tensor:
@@ -40,16 +48,16 @@ class TokenSampler:
         self._shares = column(shares) if min(shares) < inf else None
 
     def uniforms(self, seed: int | None, length: int) -> torch.Tensor:
-        """Random numbers in [0, 1) for so many draws, (length, rows, 1); row k depends on the seed and k alone."""
+        """Random numbers in [0, 1) for ``length`` draws, (length, rows, 1); row k depends only on the seed and k."""
         seeds = np.random.SeedSequence(seed).spawn(len(self.greedy))
         rows = [np.random.default_rng(one).random(length) for one in seeds]
         drawn = np.stack(rows, axis=1)[:, :, None]
-        drawn[:, self.greedy] = 0.0  # of tokens that are equally likely the first, as argmax does
+        drawn[:, self.greedy] = 0.0  # the first of equally likely tokens, as argmax does
         limit = 1 - torch.finfo(self.dtype).eps  # in float32 the largest numbers would round to 1
         return torch.from_numpy(drawn).to(self.dtype).clamp_(max=limit).to(self._sharpness.device)
 
     def draw(self, logits: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
-        """Where the sum of probabilities passes a number: (rows, vocabulary) and (rows, 1) -> (rows,) token ids."""
+        """Token ids, (rows,), by inverse transform sampling from (rows, vocabulary) logits and (rows, 1) uniforms."""
         scaled = logits * self._sharpness
         if self._most_kept is not None:
             weakest = scaled.topk(self._most_kept).values.gather(1, self._weakest)
@@ -62,7 +70,7 @@ class TokenSampler:
 
 
 def _nucleus(probabilities: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
-    """Zero outside the smallest set of tokens that has the share; what is left need not sum to one."""
+    """The probabilities, zero outside the smallest set of tokens that has the share; not normalized again."""
     ordered, order = probabilities.sort(dim=1, descending=True)
-    before = ordered.cumsum(dim=1) - ordered  # probability of all likelier tokens; 0 for the likeliest, which stays
+    before = ordered.cumsum(dim=1) - ordered  # probability of all likelier tokens; 0 for the likeliest, which is kept
     return torch.zeros_like(probabilities).scatter(1, order, ordered.masked_fill(before >= shares, 0.0))

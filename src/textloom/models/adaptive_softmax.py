@@ -1,9 +1,9 @@
 """Adaptive softmax (Grave et al. 2017, "Efficient softmax approximation for GPUs", arXiv 1609.04309), torch.nn's own.
 
-The tokens before the first cutoff and one entry for each cluster of rarer ones make a small softmax; a cluster is
-looked into only for targets that lie in it, through a projection that is a quarter as wide as that of the cluster
-before. It pays for vocabularies past 100,000 whose ids run from frequent to rare, as those of the word tokenizers do.
-What it costs: it computes in float32 in every precision, and a GPU is waited for at each cluster of each step.
+The tokens before the first cutoff and one entry for each cluster of rarer ones form a small softmax; a cluster is
+computed only for targets that lie in it, through a projection a quarter as wide as that of the cluster before. It is
+worth it for vocabularies above 100,000 with ids from frequent to rare, as those of the word tokenizers are. It computes
+in float32 in every precision, and synchronizes with a GPU at each cluster of each step.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from torch import nn
 
 from textloom.errors import ConfigError
 
-NARROWER = 4  # each cluster's projection than the one before
+NARROWER = 4  # ratio of the widths of the projections of two neighbouring clusters
 
 
 def adaptive_softmax(units: int, vocabulary_size: int, cutoffs: Sequence[int]) -> nn.AdaptiveLogSoftmaxWithLoss:
-    """Raises ConfigError if a cutoff lies outside the vocabulary, or a projection would have no width."""
+    """An adaptive softmax. Raises ConfigError if a cutoff lies outside the vocabulary or a projection has no width."""
     if cutoffs[-1] > vocabulary_size - 1:
         raise ConfigError(
             f"model.softmax_cutoffs: {cutoffs[-1]} leaves no token for the last cluster, the vocabulary has "
@@ -31,7 +31,7 @@ def adaptive_softmax(units: int, vocabulary_size: int, cutoffs: Sequence[int]) -
 
 
 def multiplications(units: int, vocabulary_size: int, cutoffs: Sequence[int] | None) -> list[int]:
-    """Weights that a target meets: in the first softmax, and beyond that in each cluster if it lies there.
+    """Weights that are multiplied for a target: in the first softmax, and in each cluster if the target lies there.
 
     Without cutoffs those of the dense softmax.
     """

@@ -30,7 +30,7 @@ class RecurrentLanguageModel(LanguageModel):
             else adaptive_softmax(config.units, vocabulary_size, config.softmax_cutoffs)
         )
         self.input_dropout = nn.Dropout(config.input_dropout)
-        self.output_dropout = nn.Dropout(config.output_dropout or 0.0)  # null is chosen where there is a text
+        self.output_dropout = nn.Dropout(config.output_dropout or 0.0)  # null before training has chosen it
         if self.embedding is None and vocabulary_size <= 4 * config.units:
             self.register_buffer("one_hot_rows", torch.eye(vocabulary_size), persistent=False)
         self._init_weights(config, config.units)
@@ -105,7 +105,7 @@ class RecurrentLanguageModel(LanguageModel):
         """Draw all weights; a one-hot input has norm 1."""
         bound, input_norm = config.embedding_range, 1.0
         if config.tied_weights and bound is None:
-            bound = units**-0.5  # it is the softmax too, and drawn as such
+            bound = units**-0.5  # also the weights of the softmax, and drawn like them
         if self.embedding is not None:
             input_norm = init_embedding(self.embedding, bound)
         init_softmax(self.softmax, units, config.initialization)
