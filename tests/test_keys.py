@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from made import make_run
 
+from conftest import compose_train
 from textloom.config import Effect, TrainConfig, effect_of
 from textloom.config.document import COMMANDS, page
-from textloom.config.keys import LABELS, Form, effects_of, keys_of
+from textloom.config.keys import KIND_KEYS, Form, effects_of, keys_of
 from textloom.reports.collect import Record
 from textloom.reports.compare import compare_runs
 from textloom.runs.run import Run
@@ -79,8 +80,18 @@ def test_the_reference_names_every_key_of_every_command() -> None:
     rows = {line.split("`")[1]: line for line in page().splitlines() if line.startswith("| `")}
     for schema in COMMANDS.values():
         for key in keys_of(schema).values():
-            if key.form is not Form.GROUP and key.name.rpartition(".")[2] not in LABELS:
+            if key.form is not Form.GROUP and not key.is_kind:
                 assert key.name in rows, key.name
     assert "| whole number > 0 or null | epochs | `null` | length |" in rows["trainer.max_epochs"]
     assert "adam: `0.004`" in rows["optimizer.learning_rate"]
     assert "*required*" in page()
+
+
+def test_users_type_kind_under_these_names() -> None:
+    typed = {key.name for key in keys_of(TrainConfig).values() if key.is_kind}
+    assert typed == {"data.kind", "tokenizer.level", "batching.kind", "model.cell", "optimizer.kind", "schedule.kind"}
+    assert {name.rpartition(".")[2] for name in typed} == set(KIND_KEYS)
+    config = compose_train()
+    assert [getattr(config, name.partition(".")[0]).kind for name in sorted(typed)] == [
+        "stream", "toy", "lstm", "adam", "constant", "char",
+    ]  # fmt: skip

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from pydantic import BaseModel
 
 from textloom.config.composition import config_directory
-from textloom.config.keys import LABELS, Form, Key, keys_of
+from textloom.config.keys import Form, Key, keys_of
 from textloom.system.command_hint import as_commands
 
 NARROWEST, WIDEST = 60, 100  # columns
@@ -62,7 +62,7 @@ def _key_lines(schema: type[BaseModel], width: int) -> Iterator[str]:
             heading = group
             if group:
                 yield f"  {group}."
-        if name not in LABELS:
+        if not key.is_kind:
             everywhere = set(key.choices) == choices.get(group, set())
             yield from _key_line(name, key, () if everywhere else key.choices, width)
 

@@ -23,7 +23,7 @@ from omegaconf.errors import GrammarParseError, InterpolationResolutionError, Om
 
 from textloom.config.arguments import hydra_arguments, unresolved
 from textloom.config.composition import ConfigType, check, config_directory, explain, flatten, merge_into
-from textloom.config.keys import LABELS
+from textloom.config.keys import kind_of
 from textloom.config.quoting import as_value, one_line, without_interpolations
 from textloom.config.section import Section
 from textloom.errors import ConfigError
@@ -137,7 +137,7 @@ def _choices(overrides: Sequence[str], values: dict[str, Any]) -> tuple[list[str
 
 def _label(group: str, section: dict[str, Any]) -> str | None:
     """The config of a group that a dictionary names by its kind."""
-    named = next((section[label] for label in LABELS if label in section), None)
+    named = kind_of(section)
     return named if isinstance(named, str) and (config_directory() / group / f"{named}.yaml").is_file() else None
 
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from textloom.config import Section
-from textloom.config.keys import LABELS, keys_of, known_keys
+from textloom.config.keys import KIND_KEYS, keys_of, kind_of, known_keys
 from textloom.config.paths import with_home
 from textloom.config.quoting import one_line
 from textloom.config.section import Mark
@@ -147,7 +147,7 @@ def _no_text(key: str, given: bool | int | float) -> str:
 def _missing(key: str, values: Any) -> str:
     group = key.partition(".")[0]
     section = values.get(group) if hasattr(values, "get") else None
-    choice = next((section[label] for label in LABELS if label in section), None) if section else None
+    choice = kind_of(section) if section else None
     if choice is not None and not key.endswith(".path"):
         return f"{key} is missing; choose the whole group as {group}={choice}"
     return f"{key} is missing; give it as {key}=VALUE"
@@ -159,7 +159,7 @@ def _key_of(location: tuple[int | str, ...], values: Any) -> str:
     for part in location:
         if not isinstance(reached, dict):
             break
-        if part not in reached and part in map(reached.get, LABELS):
+        if part not in reached and part in map(reached.get, KIND_KEYS):
             continue
         key.append(str(part))
         reached = reached.get(part)

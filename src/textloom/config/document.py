@@ -21,7 +21,7 @@ from textloom.config import (
     TrainConfig,
 )
 from textloom.config.composition import config_directory, flatten
-from textloom.config.keys import LABELS, Form, Key, members_of, walk_keys
+from textloom.config.keys import Form, Key, members_of, walk_keys
 from textloom.config.values import value_text
 
 COMMANDS: dict[str, type[BaseModel]] = {
@@ -71,7 +71,7 @@ def page() -> str:
 
 def _sections(command: str, schema: type[BaseModel]) -> Iterator[str]:
     """The tables of a command: its own keys, then one for each group."""
-    keys = [key for key in walk_keys(schema) if key.name.rpartition(".")[2] not in LABELS]
+    keys = [key for key in walk_keys(schema) if not key.is_kind]
     groups = [key.name for key in keys if key.form is Form.GROUP and "." not in key.name]
     own = [key for key in keys if key.name.partition(".")[0] not in groups]
     with_effects = schema is TrainConfig

@@ -1,7 +1,7 @@
 """The keys of a schema: the type of each, its meaning, and its effect on results."""
 
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -13,8 +13,8 @@ from textloom.config.effects import Effect
 from textloom.config.section import Entries, Mark, Unit
 from textloom.registry import OneOf
 
-LABELS = ("kind", "level", "cell")
-"""Keys that select one of the models of a group: ``kind`` in new groups."""
+KIND_KEYS = ("kind", "level", "cell")
+"""The keys that users type for the field ``kind``, which selects the model of a group; the last two are aliases."""
 
 
 class Form(Enum):
@@ -49,6 +49,11 @@ class Key:
     """The choices of its group that have the key; empty if the group has one model."""
 
     @property
+    def is_kind(self) -> bool:
+        """True if the key selects the model of its group."""
+        return self.name.rpartition(".")[2] in KIND_KEYS
+
+    @property
     def description(self) -> str:
         """The field's docstring."""
         return self.field.description or ""
@@ -78,6 +83,11 @@ def effects_of(schema: type[BaseModel]) -> dict[str, Effect]:
     return effects
 
 
+def kind_of(section: Mapping[str, Any]) -> Any:
+    """The value of ``kind`` in the values of a group as users type them; None if it is missing."""
+    return next((section[key] for key in KIND_KEYS if key in section), None)
+
+
 def is_entry(name: str, keys: dict[str, Key]) -> bool:
     """True if the dotted name is an entry of a mapping, whose keys the user chooses."""
     return any(key.form is Form.MAPPING and name.startswith(f"{key.name}.") for key in keys.values())
@@ -103,7 +113,7 @@ def walk_keys(
         name = field.alias or name  # as it is typed
         yield Key(prefix + name, form, marks, nullable, plain, field, effect, entries, unit, words, choices)
         for model in models:
-            inner = choices or _labels(model) if len(models) > 1 else choices
+            inner = choices or _kinds(model) if len(models) > 1 else choices
             yield from walk_keys(model, f"{prefix}{name}.", inner, effect)
 
 
@@ -139,13 +149,10 @@ def _form(members: list[Any]) -> Form:
     return Form.OTHER
 
 
-def _labels(model: type[BaseModel]) -> tuple[str, ...]:
-    """The values of the discriminator that select this model."""
-    for label in LABELS:
-        field = model.model_fields.get(label)
-        if field is not None and get_origin(field.annotation) is Literal:
-            return get_args(field.annotation)
-    return ()
+def _kinds(model: type[BaseModel]) -> tuple[str, ...]:
+    """The values of ``kind`` that select this model."""
+    field = model.model_fields.get("kind")
+    return get_args(field.annotation) if field is not None and get_origin(field.annotation) is Literal else ()
 
 
 def _merged(one: Key, other: Key) -> Key:

@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from textloom.config import TrainConfig, effect_of
 from textloom.config.compose import as_override
 from textloom.config.composition import check, flatten
-from textloom.config.keys import is_entry, keys_of
+from textloom.config.keys import is_entry, keys_of, kind_of
 from textloom.config.suggestions import nearest_key
 from textloom.errors import ConfigError, RunError
 from textloom.runs.checkpoints import read_checkpoint
@@ -177,7 +177,7 @@ def may_change(key: str, schedule: str) -> bool:
 def _short(value: Any) -> str:
     """A value, or of a whole group its kind."""
     if isinstance(value, dict):
-        return str(next((value[name] for name in ("kind", "cell", "level") if name in value), "other keys"))
+        return str(kind_of(value) or "other keys")
     if isinstance(value, list):
         return ",".join(map(str, value))
     return "null" if value is None else str(value)
