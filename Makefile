@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 DOCS_INSTALLED := $(VENV)/.docs_installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-slow test-gpu fuzz bench docs docs-keys notebooks lint types format lock clean
+.PHONY: help install train test test-slow test-gpu test-lowest test-versions test-pythons fuzz bench docs docs-keys notebooks lint types format lock clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,31 @@ test-slow: install $(DOCS_INSTALLED)  ## run the slow tests too
 
 test-gpu: install  ## run the tests that need a GPU
 	@$(BIN)/python -m pytest -q -m gpu
+
+# The tests that need least beside the package: what differs between versions shows in them.
+FAST_TESTS := tests/models tests/tokenizers tests/training/test_lightning_internals.py
+PYTHONS ?= python3.12 python3.13
+
+test-lowest:  ## run the tests with the lowest versions that pyproject.toml allows; TORCH=2.13.0: but this torch
+	@rm -rf build/lowest && $(PYTHON) -m venv build/lowest
+	@$(PYTHON) .ci/versions.py lowest $(if $(TORCH),| sed 's/^torch==.*/torch==$(TORCH)/') > build/lowest/requirements.txt
+	@build/lowest/bin/python -m pip install --quiet --disable-pip-version-check -r build/lowest/requirements.txt '.[dev]'
+	@build/lowest/bin/python -m pytest -q
+
+test-versions: install  ## run the contract tests with the lowest and the newest Lightning that pyproject.toml allows
+	@for which in lowest range; do \
+		rm -rf build/lightning && $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+			--target build/lightning "$$($(BIN)/python .ci/versions.py $$which pytorch-lightning)" \
+		&& PYTHONPATH=build/lightning $(BIN)/python -c 'import pytorch_lightning as pl; print(pl.__version__, pl.__file__)' \
+		&& PYTHONPATH=build/lightning $(BIN)/python -m pytest -q tests/training/test_lightning_internals.py || exit 1; \
+	done
+
+test-pythons:  ## run the fast tests with other versions of Python; PYTHONS="python3.12 python3.13" names them
+	@for python in $(PYTHONS); do \
+		echo $$python && $$python -m venv build/$$python \
+		&& build/$$python/bin/python -m pip install --quiet --disable-pip-version-check '.[dev]' \
+		&& build/$$python/bin/python -m pytest -q $(FAST_TESTS) || exit 1; \
+	done
 
 fuzz: install  ## damage 3,000 files, and see each refused or read as it was
 	@$(BIN)/python -m pytest -q -s -m slow tests/faults
