@@ -15,21 +15,13 @@ from textloom.config.data import (
 from textloom.config.effects import Effect
 from textloom.config.model import (
     CELLS,
-    AdamConfig,
-    ConstantSchedule,
-    CosineSchedule,
     GRUConfig,
     LSTMConfig,
     ModelConfig,
-    OptimizerConfig,
-    OptimizerKeys,
-    PlateauSchedule,
-    RMSpropConfig,
     RNNConfig,
-    ScheduleConfig,
-    SGDConfig,
 )
 from textloom.config.ngram import NgramConfig
+from textloom.config.optimizer import OPTIMIZERS, SCHEDULES, OptimizerConfig, ScheduleConfig
 from textloom.config.section import Section
 from textloom.config.source_keys import Bounds, RowKeys, SplitKeys
 from textloom.config.sweep import SweepConfig
@@ -38,15 +30,14 @@ from textloom.config.trainer import CheckpointEvery, SamplesConfig, TrainConfig,
 
 __all__ = [
     "CELLS",
+    "OPTIMIZERS",
+    "SCHEDULES",
     "SOURCES",
     "TOKENIZERS",
-    "AdamConfig",
     "BatchingConfig",
     "Bounds",
     "CheckpointEvery",
     "CompareConfig",
-    "ConstantSchedule",
-    "CosineSchedule",
     "DataConfig",
     "DocumentsConfig",
     "Effect",
@@ -58,13 +49,9 @@ __all__ = [
     "ModelConfig",
     "NgramConfig",
     "OptimizerConfig",
-    "OptimizerKeys",
-    "PlateauSchedule",
     "PrepareConfig",
-    "RMSpropConfig",
     "RNNConfig",
     "RowKeys",
-    "SGDConfig",
     "SamplesConfig",
     "ScheduleConfig",
     "Section",

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from textloom.config.section import Fraction, NonNegative, Positive, Section, Unit, as_whole
+from textloom.config.section import Fraction, Positive, Section, as_whole
 from textloom.registry import Registry, kind_typed_as
 
 
@@ -106,72 +106,3 @@ class RNNConfig(_WithoutForgetBias):
 CELLS.add(LSTMConfig, "textloom.models.cells.lstm:LSTM")
 CELLS.add(GRUConfig, "textloom.models.cells.gru:GRU")
 CELLS.add(RNNConfig, "textloom.models.cells.rnn:RNN")
-
-
-class OptimizerKeys(Section):
-    """What all optimizers share."""
-
-    learning_rate: Annotated[float, Field(gt=0)]
-    """Step size at the schedule's peak."""
-    weight_decay: Annotated[float, Field(ge=0)]
-    """Pull of the weights towards zero."""
-
-
-class AdamConfig(OptimizerKeys):
-    """Adam and AdamW (decoupled weight decay)."""
-
-    kind: Literal["adam", "adamw"]
-    beta1: Fraction
-    """Decay of the running mean of the gradient."""
-    beta2: Fraction
-    """Decay of the running mean of its square."""
-
-
-class RMSpropConfig(OptimizerKeys):
-    """RMSprop."""
-
-    kind: Literal["rmsprop"]
-    smoothing: Fraction
-    """Decay of the running mean of the squared gradient."""
-    momentum: Fraction
-    """Share of the last step that the next one keeps."""
-
-
-class SGDConfig(OptimizerKeys):
-    """Stochastic gradient descent."""
-
-    kind: Literal["sgd"]
-    momentum: Fraction
-    """Share of the last step that the next one keeps."""
-
-
-OptimizerConfig = Annotated[AdamConfig | RMSpropConfig | SGDConfig, Field(discriminator="kind")]
-
-
-class ConstantSchedule(Section):
-    """The learning rate stays as it is."""
-
-    kind: Literal["constant"]
-
-
-class CosineSchedule(Section):
-    """Linear warm-up, then a cosine down to a share of the peak at the last step."""
-
-    kind: Literal["cosine"]
-    warmup_steps: Annotated[NonNegative, Unit("steps")]
-    """Optimizer steps until the peak."""
-    final_fraction: Fraction
-    """Share of the peak that is left at the last step."""
-
-
-class PlateauSchedule(Section):
-    """The learning rate falls when validation stops improving."""
-
-    kind: Literal["plateau"]
-    factor: Annotated[float, Field(gt=0, lt=1)]
-    """What the learning rate is multiplied by."""
-    patience: Annotated[NonNegative, Unit("validations")]
-    """Validations without improvement that are waited for first."""
-
-
-ScheduleConfig = Annotated[ConstantSchedule | CosineSchedule | PlateauSchedule, Field(discriminator="kind")]

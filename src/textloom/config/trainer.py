@@ -9,8 +9,9 @@ from textloom.config.data import BatchingConfig, DataConfig, check_protocol
 from textloom.config.effects import Effect
 from textloom.config.keys import effects_of
 from textloom.config.lightning import Duration, LightningArguments, find_mistake, parse_duration
-from textloom.config.model import CELLS, ModelConfig, OptimizerConfig, ScheduleConfig
+from textloom.config.model import CELLS, ModelConfig
 from textloom.config.ngram import NgramConfig
+from textloom.config.optimizer import OPTIMIZERS, SCHEDULES, OptimizerConfig, ScheduleConfig
 from textloom.config.section import Entries, FolderName, Mark, PathText, Positive, Prose, Section, Unit, as_tuple
 from textloom.config.sweep import SweepConfig
 from textloom.config.tokenizer import TOKENIZERS, TokenizerConfig
@@ -178,8 +179,8 @@ class TrainConfig(Section):
     tokenizer: Annotated[TokenizerConfig, OneOf(TOKENIZERS), Effect.RESULTS]
     batching: Annotated[BatchingConfig, Effect.RESULTS]
     model: Annotated[ModelConfig | NgramConfig, OneOf(CELLS, NgramConfig), Effect.RESULTS]
-    optimizer: Annotated[OptimizerConfig, Effect.RESULTS]
-    schedule: Annotated[ScheduleConfig, Effect.RESULTS]
+    optimizer: Annotated[OptimizerConfig, OneOf(OPTIMIZERS), Effect.RESULTS]
+    schedule: Annotated[ScheduleConfig, OneOf(SCHEDULES), Effect.RESULTS]
     trainer: Annotated[TrainerConfig, Effect.RESULTS]
     samples: Annotated[SamplesConfig, Effect.NONE]
     sweep: Annotated[SweepConfig | None, Field(exclude=True), Effect.PLACE] = None

@@ -5,6 +5,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from textloom.batching.batch import Batch
 from textloom.config import OptimizerConfig, ScheduleConfig
@@ -17,7 +18,8 @@ from textloom.models.state import State, detach
 from textloom.training.lightning_internals import scale_learning_rate
 from textloom.training.loss import mean_nats
 from textloom.training.meter import Meter
-from textloom.training.optimizers import build_optimizer, build_plateau, build_schedule
+from textloom.training.optimizers import build_optimizer
+from textloom.training.schedules import build_schedule
 
 
 class TrainingModule(pl.LightningModule):
@@ -56,9 +58,9 @@ class TrainingModule(pl.LightningModule):
         self.trained = list(self.parameters())
         fused = self.trainer.precision != "16-mixed"  # a fused step would undo the loss scaling only after the clipping
         optimizer = build_optimizer(self.optimizer_config, self.trained, fused)
-        self.plateau = build_plateau(self.schedule_config, optimizer)
         schedule = build_schedule(self.schedule_config, optimizer, self.total_steps)
-        if schedule is None:
+        self.plateau = schedule if isinstance(schedule, ReduceLROnPlateau) else None
+        if schedule is None or self.plateau is not None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -1,0 +1,31 @@
+"""Adam (Kingma and Ba 2014, arXiv 1412.6980) and AdamW (Loshchilov and Hutter 2017, arXiv 1711.05101)."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
+
+from textloom.config.optimizer import OPTIMIZERS, OptimizerConfig
+from textloom.config.section import Fraction
+
+if TYPE_CHECKING:
+    from torch.nn import Parameter
+    from torch.optim import Adam
+
+
+class AdamConfig(OptimizerConfig):
+    """Adam and AdamW (decoupled weight decay)."""
+
+    kind: Literal["adam", "adamw"]
+    beta1: Fraction
+    """Decay of the running mean of the gradient."""
+    beta2: Fraction
+    """Decay of the running mean of its square."""
+
+
+@OPTIMIZERS.register(AdamConfig)
+def build_adam(config: AdamConfig, parameters: "Iterable[Parameter]", fused: bool) -> "Adam":
+    """Adam or AdamW."""
+    from torch.optim import Adam, AdamW
+
+    betas = (config.beta1, config.beta2)
+    optimizer = AdamW if config.kind == "adamw" else Adam
+    return optimizer(parameters, lr=config.learning_rate, betas=betas, weight_decay=config.weight_decay, fused=fused)

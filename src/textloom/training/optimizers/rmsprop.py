@@ -1,0 +1,35 @@
+"""RMSprop (Hinton, Srivastava and Swersky 2012, "Neural networks for machine learning", lecture 6)."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
+
+from textloom.config.optimizer import OPTIMIZERS, OptimizerConfig
+from textloom.config.section import Fraction
+
+if TYPE_CHECKING:
+    from torch.nn import Parameter
+    from torch.optim import RMSprop
+
+
+class RMSpropConfig(OptimizerConfig):
+    """RMSprop."""
+
+    kind: Literal["rmsprop"]
+    smoothing: Fraction
+    """Decay of the running mean of the squared gradient."""
+    momentum: Fraction
+    """Share of the last step that the next one keeps."""
+
+
+@OPTIMIZERS.register(RMSpropConfig)
+def build_rmsprop(config: RMSpropConfig, parameters: "Iterable[Parameter]", fused: bool) -> "RMSprop":
+    """RMSprop, which has no fused step."""
+    from torch.optim import RMSprop
+
+    return RMSprop(
+        parameters,
+        lr=config.learning_rate,
+        alpha=config.smoothing,
+        weight_decay=config.weight_decay,
+        momentum=config.momentum,
+    )

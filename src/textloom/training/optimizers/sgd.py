@@ -1,0 +1,33 @@
+"""Stochastic gradient descent, with momentum."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
+
+from textloom.config.optimizer import OPTIMIZERS, OptimizerConfig
+from textloom.config.section import Fraction
+
+if TYPE_CHECKING:
+    from torch.nn import Parameter
+    from torch.optim import SGD
+
+
+class SGDConfig(OptimizerConfig):
+    """Stochastic gradient descent."""
+
+    kind: Literal["sgd"]
+    momentum: Fraction
+    """Share of the last step that the next one keeps."""
+
+
+@OPTIMIZERS.register(SGDConfig)
+def build_sgd(config: SGDConfig, parameters: "Iterable[Parameter]", fused: bool) -> "SGD":
+    """Stochastic gradient descent."""
+    from torch.optim import SGD
+
+    return SGD(
+        parameters,
+        lr=config.learning_rate,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        fused=fused,
+    )
