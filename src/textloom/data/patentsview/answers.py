@@ -1,4 +1,4 @@
-"""What each answer of the portal means, and what to do about it, in a sentence that never holds the key."""
+"""Errors for the answers of the portal: what is wrong, and the cure. Their texts never contain the key."""
 
 import re
 from datetime import UTC, datetime
@@ -12,8 +12,8 @@ from textloom.errors import DataError
 
 PORTAL = "https://api.uspto.gov"
 KEYS = "data.uspto.gov/myodp"
-LONGEST_WAIT = 60.0  # seconds that are waited for the portal without asking the user
-SHORTEST_WAIT = 5.0  # what the portal asks for after "too many requests"
+LONGEST_WAIT = 60.0  # seconds; if the portal asks for more, the user is told
+SHORTEST_WAIT = 5.0  # seconds that the portal asks for after "too many requests"
 YEARLY_LIMIT = (
     "each key may download the same file 20 times a year (31,536,000 seconds); asking for the release date does not "
     "count, and what lies in the cache is not fetched again"
@@ -27,20 +27,20 @@ BAD_KEY = f"USPTO_API_KEY: cannot be a key: it holds spaces or characters beyond
 
 
 class PortalError(DataError):
-    """What the portal does not give."""
+    """Data that the portal does not give."""
 
 
 class Transient(PortalError):
-    """What it may give when asked again."""
+    """Data that the portal may give if it is asked again."""
 
     def __init__(self, message: str, wait: float = 0):
         super().__init__(message)
         self.wait = wait
-        """Seconds to wait at least."""
+        """Minimum seconds to wait."""
 
 
 def refuse(answer: httpx2.Response, base_url: str, what: str) -> NoReturn:
-    """Raise what an answer means that is no success."""
+    """Raise the error for an answer that is not a success: Transient if another try may help, else PortalError."""
     host, status, code = urlsplit(base_url).netloc, answer.status_code, f"({answer.status_code})"
     if not str(answer.url).startswith(base_url) and status < 500:
         raise PortalError(f"{answer.url.host}: the portal's storage refuses {what} {code}; try again later")
@@ -61,7 +61,7 @@ def refuse(answer: httpx2.Response, base_url: str, what: str) -> NoReturn:
 
 
 def _refuse_haste(answer: httpx2.Response, host: str, what: str) -> NoReturn:
-    """Too many requests: for the moment, or for the year."""
+    """Raise the error for too many requests, within a short time or within a year."""
     wait = retry_after(answer.headers.get("Retry-After"))
     yearly = "31536000" in answer.text or (wait or 0) > LONGEST_WAIT
     asked = f", and asks to wait {_duration(wait)}" if wait else ""
@@ -72,7 +72,7 @@ def _refuse_haste(answer: httpx2.Response, host: str, what: str) -> NoReturn:
 
 
 def retry_after(value: str | None) -> float | None:
-    """Seconds that a ``Retry-After`` header asks to wait, given in seconds or as a date (RFC 9110, 10.2.3)."""
+    """Seconds that a ``Retry-After`` header asks to wait, given in seconds or as a date (RFC 9110, 10.2.3), or None."""
     if value is None:
         return None
     if re.fullmatch(r"\d{1,12}", value.strip()):
@@ -92,8 +92,8 @@ def _duration(seconds: float) -> str:
 
 
 def unreachable(url: str, error: httpx2.HTTPError) -> str:
-    """No answer, or one that broke off."""
-    host = urlsplit(url).netloc  # the rest of an address may be signed
+    """Message for a missing or interrupted answer."""
+    host = urlsplit(url).netloc  # the rest of the address may be signed, and is not shown
     reason = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError):
         return f"{host}: cannot be reached ({reason}); check the network, or the proxy in HTTPS_PROXY"
@@ -101,7 +101,7 @@ def unreachable(url: str, error: httpx2.HTTPError) -> str:
 
 
 def web_page(base_url: str, what: str) -> str:
-    """Status 200, but HTML: a sign-in or a maintenance page."""
+    """Message for HTML with status 200: a sign-in or a maintenance page."""
     return (
         f"{urlsplit(base_url).netloc}: a web page came in place of {what}: the portal wants a sign-in, or is being "
         f"maintained; check USPTO_API_KEY against {KEYS}, or try again later"
@@ -109,7 +109,7 @@ def web_page(base_url: str, what: str) -> str:
 
 
 def other_form(base_url: str, what: str) -> str:
-    """JSON, but not as it is known."""
+    """Message for JSON of an unknown form."""
     return (
         f"{urlsplit(base_url).netloc}: the answer about {what} has another form than the known one; the portal may "
         "have changed: is textloom up to date?"

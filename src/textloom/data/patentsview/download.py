@@ -1,8 +1,8 @@
-"""A file of the portal, fetched once for each release: resumed where it was cut, verified, its provenance beside it.
+"""Downloading a file of the portal, once for each release: resumed if interrupted, verified, with its provenance.
 
 The portal answers a request for a file with the file, with a redirect to a signed address, or with a message that holds
-one, good for about 30 seconds. Each such request counts towards a yearly limit, bytes from the signed address do not:
-while that holds, a cut download goes on there, and the portal is asked again only when it no longer does.
+one, valid for about 30 seconds. Each such request counts towards a yearly limit, bytes from the signed address do not.
+While the address is valid, an interrupted download is resumed from it; only then is the portal asked again.
 """
 
 import errno
@@ -27,12 +27,12 @@ log = logging.getLogger(__name__)
 
 LICENCE = "CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/)"
 ATTRIBUTION = "Patent abstracts: PatentsView (www.patentsview.org, now USPTO Open Data Portal), CC BY 4.0."
-MOST_REQUESTS = 5  # for one file in one call, since each counts towards the year's 20
+MOST_REQUESTS = 5  # for one file in one call, since each counts towards the 20 of a year
 
 
 @dataclass(frozen=True)
 class Downloaded:
-    """A whole file and where it came from: what the ``.json`` beside it says."""
+    """A complete file and its provenance, as in the ``.json`` file beside it."""
 
     product: str
     file: str
@@ -47,12 +47,12 @@ class Downloaded:
 
 
 def provenance_file(path: Path) -> Path:
-    """The ``.json`` beside a file."""
+    """The ``.json`` file beside a file."""
     return path.with_name(f"{path.name}.json")
 
 
 def recorded(path: Path) -> Downloaded | None:
-    """What is known of a file that lies here, verified against its checksum; None where that fails."""
+    """The provenance of a file, if its checksum is right; else None."""
     try:
         known = Downloaded(**json.loads(provenance_file(path).read_text(encoding="utf-8")))
         if path.stat().st_size == known.size and file_checksum(path) == known.sha256:
@@ -64,7 +64,7 @@ def recorded(path: Path) -> Downloaded | None:
 
 
 def download(portal: Portal, file: PortalFile, path: Path) -> Downloaded:
-    """The file's present release, from here or from the portal. Raises PortalError if it cannot be had whole."""
+    """Download the current release of a file, unless it is here. Raises PortalError if that fails."""
     known = recorded(path)
     if known is not None and (known.release_date, known.size) == (file.release_date, file.size):
         log.info("%s: here already, release of %s", file.name, file.release_date)
@@ -97,7 +97,7 @@ def _record(portal: Portal, file: PortalFile, path: Path) -> Downloaded:
 
 
 def _damage(path: Path) -> str | None:
-    """What is wrong with an archive, by the checksums that it holds of its content."""
+    """The damage of an archive, by the checksums in it; None if there is none."""
     try:
         with zipfile.ZipFile(path) as archive:
             bad = archive.testzip()
@@ -111,20 +111,20 @@ def _damage(path: Path) -> str | None:
 
 @dataclass
 class _Transfer:
-    """One file on its way."""
+    """The download of one file."""
 
     portal: Portal
     file: PortalFile
     part: Path
     bar: "tqdm[None]"
     address: str | None = None
-    """Where the portal sent us."""
+    """The signed address that the portal gave."""
     requests: int = 0
     refusal: str = "the connection was cut"
-    """Why the portal has to be asked again."""
+    """The reason to ask the portal again."""
 
     def done(self) -> int:
-        """Bytes that are here."""
+        """Bytes downloaded so far."""
         return self.part.stat().st_size if self.part.exists() else 0
 
 
@@ -140,14 +140,14 @@ def _fetch(portal: Portal, file: PortalFile, part: Path) -> None:
     with tqdm(total=file.size, initial=have, unit="B", unit_scale=True, desc=file.name, disable=None) as bar:
         transfer = _Transfer(portal, file, part, bar)
         while transfer.done() < file.size:
-            portal.patiently(lambda: _go_on(transfer), transfer.done)
+            portal.with_retries(lambda: _continue(transfer), transfer.done)
     if transfer.done() > file.size:
         part.unlink()
         raise PortalError(f"{file.name}: longer than the {file.size:,} bytes announced; removed: fetch it once more")
 
 
-def _go_on(transfer: _Transfer) -> None:
-    """Take what comes from where the portal sent us, or ask it where that is."""
+def _continue(transfer: _Transfer) -> None:
+    """Download from the signed address; ask the portal for one if there is none."""
     file, have = transfer.file, transfer.done()
     asking = transfer.address is None
     if asking and transfer.requests == MOST_REQUESTS:
@@ -177,7 +177,7 @@ def _go_on(transfer: _Transfer) -> None:
 
 
 def _address_in(answer: httpx2.Response, transfer: _Transfer) -> str:
-    """Large files come as a message that holds a signed address."""
+    """The signed address in a message, which the portal sends in place of a large file."""
     answer.read()
     found = re.search(r"https?://[^\s\"'<>\\]+", answer.text)
     if found is None:
@@ -186,7 +186,7 @@ def _address_in(answer: httpx2.Response, transfer: _Transfer) -> str:
 
 
 def _append(transfer: _Transfer, answer: httpx2.Response, have: int) -> None:
-    """Write a body to the end of what is here, or in its place where the server gives no ranges."""
+    """Append the body of an answer to the file; replace the file if the server does not give ranges."""
     file = transfer.file
     whole = answer.status_code != 206
     span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
@@ -201,7 +201,7 @@ def _append(transfer: _Transfer, answer: httpx2.Response, have: int) -> None:
         transfer.bar.reset()
     try:
         with transfer.part.open("wb" if whole else "ab") as target:
-            for chunk in answer.iter_raw():  # as they come: a cut loses none
+            for chunk in answer.iter_raw():  # written as received, so that an interruption loses nothing
                 target.write(chunk)
                 transfer.bar.update(len(chunk))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""From the portal to one Parquet file of the patents asked for: fetch what is new, select from it, write down both."""
+"""Fetching a selection of patents: download the current tables, select from them, record the provenance."""
 
 import json
 import logging
@@ -26,8 +26,8 @@ LAYOUT = 1  # raised when the same settings select or write something else
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """The patents that were asked for."""
+class FetchedPatents:
+    """A selection of patents in a Parquet file."""
 
     path: Path
     rows: int
@@ -41,10 +41,10 @@ class Prepared:
         )
 
 
-def fetch(selection: PatentSelection) -> Prepared:
-    """The selection from the tables' present release, made or found. Raises DataError if that cannot be done.
+def fetch(selection: PatentSelection) -> FetchedPatents:
+    """Select from the current release of the tables, unless that was done before. Raises DataError if it fails.
 
-    Where the portal gives nothing, the tables of an earlier release serve, if they are here.
+    If the portal gives nothing, tables of an earlier release are used, if they are here.
     """
     pattern(selection)  # a mistake in it is reported before gigabytes are fetched
     folder = patentsview_directory()
@@ -55,7 +55,7 @@ def fetch(selection: PatentSelection) -> Prepared:
 
 @contextmanager
 def _claimed(folder: Path) -> Iterator[None]:
-    """One process at a time: the portal wants sequential requests, and a file is fetched once."""
+    """Lock the folder: the portal asks for sequential requests, and a file is fetched once."""
     lock = FileLock(folder / ".lock")
     try:
         for name in (PRODUCT, "selections"):
@@ -77,7 +77,7 @@ def _unwritable(folder: Path, error: OSError) -> DataError:
 
 
 def _tables(names: list[str], folder: Path) -> tuple[Downloaded, ...]:
-    """The tables' present release; or, with a warning, the one that is here."""
+    """The current release of the tables, or, with a warning, the one that is here."""
     try:
         portal = Portal.from_environment()
         files = portal.files(PRODUCT)
@@ -93,7 +93,7 @@ def _tables(names: list[str], folder: Path) -> tuple[Downloaded, ...]:
         return tuple(here)
 
 
-def _selected(selection: PatentSelection, folder: Path, tables: tuple[Downloaded, ...]) -> Prepared:
+def _selected(selection: PatentSelection, folder: Path, tables: tuple[Downloaded, ...]) -> FetchedPatents:
     path = prepared_file(selection)
     made_from = {
         "layout": LAYOUT,
@@ -105,7 +105,7 @@ def _selected(selection: PatentSelection, folder: Path, tables: tuple[Downloaded
     known = _known(path)
     if known is not None and {name: known.get(name) for name in made_from} == made_from:
         log.info("%s: here already", path.name)
-        return Prepared(path, int(known["rows"]), tables)
+        return FetchedPatents(path, int(known["rows"]), tables)
     log.info("selecting from %.1f GB of zipped tables", sum(table.size for table in tables) / 1e9)
     try:
         rows = select(selection, folder, path)
@@ -113,11 +113,11 @@ def _selected(selection: PatentSelection, folder: Path, tables: tuple[Downloaded
         raise _unwritable(path.parent, error) from error
     content = {**made_from, "rows": rows, "sha256": file_checksum(path)}
     write_text(provenance_file(path), json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-    return Prepared(path, rows, tables)
+    return FetchedPatents(path, rows, tables)
 
 
 def _known(path: Path) -> dict[str, Any] | None:
-    """What is written beside a selection that lies here whole."""
+    """The provenance of a selection, if its checksum is right; else None."""
     try:
         known = json.loads(provenance_file(path).read_text(encoding="utf-8"))
         return dict(known) if file_checksum(path) == known["sha256"] else None

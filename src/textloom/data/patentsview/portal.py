@@ -1,4 +1,4 @@
-"""USPTO's Open Data Portal: its answers, one request at a time, and the key that goes nowhere else.
+"""A client of USPTO's Open Data Portal: one request at a time; the key is sent to no other host.
 
 Its API is described at https://data.uspto.gov/swagger. pyUSPTO 0.5.7 is not used: its session sends the key on to every
 host that the portal redirects to, tries a 429 three times more where each file has a yearly limit, and cannot resume.
@@ -35,12 +35,9 @@ Result = TypeVar("Result")
 KEY_VARIABLE = "USPTO_API_KEY"
 PORTAL_VARIABLE = "USPTO_BULK_DATA_BASE_URL"  # as pyUSPTO calls it
 KEY_HEADER = "X-API-KEY"
-DELAYS = (2.0, 4.0, 8.0)  # seconds before each further try, starting over when bytes have come
+DELAYS = (2.0, 4.0, 8.0)  # seconds before each retry; they start over when bytes have come
 TIMEOUT = httpx2.Timeout(60, connect=10)
 MOST_REDIRECTS = 5
-
-for _name in ("httpx2", "httpcore2"):
-    logging.getLogger(_name).setLevel(logging.WARNING)  # they would log signed addresses
 
 
 @dataclass(frozen=True)
@@ -53,14 +50,14 @@ class PortalFile:
     size: int
     """Bytes."""
     release_date: str
-    """When the portal last changed it."""
+    """Date of the last change."""
     data_to: str
-    """The day that its content reaches up to; empty where the portal does not say."""
+    """Last day of its content; empty if the portal does not say."""
 
 
 @dataclass
 class Portal:
-    """A client that is used by one thread: requests are sequential, as the portal asks (a burst of one per key)."""
+    """A client for one thread: requests are sequential, as the portal asks (a burst of one per key)."""
 
     key: str = field(repr=False)
     base_url: str = PORTAL
@@ -69,6 +66,8 @@ class Portal:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[!-~]+", self.key):
             raise PortalError(BAD_KEY)  # before a library can complain about it and quote it
+        for name in ("httpx2", "httpcore2"):
+            logging.getLogger(name).setLevel(logging.WARNING)  # they would log signed addresses
         self.base_url = self.base_url.rstrip("/")
         self._client = httpx2.Client(timeout=TIMEOUT, headers={"User-Agent": "textloom", "Accept-Encoding": "identity"})
 
@@ -81,9 +80,9 @@ class Portal:
         return cls(key, os.environ.get(PORTAL_VARIABLE) or PORTAL)
 
     def files(self, product: str) -> dict[str, PortalFile]:
-        """What a product holds now, by name; asking does not count as a download."""
+        """The current files of a product, by name; asking does not count as a download."""
         url = f"{self.base_url}/api/v1/datasets/products/{product}?includeFiles=true"
-        content = self.patiently(lambda: self._json(url, f"product {product}"))
+        content = self.with_retries(lambda: self._json(url, f"product {product}"))
         try:
             (bag,) = [bag for bag in content["bulkDataProductBag"] if bag["productIdentifier"] == product]
             found = [self._file(product, entry) for entry in bag["productFileBag"]["fileDataBag"]]
@@ -112,9 +111,9 @@ class Portal:
 
     @contextmanager
     def open(self, url: str, what: str, headers: dict[str, str] | None = None) -> Iterator[httpx2.Response]:
-        """A good answer, its body still to be read; redirects are followed without the key.
+        """A successful answer whose body is still to be read; redirects are followed without the key.
 
-        Raises Transient for what may be tried again, PortalError for what may not.
+        Raises Transient if another try may help, else PortalError.
         """
         try:
             answer = self._follow(url, headers or {})
@@ -146,8 +145,8 @@ class Portal:
             request = self._client.build_request("GET", answer.url.join(answer.headers["Location"]), headers=headers)
         raise httpx2.TooManyRedirects("too many redirects", request=request)
 
-    def patiently(self, attempt: Callable[[], Result], progress: Callable[[], int] = lambda: 0) -> Result:
-        """Try again what may be tried again; the count starts over when ``progress`` has grown."""
+    def with_retries(self, attempt: Callable[[], Result], progress: Callable[[], int] = lambda: 0) -> Result:
+        """Call ``attempt`` again after a Transient error. The retries are counted anew when ``progress`` has grown."""
         failures, before = 0, progress()
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Where the patents that were selected lie: one Parquet file for each selection, found again by its settings."""
+"""The files of selected patents: one Parquet file for each selection, named by its settings."""
 
 import hashlib
 import json
@@ -13,18 +13,18 @@ from textloom.system.command_hint import as_command
 
 
 def patentsview_directory() -> Path:
-    """What was fetched and what was selected from it: ``patentsview`` in the cache (``TEXTLOOM_CACHE``)."""
+    """The folder of downloads and selections: ``patentsview`` in the cache (``TEXTLOOM_CACHE``)."""
     return cache_directory() / "patentsview"
 
 
 def settings(selection: PatentSelection) -> dict[str, str | int | list[str]]:
-    """What tells one selection from another: the keys that were given."""
+    """The keys of a selection that were given, which distinguish it from others."""
     names = ("query", "regex", "first_year", "last_year", "cpc")
     return {name: value for name, value in selection.model_dump(mode="json", include=set(names)).items() if value}
 
 
 def prepared_file(selection: PatentSelection) -> Path:
-    """The place of a selection, named after what was asked for."""
+    """The file of a selection, named after its settings."""
     given = settings(selection)
     key = hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:12]
     words = "_".join(re.findall(r"\w+", " ".join(map(str, given.values())).casefold()))[:60] or "all"
@@ -32,7 +32,7 @@ def prepared_file(selection: PatentSelection) -> Path:
 
 
 def find_prepared(selection: PatentSelection) -> Path:
-    """The selection's file. Raises DataError if it has not been prepared yet."""
+    """The file of a selection. Raises DataError if it has not been fetched yet."""
     path = prepared_file(selection)
     if not path.exists():
         asked = " ".join(

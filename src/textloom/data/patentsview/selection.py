@@ -1,7 +1,7 @@
-"""The patents that were asked for: filtered and joined as streams, into one Parquet file.
+"""Selecting patents from the tables, which are filtered and joined as streams, into one Parquet file.
 
-Memory holds a number of eight bytes for each patent, not its text: first which patents may be taken (years, CPC, not
-withdrawn, title), then their abstracts pass by, and those that are taken get title and date in a last pass.
+Memory holds eight bytes for each patent, not its text. A first pass finds the candidates (years, CPC, not withdrawn,
+title), a second one reads their abstracts, and a last one adds title and date to those that are selected.
 """
 
 import re
@@ -22,8 +22,8 @@ from textloom.errors import ConfigError, DataError
 from textloom.system.files import written_whole
 
 PATENTS, ABSTRACTS, CPC = "g_patent.tsv.zip", "g_patent_abstract.tsv.zip", "g_cpc_current.tsv.zip"
-ID_BYTES = 8  # "10000000", "D1012345", "RE050000": patent numbers, as long as they get
-ROWS_AT_ONCE = 1 << 13  # of the Parquet file's row groups at least
+ID_BYTES = 8  # "10000000", "D1012345", "RE050000": the longest patent numbers
+ROWS_AT_ONCE = 1 << 13  # at least, in a row group of the Parquet file
 TITLES_AT_ONCE = 1 << 19  # rows that get their titles in one pass over the patents
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ("patent_id", "patent_title", "patent_abstract", "patent_date")])
@@ -31,15 +31,15 @@ SCHEMA = pa.schema([(name, pa.string()) for name in ("patent_id", "patent_title"
 
 @dataclass(frozen=True)
 class _Candidates:
-    """Patents that may be taken, sorted."""
+    """Patents that may be selected, sorted."""
 
     ids: np.ndarray
     """(patents,) uint64: the patent numbers' bytes."""
     wanted: np.ndarray
-    """(patents,) bool: taken whatever the abstract says, for the title does."""
+    """(patents,) bool: True if the title matches, so that the abstract need not."""
 
     def among(self, ids: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-        """Whether each of these (rows,) may be taken, and whether it is wanted whatever its abstract says."""
+        """For each of these ids, (rows,): whether it is a candidate, and whether its title matches."""
         keys = _keys(ids)
         known = _contains(self.ids, keys)
         wanted = np.zeros(len(keys), bool)
@@ -53,10 +53,10 @@ def tables_of(selection: PatentSelection) -> list[str]:
 
 
 def pattern(selection: PatentSelection) -> str | None:
-    """The regular expression that title or abstract must match; None where any will do.
+    """The regular expression that title or abstract must match; None if all are selected.
 
-    A phrase matches whole words in any case, with white space or hyphens between them; * is the rest of a word.
-    Raises ConfigError if the expression is none.
+    A phrase matches whole words in any case, with white space or hyphens between them; * matches the rest of a word.
+    Raises ConfigError if the expression is not valid.
     """
     if selection.query is not None:
         phrase = selection.query.strip(" \t-")
@@ -73,10 +73,10 @@ def pattern(selection: PatentSelection) -> str | None:
 
 
 def select(selection: PatentSelection, folder: Path, target: Path, block: int = BLOCK) -> int:
-    """Write the patents asked for from the tables in a folder into a Parquet file, whole or not at all; count them.
+    """Write the selected patents to a Parquet file, whole or not at all, and return their number.
 
     Columns: patent_id, patent_title, patent_abstract, patent_date (YYYY-MM-DD), all text. Raises DataError if no
-    patent is like that.
+    patent is selected.
     """
     expression = pattern(selection)
     with tempfile.TemporaryFile(dir=target.parent) as taken:
@@ -124,7 +124,7 @@ def _candidates(selection: PatentSelection, expression: str | None, folder: Path
 
 
 def _classified(codes: tuple[str, ...], folder: Path, block: int) -> np.ndarray:
-    """The patents that have one of these codes, or one below it, now: G06N3 covers G06N3/08, and G06N covers both."""
+    """The patents that have one of these codes or one below it: G06N3 covers G06N3/08, and G06N covers both."""
     below = "|".join(f"{code}(/.*)?" if len(code) > 4 else f"{code}.*" for code in codes)
     found = [np.empty(0, np.uint64)]
     for batch in stream_table(folder / CPC, ["patent_id", "cpc_group"], block):
@@ -136,7 +136,7 @@ def _classified(codes: tuple[str, ...], folder: Path, block: int) -> np.ndarray:
 def _take(
     candidates: _Candidates, expression: str | None, folder: Path, taken: IO[bytes], block: int
 ) -> list[np.ndarray]:
-    """Write number and abstract of each patent that is taken into a stream; the keys (rows,) of each of its batches."""
+    """Write number and abstract of each selected patent to a stream; return the keys, (rows,), of each batch."""
     keys: list[np.ndarray] = []
     waiting: list[pa.RecordBatch] = []
     columns = ["patent_id", "patent_abstract"]
@@ -161,7 +161,7 @@ def _take(
 
 
 def _groups(keys: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
-    """Batches that together have as many rows as get their titles in one pass."""
+    """Group batches so that the titles of a group are found in one pass."""
     group: list[np.ndarray] = []
     for part in keys:
         group.append(part)
@@ -173,7 +173,7 @@ def _groups(keys: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
 
 
 def _titles(keys: np.ndarray, folder: Path, block: int) -> tuple[np.ndarray, pa.Table]:
-    """Of these patents, the keys sorted (patents,), and a table of title and date in the same order."""
+    """The keys of these patents, sorted, (patents,), and a table of title and date in the same order."""
     keys = np.sort(keys)
     found_keys, found = [], []
     for batch in stream_table(folder / PATENTS, ["patent_id", "patent_title", "patent_date"], block):
@@ -187,7 +187,7 @@ def _titles(keys: np.ndarray, folder: Path, block: int) -> tuple[np.ndarray, pa.
 
 
 def _matches(texts: pa.Array, expression: str | None) -> np.ndarray:
-    """Whether each text (rows,) matches."""
+    """(rows,) bool: True if the text matches."""
     if expression is None:
         return np.ones(len(texts), bool)
     found: np.ndarray = pc.match_substring_regex(texts, expression, ignore_case=True).to_numpy(zero_copy_only=False)
@@ -195,7 +195,7 @@ def _matches(texts: pa.Array, expression: str | None) -> np.ndarray:
 
 
 def _contains(ids: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Whether each key (rows,) is one of the ids, which are sorted."""
+    """(rows,) bool: True if the key is one of the ids, which are sorted."""
     if not len(ids):
         return np.zeros(len(keys), bool)
     found: np.ndarray = ids[np.minimum(np.searchsorted(ids, keys), len(ids) - 1)] == keys
@@ -203,7 +203,7 @@ def _contains(ids: np.ndarray, keys: np.ndarray) -> np.ndarray:
 
 
 def _keys(ids: pa.Array) -> np.ndarray:
-    """Patent numbers (rows,) as uint64: their bytes, filled with zeros. Raises DataError if one is longer."""
+    """Patent numbers, (rows,), as uint64: their bytes, padded with zeros. Raises DataError if one is longer."""
     if len(ids) and pc.max(pc.binary_length(ids)).as_py() > ID_BYTES:
         longest = ids[int(np.argmax(pc.binary_length(ids).to_numpy()))]
         raise DataError(f"patent_id {longest}: longer than any patent number; is this the table of granted patents?")

@@ -1,7 +1,7 @@
-"""PatentsView's zipped tables, read as a stream: a few megabytes at a time, never unpacked.
+"""Reading PatentsView's zipped tables as a stream, a few megabytes at a time.
 
-They are tab-separated UTF-8 with a header; text is in double quotes, a quote inside is doubled, and a field may hold
-line breaks and be of any length up to a block.
+They are tab-separated UTF-8 with a header. Text is in double quotes, with quotes inside doubled; a field may contain
+line breaks and be as long as a block.
 """
 
 import logging
@@ -18,14 +18,14 @@ from textloom.errors import DataError
 
 log = logging.getLogger(__name__)
 
-BLOCK = 8 << 20  # bytes parsed at once, and the longest row; four times as much was half as fast and doubled the memory
+BLOCK = 8 << 20  # bytes parsed at once, and the longest row; four times as many take twice the time and memory
 
 
 def stream_table(path: Path, columns: Sequence[str], block: int = BLOCK) -> Iterator[pa.RecordBatch]:
-    """These columns of the table in a zip archive, as text, batch by batch; its checksum is verified at the end.
+    """Read columns of the table in a zip archive, as text, batch by batch; verify its checksum at the end.
 
-    Rows with too many or too few fields are left out and counted in a warning. Raises DataError if the archive or
-    the table cannot be read.
+    Rows with too many or too few fields are left out, and a warning gives their number. Raises DataError if the archive
+    or the table cannot be read.
     """
     skipped: list[int] = []
 
