@@ -10,7 +10,7 @@ from conftest import TINY, compose_train, train_run
 from textloom.errors import ConfigError, DataError
 from textloom.evaluation.evaluate import evaluate_run
 from textloom.runs.claim import claimed_run
-from textloom.training.batch_size import Trial, Tried, choose_batch_size
+from textloom.training.batch_size import StepCost, StepTimer, choose_batch_size
 from textloom.training.resume import resumed_config
 from textloom.training.train import train
 from training.test_resume import assert_equal_runs
@@ -27,12 +27,12 @@ class Machine:
     fits: int = 1 << 20
     longest: int = 1 << 20
 
-    def __call__(self, size: int) -> Tried | None:
+    def __call__(self, size: int) -> StepCost | None:
         if size > self.longest:
             raise DataError("too few steps an epoch")
         if size > self.fits:
             return None
-        return Tried(self.rates.get(size, 1000), size / self.fits if self.device == GPU else 0.0)
+        return StepCost(self.rates.get(size, 1000), size / self.fits if self.device == GPU else 0.0)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_the_chosen_number_is_the_runs_own_and_its_result_that_of_the_number_typ
 def test_a_resumed_run_keeps_the_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = train_run(tmp_path / "run", "trainer.batch_size=auto")
     size, steps = run.config().trainer.rows, run.results()["steps"]
-    monkeypatch.setattr(Trial, "__call__", lambda *_: pytest.fail("tried again"))
+    monkeypatch.setattr(StepTimer, "__call__", lambda *_: pytest.fail("tried again"))
     with claimed_run(run.directory, resume=True) as again:
         given = ["trainer.batch_size=auto", "trainer.max_epochs=2"]  # the first as it was typed before
         train(resumed_config(again, given), again, given)

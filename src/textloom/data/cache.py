@@ -81,7 +81,7 @@ def prepared(corpus: Corpus, config: TokenizerConfig) -> tuple[Tokenizer, Splits
         ) from error
 
 
-def fitted(corpus: Corpus, config: TokenizerConfig) -> Tokenizer:
+def load_or_fit_tokenizer(corpus: Corpus, config: TokenizerConfig) -> Tokenizer:
     """The tokenizer of a corpus, from the cache where it is there."""
     with suppress(RunError):
         return load_tokenizer(entry_of(corpus, config) / TOKENIZER)
@@ -95,7 +95,7 @@ def entry_of(corpus: Corpus, config: TokenizerConfig) -> Path:
 
 
 def _key(*parts: object) -> str:
-    """A name for what follows from these parts and from the code that makes it."""
+    """The cache key: a hash of the inputs and of the code version."""
     return hashlib.sha256(json.dumps([_code_version(), *parts], sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -167,7 +167,7 @@ def _complete(entry: Path, corpus: Corpus, config: TokenizerConfig) -> None:
 def _encode(corpus: Corpus, config: TokenizerConfig, tokenizer_file: Path, tokens: Path) -> None:
     tokenizer_file.parent.mkdir(parents=True, exist_ok=True)
     with stage("fitting the tokenizer", corpus.splits["train"].size, "bytes"):
-        tokenizer = fitted(corpus, config)
+        tokenizer = load_or_fit_tokenizer(corpus, config)
     save_tokenizer(tokenizer, tokenizer_file)
     encode_corpus(corpus, tokenizer, tokens)
 

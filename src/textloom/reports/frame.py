@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from textloom.reports.compare import Comparison, Row
 from textloom.reports.render import render
-from textloom.reports.table import Table, table_of, unranked_table
+from textloom.reports.table import TextTable, table_of, unranked_table
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -70,7 +70,7 @@ def _row(heading: str, keys: list[str], row: Row) -> dict[str, Any]:
     }
 
 
-def _html(table: Table) -> str:
+def _html(table: TextTable) -> str:
     head = "".join(f"<th>{escape(column)}</th>" for column in table.columns)
     rows = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in table.rows)
     return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"

@@ -9,7 +9,7 @@ from typing import Any
 
 from textloom.config.values import value_text
 from textloom.reports.compare import Comparison, Row
-from textloom.reports.table import Table, table_of, unranked_table
+from textloom.reports.table import TextTable, table_of, unranked_table
 from textloom.reports.text import render_text
 
 WITHOUT_A_TERMINAL = 120  # columns
@@ -106,7 +106,7 @@ def _runs(row: Row) -> list[str]:
     return [str(record.run.directory) for record in row.records]
 
 
-def _markdown(table: Table) -> str:
+def _markdown(table: TextTable) -> str:
     lines = [table.columns, tuple("---" for _ in table.columns), *table.rows]
     return "\n".join(f"| {' | '.join(map(_escaped, cells))} |" for cells in lines)
 

@@ -12,29 +12,29 @@ LESS_IMPORTANT = ("seconds", "targets/s", "parameters", BITS_PER_CHAR)  # left o
 
 
 @dataclass(frozen=True)
-class Table:
+class TextTable:
     """Column titles, and the cells of each row."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
-    def without(self, column: str) -> "Table":
+    def without(self, column: str) -> "TextTable":
         """The table without one column."""
         place = self.columns.index(column)
         rows = tuple(row[:place] + row[place + 1 :] for row in self.rows)
-        return Table(self.columns[:place] + self.columns[place + 1 :], rows)
+        return TextTable(self.columns[:place] + self.columns[place + 1 :], rows)
 
 
 VERDICTS = ("verdict", "counting")
 
 
-def table_of(group: Group, metric: str) -> Table:
+def table_of(group: Group, metric: str) -> TextTable:
     """The varying keys, the metric over seeds, the costs, and the verdicts."""
     bits = () if metric == BITS_PER_CHAR else (BITS_PER_CHAR,)
     named = () if group.keys else ("run",)
     costs = ("parameters", "targets/s", "seconds")
     columns = (*named, *group.keys, metric, *bits, "seeds", *costs, *VERDICTS)
-    return Table(columns, tuple(_cells(row, group, metric, bool(named), bits) for row in group.rows))
+    return TextTable(columns, tuple(_cells(row, group, metric, bool(named), bits) for row in group.rows))
 
 
 def _cells(row: Row, group: Group, metric: str, named: bool, bits: tuple[str, ...]) -> tuple[str, ...]:
@@ -67,7 +67,7 @@ def with_deviation(spread: Spread) -> str:
     return f"{spread.mean:,.{digits}f}{deviation}"
 
 
-def unranked_table(comparison: Comparison) -> Table:
+def unranked_table(comparison: Comparison) -> TextTable:
     """The table of runs without a final figure."""
     rows = tuple((str(run.directory), run.status, run.reason) for run in comparison.unranked)
-    return Table(("not ranked", "status", "reason"), rows)
+    return TextTable(("not ranked", "status", "reason"), rows)

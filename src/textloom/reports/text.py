@@ -6,7 +6,7 @@ from pathlib import Path
 
 from textloom.reports.compare import Comparison, Group, Row
 from textloom.reports.metrics import lower_is_better
-from textloom.reports.table import LESS_IMPORTANT, VERDICTS, Table, table_of, unranked_table
+from textloom.reports.table import LESS_IMPORTANT, VERDICTS, TextTable, table_of, unranked_table
 
 GAP = "  "
 READABLE = 22  # characters of a text, to keep which costs are left out
@@ -71,7 +71,7 @@ def _fitted(group: Group, metric: str, width: int | None) -> tuple[list[str], li
     return _stacked(table, len(group.keys) or 1, width), left_out
 
 
-def _without_costs(table: Table, metric: str, width: int) -> tuple[Table, list[str]]:
+def _without_costs(table: TextTable, metric: str, width: int) -> tuple[TextTable, list[str]]:
     left_out = []
     for column in LESS_IMPORTANT:
         too_wide = _total(_shrunk(table, width, READABLE, AT_DOTS)) > width
@@ -81,9 +81,9 @@ def _without_costs(table: Table, metric: str, width: int) -> tuple[Table, list[s
     return table, left_out
 
 
-def _stacked(table: Table, keys: int, width: int) -> list[str]:
+def _stacked(table: TextTable, keys: int, width: int) -> list[str]:
     """The columns after the keys as a table, with the keys of each row below it."""
-    figures = Table(table.columns[keys:], tuple(row[keys:] for row in table.rows))
+    figures = TextTable(table.columns[keys:], tuple(row[keys:] for row in table.rows))
     below = [
         [f"{key}={cell}" for key, cell in zip(table.columns[:keys], row[:keys], strict=True) if cell]
         for row in table.rows
@@ -110,7 +110,7 @@ def _filled(words: list[str], width: int) -> list[str]:
     return lines
 
 
-def _lines(table: Table, widths: list[int], breaks: str | None) -> list[str]:
+def _lines(table: TextTable, widths: list[int], breaks: str | None) -> list[str]:
     numeric = _numeric(table)
     titles = [_pieces(column, breaks) for column in table.columns]
     height = max(map(len, titles))
@@ -124,7 +124,7 @@ def _pieces(title: str, breaks: str | None) -> list[str]:
     return re.findall(f"[^{breaks}]*[{breaks}]|[^{breaks}]+", title) if breaks else [title]
 
 
-def _widths(table: Table, breaks: str | None) -> list[int]:
+def _widths(table: TextTable, breaks: str | None) -> list[int]:
     titles = [max(map(len, _pieces(title, breaks))) for title in table.columns]
     return [max(title, *(len(row[i]) for row in table.rows)) for i, title in enumerate(titles)]
 
@@ -133,7 +133,7 @@ def _total(widths: list[int]) -> int:
     return sum(widths) + len(GAP) * (len(widths) - 1)
 
 
-def _shrunk(table: Table, width: int, narrowest: int, breaks: str | None) -> list[int]:
+def _shrunk(table: TextTable, width: int, narrowest: int, breaks: str | None) -> list[int]:
     """The widths with the widest text columns narrowed until the table fits; verdicts keep theirs."""
     widths, numeric = _widths(table, breaks), _numeric(table)
     text = [i for i, column in enumerate(table.columns) if not numeric[i] and column not in VERDICTS]
@@ -145,7 +145,7 @@ def _shrunk(table: Table, width: int, narrowest: int, breaks: str | None) -> lis
     return widths
 
 
-def _numeric(table: Table) -> list[bool]:
+def _numeric(table: TextTable) -> list[bool]:
     return [all(_is_number(row[i]) for row in table.rows) for i in range(len(table.columns))]
 
 

@@ -34,8 +34,8 @@ MEMORY_TO_USE = 0.8  # of a GPU's: validation, fragments and the buckets of seve
 
 
 @dataclass(frozen=True)
-class Tried:
-    """What a trial step took."""
+class StepCost:
+    """Speed and memory of a training step."""
 
     targets_per_second: float
     memory: float
@@ -43,7 +43,7 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class Trial:
+class StepTimer:
     """Trains a step on batches of any size."""
 
     config: TrainConfig
@@ -61,8 +61,8 @@ class Trial:
             raise DataError("too few steps an epoch")
         return batching
 
-    def __call__(self, size: int) -> Tried | None:
-        """The fastest of some steps; None where they do not fit into the memory."""
+    def __call__(self, size: int) -> StepCost | None:
+        """The fastest of some steps; None if they do not fit into memory."""
         firsts = itertools.islice(self.batching(size).batches(epoch=0), FIRST_BATCHES)
         batch = max(firsts, key=lambda one: one.inputs.numel()).to(self.device)
         try:
@@ -75,7 +75,7 @@ class Trial:
             gc.collect()
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-        return Tried(len(batch.targets) / seconds, memory)
+        return StepCost(len(batch.targets) / seconds, memory)
 
     @memory_kept()
     def _train(self, batch: Batch) -> tuple[float, float]:
@@ -102,29 +102,29 @@ class Trial:
         return seconds, taken / torch.cuda.get_device_properties(self.device).total_memory
 
 
-def choose_batch_size(trial: Trial) -> tuple[int, str]:
-    """The power of two that is best, and why.
+def choose_batch_size(timer: StepTimer) -> tuple[int, str]:
+    """The best power of two, and the reason.
 
     On a GPU the largest that leaves some memory free, elsewhere the smallest that is nearly as fast as the fastest.
     """
-    tried, end = _try_sizes(trial)
-    if trial.device.type == "cuda":
+    tried, end = _try_sizes(timer)
+    if timer.device.type == "cuda":
         size = max(tried)
         return size, f"the largest that fits ({end}), {tried[size].memory:.0%} of the GPU's memory"
     rates = {size: one.targets_per_second for size, one in tried.items()}
     size = min(size for size, rate in rates.items() if rate >= NEARLY_AS_FAST * max(rates.values()))
     shown = ", ".join(f"{size}: {rate:,.0f}" for size, rate in rates.items())
-    return size, f"the smallest of the fastest on this {trial.device.type} (targets/s of {shown}; {end})"
+    return size, f"the smallest of the fastest on this {timer.device.type} (targets/s of {shown}; {end})"
 
 
-def _try_sizes(trial: Trial) -> tuple[dict[int, Tried], str]:
-    """Doubling, from the smallest; and what ended it."""
-    tried: dict[int, Tried] = {}
+def _try_sizes(timer: StepTimer) -> tuple[dict[int, StepCost], str]:
+    """The sizes that were tried, each twice the one before, and why no larger one was."""
+    tried: dict[int, StepCost] = {}
     began, size = time.perf_counter(), SMALLEST
     while size <= LARGEST:
         try:
             with stage(f"trying batches of {size}"):
-                one = trial(size)
+                one = timer(size)
         except DataError:
             if size == SMALLEST:
                 raise
@@ -132,14 +132,14 @@ def _try_sizes(trial: Trial) -> tuple[dict[int, Tried], str]:
         if one is None or (one.memory > MEMORY_TO_USE and tried):
             return tried, f"{size} do not fit into the memory"
         tried[size] = one
-        if trial.device.type != "cuda" and _no_longer_faster([one.targets_per_second for one in tried.values()]):
+        if timer.device.type != "cuda" and _no_longer_faster([one.targets_per_second for one in tried.values()]):
             return tried, "larger ones are no faster"
-        if time.perf_counter() - began > SECONDS and trial.device.type != "cuda":
+        if time.perf_counter() - began > SECONDS and timer.device.type != "cuda":
             return tried, f"{SECONDS:.0f} seconds of trials"
         size *= 2
     return tried, "none larger is tried"
 
 
 def _no_longer_faster(rates: list[float]) -> bool:
-    """Whether neither of the last two doublings gained a twentieth."""
+    """True if neither of the last two doublings gained a twentieth."""
     return len(rates) > 2 and NEARLY_AS_FAST * max(rates[-2:]) < max(rates[:-2])

@@ -15,7 +15,7 @@ from textloom.config import DocumentsConfig, ModelConfig, StreamConfig, TrainCon
 from textloom.data.encoding import TokenSplit
 from textloom.models.size import sized
 from textloom.system.ranks import Ranks
-from textloom.training.batch_size import Trial, choose_batch_size
+from textloom.training.batch_size import StepTimer, choose_batch_size
 from textloom.training.precision import choose_precision
 
 UNITS = ((200_000, 128), (20_000_000, 256))  # up to so many characters of text, so many units
@@ -105,8 +105,8 @@ def _choose_batch_size(given: OpenConfig) -> tuple[TrainConfig, Choice | None]:
     config = given.config
     if config.trainer.batch_size == "auto":
         precision = choose_precision(config, given.device)[0]
-        trial = Trial(config, given.text, given.vocabulary_size, given.device, precision, given.ranks)
-        choice = Choice("trainer.batch_size=auto", *choose_batch_size(trial))
+        timer = StepTimer(config, given.text, given.vocabulary_size, given.device, precision, given.ranks)
+        choice = Choice("trainer.batch_size=auto", *choose_batch_size(timer))
     elif config.trainer.batch_size is None:
         rows = max(1, _rows(config, given.text) // given.ranks)
         choice = Choice("trainer.batch_size", rows, f"for {given.text.targets:,} targets")

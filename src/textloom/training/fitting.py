@@ -102,7 +102,7 @@ def build_module(plan: FitPlan, batches: TokenDataModule, learning_rate_scale: f
         total_steps=total_steps(config, len(batches.training)),
         validation=plan.text.splits["val"],
         meter=Meter(largest_loss=EXPLOSION * natural_log(vocabulary_size), ranks=ranks),
-        rate=learning_rate_scale,
+        learning_rate_scale=learning_rate_scale,
     )
     if isinstance(module, RankModule):
         module.ranks = ranks

@@ -35,7 +35,7 @@ class TrainingModule(pl.LightningModule):
         total_steps: int,
         validation: TokenSplit,
         meter: Meter,
-        rate: float = 1.0,
+        learning_rate_scale: float = 1.0,
     ):
         super().__init__()
         self.model = model
@@ -44,8 +44,8 @@ class TrainingModule(pl.LightningModule):
         self.total_steps = total_steps
         self.validation = validation
         self.meter = meter
-        self.rate = rate  # share of the configured learning rate: rollbacks halve it
-        self.saved_rate = 1.0
+        self.learning_rate_scale = learning_rate_scale  # rollbacks halve it
+        self.saved_scale = 1.0
         self.state: State | None = None
         self.tally = Tally()
         self.last_loss: float | None = None  # of the last validation in this process
@@ -120,20 +120,20 @@ class TrainingModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["recurrent_state"] = None if self.state is None else list(self.state)
-        checkpoint["rate"] = self.rate
+        checkpoint["rate"] = self.learning_rate_scale
         checkpoint["plateau"] = None if self.plateau is None else self.plateau.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["recurrent_state"]
         self.state = None if state is None else tuple(state)
         self.plateau_state = checkpoint["plateau"]
-        self.saved_rate = checkpoint["rate"]
-        self.rate = min(self.rate, self.saved_rate)
+        self.saved_scale = checkpoint["rate"]
+        self.learning_rate_scale = min(self.learning_rate_scale, self.saved_scale)
 
     def on_train_start(self) -> None:
         if self.state is not None:
             self.state = tuple(part.to(self.device) for part in self.state)
         if self.plateau is not None and self.plateau_state is not None:
             self.plateau.load_state_dict(self.plateau_state)
-        if self.rate != self.saved_rate:
-            scale_learning_rate(self.trainer, self.rate / self.saved_rate)
+        if self.learning_rate_scale != self.saved_scale:
+            scale_learning_rate(self.trainer, self.learning_rate_scale / self.saved_scale)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import yaml
 
 from textloom.config import DataConfig, TrainConfig
-from textloom.data.cache import fitted, load_corpus, tokenized
+from textloom.data.cache import load_corpus, load_or_fit_tokenizer, tokenized
 from textloom.data.corpus import READING, Facts
 from textloom.data.encoding import Splits, load_splits
 from textloom.data.suitability import warn_if_unsuited
@@ -97,7 +97,7 @@ def _refuse_other_text(config: TrainConfig, run: Run) -> None:
         )
     if config.tokenizer.kind == "pretrained":  # not made from this text, and perhaps no longer where it was
         return
-    tokenizer = fitted(corpus, config.tokenizer)
+    tokenizer = load_or_fit_tokenizer(corpus, config.tokenizer)
     if tokenizer.to_dict() != load_tokenizer(run.tokenizer_file).to_dict():
         raise RunError(
             f"{run.tokenizer_file}: not the tokenizer of this text: {tokenizer.vocabulary_size} entries are expected, "
