@@ -29,7 +29,7 @@ def refuse(config: DictConfig) -> None:
     ("method", "keywords"),
     [
         ("create_main_hydra2", {"task_name", "config_search_path"}),
-        ("get_mode", {"config_name", "overrides"}),
+        ("compose_config", {"config_name", "overrides", "run_mode"}),
         ("run", {"config_name", "overrides", "task_function"}),
         ("multirun", {"config_name", "overrides", "task_function"}),
         ("show_cfg", {"config_name", "overrides", "cfg_type", "package", "resolve"}),
@@ -114,13 +114,18 @@ def test_an_option_that_cannot_be_is_refused(arguments: list[str], message: str)
     assert len(str(refused.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("mode", ["-m", "--multirun", "hydra.mode=MULTIRUN"])
-def test_only_train_runs_several_times(command: Command, tmp_path: Path, mode: str) -> None:
-    answer = command("generate", mode, "run=.")
+def test_only_train_runs_several_times(command: Command, tmp_path: Path) -> None:
+    for mode in ("-m", "hydra.mode=MULTIRUN"):
+        assert_refuses_several_runs(command("generate", mode, "run=."))
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "mine.yaml").write_text("defaults: [generate, _self_]\nhydra: {mode: MULTIRUN}\n")
+    assert_refuses_several_runs(command("generate", "--config-dir=.", "--config-name=mine", "run=."))
+
+
+def assert_refuses_several_runs(answer: Answer) -> None:
     assert answer.status == 2
     assert answer.err.startswith("-m: only train runs several times; leave -m out")
     assert len(answer.err.splitlines()) == 1
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["a${x}b", "${", "a${oc.env:HOME}"])

@@ -68,7 +68,13 @@ def _show(hydra: Hydra, options: argparse.Namespace, given: dict[str, Any]) -> b
 
 def _mode(hydra: Hydra, options: argparse.Namespace, given: dict[str, Any], sweeps: bool) -> RunMode:
     """Whether to run once or several times. Raises ConfigError for several runs of a command that is no training."""
-    mode: RunMode = RunMode.MULTIRUN if options.multirun else hydra.get_mode(**given) or RunMode.RUN
+    mode = RunMode.MULTIRUN if options.multirun else RunMode.RUN
+    others = options.config_dir or options.config_path or options.config_name
+    if others or any(override.startswith(("hydra.mode", "hydra.searchpath")) for override in options.overrides):
+        # only then: textloom's own configs do not set hydra.mode, and composing once more takes 0.1 s
+        given = {**given, "with_log_configuration": False, "validate_sweep_overrides": False}
+        chosen = hydra.compose_config(**given, run_mode=RunMode.MULTIRUN).hydra.mode
+        mode = mode if options.multirun or chosen is None else chosen
     if mode == RunMode.MULTIRUN and not sweeps:
         raise ConfigError("-m: only train runs several times; leave -m out, and type the command once for each value")
     return mode
