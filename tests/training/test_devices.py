@@ -21,8 +21,8 @@ from textloom.runs.checkpoints import read_checkpoint
 from textloom.runs.claim import claimed_run
 from textloom.runs.run import Run
 from textloom.system.placement import Placement, check_placement, placement
+from textloom.training import worker
 from textloom.training.callbacks.curves import Curves
-from textloom.training.distributed import worker
 from textloom.training.distributed.processes import Workers
 from textloom.training.distributed.strategy import RankModule
 from textloom.training.resume import resumed_config

@@ -75,7 +75,7 @@ def _work_where_another_rank_commands(arguments: list[str]) -> None:
         fail("-m: trains many runs, one after the other; leave out torchrun or srun, and set trainer.devices")
     if place is not None and place.rank > 0:
         with heavy_imports():
-            from textloom.training.distributed.worker import work
+            from textloom.training.worker import work
 
         sys.exit(work(place))
 

@@ -124,7 +124,7 @@ class Workers:
             raise TrainingError(failure) from error
 
     def _start(self, rank: int) -> None:
-        command = [sys.executable, "-m", "textloom.training.distributed.worker", str(rank), str(self.place.size)]
+        command = [sys.executable, "-m", "textloom.training.worker", str(rank), str(self.place.size)]
         self.said.append(tempfile.TemporaryFile())  # noqa: SIM115  closed with the rank
         self.processes.append(
             subprocess.Popen(

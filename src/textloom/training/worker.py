@@ -74,7 +74,7 @@ def _end_with_rank_0() -> None:
 
 
 def main() -> None:
-    """``python -m textloom.training.distributed.worker RANK SIZE PORT``, as rank 0 starts it on its own node."""
+    """``python -m textloom.training.worker RANK SIZE PORT``, as rank 0 starts it on its own node."""
     rank, size, port = map(int, sys.argv[1:])
     threading.Thread(target=_end_with_rank_0, daemon=True).start()
     sys.exit(work(Placement(rank, size, rank, size, "127.0.0.1", port, external=False)))
