@@ -22,6 +22,7 @@ from textloom.tokenizers.byte import ByteTokenizer
 from textloom.training.callbacks.efficiency import Efficiency
 from textloom.training.callbacks.samples import Sampler
 from textloom.training.data_module import TokenDataModule
+from textloom.training.lightning_internals import add_callbacks, quiet_lightning
 from textloom.training.meter import Meter
 from textloom.training.module import TrainingModule
 from textloom.training.plan import Compute, FitPlan
@@ -88,6 +89,7 @@ class _InTurns(pl.Callback):
 
 @denormals_flushed()  # for all of them
 @memory_kept()
+@quiet_lightning()
 def step_seconds(
     config: TrainConfig, vocabulary_size: int, tokens: np.ndarray, others: list[Steps], block_seconds: float, turns: int
 ) -> list[list[float]]:
@@ -108,7 +110,7 @@ def step_seconds(
         text = EncodedText(ByteTokenizer(), Splits(run.tokens, {"train": part, "val": part}))
         plan = FitPlan(config, run, text, Compute(device, precision), request, sampler)
         trainer = build_trainer(plan, meter, Efficiency(0.0, device, precision, devices=1), logger)
-        trainer.callbacks.append(taking_turns)
+        add_callbacks(trainer, [taking_turns])
         try:
             trainer.fit(module, data)
         except _Done:

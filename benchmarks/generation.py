@@ -20,12 +20,18 @@ KERAS, EAGER = "Keras, model.predict on a window of 10 for each token", "eager l
 
 def main(quick: bool = False) -> list[Row]:
     """Rows for the CPU, and for the GPU where there is one."""
-    turns = 2 if quick else 9
-    rows = _one_text(_model(8 if quick else 128), turns)
-    for device in ("cpu", "cuda"):
-        for units, must in ((8, 15.0),) if quick else ((128, 15.0), (512, None)):
-            rows.append(_many_texts(_model(units), device, units, must, turns))
-    return rows
+    rows = _one_text(_model(8 if quick else 128), _turns(quick))
+    return [*rows, *rows_on("cpu", quick), *rows_on("cuda", quick)]
+
+
+def rows_on(device: str, quick: bool) -> list[Row]:
+    """Many texts against one, on one kind of device."""
+    sizes = ((8, 15.0),) if quick else ((128, 15.0), (512, None))
+    return [_many_texts(_model(units), device, units, must, _turns(quick)) for units, must in sizes]
+
+
+def _turns(quick: bool) -> int:
+    return 2 if quick else 9
 
 
 def _one_text(model: RecurrentLanguageModel, turns: int) -> list[Row]:

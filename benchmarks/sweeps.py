@@ -21,27 +21,36 @@ TRIALS = ["-m", "experiment=tutorial_char", "trainer.early_stopping_patience=nul
 
 def main(quick: bool = False) -> Iterator[Row]:
     """Share of the serial time on the CPU, times the serial throughput on a GPU."""
-    trials = 2 if quick else 8
+    trials = _trials(quick)
     both = _measured(trials, 2, ["trainer.accelerator=cpu"], quick)
     work, share = f"{trials} trials of the char tutorial, 2 workers on 2 cores", both.ours / both.theirs
     yield Row(work, "one after the other", both.ours, both.theirs, "s", share, 0.65, at_most=True)
+    yield on_gpu(quick)
+
+
+def on_gpu(quick: bool, turns: int = 2) -> Row:
+    """Times the serial throughput on one GPU."""
+    trials = _trials(quick)
     work, against = f"{trials} trials of the char tutorial on one GPU, side by side", "one after the other"
     if not torch.cuda.is_available():
-        yield unmeasured(work, against, 4.0, "no GPU here")
-        return
-    both = _measured(trials, trials, ["trainer.accelerator=gpu", f"sweep.trials_per_gpu={trials}"], quick)
-    yield Row(work, against, both.ours, both.theirs, "s", both.speedup, 4.0)
+        return unmeasured(work, against, 4.0, "no GPU here")
+    both = _measured(trials, trials, ["trainer.accelerator=gpu", f"sweep.trials_per_gpu={trials}"], quick, turns)
+    return Row(work, against, both.ours, both.theirs, "s", both.speedup, 4.0)
 
 
-def _measured(trials: int, parallel: int, overrides: list[str], quick: bool) -> Compared:
+def _trials(quick: bool) -> int:
+    return 2 if quick else 8
+
+
+def _measured(trials: int, parallel: int, overrides: list[str], quick: bool, turns: int = 2) -> Compared:
     """Seconds of the workers and of the serial launcher."""
     shared = [f"seed=range(0,{trials})", *overrides, *(["trainer.max_steps=2"] if quick else [])]
     ours, theirs = ["sweep.launcher=workers", f"sweep.parallel={parallel}"], ["sweep.launcher=serial"]
-    turns = [
+    timed = [
         (seconds(lambda: _sweep([*ours, *shared], trials)), seconds(lambda: _sweep([*theirs, *shared], trials)))
-        for _ in range(1 if quick else 2)
+        for _ in range(1 if quick else turns)
     ]
-    return compared(*map(list, zip(*turns, strict=True)))
+    return compared(*map(list, zip(*timed, strict=True)))
 
 
 def _sweep(arguments: list[str], trials: int) -> None:

@@ -19,7 +19,7 @@ SAME, PLAIN = "hand-written loop", "hand-written loop, F.cross_entropy"
 
 @dataclass(frozen=True)
 class Work:
-    """One thing to train."""
+    """A training to measure."""
 
     label: str
     overrides: list[str]
@@ -30,19 +30,24 @@ class Work:
 def main(quick: bool = False) -> Iterator[Row]:
     """Rows for the CPU, and for the GPU where there is one."""
     for accelerator in ("cpu", "gpu"):
-        for work in _works(quick):
-            label = f"training on {accelerator}, {work.label}"
-            must = 0.80 if accelerator == "gpu" and work.units < 512 else 0.95
-            if accelerator == "gpu" and not torch.cuda.is_available():
-                yield unmeasured(label, SAME, must, "no GPU here")
-            else:
-                config = composed(*work.overrides, f"trainer.accelerator={accelerator}")
-                yield from _against_the_loop(label, config, work.vocabulary_size, must, quick)
+        for work in works(quick):
+            yield from rows_on(accelerator, work, quick)
     yield _adaptive_softmax(quick)
     yield from _share_of_peak(quick)
 
 
-def _works(quick: bool) -> Iterator[Work]:
+def rows_on(accelerator: str, work: Work, quick: bool) -> list[Row]:
+    """The rows of one training on one kind of device."""
+    label = f"training on {accelerator}, {work.label}"
+    must = 0.80 if accelerator == "gpu" and work.units < 512 else 0.95
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        return [unmeasured(label, SAME, must, "no GPU here")]
+    config = composed(*work.overrides, f"trainer.accelerator={accelerator}")
+    return _against_the_loop(label, config, work.vocabulary_size, must, quick)
+
+
+def works(quick: bool) -> Iterator[Work]:
+    """Every training, by units and vocabulary, and the tutorial's."""
     if quick:
         yield Work("LSTM 8, char", ["model.units=8", "trainer.batch_size=2", "batching.steps=8"], 65, 8)
     else:

@@ -1,13 +1,16 @@
 """Every benchmark runs, and what it measures is told."""
 
 import json
+import sys
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import __main__ as bench
+from benchmarks import generation, gpu, sweeps, training
 from benchmarks.rows import Row, compared, in_turns, unmeasured
 from benchmarks.table import render
 
@@ -66,3 +69,72 @@ def test_a_ratio_is_reached_from_below_or_above() -> None:
     assert ROW.reached
     assert not replace(ROW, at_most=True).reached
     assert replace(ROW, must=None).reached is None
+
+
+# --- a GPU alone ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _stubs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with a GPU on which every measurement takes no time."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(bench, "machine", lambda: {"processor": "one", "GPU": "two"})
+    monkeypatch.setattr(bench, "ceilings", lambda quick, devices: {f"{device} copy": "1 GB/s" for device in devices})
+
+    def against(label: str, *given: object) -> list[Row]:
+        return [replace(ROW, work=label), replace(ROW, work=label, against="a third")]
+
+    monkeypatch.setattr(training, "_against_the_loop", against)
+    monkeypatch.setattr(generation, "_many_texts", lambda model, device, *given: replace(ROW, work=f"on {device}"))
+    monkeypatch.setattr(sweeps, "_measured", lambda *given: compared([1.0], [2.0]))
+
+
+@pytest.mark.usefixtures("_stubs")
+def test_a_gpu_has_its_rows_alone_the_most_telling_first() -> None:
+    rows = [row.work for _, row in gpu.measured(gpu.measurements())]
+    assert all("gpu" in work or "GPU" in work or "cuda" in work for work in rows)
+    assert rows[0].startswith("training on gpu, LSTM 512, word (10,000)")
+    assert rows.index("on cuda") < rows.index("training on gpu, LSTM 128, word (10,000), 32 x 64")
+    assert "trials" in rows[-1]
+    assert len([work for work in dict.fromkeys(rows) if work.startswith("training")]) == len([*training.works(False)])
+
+
+@pytest.mark.usefixtures("_stubs")
+def test_no_row_is_begun_when_the_time_of_a_gpu_is_over() -> None:
+    chosen, now = gpu.measurements(), [0.0]
+
+    def slow(one: gpu.Measurement) -> gpu.Measurement:
+        def measure() -> list[Row]:
+            now[0] += 100
+            return [*one.measure()]
+
+        return replace(one, measure=measure)
+
+    rows = list(gpu.measured(map(slow, chosen), clock=lambda: now[0]))
+    assert len({row.work for _, row in rows}) == 3  # begun at 0, 100 and 200 seconds
+    assert sum(one.seconds for one in chosen) <= gpu.SECONDS < 300
+
+
+@pytest.mark.usefixtures("_stubs")
+def test_rows_of_a_gpu_replace_their_like_and_leave_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    label = "training on gpu, LSTM 512, word (10,000), 32 x 64"
+    before = [vars(replace(ROW, work="training on cpu")), vars(replace(ROW, work=label, ratio=0.1))]
+    here = {"machine": bench.machine(), "ceilings": {"cpu copy": "2 GB/s"}}
+    stored = [{**here, "benchmarks": {"training": {"commit": "c", "date": "d", "rows": before}}}]
+    (tmp_path / "results.json").write_text(json.dumps(stored))
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--accelerator=gpu", f"--to={tmp_path}"])
+    bench.main()
+    (machine,) = json.loads((tmp_path / "results.json").read_text())
+    rows = {(row["work"], row["against"]): row["ratio"] for row in machine["benchmarks"]["training"]["rows"]}
+    assert rows["training on cpu", "another"] == 2.0
+    assert rows[label, "another"] == rows[label, "a third"] == 2.0
+    assert machine["ceilings"] == {"cpu copy": "2 GB/s", "cuda copy": "1 GB/s"}
+    assert {"training", "generation", "sweeps"} == set(machine["benchmarks"])
+
+
+def test_without_a_gpu_there_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--accelerator=gpu"])
+    with pytest.raises(SystemExit, match="2"):
+        bench.main()
+    assert capsys.readouterr().err.splitlines()[-1].endswith("there is no GPU here; leave it out")

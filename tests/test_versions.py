@@ -2,9 +2,12 @@
 
 import importlib.util
 import re
+import tomllib
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from hydra.plugins.sweeper import Sweeper
 from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
@@ -31,3 +34,9 @@ def test_every_dependency_has_a_lowest_version_and_the_pinned_one_is_allowed() -
     }
     for name, versions in ranges().items():
         assert SpecifierSet(versions).contains(pinned[name], prereleases=True), name
+
+
+def test_hydra_finds_the_sweeper_by_its_entry_point_too() -> None:
+    entries = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"]["hydra.plugins"]
+    (found,) = (EntryPoint(name, value, "hydra.plugins").load() for name, value in entries.items())
+    assert issubclass(found, Sweeper)
