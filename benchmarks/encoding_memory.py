@@ -100,17 +100,14 @@ def measured(source: Path, overrides: list[str]) -> dict[str, float]:
 
 def encode_and_train(folder: Path, overrides: list[str]) -> dict[str, float]:
     """In this process, whose peak memory it tells."""
-    from hydra import compose, initialize_config_dir
-
     from textloom.config import TrainConfig
-    from textloom.config.composition import check, config_directory
+    from textloom.config.compose import compose
     from textloom.data.cache import load_corpus, tokenized
     from textloom.runs.claim import claimed_run
     from textloom.system.memory import peak_resident_bytes
     from textloom.training.train import train
 
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        config = check(compose("train", overrides), TrainConfig)
+    config = compose("train", TrainConfig, overrides).config
     began = time.perf_counter()
     corpus = load_corpus(config.data)
     _, splits = tokenized(corpus, config.tokenizer, folder / "tokenizer.json", folder / "tokens")

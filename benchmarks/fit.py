@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from hydra import compose, initialize_config_dir
 
 from textloom.config import TrainConfig
-from textloom.config.composition import check, config_directory
+from textloom.config.compose import compose
 from textloom.data.encoding import Splits, TokenSplit
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.runs.claim import claimed_run
@@ -45,8 +44,7 @@ def composed(*overrides: str) -> TrainConfig:
     if any(override.startswith("experiment=") for override in overrides):
         sizes = []
     quiet = ["trainer.progress_bar=false", "trainer.checkpoint_every.minutes=null"]
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        return check(compose("train", [*endless, *quiet, *sizes, *overrides]), TrainConfig)
+    return compose("train", TrainConfig, [*endless, *quiet, *sizes, *overrides]).config
 
 
 def made_up_tokens(vocabulary_size: int, seed: int = 0) -> np.ndarray:

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hydra import compose, initialize_config_dir
 
 from benchmarks.keras_process import MISSING, KerasProcess, keras_process
 from benchmarks.rows import Row, unmeasured
 from textloom.batching.batches import Windows
 from textloom.config import TrainConfig, WindowsConfig
-from textloom.config.composition import check, config_directory
+from textloom.config.compose import compose
 from textloom.data.encoding import load_splits
 from textloom.runs.claim import claimed_run
 from textloom.runs.run import Run
@@ -133,8 +132,7 @@ def _rate(directory: Path, *overrides: str) -> float:
 
 
 def _trained(directory: Path, *overrides: str) -> Run:
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        config = check(compose("train", [*QUIET, "name=benchmark", *overrides]), TrainConfig)
+    config = compose("train", TrainConfig, [*QUIET, "name=benchmark", *overrides]).config
     with claimed_run(directory) as run:
         train(config, run, [])
         run.mark("completed")

@@ -8,14 +8,12 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hypothesis import settings
-from omegaconf import open_dict
 
 from textloom.cli import commands as cli
 from textloom.config import CELLS, DataConfig, ModelConfig, SplitKeys, TrainConfig
-from textloom.config.composition import check, config_directory
+from textloom.config.compose import compose
 from textloom.data.corpus import Corpus, build_corpus
 from textloom.data.documents import Piece
 from textloom.data.encoding import Splits, encode_corpus, load_splits
@@ -50,12 +48,7 @@ def _away_from_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def compose_train(*overrides: str) -> TrainConfig:
     """The config of ``train`` with some overrides."""
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        composed = compose("train", list(overrides), return_hydra_config=True)
-        HydraConfig.instance().set_config(composed)
-        with open_dict(composed):
-            del composed["hydra"]
-        return check(composed, TrainConfig)
+    return compose("train", TrainConfig, overrides).config
 
 
 def model_config(values: dict[str, Any]) -> ModelConfig:

@@ -159,12 +159,12 @@ def export(run: RunDirectory, config: ExportConfig) -> Path:
 
 def prepare(config: PrepareConfig) -> "Report":
     """Read, split and encode a text, warn of what does not suit it, and report on it."""
-    from textloom.data.cache import load_corpus, prepared
+    from textloom.data.cache import load_corpus, load_or_encode
     from textloom.data.report import write_report
     from textloom.data.suitability import warn_if_unsuited
 
     corpus = load_corpus(config.data)
-    tokenizer, splits = prepared(corpus, config.tokenizer)
+    tokenizer, splits = load_or_encode(corpus, config.tokenizer)
     warn_if_unsuited(config.data, tokenizer, splits, corpus.facts)
     return write_report(config, corpus, tokenizer, splits)
 

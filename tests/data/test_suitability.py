@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Answer, compose_train
-from textloom.data.cache import load_corpus, prepared
+from textloom.data.cache import load_corpus, load_or_encode
 from textloom.data.suitability import warn_if_unsuited
 
 CHINESE = "".join(random.Random(0).choices("门明右少月书外内南船冬饭人暗心近酒河看山", k=3000))
@@ -30,7 +30,7 @@ def warnings(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> Callable[..., 
             caplog.clear()
             corpus = load_corpus(config.data)
             with caplog.at_level(logging.WARNING):
-                warn_if_unsuited(config.data, *prepared(corpus, config.tokenizer), corpus.facts)
+                warn_if_unsuited(config.data, *load_or_encode(corpus, config.tokenizer), corpus.facts)
             found.append([record.getMessage() for record in caplog.records])
         assert found[0] == found[1]
         return found[0]
@@ -116,7 +116,7 @@ def test_usual_corpora_get_no_warning(real_data: Path, caplog: pytest.LogCapture
     ):
         config = compose_train(*overrides)
         corpus = load_corpus(config.data)
-        warn_if_unsuited(config.data, *prepared(corpus, config.tokenizer), corpus.facts)
+        warn_if_unsuited(config.data, *load_or_encode(corpus, config.tokenizer), corpus.facts)
     assert caplog.records == []
 
 

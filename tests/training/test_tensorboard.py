@@ -15,10 +15,10 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 
 from conftest import compose_train, train_run
-from textloom.config.composition import config_directory
+from textloom.config import TrainConfig
+from textloom.config.compose import compose
 from textloom.data.encoding import load_splits
 from textloom.reports.events import read_curves
 from textloom.runs.run import Run
@@ -216,8 +216,7 @@ def test_every_run_has_the_same_keys_with_the_same_types() -> None:
 
 def test_runs_can_be_told_apart_by_the_first_characters_of_their_names(tmp_path: Path) -> None:
     config = compose_train()
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        place = str(compose("train", return_hydra_config=True).hydra.run.dir)
+    place = str(compose("train", TrainConfig).directory)
     assert re.fullmatch(rf"outputs/{config.name}/\d{{6}}-\d{{6}}_\d{{6}}", place)
     assert len(place.removeprefix("outputs/").rpartition("_")[0]) <= 30  # what the list of runs shows, seconds included
     names = [trial_name(tmp_path / name) for name in ("261126-171805_225098", "261126-171806_000001")]

@@ -70,7 +70,7 @@ def tokenized(corpus: Corpus, config: TokenizerConfig, tokenizer_file: Path, tok
     return load_tokenizer(tokenizer_file), load_splits(tokens)
 
 
-def prepared(corpus: Corpus, config: TokenizerConfig) -> tuple[Tokenizer, Splits]:
+def load_or_encode(corpus: Corpus, config: TokenizerConfig) -> tuple[Tokenizer, Splits]:
     """The corpus's tokenizer and tokens where all runs find them. Raises RunError if there is no place for them."""
     entry = entry_of(corpus, config)
     try:

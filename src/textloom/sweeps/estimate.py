@@ -10,7 +10,7 @@ import torch
 from textloom.batching.batch import Batch
 from textloom.batching.batches import training_batches
 from textloom.config import ModelConfig, SweepConfig, TrainConfig
-from textloom.data.cache import load_corpus, prepared
+from textloom.data.cache import load_corpus, load_or_encode
 from textloom.data.encoding import TokenSplit
 from textloom.evaluation.evaluate import scored_states
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
@@ -127,7 +127,7 @@ def _loss(model: RecurrentLanguageModel, batch: Batch) -> torch.Tensor:
 
 
 def _read(config: TrainConfig) -> tuple[int, TokenSplit]:
-    tokenizer, splits = prepared(load_corpus(config.data), config.tokenizer)
+    tokenizer, splits = load_or_encode(load_corpus(config.data), config.tokenizer)
     return tokenizer.vocabulary_size, splits["train"]
 
 
