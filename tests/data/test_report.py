@@ -116,9 +116,10 @@ def test_prepare_builds_what_training_starts_from_and_says_what_it_holds(
     data = ["data=text_files", "data.path=text.txt", "data.documents=blank_line", "tokenizer=word"]
     answer = command("prepare", *data)
     assert answer.status == 0, answer.err
-    assert "40  1 duplicates folded; near-duplicates not looked for" in answer.out
+    assert "40  1 duplicate folded; near-duplicates not looked for" in answer.out
     assert "'document' 32" in answer.out
     assert "n-grams" not in answer.out  # there are too few to say anything
+    assert max(len(line) for line in answer.out.splitlines() if not line.startswith("written to ")) <= 80
     (written,) = (tmp_path / "cache/tokens").glob("*/report.json")
     assert str(written) in answer.out
     report = read_json(written)

@@ -22,6 +22,8 @@ from textloom.tokenizers import Tokenizer
 SHOWN = 20  # frequent tokens, and rare ones
 BLOCK = 1 << 22  # tokens
 FEW = 100  # n-grams; a share of fewer says nothing
+COLUMNS = 80
+LABEL = 18  # columns
 
 Report = dict[str, Any]
 
@@ -69,50 +71,61 @@ def _overlaps(corpus: Corpus) -> Report:
 
 
 def readable(report: Report) -> str:
-    """The report as lines of text."""
+    """The report as lines of at most 80 columns; only the file's path and a warning of a leaky protocol are longer."""
     lines = [] if report["article_window"] is None else [window_protocol("article").LEAKY]
-    lines += [f"documents         {report['documents']:>14,}  {_duplicates(report)}"]
     fitted_on = "the training part" if report["article_window"] is None else "all documents"
-    lines.append(f"vocabulary        {report['vocabulary']:>14,}  fitted on {fitted_on}")
+    lines += _filled("documents", f"{report['documents']:,}  {_duplicates(report)}".split(" "))
+    lines += _filled("vocabulary", f"{report['vocabulary']:,}  fitted on {fitted_on}".split(" "))
     for name, part in report["parts"].items():
-        share = part["unknown"] / part["tokens"]
-        lines.append(
-            f"{name:5} {part['documents']:>14,} documents {part['characters']:>16,} characters {part['tokens']:>16,} "
-            f"tokens {share:>8.2%} unknown"
-        )
+        counts = [_counted(part[noun], noun) for noun in ("documents", "characters", "tokens")]
+        lines += _filled(name, [*counts, f"{part['unknown'] / part['tokens']:.2%} unknown"], ", ")
         lengths = part["lengths"]
-        lines.append(
-            f"      tokens in a document: at least {lengths['min']:,}, median {lengths['median']:,.0f}, "
-            f"mean {lengths['mean']:,.1f}, at most {lengths['max']:,}"
+        lines += _filled(
+            "",
+            f"{lengths['min']:,} to {lengths['max']:,} tokens in a document, median {lengths['median']:,.0f}, "
+            f"mean {lengths['mean']:,.1f}".split(" "),
         )
-    lines += ["most frequent     " + _listed(report["frequent"]), "rare, for example " + _listed(report["rare"])]
+    for label, tokens in {"most frequent": report["frequent"], "rare, for example": report["rare"]}.items():
+        lines += _filled(label, [f"{text!r} {count:,}" for text, count in tokens], "  ")
     for name, found in report["overlap"].items():
         if found["ngrams"] >= FEW:
-            lines.append(f"{name} in training {_overlap(found)}")
+            lines += _filled(f"{name} in training", _overlap(found).split(" "))
     if "written" in report:
         lines.append(f"written to {report['written']}")
     return "\n".join(lines)
 
 
+def _filled(label: str, pieces: Iterable[str], separator: str = " ") -> list[str]:
+    """The label, and beside it the pieces, on as many lines as they need."""
+    lines, line = [], ""
+    for piece in pieces:
+        if line and LABEL + len(line) + len(separator) + len(piece) > COLUMNS:
+            lines.append(line + separator.rstrip())
+            line = piece
+        else:
+            line = f"{line}{separator}{piece}" if line else piece
+    return [f"{label if k == 0 else '':{LABEL}}{text}".rstrip() for k, text in enumerate([*lines, line])]
+
+
+def _counted(number: int, nouns: str) -> str:
+    return f"{number:,} {nouns if number != 1 else nouns.removesuffix('s')}"
+
+
 def _duplicates(report: Report) -> str:
-    folded = f"{report['duplicates_folded']:,} duplicates folded"
+    folded = f"{_counted(report['duplicates_folded'], 'duplicates')} folded"
     threshold = report["near_duplicates_threshold"]
     if threshold is None:
         return f"{folded}; near-duplicates not looked for (data.near_duplicates=0.8 does)"
     return (
-        f"{folded}; {report['near_duplicates']:,} near-duplicates of an earlier one (MinHash of word 5-grams, "
-        f"similarity {threshold:g} or more), each on the same side of the split"
+        f"{folded}; {_counted(report['near_duplicates'], 'near-duplicates')} of an earlier one (MinHash of word "
+        f"5-grams, similarity {threshold:g} or more), each on the same side of the split"
     )
 
 
 def _overlap(found: dict[str, int]) -> str:
     checked, share = found["checked"], found["found"] / max(1, found["checked"])
     drawn = "" if checked == found["ngrams"] else f", drawn from {found['ngrams']:,}"
-    return f"{found['found']:>14,}  of {checked:,} sequences of {LENGTH} words{drawn} occur there verbatim, {share:.2%}"
-
-
-def _listed(tokens: Iterable[tuple[str, int]]) -> str:
-    return "  ".join(f"{text!r} {count:,}" for text, count in tokens)
+    return f"{found['found']:,}  of {checked:,} sequences of {LENGTH} words{drawn} occur there verbatim, {share:.2%}"
 
 
 def _part(split: TokenSplit, contiguous: bool) -> Report:

@@ -115,10 +115,11 @@ def _log_source(facts: Facts) -> None:
 
 
 def _log_splits(text: EncodedText, config: DataConfig) -> None:
+    several = any(part.documents > 1 for part in text.splits.values())
     rows = [
         (
             name,
-            f"{part.documents:,}",
+            f"{part.documents:,} {'documents' if part.documents > 1 else 'document' + ' ' * several}",
             f"{part.characters:,}",
             f"{part.targets:,}",
             f"{100 * part.unknown / part.targets:.2f} %",
@@ -131,7 +132,7 @@ def _log_splits(text: EncodedText, config: DataConfig) -> None:
             row[0].ljust(widths[0]),
             *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
         ]
-        log.info("  %s %s documents %s characters %s targets %s unknown", *aligned)
+        log.info("  %s %s %s characters %s targets %s unknown", *aligned)
     size = f"{text.tokenizer.vocabulary_size:,}"
     fitted_on = "all documents" if config.leaky else "the training part"
     log.info("tokenizer: %s entries in the vocabulary, fitted on %s", size, fitted_on)
