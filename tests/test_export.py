@@ -79,7 +79,9 @@ class TestTheFolder:
     def test_no_directory_of_this_machine_is_told(self, tmp_path: Path) -> None:
         (tmp_path / "secret").mkdir()
         (tmp_path / "secret/book.txt").write_text("one two three four\n\n" * 40)
-        data = ("data=text_files", f"data.path={tmp_path}/secret/book.txt", "data.test_fraction=0")
+        (tmp_path / "secret/held_out.txt").write_text("one two three four five\n\n" * 9)
+        held_out = f"data.validation_path={tmp_path}/secret/held_out.txt"
+        data = ("data=text_files", f"data.path={tmp_path}/secret/book.txt", held_out, "data.test_fraction=0")
         export_run(train_run(tmp_path / "run", *data), tmp_path / "export")
         card, config = ((tmp_path / "export" / name).read_text() for name in ("README.md", "config.json"))
         assert "secret" not in card + config

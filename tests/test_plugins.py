@@ -14,7 +14,9 @@ from torch import nn
 
 from conftest import TINY, Answer, compose_train, train_run
 from textloom.config import CELLS, ModelConfig, Section
+from textloom.config.data import SOURCES
 from textloom.config.keys import Form, keys_of
+from textloom.config.tokenizer import TOKENIZERS
 from textloom.errors import ConfigError, Interrupted, PluginError, RunError
 from textloom.evaluation.evaluate import evaluate_run
 from textloom.export.folder import export_run
@@ -222,19 +224,33 @@ LEAKY_YAML = "defaults: [rnn, _self_]\ncell: leaky\nleak: 0.5\n"
 
 
 @pytest.fixture
-def leaky(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A module with a cell and the YAML file beside it, named in the environment; both are gone after the test."""
-    folder = tmp_path / "plugin"
-    (folder / "conf/model").mkdir(parents=True)
-    (folder / "leaky_cell.py").write_text(LEAKY)
-    (folder / "conf/model/leaky.yaml").write_text(LEAKY_YAML)
-    for name in ("_configs", "_targets"):
-        monkeypatch.setattr(CELLS, name, dict(getattr(CELLS, name)))
-    monkeypatch.setattr(CELLS, "_loaded", None)
-    monkeypatch.syspath_prepend(folder)
-    monkeypatch.setenv("TEXTLOOM_PLUGINS", "leaky_cell")
-    yield
-    sys.modules.pop("leaky_cell", None)
+def plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Write a module and the YAML files beside it, and name it in the environment; all is gone after the test."""
+    folder, names = tmp_path / "plugin", []
+
+    def install(name: str, code: str, **configs: str) -> None:
+        folder.mkdir()
+        (folder / f"{name}.py").write_text(code)
+        for group, content in configs.items():
+            (folder / "conf" / group).mkdir(parents=True)
+            (folder / "conf" / group / f"{name}.yaml").write_text(content)
+        for registry in (CELLS, TOKENIZERS, SOURCES):
+            assert "letters" not in registry.names  # which loads those of textloom
+            for known in ("_configs", "_targets"):
+                monkeypatch.setattr(registry, known, dict(getattr(registry, known)))
+            monkeypatch.setattr(registry, "_loaded", registry._loaded)
+        monkeypatch.syspath_prepend(folder)
+        monkeypatch.setenv("TEXTLOOM_PLUGINS", name)
+        names.append(name)
+
+    yield install
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def leaky(plug_in: Callable[..., None]) -> None:
+    plug_in("leaky", LEAKY, model=LEAKY_YAML)
 
 
 SMALL = ["model=leaky", "model.layers=2", "model.layer_dropout=0.3", "trainer.batch_size=16", "batching.steps=16"]
@@ -315,12 +331,12 @@ class TestACell:
             monkeypatch.setattr(
                 CELLS, name, {key: value for key, value in getattr(CELLS, name).items() if key != "leaky"}
             )
-        sys.modules.pop("leaky_cell")
+        sys.modules.pop("leaky")
         with pytest.raises(
             RunError, match=r"config\.yaml: model\.cell=leaky: must be one of 'lstm', .*TEXTLOOM_PLUGINS;"
         ):
             load_model(run, "best")
-        assert "leaky_cell" not in sys.modules
+        assert "leaky" not in sys.modules
 
 
 class FaultyConfig(ModelConfig):
@@ -339,6 +355,119 @@ class Good(Cell):
 
     def forward(self, vectors: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         return self.enter(vectors), (state[0] + 1,)
+
+
+LETTERS = '''
+"""A tokenizer that knows letters and spaces, and a source with a document in each line."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from textloom.config.data import SOURCES
+from textloom.config.section import PathText
+from textloom.config.source_keys import SplitKeys
+from textloom.config.tokenizer import TOKENIZERS, TokenizerConfig
+from textloom.data.sources import Source
+from textloom.system.files import file_checksum
+from textloom.tokenizers import Tokenizer
+from textloom.tokenizers.base import Encoded
+
+LETTERS = " abcdefghijklmnopqrstuvwxyz"
+
+
+class LetterTokenizerConfig(TokenizerConfig):
+    """Letters and spaces."""
+
+    kind: Literal["letters"]
+    upper: bool
+    """Write capital letters."""
+
+
+@TOKENIZERS.register(LetterTokenizerConfig)
+@dataclass(frozen=True)
+class LetterTokenizer(Tokenizer):
+    kind: ClassVar[str] = "letters"
+    upper: bool
+    vocabulary_size: ClassVar[int] = len(LETTERS) + 2
+    unknown_id: ClassVar[int] = len(LETTERS)
+    end_id: ClassVar[int] = len(LETTERS) + 1
+
+    @classmethod
+    def fit(cls, documents, upper):
+        return cls(upper)
+
+    def decode(self, ids):
+        text = "".join(LETTERS[i] for i in ids if i < len(LETTERS))
+        return text.upper() if self.upper else text
+
+    def to_dict(self):
+        return {"level": self.kind, "upper": self.upper}
+
+    def safe_cut(self, text):
+        return text, ""
+
+    def _encode(self, text):
+        ids = [LETTERS.find(letter) for letter in text.lower()]
+        unknown = [letter for letter, i in zip(text, ids, strict=False) if i < 0]
+        return Encoded(np.array([i if i >= 0 else self.unknown_id for i in ids], dtype=self.dtype), unknown)
+
+
+class LinesConfig(SplitKeys):
+    """A text file with a document in each line."""
+
+    kind: Literal["letters"]
+    path: PathText
+    """The file."""
+
+
+@SOURCES.register(LinesConfig)
+class Lines(Source[LinesConfig]):
+    unit = "line"
+
+    def read(self, normalizer, notes):
+        return {"train": [(line, True) for line in Path(self.config.path).read_text().splitlines()]}
+
+    def identity(self):
+        return [file_checksum(Path(self.config.path))]
+'''
+
+
+class TestATokenizerAndASource:
+    """From outside the package too."""
+
+    @pytest.fixture(autouse=True)
+    def _installed(self, plug_in: Callable[..., None], tmp_path: Path) -> None:
+        plug_in("letters", LETTERS, tokenizer="level: letters\nupper: true\n",
+                data="defaults: [toy, _self_]\nkind: letters\npath: ???\n")  # fmt: skip
+        (tmp_path / "lines.txt").write_text("".join(f"line {number} learns deep\n" * 2 for number in range(200)))
+
+    def test_a_run_trains_resumes_evaluates_generates_and_is_exported(
+        self, command: Callable[..., Answer], tmp_path: Path
+    ) -> None:
+        keys = ["data=letters", "data.path=lines.txt", "tokenizer=letters", "trainer.batch_size=8"]
+        run = train_run(tmp_path / "run", *keys)
+        assert run.results()["vocabulary_size"] == 29
+        steps = run.results()["steps"]
+        assert resume(run.directory, ["trainer.max_epochs=2"]).results()["steps"] == 2 * steps
+        assert evaluate_run(run).items() <= run.results().items()
+        export_run(run, tmp_path / "export")
+        assert evaluate_run(Run(tmp_path / "export")) == evaluate_run(run)
+        texts = [command("generate", f"run={name}", "seed=1", "prompt=line").out for name in ("run", "export")]
+        assert texts[0] == texts[1] != ""
+        assert yaml.safe_load(run.config_file.read_text())["tokenizer"] == {"level": "letters", "upper": True}
+
+    def test_a_tokenizer_that_is_not_here_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        run = train_run(tmp_path / "run", "data=letters", "data.path=lines.txt", "tokenizer=letters", "trainer=debug")
+        monkeypatch.delenv("TEXTLOOM_PLUGINS")
+        for registry in (TOKENIZERS, SOURCES):
+            for known in ("_configs", "_targets"):
+                getattr(registry, known).pop("letters")
+        with pytest.raises(RunError, match=r"data\.kind=letters: must be one of .*TEXTLOOM_PLUGINS"):
+            load_model(run, "best")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["model.units=8"]])

@@ -7,6 +7,8 @@ from typing import Any
 from safetensors.torch import save
 
 from textloom.config import TrainConfig
+from textloom.config.keys import keys_of
+from textloom.config.section import Mark
 from textloom.data.encoding import Splits, load_splits
 from textloom.errors import RunError
 from textloom.evaluation.evaluate import EVALUATED, evaluate_run
@@ -108,17 +110,17 @@ def _portable(config: TrainConfig, tokenizer: Tokenizer, splits: Splits) -> dict
     The prompt that the run took from its training split is written out, as that split is not exported.
     """
     values = config.model_dump(mode="json", exclude={"resume"})
-    if "path" in values["data"]:
-        values["data"]["path"] = _file_names(config)
-    if "path" in values["tokenizer"]:
-        values["tokenizer"]["path"] = PurePath(values["tokenizer"]["path"]).name
+    for key in keys_of(TrainConfig).values():
+        group, _, name = key.name.partition(".")
+        if Mark.PATH in key.marks and group in ("data", "tokenizer") and values[group].get(name) is not None:
+            values[group][name] = _without_directories(values[group][name])
     if config.samples.prompt is None:
         values["samples"]["prompt"] = default_prompt(tokenizer, splits["train"].tokens) or None
     return values
 
 
-def _file_names(config: TrainConfig) -> list[str]:
-    return [PurePath(path).name for path in getattr(config.data, "path", ())]
+def _without_directories(paths: str | list[str]) -> str | list[str]:
+    return PurePath(paths).name if isinstance(paths, str) else [PurePath(path).name for path in paths]
 
 
 # --- the model card -------------------------------------------------------------------------------------------------
@@ -184,7 +186,9 @@ def _model_facts(config: TrainConfig, checkpoint: CheckpointName, results: dict[
 
 
 def _data_facts(config: TrainConfig, splits: Splits, made: dict[str, Any]) -> dict[str, Any]:
-    names = ", ".join(f"`{name}`" for name in _file_names(config))
+    paths = getattr(config.data, "path", ())
+    files = [PurePath(path).name for path in ([paths] if isinstance(paths, str) else paths)]
+    names = ", ".join(f"`{name}`" for name in files)
     return {
         "kind": config.data.kind,
         **({"split": LEAKY} if config.data.leaky else {}),

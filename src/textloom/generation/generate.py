@@ -129,6 +129,7 @@ def _drawn(
         scores[:, end] = -torch.inf
         tokens = sampler.draw(scores, uniforms[0])
         drawn, uniforms, length = [tokens[None]], uniforms[1:], length - 1
+    recordable = decoder.recordable and decoder.device.type == "cuda"
     ended = torch.zeros(texts, dtype=torch.bool, device=decoder.device)
     for begin in range(0, length, TOKENS_BETWEEN_CHECKS):
         some = uniforms[begin : begin + TOKENS_BETWEEN_CHECKS].unbind()
@@ -137,7 +138,7 @@ def _drawn(
         ended |= (drawn[-1] == end).any(dim=0)
         if ended.all():
             break
-        if decoder.device.type == "cuda" and length >= RECORDING_PAYS and len(drawn) == 2:
+        if recordable and length >= RECORDING_PAYS and len(drawn) == 2:
             step = _recorded(step, tokens, uniforms[0])
     return [_until(end, row) for row in torch.cat(drawn).t().tolist()]
 

@@ -2,7 +2,7 @@
 
 At 128 units a step is 80,000 multiplications, which take less time than a call of ``nn.LSTM``. So the weights are laid
 out once as the products want them, the input product of a small vocabulary becomes a table with a row for each token,
-and all buffers are preallocated and updated in place, so that a GPU can record a whole step and replay it.
+and all buffers are preallocated and updated in place, so that a whole step can be recorded as a CUDA graph.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,6 +23,8 @@ class RecurrentDecoder:
     ``window`` recurrences, each begun one token after the other: here they run side by side, as rows of one product.
     All of them read each token; the one that began ``window`` tokens ago gives the scores, then starts again.
     """
+
+    recordable = True
 
     def __init__(
         self,
@@ -87,39 +89,31 @@ class RecurrentDecoder:
 
 
 class ModelDecoder:
-    """Decodes by calling the model, for cells without prepared layers.
+    """Decodes by calling the model, for cells without prepared layers and for n-grams.
 
-    A window is read again for every token that is scored. Buffers are updated in place, so that a GPU can record this.
+    A window is read again for every token that is scored.
     """
+
+    recordable = False  # a cell may wait for the GPU
 
     def __init__(self, model: LanguageModel, texts: int, window: int | None = None, never: int | None = None):
         self.device = model.device
         self.multiplications = texts * (window or 1) * _numbers(model.parameters())
         self._model, self._window, self._never = model, window, never
-        self._state = tuple(part.clone() for part in model.initial_state(texts))
-        self._hidden: torch.Tensor | None = None  # (texts, 1, units)
-        self._ids = torch.zeros(texts, window or 0, dtype=torch.long, device=self.device)
-        self._read = torch.zeros(1, dtype=torch.long, device=self.device)  # tokens that each text has read
+        self._state = model.initial_state(texts)
+        self._hidden = torch.empty(0)  # (texts, 1, units), after the last token
+        self._ids = torch.empty(texts, 0, dtype=torch.long, device=self.device)  # the last ones, at most a window
 
     def read(self, tokens: torch.Tensor) -> None:
         """Update every text's state, or its window, with its token, (texts,)."""
         if self._window is None:
-            self._hidden, after = self._model(tokens[:, None], self._state)
-            for part, new in zip(self._state, after, strict=True):
-                part.copy_(new)
-            return
-        kept = torch.where(self._read < self._window, self._ids, self._ids.roll(-1, dims=1))
-        self._ids.copy_(kept.index_copy(1, self._read.clamp(max=self._window - 1), tokens[:, None]))
-        self._read += 1
+            self._hidden, self._state = self._model(tokens[:, None], self._state)
+        else:
+            self._ids = torch.cat([self._ids, tokens[:, None]], dim=1)[:, -self._window :]
 
     def score(self) -> torch.Tensor:
         """The logits of every text's next token, (texts, vocabulary)."""
-        if self._window is None:
-            assert self._hidden is not None  # a token was read
-            hidden = self._hidden
-        else:  # places behind the last token, while there are fewer than the window has, do not matter to it
-            last = (self._read - 1).clamp(max=self._window - 1)
-            hidden = self._model(self._ids)[0].index_select(1, last)
+        hidden = self._hidden if self._window is None else self._model(self._ids)[0]
         scores = self._model.logits(hidden[:, -1])
         if self._never is not None:
             scores[:, self._never] = float("-inf")

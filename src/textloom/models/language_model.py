@@ -17,6 +17,8 @@ class Decoder(Protocol):
     device: torch.device
     multiplications: int
     """Approximate number of multiplications in a step."""
+    recordable: bool
+    """True if a step updates preallocated buffers, so that a CUDA graph can replay it."""
 
     def read(self, tokens: torch.Tensor) -> None:
         """Update the state of every text with its next token, (texts,)."""
