@@ -20,6 +20,9 @@ STYLE = "font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-ser
 class Svg(str):
     """The text of an SVG picture, shown as such in a notebook."""
 
+    def __repr__(self) -> str:
+        return "<a picture>"
+
     def _repr_svg_(self) -> str:
         return str(self)
 
@@ -56,7 +59,7 @@ def bar_chart(bars: Mapping[str, float], x: str) -> Svg:
         length = (WIDTH - 300) * value / longest
         parts.append(_text(170, top + 15, name, "end"))
         parts.append(f'<rect x="180" y="{top}" width="{length:.1f}" height="{height - 7}" fill="{COLOURS[0]}"/>')
-        parts.append(_text(186 + length, top + 15, f"{value:,.4g}"))
+        parts.append(_text(186 + length, top + 15, f"{value:,.0f}" if value >= 100 else f"{value:.3g}"))
     parts.append(_text(180, TOP - 12, x))
     return _picture(parts, TOP + len(bars) * height + 10)
 
@@ -108,16 +111,23 @@ def _picture(parts: Sequence[str], height: float = HEIGHT) -> Svg:
     return Svg(f'{head}<rect width="{WIDTH}" height="{height}" fill="#fff"/>{"".join(parts)}</svg>\n')
 
 
-def read_curve(directory: str | Path, tag: str = "val/loss", seconds: bool = False) -> Points:
-    """A curve of a run as TensorBoard shows it: optimizer steps, or seconds since the start, and values."""
+def read_curve(directory: str | Path, tag: str = "val/loss", cost: float | None = None) -> Points:
+    """A curve of a run as TensorBoard shows it, against optimizer steps.
+
+    With a cost of each target, in steps of the recurrence, the curve is drawn against the steps of the recurrence.
+    """
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(directory))
     events.Reload()
-    scalars = {name: events.Scalars(name) for name in events.Tags()["scalars"]}
-    points = scalars[tag][:-1]  # the last one is the best checkpoint, evaluated again
-    start = min(point.wall_time for curve in scalars.values() for point in curve)
-    return [point.wall_time - start if seconds else point.step for point in points], [point.value for point in points]
+    points = events.Scalars(tag)
+    if tag.startswith("val/"):
+        points = points[:-1]  # the last one is the best checkpoint, evaluated again
+    steps, values = [point.step for point in points], [point.value for point in points]
+    if cost is None:
+        return steps, values
+    targets = events.Scalars("train/targets")
+    return [cost * targets[-1].value * step / targets[-1].step for step in steps], values
 
 
 if __name__ == "__main__":
