@@ -26,6 +26,11 @@ class Batch(NamedTuple):
     targets_of_all_ranks: int
     """Targets of the whole batch, of which this is the share of one rank; the same as here if there is one rank."""
 
+    def states_with_targets(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The hidden states that have a target: (batch, time, units) -> (targets, units)."""
+        flat = hidden.flatten(0, 1)
+        return flat if self.positions is None else flat.index_select(0, self.positions)
+
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
         if self.inputs.device == device:

@@ -77,7 +77,7 @@ class Tally:
         """Score one batch in float32, whatever the precision of the training, with the state of the batch before."""
         with torch.autocast(batch.inputs.device.type, enabled=False):
             hidden, self.state = model(batch.inputs, None if batch.starts else self.state)
-            hidden = scored_states(hidden, batch)
+            hidden = batch.states_with_targets(hidden)
             for some, targets in zip(
                 torch.split(hidden, SCORED_AT_ONCE), torch.split(batch.targets, SCORED_AT_ONCE), strict=True
             ):
@@ -90,9 +90,3 @@ class Tally:
     def score(self, split: TokenSplit) -> Score:
         """The score of all batches that were added, which are those of this split."""
         return Score.of(split, float(self.nats), int(self.correct), self.targets)
-
-
-def scored_states(hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """The hidden states that have a target: (batch, time, units) -> (targets, units)."""
-    flat = hidden.flatten(0, 1)
-    return flat if batch.positions is None else flat.index_select(0, batch.positions)

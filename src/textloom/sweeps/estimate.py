@@ -12,7 +12,6 @@ from textloom.batching.batches import training_batches
 from textloom.config import ModelConfig, SweepConfig, TrainConfig
 from textloom.data.cache import load_corpus, load_or_encode
 from textloom.data.encoding import TokenSplit
-from textloom.evaluation.evaluate import scored_states
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
 from textloom.sweeps.plan import Composer
 from textloom.sweeps.space import Point, point_text
@@ -123,7 +122,7 @@ class _Meter:
 
 def _loss(model: RecurrentLanguageModel, batch: Batch) -> torch.Tensor:
     hidden, _ = model(batch.inputs)
-    return mean_nats(model.softmax, scored_states(hidden, batch), batch.targets)
+    return mean_nats(model.softmax, batch.states_with_targets(hidden), batch.targets)
 
 
 def _read(config: TrainConfig) -> tuple[int, TokenSplit]:

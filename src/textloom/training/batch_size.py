@@ -15,7 +15,6 @@ from textloom.batching.batches import Batching, training_batches
 from textloom.config import TrainConfig
 from textloom.data.encoding import TokenSplit
 from textloom.errors import DataError
-from textloom.evaluation.evaluate import scored_states
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.system.cpu import memory_kept
 from textloom.system.devices import is_out_of_memory
@@ -88,7 +87,7 @@ class StepTimer:
             began = time.perf_counter()
             with torch.autocast(self.device.type, dtype, enabled=self.precision != "32-true"):
                 hidden, _ = model(batch.inputs)
-                loss = mean_nats(model.softmax, scored_states(hidden, batch), batch.targets)
+                loss = mean_nats(model.softmax, batch.states_with_targets(hidden), batch.targets)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -11,7 +11,7 @@ from textloom.batching.batch import Batch
 from textloom.config import OptimizerConfig, ScheduleConfig
 from textloom.data.encoding import TokenSplit
 from textloom.errors import TrainingError
-from textloom.evaluation.evaluate import Tally, scored_states
+from textloom.evaluation.evaluate import Tally
 from textloom.evaluation.score import Score
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.models.state import State, detach
@@ -71,7 +71,7 @@ class TrainingModule(pl.LightningModule):
         self.meter.start()
         hidden, state = self.model(batch.inputs, None if batch.starts else self.state)
         self.state = detach(state)
-        loss = mean_nats(self.model.softmax, scored_states(hidden, batch), batch.targets)
+        loss = mean_nats(self.model.softmax, batch.states_with_targets(hidden), batch.targets)
         self.meter.add(self.global_step, loss.detach(), len(batch.targets))
         return loss
 
