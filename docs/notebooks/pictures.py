@@ -13,7 +13,7 @@ from pathlib import Path
 
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2")
 WIDTH, HEIGHT = 640, 320
-LEFT, RIGHT, TOP, BOTTOM = 64, 16, 34, 48
+LEFT, RIGHT, TOP, BOTTOM = 64, 34, 34, 48
 STYLE = "font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;font-size:12px"
 
 
@@ -59,7 +59,7 @@ def bar_chart(bars: Mapping[str, float], x: str) -> Svg:
         length = (WIDTH - 300) * value / longest
         parts.append(_text(170, top + 15, name, "end"))
         parts.append(f'<rect x="180" y="{top}" width="{length:.1f}" height="{height - 7}" fill="{COLOURS[0]}"/>')
-        parts.append(_text(186 + length, top + 15, f"{value:,.0f}" if value >= 100 else f"{value:.3g}"))
+        parts.append(_text(186 + length, top + 15, _number(value)))
     parts.append(_text(180, TOP - 12, x))
     return _picture(parts, TOP + len(bars) * height + 10)
 
@@ -86,7 +86,7 @@ def _frame(across: _Axis, up: _Axis, x: str, y: str) -> str:
         height = up.place(mark)
         parts.append(f'<path d="M{LEFT} {height:.1f}H{WIDTH - RIGHT}" stroke="#e3e3e3" fill="none"/>')
         parts.append(_text(LEFT - 8, height + 4, f"{mark:g}", "end"))
-    parts += [_text(across.place(mark), HEIGHT - BOTTOM + 18, f"{mark:,g}", "middle") for mark in across.marks]
+    parts += [_text(across.place(mark), HEIGHT - BOTTOM + 18, _number(mark), "middle") for mark in across.marks]
     parts.append(f'<path d="M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}" stroke="#777" fill="none"/>')
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, x, "middle"))
     middle = (TOP + HEIGHT - BOTTOM) / 2
@@ -100,6 +100,10 @@ def _legend(names: list[str]) -> list[str]:
         parts.append(f'<path d="M{left:.1f} 16h18" stroke="{colour}" stroke-width="3"/>{_text(left + 24, 20, name)}')
         left += 46 + 6.6 * len(name)
     return parts
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}"
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
