@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from textloom.data.documents import Piece
 from textloom.data.normalization import Normalizer
+from textloom.data.notes import Notes, counted
 from textloom.data.reading.contents import Content
 from textloom.data.reading.unreadable import explain
 from textloom.errors import DataError
@@ -61,6 +62,25 @@ def text_lines(content: Content) -> Iterator[str]:
         held.append(text[whole:])
     if last := "".join(held):
         yield last
+
+
+def without_empty(contents: list[Content], notes: Notes) -> list[Content]:
+    """The files that hold more than white space. Raises DataError if none does."""
+    empty = [content for content in contents if _is_empty(content)]
+    if len(empty) == len(contents):
+        raise DataError(f"{contents[0].label}: the file is empty; give one that holds text")
+    if len(empty) == 1:
+        notes.warn(f"{empty[0].label}: the file is empty; left out")
+    elif empty:
+        notes.warn(f"{empty[0].label} and {counted(len(empty) - 1, 'other file')}: empty; left out")
+    return [content for content in contents if content not in set(empty)]
+
+
+def _is_empty(content: Content) -> bool:
+    """True if a text file holds nothing but white space, or another file no bytes."""
+    if content.suffix == ".parquet":
+        return not any(content.blocks())
+    return not any(text.strip() for text in read_text(content))
 
 
 class _NulError(Exception):

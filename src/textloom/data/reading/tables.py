@@ -1,15 +1,18 @@
-"""Tables in slices, each read exactly as its file holds it."""
+"""Tables of any kind: in slices, each read exactly as its file holds it, and as documents."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from textloom.data.notes import Notes
+from textloom.data.documents import Piece
+from textloom.data.notes import Notes, counted
 from textloom.data.reading.contents import Content
+from textloom.data.reading.decoding import without_empty
 from textloom.data.reading.delimited import read_delimited
 from textloom.data.reading.files import PIPED
 from textloom.data.reading.json_rows import read_json_rows
+from textloom.data.reading.rows import EmptyTableError, Rows, SplitColumn
 from textloom.data.reading.slices import ROWS, ArrowSlice, Slice
 from textloom.errors import DataError
 
@@ -34,6 +37,25 @@ def read_table(content: Content, notes: Notes, columns: Sequence[str] = ()) -> I
     if kind in (".csv", ".tsv", ".tab"):
         return read_delimited(content, "," if kind == ".csv" else "\t", notes)
     return read_json_rows(content)
+
+
+def table_documents(
+    contents: list[Content], rows: Rows, notes: Notes, column: SplitColumn | None = None
+) -> Iterator[Piece]:
+    """The documents of some tables. Raises DataError if none has any; those without are noted."""
+    wanted = list(rows.needed(column))
+    contents = without_empty(contents, notes)
+    empty: list[EmptyTableError] = []
+    for content in contents:
+        try:
+            yield from rows.documents(read_table(content, notes, wanted), content.label, notes, column)
+        except EmptyTableError as error:
+            empty.append(error)
+    if len(empty) == len(contents):
+        raise empty[0]
+    if empty:
+        others = f", and {counted(len(empty) - 1, 'other table')}" if len(empty) > 1 else ""
+        notes.warn(f"{empty[0].reason}; left out{others}")
 
 
 def _read_parquet(content: Content, columns: Sequence[str]) -> Iterator[Slice]:

@@ -13,19 +13,24 @@ A source from outside is registered in the same way, by a plugin::
 
         def identity(self):
             return [file_checksum(Path(self.config.path))]
+
+Every start needs the config classes, so the modules import what reads files only when they read: it would take a tenth
+of the time of a start.
 """
 
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textloom.config.data import SOURCES, DataConfig
 from textloom.data.documents import Piece, SplitName
 from textloom.data.normalization import Normalizer
 from textloom.data.notes import Notes
-from textloom.data.reading.rows import SplitColumn
 from textloom.data.sources.base import Source
+
+if TYPE_CHECKING:
+    from textloom.data.reading.rows import SplitColumn
 
 __all__ = ["Documents", "Source", "build_source", "file_states", "read_source", "source_checksum"]
 
@@ -36,7 +41,7 @@ class Documents:
 
     splits: Mapping[SplitName, Iterable[Piece]]
     """Those of each split that the source keeps apart, to be read in order; ``train`` alone is to be split."""
-    split_column: SplitColumn | None = None
+    split_column: "SplitColumn | None" = None
     """What the documents of ``train`` are split by, filled while they are read."""
     normalizer: Normalizer = field(default_factory=lambda: Normalizer(None))
     """What the text goes through, with counts of what it has changed so far."""

@@ -3,13 +3,15 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from textloom.config.source_keys import SplitKeys
 from textloom.data.documents import Piece, SplitName
-from textloom.data.normalization import Normalizer
-from textloom.data.notes import Notes
-from textloom.data.reading.rows import SplitColumn
+
+if TYPE_CHECKING:
+    from textloom.data.normalization import Normalizer
+    from textloom.data.notes import Notes
+    from textloom.data.reading.rows import SplitColumn
 
 ConfigT = TypeVar("ConfigT", bound=SplitKeys)
 
@@ -21,14 +23,14 @@ class Source(ABC, Generic[ConfigT]):
     """What a document is called in the log."""
     is_normalized: ClassVar[bool] = False
     """True if ``read`` brings the text into its normal form itself."""
-    split_column: SplitColumn | None = None
+    split_column: "SplitColumn | None" = None
     """What the documents of ``train`` are split by, filled while they are read; None for shares."""
 
     def __init__(self, config: ConfigT):
         self.config = config
 
     @abstractmethod
-    def read(self, normalizer: Normalizer, notes: Notes) -> Mapping[SplitName, Iterable[Piece]]:
+    def read(self, normalizer: "Normalizer", notes: "Notes") -> Mapping[SplitName, Iterable[Piece]]:
         """The documents of each split that the source keeps apart, always in the same order, ``train`` first.
 
         If there is only ``train``, it is split. A piece is a text, and True if its document ends there. Findings about

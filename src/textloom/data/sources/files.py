@@ -3,17 +3,18 @@
 from abc import abstractmethod
 from collections.abc import Collection
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from textloom.config.source_keys import GivenFiles, SplitKeys
 from textloom.data.documents import SplitName
-from textloom.data.notes import Notes, counted
-from textloom.data.reading.contents import Content, contents_of
-from textloom.data.reading.decoding import read_text
-from textloom.data.reading.files import find_files
+from textloom.data.notes import counted
 from textloom.data.sources.base import Source
 from textloom.errors import DataError
 from textloom.system.files import file_checksum
+
+if TYPE_CHECKING:
+    from textloom.data.notes import Notes
+    from textloom.data.reading.contents import Content
 
 ConfigT = TypeVar("ConfigT", bound=SplitKeys)
 
@@ -36,8 +37,10 @@ class FileSource(Source[ConfigT]):
         """The files of all splits."""
         return [path for paths in self.files_of_splits().values() for path in paths]
 
-    def contents(self, suffixes: Collection[str], notes: Notes) -> dict[SplitName, list[Content]]:
+    def contents(self, suffixes: Collection[str], notes: "Notes") -> "dict[SplitName, list[Content]]":
         """The files of each split; of a zip archive, its members with one of the suffixes."""
+        from textloom.data.reading.contents import contents_of
+
         files = self.files_of_splits()
         for path, names in _in_several_splits(files).items():
             notes.warn(
@@ -56,31 +59,14 @@ class FileSource(Source[ConfigT]):
 
 def given_files(config: GivenFiles) -> dict[SplitName, list[Path]]:
     """The files that the paths of a data group name. Raises DataError if a path names none."""
+    from textloom.data.reading.files import find_files
+
     files: dict[SplitName, list[Path]] = {"train": find_files(config.path)}
     if config.validation_path is not None:
         files["val"] = find_files(config.validation_path, "data.validation_path")
     if config.test_path is not None:
         files["test"] = find_files(config.test_path, "data.test_path")
     return files
-
-
-def without_empty(contents: list[Content], notes: Notes) -> list[Content]:
-    """The files that hold more than white space. Raises DataError if none does."""
-    empty = [content for content in contents if _is_empty(content)]
-    if len(empty) == len(contents):
-        raise DataError(f"{contents[0].label}: the file is empty; give one that holds text")
-    if len(empty) == 1:
-        notes.warn(f"{empty[0].label}: the file is empty; left out")
-    elif empty:
-        notes.warn(f"{empty[0].label} and {counted(len(empty) - 1, 'other file')}: empty; left out")
-    return [content for content in contents if content not in set(empty)]
-
-
-def _is_empty(content: Content) -> bool:
-    """True if a text file holds nothing but white space, or another file no bytes."""
-    if content.suffix == ".parquet":
-        return not any(content.blocks())
-    return not any(text.strip() for text in read_text(content))
 
 
 def _checksum(path: Path) -> str:

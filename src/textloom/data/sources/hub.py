@@ -6,19 +6,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from textloom.config.data import SOURCES
 from textloom.config.section import PathText
 from textloom.config.source_keys import RowKeys
 from textloom.data.documents import SPLITS, Piece, SplitName
-from textloom.data.normalization import Normalizer
-from textloom.data.notes import Notes
-from textloom.data.reading.rows import Rows, SplitColumn
-from textloom.data.reading.slices import ROWS, ArrowSlice, Slice
 from textloom.data.sources.base import Source
 from textloom.errors import DataError
 from textloom.system.files import file_checksum
+
+if TYPE_CHECKING:
+    from textloom.data.normalization import Normalizer
+    from textloom.data.notes import Notes
+    from textloom.data.reading.slices import Slice
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +53,10 @@ class HubConfig(RowKeys):
 class Hub(Source[HubConfig]):
     """A document for each row of the data set."""
 
-    def read(self, normalizer: Normalizer, notes: Notes) -> Mapping[SplitName, Iterable[Piece]]:
+    def read(self, normalizer: "Normalizer", notes: "Notes") -> Mapping[SplitName, Iterable[Piece]]:
         """The documents of each split that is named."""
+        from textloom.data.reading.rows import Rows, SplitColumn
+
         rows, self.split_column = Rows.of(self.config), SplitColumn.of(self.config)
         config, documents = self.config, dict[SplitName, Iterable[Piece]]()
         names = (config.split, config.validation_split, config.test_split)
@@ -91,7 +94,9 @@ def _commit(path: str, name: str | None, revision: str | None) -> str:
         return str(builder.hash)
 
 
-def _rows(config: HubConfig, split: str) -> Iterator[Slice]:
+def _rows(config: HubConfig, split: str) -> "Iterator[Slice]":
+    from textloom.data.reading.slices import ROWS, ArrowSlice
+
     with _explained(config.path, config.name, config.revision):
         rows: Any = _datasets().load_dataset(
             config.path, config.name, split=split, revision=config.revision, streaming=config.streaming

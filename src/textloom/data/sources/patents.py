@@ -2,21 +2,18 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from textloom.config.data import SOURCES
 from textloom.config.patents import PatentSelection
 from textloom.config.section import Positive
 from textloom.config.source_keys import SplitKeys
 from textloom.data.documents import Piece, SplitName
-from textloom.data.normalization import Normalizer
-from textloom.data.notes import Notes
-from textloom.data.patentsview.prepared import find_prepared
-from textloom.data.reading.files import find_files
-from textloom.data.reading.rows import Rows
-from textloom.data.reading.tables import KINDS
 from textloom.data.sources.files import FileSource
-from textloom.data.sources.table import table_documents
+
+if TYPE_CHECKING:
+    from textloom.data.normalization import Normalizer
+    from textloom.data.notes import Notes
 
 ABSTRACT_COLUMN = "patent_abstract"  # both in the article's CSV and in PatentsView's g_patent_abstract.tsv
 
@@ -52,6 +49,9 @@ class Patents(FileSource[PatentsConfig]):
 
     def files_of_splits(self) -> dict[SplitName, list[Path]]:
         """The user's files, or the file of the selection. Raises DataError if that has not been fetched yet."""
+        from textloom.data.patentsview.prepared import find_prepared
+        from textloom.data.reading.files import find_files
+
         if self.config.source == "file":
             assert self.config.path is not None  # checked by the schema
             return {"train": find_files(self.config.path)}
@@ -61,11 +61,14 @@ class Patents(FileSource[PatentsConfig]):
         """Fetch the selection from the portal, if the user asks for one and it has not been fetched yet."""
         if self.config.source == "file":
             return None
-        from textloom.data.patentsview.fetch import fetch  # httpx takes time to import
+        from textloom.data.patentsview.fetch import fetch
 
         return str(fetch(self.config))
 
-    def read(self, normalizer: Normalizer, notes: Notes) -> Mapping[SplitName, Iterable[Piece]]:
+    def read(self, normalizer: "Normalizer", notes: "Notes") -> Mapping[SplitName, Iterable[Piece]]:
         """The abstracts, to be split."""
+        from textloom.data.reading.rows import Rows
+        from textloom.data.reading.tables import KINDS, table_documents
+
         contents = self.contents(KINDS, notes)
         return {"train": table_documents(contents["train"], Rows(columns=(ABSTRACT_COLUMN,)), notes)}

@@ -1,18 +1,17 @@
 """Tables in files: CSV, TSV, JSON or Parquet, with one document a row."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from textloom.config.data import SOURCES
 from textloom.config.source_keys import GivenFiles, RowKeys
 from textloom.data.documents import Piece, SplitName
-from textloom.data.normalization import Normalizer
-from textloom.data.notes import Notes, counted
-from textloom.data.reading.contents import Content
-from textloom.data.reading.rows import EmptyTableError, Rows, SplitColumn
-from textloom.data.reading.tables import KINDS, read_table
-from textloom.data.sources.files import FileSource, given_files, without_empty
+from textloom.data.sources.files import FileSource, given_files
+
+if TYPE_CHECKING:
+    from textloom.data.normalization import Normalizer
+    from textloom.data.notes import Notes
 
 
 class TableConfig(GivenFiles, RowKeys):
@@ -29,27 +28,11 @@ class Table(FileSource[TableConfig]):
         """The files that the paths name."""
         return given_files(self.config)
 
-    def read(self, normalizer: Normalizer, notes: Notes) -> Mapping[SplitName, Iterable[Piece]]:
+    def read(self, normalizer: "Normalizer", notes: "Notes") -> Mapping[SplitName, Iterable[Piece]]:
         """The documents of the files of each split."""
+        from textloom.data.reading.rows import Rows, SplitColumn
+        from textloom.data.reading.tables import KINDS, table_documents
+
         rows, self.split_column = Rows.of(self.config), SplitColumn.of(self.config)
         contents = self.contents(KINDS, notes)
         return {name: table_documents(found, rows, notes, self.split_column) for name, found in contents.items()}
-
-
-def table_documents(
-    contents: list[Content], rows: Rows, notes: Notes, column: SplitColumn | None = None
-) -> Iterator[Piece]:
-    """The documents of some tables. Raises DataError if none has any; those without are noted."""
-    wanted = list(rows.needed(column))
-    contents = without_empty(contents, notes)
-    empty: list[EmptyTableError] = []
-    for content in contents:
-        try:
-            yield from rows.documents(read_table(content, notes, wanted), content.label, notes, column)
-        except EmptyTableError as error:
-            empty.append(error)
-    if len(empty) == len(contents):
-        raise empty[0]
-    if empty:
-        others = f", and {counted(len(empty) - 1, 'other table')}" if len(empty) > 1 else ""
-        notes.warn(f"{empty[0].reason}; left out{others}")

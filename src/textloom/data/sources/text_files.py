@@ -3,18 +3,19 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
 from textloom.config.data import SOURCES
 from textloom.config.source_keys import GivenFiles
 from textloom.data.documents import BLOCK, Piece, SplitName
-from textloom.data.normalization import Normalizer
-from textloom.data.notes import Notes
-from textloom.data.reading.contents import Content
-from textloom.data.reading.decoding import text_pieces
-from textloom.data.sources.files import FileSource, given_files, without_empty
+from textloom.data.sources.files import FileSource, given_files
+
+if TYPE_CHECKING:
+    from textloom.data.normalization import Normalizer
+    from textloom.data.notes import Notes
+    from textloom.data.reading.contents import Content
 
 SUFFIXES = (".txt", ".text", ".md")  # of the members of an archive that are read
 BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
@@ -66,12 +67,14 @@ class TextFiles(FileSource[TextFilesConfig]):
         """The files that the paths name."""
         return given_files(self.config)
 
-    def read(self, normalizer: Normalizer, notes: Notes) -> Mapping[SplitName, Iterable[Piece]]:
+    def read(self, normalizer: "Normalizer", notes: "Notes") -> Mapping[SplitName, Iterable[Piece]]:
         """The documents of the files of each split."""
         contents = self.contents(SUFFIXES, notes)
         return {name: self._documents(found, normalizer, notes) for name, found in contents.items()}
 
-    def _documents(self, contents: list[Content], normalizer: Normalizer, notes: Notes) -> Iterator[Piece]:
+    def _documents(self, contents: "list[Content]", normalizer: "Normalizer", notes: "Notes") -> Iterator[Piece]:
+        from textloom.data.reading.decoding import text_pieces, without_empty
+
         for content in without_empty(contents, notes):
             pieces = text_pieces(content, normalizer)
             if self.config.documents == "file":

@@ -2,14 +2,16 @@
 
 import importlib.resources
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from textloom.config.data import SOURCES
 from textloom.config.source_keys import SplitKeys
 from textloom.data.documents import Piece, SplitName
-from textloom.data.normalization import Normalizer
-from textloom.data.notes import Notes
 from textloom.data.sources.base import Source
+
+if TYPE_CHECKING:
+    from textloom.data.normalization import Normalizer
+    from textloom.data.notes import Notes
 
 
 class ToyConfig(SplitKeys):
@@ -22,7 +24,7 @@ class ToyConfig(SplitKeys):
 class Toy(Source[ToyConfig]):
     """The text as one document."""
 
-    def read(self, normalizer: Normalizer, notes: Notes) -> Mapping[SplitName, Iterable[Piece]]:
+    def read(self, normalizer: "Normalizer", notes: "Notes") -> Mapping[SplitName, Iterable[Piece]]:
         """The text, to be split."""
         return {"train": [(toy_text(), True)]}
 

@@ -1,0 +1,124 @@
+"""A tokenizer from outside the package: one Python file and one YAML file, and it is as good as what is shipped."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from conftest import Answer, compose_train, train_run
+from textloom.config import TOKENIZERS
+from textloom.errors import RunError
+from textloom.evaluation.evaluate import evaluate_run
+from textloom.runs.run import Run
+from textloom.system.files import read_json
+from textloom.tokenizers import fit_tokenizer, load_tokenizer, origin, save_tokenizer
+
+PAIRS = '''
+"""A tokenizer of someone else: pairs of characters."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from textloom.config import TOKENIZERS, TokenizerConfig
+from textloom.tokenizers.base import Encoded, Tokenizer
+
+
+class PairsConfig(TokenizerConfig):
+    """Pairs of characters."""
+
+    kind: Literal["pairs"]
+    most: int
+    """Most pairs."""
+
+
+@TOKENIZERS.register(PairsConfig)
+@dataclass(frozen=True)
+class Pairs(Tokenizer):
+    kind: ClassVar[str] = "pairs"
+    writes_spaces: ClassVar[bool] = False
+    pairs: list[str]
+
+    @classmethod
+    def fit(cls, documents, most):
+        texts = ["".join(document) for document in documents]
+        return cls(sorted({text[i : i + 2] for text in texts for i in range(0, len(text), 2)})[:most])
+
+    vocabulary_size = property(lambda self: len(self.pairs) + 2)
+    unknown_id = property(lambda self: 0)
+    end_id = property(lambda self: 1)
+
+    def decode(self, ids):
+        return "".join(["<unk>", "", *self.pairs][i] for i in ids)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"level": self.kind, "pairs": self.pairs}
+
+    def safe_cut(self, text):
+        return text[: len(text) // 2 * 2], text[len(text) // 2 * 2 :]
+
+    def _encode(self, text):
+        pieces = [text[i : i + 2] for i in range(0, len(text), 2)]
+        ids = [self.pairs.index(piece) + 2 if piece in self.pairs else 0 for piece in pieces]
+        return Encoded(np.array(ids, dtype=self.dtype), [piece for piece in pieces if piece not in self.pairs])
+'''
+
+
+@pytest.fixture(autouse=True)
+def _pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A module with a tokenizer and the YAML file beside it, named in the environment."""
+    folder = tmp_path / "plugin"
+    (folder / "conf/tokenizer").mkdir(parents=True)
+    (folder / "pairs_tokenizer.py").write_text(PAIRS)
+    (folder / "conf/tokenizer/pairs.yaml").write_text("level: pairs\nmost: 300\n")
+    assert "char" in TOKENIZERS.names  # those of textloom are registered once in a process
+    for name in ("_configs", "_targets"):
+        monkeypatch.setattr(TOKENIZERS, name, dict(getattr(TOKENIZERS, name)))
+    monkeypatch.setattr(TOKENIZERS, "_loaded", None)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("TEXTLOOM_PLUGINS", "pairs_tokenizer")
+    yield
+    sys.modules.pop("pairs_tokenizer", None)
+
+
+def test_it_is_fitted_by_its_config_saved_and_loaded(tmp_path: Path) -> None:
+    config = compose_train("tokenizer=pairs").tokenizer
+    tokenizer = fit_tokenizer(config, [["abcd", "ab"], ["cd!"]])
+    assert tokenizer.decode(tokenizer.encode("cdabx")) == "cdab<unk>"
+    assert fit_tokenizer(config.model_copy(update={"most": 1}), [["abcd"]]).vocabulary_size == 3
+    assert origin(config) is None
+    save_tokenizer(tokenizer, tmp_path / "tokenizer.json")
+    assert read_json(tmp_path / "tokenizer.json")["level"] == "pairs"
+    assert load_tokenizer(tmp_path / "tokenizer.json") == tokenizer
+
+
+def test_it_is_prepared_trained_evaluated_and_generates(command: Callable[..., Answer], tmp_path: Path) -> None:
+    prepared = command("prepare", "tokenizer=pairs")
+    assert prepared.status == 0, prepared.err
+    assert "vocabulary" in prepared.out
+    run = train_run(tmp_path / "run", "tokenizer=pairs", "trainer.batch_size=4")
+    assert evaluate_run(run).items() <= run.results().items()
+    assert yaml.safe_load(run.config_file.read_text())["tokenizer"] == {"level": "pairs", "most": 300}
+    generated = command("generate", f"run={run.directory}", "seed=1", "prompt=deep", "length=5")
+    assert generated.status == 0, generated.err
+    assert generated.out.startswith("deep")
+
+
+def test_without_its_plugin_a_run_and_its_tokenizer_name_it_and_the_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train_run(tmp_path / "run", "tokenizer=pairs", "trainer=debug", "trainer.batch_size=4")
+    monkeypatch.delenv("TEXTLOOM_PLUGINS")
+    for name in ("_configs", "_targets"):
+        kept = {key: value for key, value in getattr(TOKENIZERS, name).items() if key != "pairs"}
+        monkeypatch.setattr(TOKENIZERS, name, kept)
+    sys.modules.pop("pairs_tokenizer")
+    missing = r"must be one of 'char', .*for any other tokenizer install its package, .*TEXTLOOM_PLUGINS"
+    with pytest.raises(RunError, match=rf"config\.yaml: tokenizer\.level=pairs: {missing}"):
+        Run(run.directory).config()
+    with pytest.raises(RunError, match=rf"tokenizer\.json: its tokenizer 'pairs' is not here; {missing}"):
+        load_tokenizer(run.tokenizer_file)
+    assert "pairs_tokenizer" not in sys.modules
