@@ -2,9 +2,15 @@
 
 import re
 import tomllib
+import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+import pytest
+from torch import nn
+
+from conftest import Answer
 from textloom.cli.command_line import INTERRUPTED
 from textloom.config import CompareConfig, TrainConfig
 from textloom.config.keys import effects_of
@@ -57,3 +63,24 @@ def test_the_architecture_names_the_layers_and_files_that_exist() -> None:
     table = page.partition("## Layers")[2].partition("## ")[0]
     shown = [sorted(re.findall(r"`(\w+)`", row.split("|")[1])) for row in table.splitlines() if row.startswith("| `")]
     assert shown == [names for names in order if names != ["__main__"]]
+
+
+def test_the_way_of_a_key_to_the_network_is_listed_in_full(
+    command: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = (DOCS / "architecture.md").read_text(encoding="utf-8").partition("## From `model.units`")[2]
+    listed = re.findall(r"^\| `([a-z_/]+\.py)`", section.partition("\n## ")[0], re.MULTILINE)
+    package, stack, build = DOCS.parent / "src/textloom", list[str](), nn.LSTM.__init__
+
+    def recorded(module: nn.LSTM, *arguments: Any, **keywords: Any) -> None:
+        if not stack:
+            paths = [Path(frame.filename) for frame in traceback.extract_stack()]
+            stack.extend(str(path.relative_to(package)) for path in paths if path.is_relative_to(package))
+        build(module, *arguments, **keywords)
+
+    monkeypatch.setattr(nn.LSTM, "__init__", recorded)
+    sizes = ["model.units=8", "trainer.max_steps=1", "trainer.precision=32-true", "trainer.progress_bar=false"]
+    assert command("train", *sizes, "samples.length=5").status == 0
+    on_the_way = list(dict.fromkeys(stack))
+    assert [file for file in listed if file in on_the_way] == on_the_way
+    assert set(listed) - set(on_the_way) == {"config/arguments.py", "config/composition.py", "config/model.py"}
