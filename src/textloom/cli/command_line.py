@@ -24,6 +24,8 @@ from textloom.config.paths import with_home
 from textloom.config.quoting import as_value, one_line, unquoted
 from textloom.config.suggestions import SAME_GROUP, nearest, nearest_key
 from textloom.errors import ConfigError, Interrupted, PluginError, TextloomError, TrialsFailed
+from textloom.runs.claim import separate_copies
+from textloom.runs.find import run_to_resume
 from textloom.system.progress import shown
 from textloom.system.streams import tolerant_streams
 
@@ -151,9 +153,6 @@ def _in_the_resumed_directory(arguments: list[str]) -> list[str]:
         return arguments
     if SWEEP_OPTIONS & set(arguments):
         raise ConfigError("resume: continues one run, and -m trains many; leave one of them out")
-    from textloom.runs.claim import separate_copies
-    from textloom.runs.find import run_to_resume
-
     run = run_to_resume(with_home(unquoted(typed[-1].partition("=")[2]), "resume"), Path("outputs"))
     separate_copies(run)  # before Hydra opens the log
     # keys are compared with the run's config later, and may be none of those that Hydra composes by default

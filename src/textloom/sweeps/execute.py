@@ -160,7 +160,7 @@ def _ending_with_the_parent() -> Iterator[None]:
 def _callbacks(job: Job) -> list["Callback"]:
     if job.pruning is None:
         return []
-    from textloom.sweeps.pruning import PruningCallback
+    from textloom.sweeps.pruning import PruningCallback  # imports Lightning
 
     return [PruningCallback(job.pruning)]
 

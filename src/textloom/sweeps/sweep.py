@@ -14,9 +14,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from textloom.config import Section, SweepConfig, TrainConfig
 from textloom.config.composition import check
 from textloom.errors import ConfigError, Interrupted, RunError, TrialsFailed
-from textloom.reports.metrics import directions
+from textloom.reports.compare import compare_runs
+from textloom.reports.metrics import directions, is_per_target
+from textloom.reports.text import render_text
 from textloom.sweeps.directory import claimed_sweep, config_checksum, refuse_another_config, sweep_name, write_config
 from textloom.sweeps.launchers import Launcher
+from textloom.sweeps.launchers.choose import choose_launcher
 from textloom.sweeps.plan import Composer, Sweep
 from textloom.sweeps.scheduler import Grid, Proposals, TrialScheduler
 from textloom.sweeps.space import Space, read_space
@@ -48,7 +51,7 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: list[str]) ->
     if adaptive or config.pruner is not None:
         _warn_of_other_texts(config, [sweep.composer.config(point) for point in points])
     if config.dry_run:
-        from textloom.sweeps.estimate import print_estimates
+        from textloom.sweeps.estimate import print_estimates  # imports torch
 
         print_estimates(sweep.composer, points, adaptive, config)
         return []
@@ -63,8 +66,6 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: list[str]) ->
 
 def _warn_of_other_texts(config: SweepConfig, trials: list[TrainConfig]) -> None:
     """Warn if a sampler or pruner would compare trials whose figures are not comparable."""
-    from textloom.reports.metrics import is_per_target
-
     per_target = [metric for metric in config.metric if is_per_target(metric)]
     if len({repr(trial.data) for trial in trials}) > 1:
         say(f"the trials read different texts, and sweep.metric={config.metric[0]} prefers the one that is easier to "
@@ -125,15 +126,13 @@ def _proposals(sweep: Sweep, table: TrialTable, adaptive: bool) -> Proposals:
     """The source of trials; a grid needs a study only if it is pruned or has a storage."""
     if not adaptive and sweep.config.pruner is None and sweep.config.storage is None:
         return Grid(table.trials, sweep.job)
-    from textloom.sweeps.study import StudyProposals
+    from textloom.sweeps.study import StudyProposals  # imports Optuna
 
     return StudyProposals(sweep, table, [] if adaptive else [trial.point for trial in table.trials])
 
 
 @contextmanager
 def _launcher(sweep: Sweep, master: DictConfig, trials: int) -> Iterator[Launcher]:
-    from textloom.sweeps.launchers.choose import choose_launcher
-
     launcher = choose_launcher(sweep.config, master, sweep.composer.fixed_values, trials)
     try:
         yield launcher
@@ -146,9 +145,6 @@ def _compare(table: TrialTable, config: SweepConfig) -> None:
     completed = [trial.directory for trial in table.trials if trial.state == "completed"]
     if not completed:
         return
-    from textloom.reports.compare import compare_runs
-    from textloom.reports.text import render_text
-
     print(f"\n{render_text(compare_runs(completed, config.metric[0]), shutil.get_terminal_size().columns)}")
     runs = shlex.quote(f"{table.directory}/**")
     print(f"\nas a page: {as_command('compare')} runs={runs} format=html > comparison.html")

@@ -5,17 +5,15 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tqdm.utils import disp_trim
 
-from textloom.reports.metrics import directions, pareto_front
+from textloom.reports.collect import Record, read_records
+from textloom.reports.group import by_protocol, headings
+from textloom.reports.metrics import directions, is_per_target, pareto_front
 from textloom.sweeps.trials import State, Trial
 from textloom.system.files import write_text
 from textloom.system.progress import Stage, is_drawing, say
-
-if TYPE_CHECKING:
-    from textloom.reports.collect import Record
 
 ORDER: tuple[State, ...] = ("completed", "running", "pruned", "failed", "cut", "waiting")
 
@@ -93,10 +91,6 @@ class TrialTable:
         return self._groups[known]
 
     def _grouped(self, completed: dict[Path, Trial]) -> list[tuple[str, list[Trial]]]:
-        from textloom.reports.collect import read_records
-        from textloom.reports.group import by_protocol, headings
-        from textloom.reports.metrics import is_per_target
-
         for directory in completed.keys() - self._records.keys():
             self._records.update((record.run.directory, record) for record in read_records([directory])[0])
         records = [self._records[directory] for directory in completed if directory in self._records]

@@ -1,4 +1,4 @@
-"""The launcher that a config names. Each launcher's module is imported when it is chosen."""
+"""The launcher that a config names. Those that need an optional package are imported when they are chosen."""
 
 from typing import Any
 
@@ -7,6 +7,9 @@ from omegaconf import DictConfig
 from textloom.config import SweepConfig
 from textloom.errors import ConfigError
 from textloom.sweeps.launchers import Launcher
+from textloom.sweeps.launchers.serial import SerialLauncher
+from textloom.sweeps.launchers.subprocesses import SubprocessLauncher
+from textloom.sweeps.launchers.workers import WorkersLauncher
 from textloom.sweeps.resources import shares
 
 SUBMITIT = "hydra_plugins.hydra_submitit_launcher."
@@ -26,8 +29,6 @@ def choose_launcher(config: SweepConfig, master: DictConfig, fixed: dict[str, An
     if config.launcher == "serial":
         if config.parallel not in (None, 1):
             raise ConfigError(f"sweep.parallel={config.parallel}: serial runs one; set sweep.launcher=workers")
-        from textloom.sweeps.launchers.serial import SerialLauncher
-
         return SerialLauncher()
     if config.launcher == "ray":
         from textloom.sweeps.launchers.on_ray import RayLauncher
@@ -35,9 +36,5 @@ def choose_launcher(config: SweepConfig, master: DictConfig, fixed: dict[str, An
         return RayLauncher(config, trials, accelerator)
     mine = shares(config, trials, accelerator)
     if config.launcher == "subprocess":
-        from textloom.sweeps.launchers.subprocesses import SubprocessLauncher
-
         return SubprocessLauncher(mine)
-    from textloom.sweeps.launchers.workers import WorkersLauncher
-
     return WorkersLauncher(mine)
