@@ -1,4 +1,4 @@
-"""Score a trained run again, from its directory alone: python scripts/evaluate.py run=latest."""
+"""Evaluate a trained run, from its directory alone: python scripts/evaluate.py run=latest."""
 
 from textloom.cli.start import start
 

@@ -1,4 +1,4 @@
-"""Hand a trained model on: python scripts/export.py run=latest."""
+"""Export a trained model: python scripts/export.py run=latest."""
 
 from textloom.cli.start import start
 

@@ -1,4 +1,4 @@
-"""Make data ready for training: python scripts/prepare.py data=patents data.source=odp data.query="neural network*"."""
+"""Prepare data for training: python scripts/prepare.py data=patents data.source=odp data.query="neural network*"."""
 
 from textloom.cli.start import start
 

@@ -1,1 +1,1 @@
-"""The command line: what is between the shell, Hydra and the API."""
+"""The command line: commands, their options and help, and errors in one line."""

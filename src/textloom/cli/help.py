@@ -1,4 +1,4 @@
-"""The texts of ``--help`` and ``--version``: the template in ``conf/NAME.yaml``, and each key of the schema."""
+"""The texts of ``--help`` and ``--version``, from the template in ``conf/NAME.yaml`` and the keys of the schema."""
 
 import importlib.metadata
 import re
@@ -20,7 +20,7 @@ TITLE = "textloom trains recurrent language models, and generates text with them
 
 
 def version() -> str:
-    """The installed version; of a checkout that is not installed only that."""
+    """The name and the installed version."""
     try:
         return f"textloom {importlib.metadata.version('textloom')}"
     except importlib.metadata.PackageNotFoundError:
@@ -28,14 +28,14 @@ def version() -> str:
 
 
 def overview(commands: Iterable[Callable[..., None]]) -> str:
-    """Every command with the first line of its docstring."""
+    """All commands, each with the first line of its docstring."""
     lines = [f"  {command.__name__:10}{(command.__doc__ or '').splitlines()[0]}" for command in commands]
     usage = "textloom COMMAND KEY=VALUE ...\ntextloom COMMAND --help      the keys of a command\ntextloom --version"
     return "\n".join([TITLE, "", *lines, "", usage])
 
 
 def help_text(name: str, schema: type[BaseModel]) -> str:
-    """The help of a command. Hydra's own composes the config once for each group, which takes longer than all else."""
+    """The help of a command. Hydra's own help composes the config once for each group, which takes seconds."""
     template = OmegaConf.load(config_directory() / f"{name}.yaml").hydra.help.template
     groups = [folder for folder in sorted(config_directory().iterdir()) if folder.is_dir() and folder.name != "hydra"]
     width = min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
@@ -46,7 +46,7 @@ def help_text(name: str, schema: type[BaseModel]) -> str:
 
 
 def _key_lines(schema: type[BaseModel], width: int) -> Iterator[str]:
-    """A line for each key, wrapped to the width; those of a group under its name."""
+    """A line for each key, wrapped to the width, under the name of its group."""
     keys = keys_of(schema)
     choices: dict[str, set[str]] = {}
     for key in keys.values():
@@ -68,7 +68,7 @@ def _key_lines(schema: type[BaseModel], width: int) -> Iterator[str]:
 
 
 def _key_line(name: str, key: Key, choices: tuple[str, ...], width: int) -> list[str]:
-    """A key, what it means, the words that it takes, and the choices of its group that have it if not all do."""
+    """A key, its meaning, its fixed words, and the choices of its group that have it unless all do."""
     words = f" [{', '.join(key.words)}]" if key.words else ""
     only = f" ({', '.join(choices)} only)" if choices else ""
     margin = " " * (KEY_COLUMN + 4)

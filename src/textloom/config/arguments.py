@@ -1,9 +1,10 @@
-"""Between the shell and Hydra: a text arrives as it was typed, though Hydra's grammar gives many characters a meaning.
+"""Translation of arguments into Hydra's grammar, so that texts arrive as typed.
 
-Which keys take a text follows from the schema. For these, a value is taken as it stands, but for
+Hydra's grammar gives many characters a meaning. The schema says which keys take a text, and the value of such a key is
+taken literally, except for
 
 * ``null``, if the key may be null;
-* a value wholly in one pair of quotes, which are Hydra's own and are removed;
+* a value in one pair of quotes, which Hydra removes;
 * ``[a,b]``, if the key takes a list;
 * ``${key}`` and ``${resolver:...}``, which Hydra resolves, except in prose (prompts, queries, templates);
 * with ``-m``, commas between values, and Hydra's sweeps such as ``choice(a,b)``.
@@ -35,7 +36,7 @@ from textloom.config.section import Mark, folder_name, possible_folder_name
 from textloom.errors import ConfigError
 
 HYDRA_PATHS = ("hydra.run.dir", "hydra.sweep.dir")
-"""Keys of Hydra's own that take a path."""
+"""Hydra's own keys that take a path."""
 CONFIG_DIRECTORY = ("--config-dir", "-cd")
 SWEEP_OPTIONS = frozenset(["-m", "--multirun"])
 FUNCTION = re.compile(r"(choice|range|interval|glob|shuffle|sort|tag|str|int|float|bool|json_str|extend_list)\(.*\)")
@@ -45,22 +46,22 @@ LEAF = re.compile(r"""'[^']*'|"[^"]*"|[^][{},:'"]+""")
 
 @dataclass(frozen=True)
 class Arguments:
-    """How the arguments of one command are read."""
+    """The translation of the arguments of one command."""
 
     keys: dict[str, Key]
     multirun: bool
 
     @classmethod
     def of(cls, schema: type[BaseModel], multirun: bool) -> "Arguments":
-        """For the command with this schema."""
+        """The translation for the command with this schema."""
         return cls(keys_of(schema), multirun)
 
     def takes_text(self, key: str) -> bool:
-        """Whether the values of a key are texts."""
+        """True if the values of the key are texts."""
         return key in self.keys and self.keys[key].form in (Form.TEXT, Form.TEXTS)
 
     def hydra(self, argument: str) -> str:
-        """The argument in Hydra's grammar. Raises ConfigError if no value of the key can be what was typed."""
+        """The argument in Hydra's grammar. Raises ConfigError if the key cannot have the value."""
         if argument.startswith("--config-dir="):
             option, _, value = argument.partition("=")
             return f"{option}={with_home(value, option)}"
@@ -90,13 +91,13 @@ class Arguments:
         return f"{name}={self._value(key, value)}"
 
     def _sweep(self, key: Key, value: str) -> str:
-        """One or several values of a text."""
+        """One or several values of a key that takes a text."""
         if FUNCTION.fullmatch(value) and read_value(value) is not None:
             return value
         return ",".join(self._value(key, part) for part in split_at_commas(value, key.form is Form.TEXTS))
 
     def _value(self, key: Key, value: str) -> str:
-        """One value of a text, or a list of them."""
+        """One value of a key that takes a text, or a list of values."""
         if value == "null" and key.nullable and Mark.VERBATIM not in key.marks:
             return value
         text = quoted_text(value)
@@ -112,7 +113,7 @@ class Arguments:
 
     @staticmethod
     def _refuse_impossible_folder(key: Key, text: str) -> None:
-        """Hydra makes the folder of a run before the config is checked."""
+        """Raises ConfigError for a name that no folder can have: Hydra creates it before the config is checked."""
         if text and Mark.FOLDER in key.marks and not INTERPOLATION.search(text):
             try:
                 folder_name(text)
@@ -125,9 +126,9 @@ class Arguments:
 
 
 def hydra_arguments(arguments: list[str], schema: type[BaseModel]) -> list[str]:
-    """The arguments of a command as Hydra reads them.
+    """The arguments of a command in Hydra's grammar.
 
-    Raises ConfigError for one that is not text, and for one that names no home directory or no possible folder.
+    Raises ConfigError for an argument that is not UTF-8, and for a home directory or a folder that cannot exist.
     """
     reading = Arguments.of(schema, bool(SWEEP_OPTIONS & set(arguments)))
     decoded = [_decoded(argument, reading) for argument in arguments]
@@ -144,7 +145,7 @@ def hydra_arguments(arguments: list[str], schema: type[BaseModel]) -> list[str]:
 
 
 def unresolved(arguments: list[str], schema: type[BaseModel]) -> tuple[str, str] | None:
-    """The first text with an interpolation among the arguments, and what to type to have it taken as it stands."""
+    """The first argument whose text has an interpolation, and the same argument with the text taken literally."""
     keys = keys_of(schema)
     for argument in arguments:
         name, _, value = argument.partition("=")
@@ -158,7 +159,7 @@ def unresolved(arguments: list[str], schema: type[BaseModel]) -> tuple[str, str]
 
 
 def _decoded(argument: str, reading: Arguments) -> str:
-    """The argument, which Python read in the locale's encoding, as the UTF-8 that it is."""
+    """The argument decoded as UTF-8, where Python decoded it in the encoding of the locale."""
     try:
         argument.encode("utf-8")
         return argument
@@ -182,7 +183,7 @@ def _text(value: str, literal: bool = False) -> str:
 
 
 def _open_value(key: str, value: str) -> str:
-    """A value of the user's own mapping in Hydra's grammar, with quotes around the texts in it that need them."""
+    """A value of a mapping whose keys the user chooses, in Hydra's grammar: texts that need quotes get them."""
     if read_value(value) is not None:
         return value
     if value[:1] in BRACKETS and value.endswith(BRACKETS[value[0]]):
@@ -201,7 +202,7 @@ def _leaf(text: str) -> str:
 
 
 def _choice(value: str) -> str:
-    """The name of a config, or a value of a key that does not exist: it can be read, so that the error is about it."""
+    """The name of a config, or the value of an unknown key, quoted if needed: Hydra then reports what is unknown."""
     override = read_value(value)
     if override is not None and (override.is_sweep_override() or not isinstance(override._value, int | float)):
         return value
@@ -209,6 +210,6 @@ def _choice(value: str) -> str:
 
 
 def _other_value(value: str) -> str:
-    """A number, a truth value or a fixed word: a text is put in quotes, so that the error says what is allowed."""
+    """A number, a truth value or a fixed word; other texts are quoted, so that the error names the allowed values."""
     structured = value[:1] in BRACKETS or re.match(r"\w+\(", value)
     return value if structured or read_value(value) is not None else quoted(value)

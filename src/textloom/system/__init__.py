@@ -1,1 +1,1 @@
-"""What textloom needs of the operating system: files, memory, processors, devices, the terminal."""
+"""The operating system: files, memory, processors, devices, the terminal."""

@@ -1,4 +1,4 @@
-"""Which device to compute on: chosen from what the machine has."""
+"""The choice of the device to compute on."""
 
 import torch
 
@@ -8,7 +8,7 @@ CPU_ALLOCATOR = "DefaultCPUAllocator"  # in torch's message when main memory is 
 
 
 def choose_device(accelerator: str, key: str = "trainer.accelerator") -> torch.device:
-    """The device that a config's key names. Raises ConfigError if this machine does not have it."""
+    """The device that the value of a key names. Raises ConfigError if this machine does not have it."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     wanted = {"auto": ("cuda", "mps", "cpu"), "gpu": ("cuda", "mps")}.get(accelerator, (accelerator,))
     for name in wanted:
@@ -18,7 +18,7 @@ def choose_device(accelerator: str, key: str = "trainer.accelerator") -> torch.d
 
 
 def check_devices(devices: int, device: torch.device) -> None:
-    """Raises ConfigError if this machine has fewer devices of that kind."""
+    """Check the number of devices. Raises ConfigError if this machine has fewer of that kind."""
     there = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device.type, devices)  # a CPU takes any number
     if devices > there:
         raise ConfigError(f"trainer.devices={devices}: this machine has {there} GPU(s); set trainer.devices={there}")

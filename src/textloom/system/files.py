@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and that can tell whether they are still what was written."""
+"""Files that are written as a whole or not at all, with checksums that detect damage."""
 
 import hashlib
 import json
@@ -21,9 +21,9 @@ CHECKSUM = "sha256"  # the key under which a JSON file holds the checksum of its
 
 @contextmanager
 def written_whole(path: Path, before_replacing: Callable[[], None] | None = None) -> Iterator[BinaryIO]:
-    """A file to write to that takes the place of ``path`` when all is on the disk; after an error the old one stays.
+    """Open a temporary file that replaces ``path`` once its content is on disk; after an error the old file stays.
 
-    ``before_replacing`` is called when the new content is safe. Raises RunError if the disk is full or read-only.
+    ``before_replacing`` is called when the new content is on disk. Raises RunError if it is full or read-only.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -44,28 +44,28 @@ def written_whole(path: Path, before_replacing: Callable[[], None] | None = None
 
 
 def is_utf8(path: str) -> bool:
-    """False for names of other encodings, whose bytes Python has as halves of surrogate pairs."""
+    """False for a name in another encoding, whose bytes Python represents as lone surrogates."""
     return not any("\ud800" <= character <= "\udfff" for character in path)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """A file, whole or not at all."""
+    """Write a file, whole or not at all."""
     with written_whole(path) as file:
         file.write(content)
 
 
 def write_text(path: Path, text: str) -> None:
-    """A text file, whole or not at all."""
+    """Write a text file, whole or not at all."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_checked_text(path: Path, text: str) -> None:
-    """A text file with the checksum of its content in a comment on its first line, whole or not at all."""
+    """Write a text file, whole or not at all, with a checksum of its content in a comment on the first line."""
     write_text(path, f"{TEXT_CHECKSUM}{hashlib.sha256(text.encode('utf-8')).hexdigest()}\n{text}")
 
 
 def read_checked_text(path: Path) -> str:
-    """What ``write_checked_text`` wrote. Raises RunError if it is missing or damaged."""
+    """The text that ``write_checked_text`` wrote. Raises RunError if the file is missing or damaged."""
     try:
         first, _, text = path.read_bytes().decode("utf-8").partition("\n")
         if first == f"{TEXT_CHECKSUM}{hashlib.sha256(text.encode('utf-8')).hexdigest()}":
@@ -78,13 +78,13 @@ def read_checked_text(path: Path) -> str:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """A JSON object with the checksum of its content, whole or not at all."""
+    """Write a JSON object, whole or not at all, with a checksum of its content."""
     text = json.dumps({**content, CHECKSUM: _checksum(path, content)}, indent=2, ensure_ascii=False) + "\n"
     write_bytes(path, text.encode("utf-8", "backslashreplace"))  # names of files that are not UTF-8, as JSON escapes
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object that ``write_json`` wrote. Raises RunError if it is missing or damaged."""
+    """The JSON object that ``write_json`` wrote. Raises RunError if the file is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content.pop(CHECKSUM) == _checksum(path, content):
@@ -103,12 +103,12 @@ def file_checksum(path: Path) -> str:
 
 
 def _checksum(path: Path, content: dict[str, Any]) -> str:
-    """Of the file's name too, so that one file in the place of another does not pass for it."""
+    """The SHA-256 of a name and a content: a copy of another file in the place of this one is detected too."""
     return hashlib.sha256(json.dumps([path.name, content], sort_keys=True).encode()).hexdigest()
 
 
 def _sync_directory(directory: Path) -> None:
-    """The name of a renamed file is safe only when its directory is on the disk too."""
+    """Write a directory to disk, which makes the new name of a renamed file permanent."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""How much main memory this process took."""
+"""The main memory of this process."""
 
 import re
 import resource
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def peak_resident_bytes() -> int:
-    """The most that this process was resident in.
+    """The largest resident set of this process so far.
 
-    ``getrusage`` of Linux says no less than what the process took that started this one, so ``/proc`` is asked.
+    On Linux from ``/proc``: ``getrusage`` counts the process that started this one, too.
     """
     if sys.platform == "linux":
         said = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Which of several processes this one is, where torchrun or Slurm's srun started one for each device."""
+"""The place of this process among those that torchrun or Slurm's srun started, one for each device."""
 
 import os
 import re
@@ -9,28 +9,28 @@ from textloom.errors import ConfigError
 
 @dataclass(frozen=True)
 class Placement:
-    """One of several processes, and where they meet."""
+    """The numbers of one of several processes, and the address at which they connect."""
 
     rank: int
     size: int
-    """How many processes there are, on all nodes."""
+    """The number of processes on all nodes."""
     local_rank: int
     local_size: int
-    """How many there are on this node."""
+    """The number of processes on this node."""
     address: str
-    """Where rank 0 runs."""
+    """The node of rank 0."""
     port: int
     external: bool = True
-    """Whether torchrun or srun started the processes, not rank 0."""
+    """True if torchrun or srun started the processes; False if rank 0 did."""
 
 
 def placement() -> Placement | None:
-    """What the environment says; None where this is the only process."""
+    """The placement that the environment describes; None if this is the only process."""
     return _torchrun() or _slurm()
 
 
 def check_placement(given: Placement | None, devices: int, num_nodes: int) -> None:
-    """Raises ConfigError if the processes are not one for each device that the config asks for."""
+    """Check that there is one process for each device of the config. Raises ConfigError if not."""
     asked = f"trainer.devices={devices}, trainer.num_nodes={num_nodes}"
     if given is None and num_nodes > 1:
         raise ConfigError(

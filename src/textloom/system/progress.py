@@ -1,7 +1,7 @@
-"""Progress lines at the bottom of a terminal, and the one way to write above them.
+"""Progress lines at the bottom of a terminal, and functions that write above them.
 
-Code that takes long opens a stage and advances it. A thread redraws five times a second: advancing costs an addition.
-Without a terminal, or outside ``shown``, nothing is drawn.
+Code that takes long opens a stage and advances it. A thread redraws five times a second, so that advancing costs
+only an addition. Nothing is drawn without a terminal, or outside of ``shown``.
 """
 
 import logging
@@ -19,32 +19,32 @@ from tqdm import tqdm
 from tqdm.utils import disp_len, disp_trim
 
 SECONDS_BETWEEN_REDRAWS = 0.2
-SHORTEST_BAR = 10  # columns; parts of the text are left out first
+SHORTEST_BAR = 10  # columns; if there are fewer, parts of the text are left out
 ERASE = "\r\x1b[J"  # from the start of the line to the end of the screen
 
 
 class Stage:
-    """Something that takes long: its name, how much of how much is done, and notes. Subclasses refresh themselves."""
+    """A part of the work: its name, the amount done and in total, and notes. Subclasses override ``refresh``."""
 
     stays = False
-    """Whether it is shown while a stage inside it is shown."""
+    """True if it stays visible while a stage inside it is shown."""
 
     def __init__(self, name: str, total: int | None = None, unit: str = ""):
         self.name, self.unit = name, unit
         self.total: int | None = total
-        self.first = self.done = 0  # what was done before it began, and what is done now
-        self.notes: list[str] = []  # the last ones are left out where the terminal is narrow
+        self.first = self.done = 0  # the amount done before it began, and now
+        self.notes: list[str] = []  # the last ones are left out on a narrow terminal
         self.began = time.monotonic()
 
     def advance(self, count: int = 1) -> None:
-        """Count something as done."""
+        """Add to the amount done."""
         self.done += count
 
     def refresh(self) -> None:
-        """Called before each drawing."""
+        """Update the stage; called before each redraw."""
 
     def line(self, columns: int, ascii_only: bool = False) -> str:
-        """The stage in at most this many columns."""
+        """The stage as a line of at most this many columns."""
         elapsed = time.monotonic() - self.began
         clock = tqdm.format_interval(elapsed)
         if not self.total:
@@ -74,7 +74,7 @@ class Stage:
 
 
 class _Display:
-    """The stages of this process on its terminal, the innermost last. The cursor rests where their lines begin."""
+    """The stages of this process, the innermost last, on its terminal. The cursor stays at the start of their lines."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -83,7 +83,7 @@ class _Display:
         self.drawn = False
 
     def draw(self) -> None:
-        """Replace the lines by the current ones."""
+        """Redraw the lines."""
         with self.lock:
             if self.stream is None:
                 return
@@ -100,7 +100,7 @@ class _Display:
             self.drawn = bool(lines)
 
     def erase(self) -> None:
-        """Leave an empty line for something else."""
+        """Erase the lines, for other output."""
         with self.lock:
             if self.drawn:
                 self._write(ERASE)
@@ -125,7 +125,7 @@ os.register_at_fork(after_in_child=lambda: setattr(_display, "stream", None))  #
 
 @contextmanager
 def stage(name: str | Stage, total: int | None = None, unit: str = "") -> Iterator[Stage]:
-    """Show a stage until the block ends, in place of the one around it."""
+    """Show a stage until the block ends, instead of the one around it."""
     current = name if isinstance(name, Stage) else Stage(name, total, unit)
     with _display.lock:
         _display.stages.append(current)
@@ -139,14 +139,14 @@ def stage(name: str | Stage, total: int | None = None, unit: str = "") -> Iterat
 
 
 def advance(count: int = 1) -> None:
-    """Count something as done in the innermost stage."""
+    """Add to the amount done of the innermost stage."""
     if _display.stages:
         _display.stages[-1].advance(count)
 
 
 @contextmanager
 def shown(wanted: bool = True) -> Iterator[None]:
-    """Within it stages are drawn on stderr, if it is a terminal and they are wanted; warnings go into the log."""
+    """Draw stages on stderr if it is a terminal and they are wanted; warnings are logged meanwhile."""
     before = _display.stream
     with _display.lock:
         _display.erase()
@@ -172,12 +172,12 @@ def shown(wanted: bool = True) -> Iterator[None]:
 
 
 def is_drawing() -> bool:
-    """Whether stages are drawn now."""
+    """True while stages are drawn."""
     return _display.stream is not None
 
 
 def say(text: str) -> None:
-    """Write lines to stderr, above what is drawn."""
+    """Print lines to stderr, above the progress lines."""
     with _display.lock:
         _display.erase()
         print(text, file=sys.stderr, flush=True)
@@ -185,10 +185,10 @@ def say(text: str) -> None:
 
 
 class ConsoleHandler(logging.StreamHandler[TextIO]):
-    """Writes log lines above what is drawn."""
+    """Writes log lines above the progress lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Erase the progress lines, write, draw them again."""
+        """Erase the progress lines, write the record, and draw them again."""
         with _display.lock:
             drawn = _display.drawn
             _display.erase()
@@ -209,7 +209,7 @@ def _is_terminal(stream: TextIO) -> bool:
 
 
 def _size(stream: TextIO) -> tuple[int, int]:
-    """Columns and rows of a terminal; 80 and 24 if it does not tell."""
+    """The columns and rows of a terminal; 80 and 24 if they are unknown."""
     try:
         size = os.get_terminal_size(stream.fileno())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The processes that train one model together, each on a device of its own."""
+"""Communication between the processes that train one model, each on its own device."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,26 +9,26 @@ from torch import distributed
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among them. Every rank calls each of the methods, at the same place; alone they cost nothing."""
+    """This process among the others. All ranks call the same methods in the same order; a single rank does nothing."""
 
     rank: int = 0
-    """Its number; 0 alone reads the command line and writes the run directory."""
+    """The number of this process; only rank 0 reads the command line and writes the run directory."""
     size: int = 1
-    """How many there are, on all nodes."""
+    """The number of processes on all nodes."""
     local_rank: int = 0
-    """Its number among those of its node: which of the node's devices it computes on."""
+    """The number of this process on its node, and of the device that it computes on."""
     local_size: int = 1
-    """How many there are on each node."""
+    """The number of processes on each node."""
     talk: Any = None
     """The process group for small messages between CPUs: they never wait for a GPU."""
 
     def __deepcopy__(self, memo: Any) -> "Ranks":
-        """Itself: a process group has no copy, and averaged weights are kept in a copy of the module."""
+        """The object itself: a process group cannot be copied, and weight averaging copies the module that holds it."""
         return self
 
     @property
     def share(self) -> slice:
-        """Which rows of each batch are this rank's: every ``size``-th, so that long and short ones are dealt evenly."""
+        """The rows of each batch that this rank computes: every ``size``-th, so that long rows are spread evenly."""
         return slice(self.rank, None, self.size)
 
     def sum(self, values: torch.Tensor) -> torch.Tensor:
@@ -39,14 +39,14 @@ class Ranks:
         return values
 
     def gather(self, value: Any) -> list[Any]:
-        """What each rank has, in the order of the ranks."""
+        """The values of all ranks, in their order."""
         values = [value] * self.size
         if self.size > 1:
             distributed.all_gather_object(values, value, group=self.talk)
         return values
 
     def decided(self, wish: bool) -> bool:
-        """What rank 0 wishes: clocks differ, and signals reach one process."""
+        """The decision of rank 0 for all ranks: clocks differ, and signals reach one process."""
         if self.size > 1:
             decision = torch.tensor([wish], dtype=torch.uint8)
             distributed.broadcast(decision, src=0, group=self.talk)
