@@ -148,9 +148,7 @@ def test_what_has_a_meaning_keeps_it(argument: str, value: object) -> None:
 def test_interpolations_are_resolved_in_names_and_paths_and_not_in_prose(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOLDER", "Tom's")
     typed = ["name=${data.kind}_x", "samples.prompt=${data.kind}"]
-    config = compose_train(
-        *hydra_arguments([*typed, "data=text_files", "data.path=${oc.env:FOLDER}/a.txt"], TrainConfig)
-    )
+    config = compose_train(*typed, "data=text_files", "data.path=${oc.env:FOLDER}/a.txt")
     assert config.name == "text_files_x"
     assert config.samples.prompt == "${data.kind}"
     assert config.data.path == ("Tom's/a.txt",)

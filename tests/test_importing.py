@@ -2,9 +2,13 @@
 
 import gc
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+
+import pytest
 
 from textloom.system.heavy_imports import heavy_imports
 
@@ -48,6 +52,20 @@ def test_the_command_line_collects_no_garbage_during_imports_and_none_of_what_th
 def test_the_library_has_no_side_effects_on_import() -> None:
     """No frozen objects, stand-in modules, warning filters, log handlers or signal handlers."""
     subprocess.run([sys.executable, "-c", LIBRARY], check=True)
+
+
+@pytest.mark.parametrize("error", [None, AttributeError("half of a module")])
+def test_an_interrupt_that_an_import_drops_or_turns_into_another_error_is_raised(error: Exception | None) -> None:
+    def import_it() -> None:
+        with heavy_imports():
+            with suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            if error is not None:
+                raise error
+
+    with pytest.raises(KeyboardInterrupt):
+        import_it()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_process_that_has_torch_already_is_left_as_it_is() -> None:

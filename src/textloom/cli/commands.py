@@ -1,6 +1,6 @@
 """The commands: ``textloom prepare``, ``train``, ``generate``, ``evaluate``, ``compare``, ``export``; also as scripts.
 
-Only Hydra and pydantic are imported here; what takes seconds to import, each command imports when it runs.
+Only Hydra and pydantic are imported here. Each command imports the libraries that take seconds to import when it runs.
 """
 
 import logging
@@ -108,7 +108,9 @@ def _prepare(config: DictConfig) -> None:
     if (fetched := actions.fetch(checked)) is not None:
         print(fetched)
 
-    from textloom.data.report import readable
+    with heavy_imports():
+        import textloom.data.suitability  # noqa: F401
+        from textloom.data.report import readable
 
     print(readable(actions.prepare(checked)))
 

@@ -1,10 +1,12 @@
 """Faster imports of large libraries, for processes of the command line, and TensorBoard without TensorFlow."""
 
 import gc
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
+from types import FrameType, ModuleType
 
 
 @contextmanager
@@ -13,9 +15,9 @@ def heavy_imports() -> Iterator[None]:
 
     For processes that textloom has for itself: objects that exist at the end are never collected. torch and Lightning
     create a million of them; traversing them during the imports and again at exit took 1.6 of 4.8 seconds. A process
-    that has torch already keeps its garbage collector as it is.
+    that has torch already keeps its garbage collector as it is. Raises KeyboardInterrupt after Ctrl-C.
     """
-    with _without_scipy_signal():
+    with _interruptible(), _without_scipy_signal():
         if "torch" in sys.modules:
             yield
             return
@@ -25,6 +27,35 @@ def heavy_imports() -> Iterator[None]:
         finally:
             gc.freeze()
             gc.enable()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Raise KeyboardInterrupt at the end if Ctrl-C came meanwhile.
+
+    Extension modules, such as torch's, drop a KeyboardInterrupt from a module that they import, or raise another error.
+    """
+    received: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except Exception as error:
+        if received:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if received:
+        raise KeyboardInterrupt
 
 
 @contextmanager
