@@ -102,7 +102,7 @@ def encode_and_train(folder: Path, overrides: list[str]) -> dict[str, float]:
     """In this process, whose peak memory it tells."""
     from textloom.config import TrainConfig
     from textloom.config.compose import compose
-    from textloom.data.cache import load_corpus, tokenized
+    from textloom.data.cache import load_corpus, load_or_encode_into
     from textloom.runs.claim import claimed_run
     from textloom.system.memory import peak_resident_bytes
     from textloom.training.train import train
@@ -110,7 +110,7 @@ def encode_and_train(folder: Path, overrides: list[str]) -> dict[str, float]:
     config = compose("train", TrainConfig, overrides).config
     began = time.perf_counter()
     corpus = load_corpus(config.data)
-    _, splits = tokenized(corpus, config.tokenizer, folder / "tokenizer.json", folder / "tokens")
+    _, splits = load_or_encode_into(corpus, config.tokenizer, folder / "tokenizer.json", folder / "tokens")
     encoded = time.perf_counter()
     with claimed_run(folder / "run") as run:
         train(config, run, [])

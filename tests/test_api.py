@@ -425,7 +425,7 @@ def test_an_interrupt_before_the_first_step_leaves_nothing(monkeypatch: pytest.M
         os.kill(os.getpid(), signal.SIGINT)
         raise AssertionError("not interrupted")
 
-    monkeypatch.setattr(preparation, "tokenized", interrupt)
+    monkeypatch.setattr(preparation, "load_or_encode_into", interrupt)
     with pytest.raises(KeyboardInterrupt):
         textloom.train(**SMALL)
     assert everything() == []

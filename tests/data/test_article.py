@@ -9,7 +9,7 @@ import pytest
 
 from conftest import Answer, compose_train, train_run
 from textloom.batching.batches import Windows
-from textloom.data.cache import load_corpus, tokenized
+from textloom.data.cache import load_corpus, load_or_encode_into
 from textloom.data.encoding import load_splits
 from textloom.errors import ConfigError
 from textloom.evaluation.evaluate import evaluate_run
@@ -48,7 +48,9 @@ def test_vocabulary_and_windows_are_the_published_ones(
         "tokenizer=article", "batching=windows", "batching.context=${data.article_window}",
     )  # fmt: skip
     words = config.tokenizer.model_copy(update={"lowercase": lowercase, "filters": filters})
-    tokenizer, splits = tokenized(load_corpus(config.data), words, tmp_path / "tokenizer.json", tmp_path / "tokens")
+    tokenizer, splits = load_or_encode_into(
+        load_corpus(config.data), words, tmp_path / "tokenizer.json", tmp_path / "tokens"
+    )
     assert tokenizer.vocabulary_size == vocabulary
     assert {name: split.targets for name, split in splits.items()} == {"train": training, "val": validation}
     assert training + validation in (320_881, 318_563, 158_579, 426_028)

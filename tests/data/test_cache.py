@@ -26,7 +26,7 @@ def _fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def take(corpus: Corpus, directory: Path) -> dict[str, bytes]:
-    cache.tokenized(corpus, CONFIG, directory / "tokenizer.json", directory / "tokens")
+    cache.load_or_encode_into(corpus, CONFIG, directory / "tokenizer.json", directory / "tokens")
     return {path.name: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
@@ -114,6 +114,6 @@ def test_without_a_place_for_a_cache_the_run_encodes_for_itself(
 def test_other_text_and_other_tokenizers_have_entries_of_their_own(corpus: Corpus, tmp_path: Path) -> None:
     take(corpus, tmp_path / "a")
     lower = CharTokenizerConfig(level="char", lowercase=True)
-    cache.tokenized(corpus, lower, tmp_path / "b/tokenizer.json", tmp_path / "b")
+    cache.load_or_encode_into(corpus, lower, tmp_path / "b/tokenizer.json", tmp_path / "b")
     take(split(["another"] * 1 + ["text", "here"], 0.1, 0.1, 0), tmp_path / "c")
     assert len([path for path in (tmp_path / "cache/tokens").iterdir() if path.is_dir()]) == 3

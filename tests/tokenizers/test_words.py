@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from test_tokenizers import TEXTS
 
 from conftest import compose_train
-from textloom.data.cache import load_corpus, tokenized
+from textloom.data.cache import load_corpus, load_or_encode_into
 from textloom.tokenizers import chunks, words
 from textloom.tokenizers.byte import valid_text
 from textloom.tokenizers.segmentation import PIECES, PLAIN_PIECES, split_pieces
@@ -165,7 +165,9 @@ def test_wikitext_2_has_the_published_tokens_and_types(real_data: Path, tmp_path
         f"data.test_path={folder}/test.txt",
         "tokenizer=whitespace",
     )
-    tokenizer, splits = tokenized(load_corpus(config.data), config.tokenizer, tmp_path / "tokenizer.json", tmp_path)
+    tokenizer, splits = load_or_encode_into(
+        load_corpus(config.data), config.tokenizer, tmp_path / "tokenizer.json", tmp_path
+    )
     assert [splits[name].targets for name in ("train", "val", "test")] == [2_088_628, 217_646, 245_569]
     assert len(set(splits["train"].tokens[1:].tolist())) == 33_278 == tokenizer.vocabulary_size - 1  # no <unk> of ours
     assert splits["val"].unknown == splits["test"].unknown == 0

@@ -64,13 +64,13 @@ def test_ctrl_c_before_the_first_step_leaves_nothing(
 ) -> None:
     from textloom.training import preparation
 
-    original = preparation.tokenized
+    original = preparation.load_or_encode_into
 
     def interrupt(*arguments: object) -> object:
         os.kill(os.getpid(), signal.SIGINT)
         return original(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(preparation, "tokenized", interrupt)
+    monkeypatch.setattr(preparation, "load_or_encode_into", interrupt)
     status, _, said = command("train", *TINY, HERE)
     assert status == 130
     assert said.strip().splitlines()[-1] == "stopped"

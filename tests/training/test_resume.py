@@ -262,7 +262,7 @@ def test_a_run_cut_before_its_first_checkpoint_starts_again(tmp_path: Path, monk
         raise Interrupted("while the text is encoded")
 
     with monkeypatch.context() as patch:
-        patch.setattr(preparation, "tokenized", die)
+        patch.setattr(preparation, "load_or_encode_into", die)
         with pytest.raises(Interrupted):
             start(tmp_path / "cut", BASE)
     assert_equal_runs(resume(tmp_path / "cut"), whole)

@@ -1,4 +1,4 @@
-"""How documents become a training, a validation and a test part, and how the rows of tables become documents."""
+"""Keys that data sources share: how documents are split, and how the rows of tables become documents."""
 
 import math
 import string
@@ -12,7 +12,7 @@ Form = Literal["nfc", "nfd", "nfkc", "nfkd"]
 
 
 class SplitKeys(Section):
-    """How documents become a training, a validation and a test part, and in which form their characters are read."""
+    """How documents are normalized and split into training, validation and test."""
 
     normalization: Annotated[Form, BeforeValidator(lower)] | None = None
     """Unicode normalization form that all text is read in; null leaves characters as they are."""
@@ -37,12 +37,12 @@ class SplitKeys(Section):
 
     @property
     def has_test_part(self) -> bool:
-        """Whether there is a part that is tested on at the end."""
+        """True if there is a split that is tested on at the end."""
         return self.test_fraction > 0
 
     @property
     def by_share(self) -> bool:
-        """Whether the parts are shares of one whole."""
+        """True if the splits are shares of one whole."""
         return not self.leaky
 
     @property
@@ -70,27 +70,27 @@ class SplitKeys(Section):
 
 
 class GivenParts(SplitKeys):
-    """Data that may bring its own validation and test part."""
+    """Data that may bring its own validation and test splits."""
 
     @property
     def given(self) -> tuple[bool, bool]:
-        """Whether there is a validation part, and a test part, that is taken as it is."""
+        """Whether a validation split, and whether a test split, is taken as it is."""
         raise NotImplementedError
 
     @property
     def has_test_part(self) -> bool:
-        """A given one; a share of the rest only where validation is a share too."""
+        """True if one is given, or is a share; a share only if validation is a share too."""
         validation, test = self.given
         return test or (not validation and super().has_test_part)
 
     @property
     def by_share(self) -> bool:
-        """Whether the parts are shares of one whole."""
+        """True if the splits are shares of one whole."""
         return not any(self.given)
 
 
 class GivenFiles(GivenParts):
-    """Files, and others that validate and test."""
+    """Files that train, and others that validate and are tested on."""
 
     path: Paths
     """A file or a glob such as 'books/*.txt', or a list of them; - is standard input."""
@@ -101,7 +101,7 @@ class GivenFiles(GivenParts):
 
     @property
     def given(self) -> tuple[bool, bool]:
-        """Whether there are files for it."""
+        """Whether files validate, and whether files are tested on."""
         return self.validation_path is not None, self.test_path is not None
 
     @property
@@ -111,7 +111,7 @@ class GivenFiles(GivenParts):
 
 
 class Bounds(Section):
-    """From the least to the greatest value, both included."""
+    """Inclusive bounds."""
 
     min: int | float | str | None = None
     """Null for no lower bound."""
@@ -123,7 +123,7 @@ Value = bool | int | float | str
 
 
 def checked_filters(filters: Any) -> Any:
-    """Filters whose columns and values are what a table can hold. Raises ValueError for what YAML has made null."""
+    """The filters, checked. Raises ValueError for columns and values that no table can hold, such as null."""
     if not isinstance(filters, dict):
         return filters
     checked = {}

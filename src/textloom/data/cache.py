@@ -1,4 +1,4 @@
-"""Tokens that several runs share: encoded once, checked each time, linked into each run's directory."""
+"""The cache of tokens that runs share: encoded once, checked at each use, linked into each run's directory."""
 
 import hashlib
 import importlib.metadata
@@ -36,7 +36,7 @@ Used = TypeVar("Used")
 
 
 def load_corpus(config: DataConfig) -> Corpus:
-    """Read, fold and split; of a text that was read before all facts are known at once.
+    """Read, fold and split the documents of a source; the facts of a text that was read before come from the cache.
 
     Raises DataError if the source cannot be read or a part is left empty.
     """
@@ -45,21 +45,23 @@ def load_corpus(config: DataConfig) -> Corpus:
     try:
         known.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(known.with_suffix(".lock")):
-            with suppress(RunError, TypeError, KeyError):  # not there, or damaged
+            with suppress(RunError, TypeError, KeyError):  # missing or damaged
                 return _remembered(read_json(known), config)
             corpus, notes = _read(config)
             _refuse_changed(before, config)
             with suppress(RunError):
                 write_json(known, {"facts": asdict(corpus.facts), "notes": notes.lines})
             return corpus
-    except OSError:  # no place for a cache
+    except OSError:  # the cache cannot be written
         return _read(config)[0]
 
 
-def tokenized(corpus: Corpus, config: TokenizerConfig, tokenizer_file: Path, tokens: Path) -> tuple[Tokenizer, Splits]:
-    """The corpus's tokenizer and tokens, in these places. Of many processes that ask at once, one encodes.
+def load_or_encode_into(
+    corpus: Corpus, config: TokenizerConfig, tokenizer_file: Path, tokens: Path
+) -> tuple[Tokenizer, Splits]:
+    """The tokenizer and tokens of a corpus, linked to these places. Of processes that ask at once, one encodes.
 
-    A damaged entry of the cache is encoded again; where there can be no cache, the tokens are encoded in place.
+    A damaged entry of the cache is encoded again; if the cache cannot be written, the tokens are encoded in place.
     """
     entry = entry_of(corpus, config)
     try:
@@ -71,7 +73,7 @@ def tokenized(corpus: Corpus, config: TokenizerConfig, tokenizer_file: Path, tok
 
 
 def load_or_encode(corpus: Corpus, config: TokenizerConfig) -> tuple[Tokenizer, Splits]:
-    """The corpus's tokenizer and tokens where all runs find them. Raises RunError if there is no place for them."""
+    """The tokenizer and tokens of a corpus in the cache. Raises RunError if it cannot be written."""
     entry = entry_of(corpus, config)
     try:
         return _whole(entry, corpus, config, lambda: (load_tokenizer(entry / TOKENIZER), load_splits(entry)))
@@ -82,14 +84,14 @@ def load_or_encode(corpus: Corpus, config: TokenizerConfig) -> tuple[Tokenizer, 
 
 
 def load_or_fit_tokenizer(corpus: Corpus, config: TokenizerConfig) -> Tokenizer:
-    """The tokenizer of a corpus, from the cache where it is there."""
+    """The tokenizer of a corpus, from the cache if it is there."""
     with suppress(RunError):
         return load_tokenizer(entry_of(corpus, config) / TOKENIZER)
     return fit_tokenizer(config, corpus.splits["train"].documents())
 
 
 def entry_of(corpus: Corpus, config: TokenizerConfig) -> Path:
-    """The folder of the cache that holds, or would hold, a corpus in the tokens of a tokenizer."""
+    """The cache's folder for a corpus in the tokens of a tokenizer, which need not exist yet."""
     made_from = (corpus.facts.fingerprint, corpus.facts.contiguous, config.model_dump(), origin(config))
     return cache_directory() / "tokens" / _key(*made_from)
 
@@ -101,7 +103,7 @@ def _key(*parts: object) -> str:
 
 @cache
 def _code_version() -> str:
-    """A hash of the code that text goes through on its way to tokens, and of the libraries that it uses."""
+    """A hash of all code between the source and the tokens, and of the versions of the libraries that it uses."""
     package, digest = Path(__file__).parents[1], hashlib.sha256()
     folders = ("data", "tokenizers", "reproductions")
     for path in sorted(path for folder in folders for path in (package / folder).rglob("*.py")):
@@ -113,7 +115,7 @@ def _code_version() -> str:
 
 
 def _read(config: DataConfig, notes: Notes | None = None) -> tuple[Corpus, Notes]:
-    """The corpus, and what was noted while it was read; what is noted already is not logged again."""
+    """The corpus and the notes of its reading; lines that ``notes`` has already are not logged again."""
     with stage("reading the text", unit="bytes"):
         source = read_source(config, notes)
         corpus = build_corpus(source, config, cache_directory())
@@ -122,7 +124,7 @@ def _read(config: DataConfig, notes: Notes | None = None) -> tuple[Corpus, Notes
 
 
 def _remembered(known: dict[str, Any], config: DataConfig) -> Corpus:
-    """A corpus whose facts are known; what was noted when it was first read is logged again."""
+    """A corpus whose facts are known; the notes of its first reading are logged again."""
     facts, notes = Facts(**known["facts"]), Notes(known["notes"])
     notes.repeat()
 
@@ -142,7 +144,7 @@ def _refuse_changed(before: list[tuple[str, int, int]], config: DataConfig) -> N
 
 
 def _whole(entry: Path, corpus: Corpus, config: TokenizerConfig, use: Callable[[], Used]) -> Used:
-    """What is made of an entry that is there and whole, encoded where it is not."""
+    """The result of ``use``, after encoding the entry if it is missing or damaged."""
     entry.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(entry.with_suffix(".lock")):
         if entry.exists():
@@ -157,7 +159,7 @@ def _whole(entry: Path, corpus: Corpus, config: TokenizerConfig, use: Callable[[
 
 def _complete(entry: Path, corpus: Corpus, config: TokenizerConfig) -> None:
     """Encode the entry."""
-    unfinished = entry.with_suffix(".unfinished")  # left by a process that died in the middle, or ours
+    unfinished = entry.with_suffix(".unfinished")  # perhaps left by a process that was killed
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     _encode(corpus, config, unfinished / TOKENIZER, unfinished)
@@ -173,7 +175,7 @@ def _encode(corpus: Corpus, config: TokenizerConfig, tokenizer_file: Path, token
 
 
 def _take(entry: Path, tokenizer_file: Path, tokens: Path) -> tuple[Tokenizer, Splits]:
-    """Link the files of an entry to where a run wants them; copy them where that is another file system.
+    """Link the files of an entry into a run; copy them if the run is on another file system.
 
     Raises RunError if they are damaged.
     """
@@ -184,7 +186,7 @@ def _take(entry: Path, tokenizer_file: Path, tokens: Path) -> tuple[Tokenizer, S
         target = tokenizer_file if source.name == TOKENIZER else tokens / source.name
         target.unlink(missing_ok=True)
         try:
-            source.chmod(0o444)  # shared by all runs of this text: nobody writes to it
+            source.chmod(0o444)  # shared by all runs on this text, so read-only
             target.hardlink_to(source)
         except OSError:
             shutil.copyfile(source, target)

@@ -1,4 +1,4 @@
-"""The corpus: documents with duplicates folded, split into training, validation and test parts."""
+"""The corpus: documents with duplicates folded, split into training, validation and test."""
 
 import hashlib
 import random
@@ -22,25 +22,25 @@ from textloom.data.spool import Part, Spool
 from textloom.errors import DataError
 from textloom.system.progress import stage
 
-READING = 2  # raised with each change by which the same files make another corpus or another tokenizer
+READING = 2  # raised whenever the same files give another corpus or another tokenizer
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a corpus without its text."""
+    """Facts about a corpus, known without its text."""
 
     fingerprint: str
-    """A hash of every document in its part: runs with equal fingerprints were scored on the same text."""
+    """A hash of all documents of all splits: runs with equal fingerprints were scored on the same text."""
     contiguous: bool
-    """Whether the parts are cut from one document and lie end to end."""
+    """True if the splits are cut from one document, end to end."""
     documents: int
-    """How many are left."""
+    """Number of documents after folding."""
     duplicates_folded: int
-    """How many were dropped because they repeat another."""
+    """Number of documents dropped because they repeat another."""
     near_duplicates: int = 0
-    """How many of the rest nearly repeat an earlier one, and are on the same side of the split."""
+    """Number of the remaining documents that nearly repeat an earlier one, and are in the same split."""
     article_window: int | None = None
-    """Tokens in the windows that the article's protocol deals out of all documents; None for a clean split."""
+    """Tokens of context in the windows of the article's protocol; None for splits by document."""
 
     @property
     def window_protocol(self) -> str | None:
@@ -49,7 +49,7 @@ class Facts:
 
 
 class Corpus:
-    """The documents of each part; those of a known text are read when they are asked for."""
+    """The documents of each split; those of a text in the cache are read when they are first asked for."""
 
     def __init__(self, facts: Facts, read: Callable[[], dict[SplitName, Part]]):
         self.facts = facts
@@ -57,12 +57,12 @@ class Corpus:
 
     @cached_property
     def splits(self) -> dict[SplitName, Part]:
-        """The parts."""
+        """The documents of each split."""
         return self._read()
 
 
 def build_corpus(source: Documents, keys: SplitKeys, directory: Path | None = None) -> Corpus:
-    """Write documents to a temporary file, fold and split. Raises DataError if a part is left empty."""
+    """Write documents to a temporary file, fold and split them. Raises DataError if a split is left empty."""
     spool, duplicates = Spool(directory), Keys()
     if len(source.splits) > 1:
         return _as_given(spool, source, keys)
@@ -86,7 +86,7 @@ def build_corpus(source: Documents, keys: SplitKeys, directory: Path | None = No
 
 
 def split(documents: Part, keys: SplitKeys, duplicates_folded: int = 0) -> Corpus:
-    """By document; a single document is cut, its end is validation and test. No text is in two parts."""
+    """Split by document; a single document is cut, and its end validates and is tested on. No text is in two splits."""
     if len(documents) == 1:
         return _corpus(cut_by_shares(documents, keys), True, duplicates_folded)
     groups, near_duplicates = None, 0
@@ -113,7 +113,7 @@ def _corpus(
 
 
 def _as_given(spool: Spool, source: Documents, keys: SplitKeys) -> Corpus:
-    """The parts that the source keeps apart, as they are; without one to validate on, that is a share of the rest."""
+    """The splits of the source as they are; without one that validates, a share of ``train`` does."""
     borders = [0]
     for pieces in source.splits.values():
         _exhaust(spool.fill(pieces))
@@ -142,14 +142,14 @@ def _by_protocol(documents: Part, protocol: str) -> dict[SplitName, Part]:
 
 
 def _by_column(documents: Part, column: SplitColumn, kept: np.ndarray, keys: SplitKeys) -> dict[SplitName, Part]:
-    """By the part that a column names, or by its order: the first train, the next validate, the last test."""
+    """Split by the names in a column, or by its order: the first train, the next validate, the last are tested on."""
     places = np.frombuffer(column.places)[kept]
     if not column.labels:
         ordered = np.sort(places)
         counts = (_share(fraction, len(ordered)) for fraction in (keys.test_fraction, keys.validation_fraction))
         test, validation = (len(ordered) - int(count) for count in np.cumsum(list(counts)))
         first, last = ordered[max(0, validation)], ordered[test] if keys.test_fraction else np.inf
-        places = (places >= first).astype(int) + (places >= last)  # equal ones are on one side
+        places = (places >= first).astype(int) + (places >= last)  # equal values are in one split
     parts = {name: documents.take(np.flatnonzero(places == number)) for number, name in enumerate(SPLITS)}
     return parts if keys.test_fraction else {name: parts[name] for name in SPLITS[:2]}
 
@@ -173,7 +173,7 @@ def _fingerprint(parts: dict[SplitName, Part]) -> str:
 
 
 def _deal(documents: Part, keys: SplitKeys, groups: np.ndarray | None) -> dict[SplitName, Part]:
-    """Documents in random order, the first of them for validation, the next for test; groups stay together."""
+    """Documents in random order: the first validate, the next are tested on, the rest train. Groups stay together."""
     order = array("i", range(len(documents)))
     random.Random(keys.split_seed).shuffle(order)
     shuffled = np.frombuffer(order, dtype=np.int32)
@@ -189,7 +189,7 @@ def _deal(documents: Part, keys: SplitKeys, groups: np.ndarray | None) -> dict[S
 
 
 def _together(order: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """The same order, but each group as a whole where its first document stood."""
+    """The same order, but with all of a group in the place of its first document."""
     places = np.full(groups.max() + 1, len(order))
     np.minimum.at(places, groups[order], np.arange(len(order)))
     together: np.ndarray = order[np.argsort(places[groups[order]], kind="stable")]
@@ -197,5 +197,5 @@ def _together(order: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def _share(fraction: float, count: int) -> int:
-    """A part of so many documents: at least one, where one is asked for."""
+    """The number of documents in a share: at least one, unless the share is zero."""
     return max(1, round(fraction * count)) if fraction else 0

@@ -46,7 +46,7 @@ def character_count(documents: Part) -> int:
 
 
 def _byte_places(document: Part, places: list[int]) -> list[int]:
-    """Where in the spool the characters of the given numbers (rising) begin; the number after the last is the end."""
+    """The positions in the spool of the characters with these rising numbers; the end for a number past the last."""
     found: list[int] = []
     characters, position = 0, int(document.begins[0])
     for content, _ in document.blocks():
@@ -58,7 +58,7 @@ def _byte_places(document: Part, places: list[int]) -> list[int]:
 
 
 def _next_cluster(document: Part, place: int) -> int:
-    """Where the first grapheme cluster begins that does not begin before a place in the spool."""
+    """The position of the first grapheme cluster at or after a position in the spool."""
     begin, end = max(int(document.begins[0]), place - CLUSTER), min(int(document.ends[0]), place + CLUSTER)
     before = document.spool.read(begin, place)
     position = begin + len(before) - len(_decoded(before).encode())
@@ -70,10 +70,10 @@ def _next_cluster(document: Part, place: int) -> int:
 
 
 def _decoded(content: bytes) -> str:
-    return content.decode("utf-8", "ignore")  # characters that are cut at the borders are left out
+    return content.decode("utf-8", "ignore")  # without characters that are cut at the borders
 
 
 def _first_bytes(content: bytes) -> np.ndarray:
-    """(bytes,) bool: whether each is the first of a character; the others look like 10xxxxxx in UTF-8."""
+    """(bytes,) bool: True for the first byte of each character; the others are 10xxxxxx in UTF-8."""
     first: np.ndarray = (np.frombuffer(content, dtype=np.uint8) & 0xC0) != 0x80
     return first

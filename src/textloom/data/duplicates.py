@@ -1,4 +1,4 @@
-"""Documents that repeat another: which one is the first of those that differ only in case, punctuation or space."""
+"""Exact duplicates: documents that differ from an earlier one only in case, punctuation or white space."""
 
 import hashlib
 import unicodedata
@@ -20,7 +20,7 @@ ASCII_MARKS = bytes(code for code in range(128) if not chr(code).isalnum())  # a
 
 
 class Keys:
-    """128 bits for each document, equal if only case, punctuation, symbols or white space differ.
+    """Keys of 128 bits, equal for documents that differ only in case, punctuation, symbols or white space.
 
     Canonically equivalent texts have equal keys.
     """
@@ -29,11 +29,11 @@ class Keys:
         self._keys = bytearray()
 
     def add(self, pieces: Iterable[Piece]) -> None:
-        """Take in documents."""
+        """Add documents."""
         digest, folding, letters_seen = _digest(), Folding(), False
         for text, ends in pieces:
             if found := folding.letters(text, ends):
-                if not letters_seen:  # a text without letters has the key of its punctuation
+                if not letters_seen:  # the key of a text without letters is that of its punctuation
                     digest, letters_seen = _digest(), True
                 digest.update(found)
             elif not letters_seen:
@@ -43,7 +43,7 @@ class Keys:
                 digest, folding, letters_seen = _digest(), Folding(), False
 
     def firsts(self) -> np.ndarray:
-        """(documents,) bool: whether no document before has the same key."""
+        """(documents,) bool: True for the first document of each key."""
         low, high = np.frombuffer(self._keys, dtype=np.uint64).reshape(-1, 2).T
         order = np.lexsort((low, high))  # stable: of equal keys the first document comes first
         first = np.ones(len(order), dtype=bool)
@@ -61,10 +61,10 @@ class Folding:
     """Letters, marks and digits of a document in pieces that are cut anywhere: without case, canonically decomposed."""
 
     def __init__(self) -> None:
-        self.waiting = ""  # combining marks at the end of a piece, among which those of the next have to be sorted in
+        self.waiting = ""  # combining marks at the end of a piece, to be sorted together with those of the next
 
     def letters(self, text: str, ends: bool) -> bytes:
-        """The letters up to the end of a piece, without the marks that come with the next one."""
+        """The letters up to the end of a piece; marks that may belong to the next are held back."""
         if text.isascii() and not self.waiting:
             return text.lower().encode().translate(None, ASCII_MARKS)
         decomposed = in_form("NFD", self.waiting + text)
@@ -77,5 +77,5 @@ class Folding:
 
 
 def _folded(text: str) -> str:
-    """The text without case. ß stays a letter of its own: "Maße" and "Masse" are two words."""
+    """The text without case. ß remains a letter of its own: "Maße" and "Masse" are two words."""
     return "ß".join(part.casefold() for part in text.replace("ẞ", "ß").split("ß"))

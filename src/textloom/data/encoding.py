@@ -1,9 +1,9 @@
-"""Tokens on disk: each part of the corpus is encoded once into an array that batches read through memory mapping.
+"""The token store: each split of the corpus, encoded once into an array that batches read through a memory map.
 
     <eos> first document <eos> second document <eos> ... last document <eos>
 
-Every token but the first is a target, and the ``<eos>`` before a document is the context of its first token. Parts that
-were cut from one document have no ``<eos>`` at their end: no document ends there.
+Every token but the first is a target, and the ``<eos>`` before a document is the context of its first token. Splits
+that were cut from one document have no ``<eos>`` at their end, because no document ends there.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ WRITTEN_AT_ONCE = 1 << 16  # numbers
 
 @dataclass(frozen=True)
 class TokenSplit:
-    """One part of the corpus as tokens."""
+    """One split of the corpus as tokens."""
 
     tokens: np.ndarray
     """(targets + 1,) memory-mapped, in the smallest type that holds the vocabulary."""
@@ -42,32 +42,32 @@ class TokenSplit:
     characters: int
     """Characters of the raw text."""
     unknown: int
-    """Tokens that are ``<unk>``."""
+    """Number of ``<unk>`` tokens."""
     spelling_nats: float
-    """What it costs to spell the texts that those stand for."""
+    """Cost of spelling the texts that those stand for, in nats."""
     unknown_characters: int = 0
-    """Characters of those texts; 0 in what older versions wrote."""
+    """Characters of those texts; 0 in files of older versions."""
     windows: np.ndarray | None = None
-    """(windows,) int64, rising: the positions of the targets, where the article's protocol dealt out windows."""
+    """(windows,) int64, rising: the positions of the targets, if a protocol dealt out windows."""
 
     @property
     def targets(self) -> int:
-        """How many tokens are to be predicted: all of them, unless windows were dealt out."""
+        """Number of tokens to be predicted: all but the first, unless windows were dealt out."""
         return len(self.tokens) - 1 if self.windows is None else len(self.windows)
 
     @property
     def documents(self) -> int:
-        """How many documents there are."""
+        """Number of documents."""
         return len(self.boundaries) - 1
 
     def release(self) -> None:
-        """Give back the memory of what was read through the map; it is mapped again when it is asked for."""
+        """Free the pages that were read through the memory map; they are read again when needed."""
         mapped = getattr(self.tokens, "_mmap", None)
         if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
             mapped.madvise(mmap.MADV_DONTNEED)
 
     def read(self, begin: int, end: int) -> np.ndarray:
-        """Some of the tokens, read from the file: what is read through a memory map stays in this process's memory."""
+        """A range of tokens, read from the file: pages read through the memory map would stay in memory."""
         if not isinstance(self.tokens, np.memmap) or self.tokens.filename is None:
             return self.tokens[begin:end]
         size = self.tokens.itemsize
@@ -78,7 +78,7 @@ class TokenSplit:
 
 @dataclass(frozen=True)
 class _Header:
-    """What ``NAME.json`` says of ``NAME.tokens`` and ``NAME.boundaries``."""
+    """The content of ``NAME.json``, which describes ``NAME.tokens`` and ``NAME.boundaries``."""
 
     dtype: str
     tokens: int
@@ -93,7 +93,7 @@ class _Header:
 
 
 def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, directory: Path) -> None:
-    """Write every part of the corpus below a directory."""
+    """Write the tokens of every split into a directory."""
     directory.mkdir(parents=True, exist_ok=True)
     training = corpus.splits["train"]
     with stage("counting characters", training.size, "bytes"):
@@ -106,7 +106,7 @@ def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, directory: Path) -> None
 
 
 class Splits(dict[SplitName, TokenSplit]):
-    """The parts that a directory holds; an export has no training part. Raises RunError for one that is missing."""
+    """The splits in a directory; an export has no training split. Raises RunError for a missing one."""
 
     def __init__(self, directory: Path, parts: dict[SplitName, TokenSplit]):
         super().__init__(parts)
@@ -117,9 +117,9 @@ class Splits(dict[SplitName, TokenSplit]):
 
 
 def load_splits(directory: Path) -> Splits:
-    """Open the parts that lie below a directory. Raises RunError if a file is missing or damaged."""
+    """Open the splits in a directory. Raises RunError if a file is missing or damaged."""
     splits = Splits(directory, {name: _open(directory, name) for name in SPLITS if _has(directory, name)})
-    splits["val"]  # there is nothing without it to do
+    splits["val"]  # required by every use
     return splits
 
 
@@ -151,7 +151,7 @@ def _write(
 
 
 def _encoded(part: Part, tokenizer: Tokenizer, ends_are_targets: bool) -> Iterator[EncodedDocuments]:
-    """The documents of a part, or pieces of them, whose tokens count for the next document that ends."""
+    """The documents of a split, or pieces of them; the tokens of a piece belong to the next document that ends."""
     for short, documents in groupby(part.documents(), key=lambda pieces: isinstance(pieces, tuple)):
         if short and ends_are_targets:
             yield from tokenizer.encode_documents(text for (text,) in documents)
@@ -166,7 +166,7 @@ def _encoded(part: Part, tokenizer: Tokenizer, ends_are_targets: bool) -> Iterat
 
 
 def _write_windows(directory: Path, name: SplitName, facts: Facts, tokenizer: Tokenizer) -> None:
-    """The windows of a split, and in its header the characters of their targets, each with a space."""
+    """Write the windows of a split, and into its header the characters of their targets, each with a space."""
     assert facts.window_protocol is not None
     assert facts.article_window is not None
     part, window = _open(directory, name), facts.article_window
@@ -183,7 +183,7 @@ def _write_windows(directory: Path, name: SplitName, facts: Facts, tokenizer: To
 
 
 class _Output:
-    """An array on its way to a file: many small ones are written as one, and what is written is hashed."""
+    """A file of numbers: small arrays are collected and written together, and hashed."""
 
     def __init__(self, file: BinaryIO, dtype: np.dtype):
         self.file, self.dtype = file, dtype
@@ -198,7 +198,7 @@ class _Output:
             self._flush()
 
     def finish(self) -> str:
-        """Write what is left; the SHA-256 of all."""
+        """Write the rest, and return the SHA-256 of all."""
         self._flush()
         return self.digest.hexdigest()
 

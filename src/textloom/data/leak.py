@@ -1,6 +1,6 @@
-"""Whether a part of the corpus stands in another: n-grams of words that both have, counted by their hashes.
+"""Overlap between splits: n-grams of words that both have, counted by their hashes.
 
-Words are what stands between white space, compared by their letters alone, whatever the tokenizer is.
+Words are separated by white space and compared by their letters alone, whatever the tokenizer is.
 """
 
 import hashlib
@@ -16,9 +16,9 @@ from textloom.tokenizers.base import blocks, cut_at_space
 from textloom.tokenizers.byte import bytes_of_text
 from textloom.tokenizers.chunks import ChunkNumbers, Column, find_chunks
 
-LENGTH = 13  # words, as many as Brown et al. (2020), "Language models are few-shot learners", compare
-CHECKED = 1 << 22  # n-grams at most; of more a share is drawn by their hash
-FILTER = 1 << 26  # entries of the table that says at once that an n-gram is not looked for
+LENGTH = 13  # words, as in Brown et al. (2020), "Language models are few-shot learners"
+CHECKED = 1 << 22  # most n-grams that are looked up; of more, a share is drawn by their hash
+FILTER = 1 << 26  # entries of the table that rules out most n-grams at once
 BLOCK = 1 << 20  # bytes
 END = "\n\ufdd0\n"  # stands between documents: a code point that no text contains
 NO_WORD, END_OF_DOCUMENT = np.uint64(0), np.uint64(1)
@@ -26,18 +26,18 @@ NO_WORD, END_OF_DOCUMENT = np.uint64(0), np.uint64(1)
 
 @dataclass(frozen=True)
 class Overlap:
-    """How much of one part stands verbatim in another, but for case and punctuation."""
+    """How much of one split occurs in another, apart from case and punctuation."""
 
     ngrams: int
-    """Sequences of 13 words in the part, within a document, repetitions included."""
+    """Sequences of 13 words within the documents of the split, repetitions included."""
     checked: int
-    """How many of them were looked for."""
+    """Number of those that were looked up."""
     found: int
-    """How many of those stand in the other part."""
+    """Number of those that occur in the other split."""
 
 
 def overlap(part: Part, other: Part) -> Overlap:
-    """How many n-grams of a part stand in another."""
+    """Count the n-grams of a split that occur in another."""
     ngrams = sum(len(hashes) for hashes in _ngrams(part))
     mask = np.uint64((1 << max(0, (ngrams // CHECKED).bit_length())) - 1)
     wanted = np.concatenate([np.zeros(0, np.uint64), *(h[(h & mask) == 0] for h in _ngrams(part))])
@@ -105,13 +105,13 @@ def _hash(chunk: bytes) -> np.uint64:
 
 
 def _joined(left: np.ndarray, right: np.ndarray, distance: int) -> np.ndarray:
-    """The hashes of sequences made of two that lie so many tokens apart."""
+    """The hashes of sequences that are made of two, ``distance`` words apart."""
     length = min(len(left), len(right) - distance)
     return _mixed(left[:length] * np.uint64(0x9E3779B97F4A7C15) + right[distance : distance + length])
 
 
 def _mixed(numbers: np.ndarray) -> np.ndarray:
-    """Numbers whose every bit depends on all bits: the finalizer of MurmurHash3, halved."""
+    """Mix the bits, so that each depends on all: half of MurmurHash3's finalizer."""
     numbers = (numbers ^ (numbers >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
     mixed: np.ndarray = numbers ^ (numbers >> np.uint64(33))
     return mixed

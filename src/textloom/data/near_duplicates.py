@@ -1,4 +1,4 @@
-"""Documents that nearly repeat another: MinHash of word 5-grams (Broder 1997, "On the resemblance and containment of
+"""Near-duplicates: MinHash of word 5-grams (Broder 1997, "On the resemblance and containment of
 documents"), found by locality-sensitive hashing in bands.
 
 The signatures are those of ``datasketch``; its index would hold kilobytes of Python objects for each document, so here
@@ -24,7 +24,7 @@ WORD = regex.compile(r"[\p{L}\p{N}\p{M}_]+")
 
 
 def near_duplicate_groups(documents: Part, threshold: float) -> np.ndarray:
-    """(documents,) int32: the number of the group of each, equal where a chain of near-duplicates joins them.
+    """(documents,) int32: the group of each document; a chain of near-duplicates is one group.
 
     Two documents are near-duplicates where their estimated Jaccard similarity is the threshold or more.
     """
@@ -32,7 +32,7 @@ def near_duplicate_groups(documents: Part, threshold: float) -> np.ndarray:
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    # says how many bands of how many rows; what it finds is compared after, so it may well find too much
+    # chooses the number of bands and rows; candidates are compared later, so too many do no harm
     index = MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS, weights=(0.1, 0.9))
     with ExitStack() as stack:
         file, *bands = (
@@ -64,13 +64,13 @@ def _signatures(documents: Part) -> Iterator[np.ndarray]:
     empty = MinHash(num_perm=PERMUTATIONS)
     minhash = empty.copy()
     before: list[str] = []
-    cut = ""  # a word that the next piece may go on with
+    cut = ""  # a word that the next piece may continue
     for text, ends in documents.pieces():
         text, cut = (cut + text, "") if ends else cut_at_space(cut + text)
         words = before + WORD.findall(in_form("NFD", text).casefold())
         last = len(words) - WORDS + 1
         if ends and minhash.is_empty():
-            last = max(1, last)  # a document of fewer words is one n-gram
+            last = max(1, last)  # a shorter document is one n-gram
         minhash.update_batch(" ".join(words[i : i + WORDS]).encode("utf-8", "surrogatepass") for i in range(last))
         before = words[max(0, last) :]
         if ends:
@@ -88,7 +88,7 @@ def _hash_rows(rows: np.ndarray) -> np.ndarray:
 
 
 def _alike(keys: np.ndarray, signatures: np.ndarray, threshold: float) -> np.ndarray:
-    """(pairs, 2): documents with equal keys, each with the first and with the one before, where they are alike."""
+    """(pairs, 2): of documents with equal keys, each similar pair of one with the first and with the one before it."""
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
     begins = np.append(True, ordered[1:] != ordered[:-1])

@@ -1,7 +1,7 @@
-"""One form for every text: line ends are LF, canonically equivalent texts are equal.
+"""Normalization of text: line ends become LF, and canonically equivalent texts equal.
 
-Text comes in pieces that may be cut anywhere, so what could change with the text after it is held back: the CR of a
-CR LF, a letter whose combining mark may follow.
+Text comes in pieces that may be cut anywhere, so whatever the next piece could change is held back: the CR of a CR LF,
+a letter whose combining mark may follow.
 """
 
 import re
@@ -17,20 +17,20 @@ from textloom.data.notes import Notes, counted
 UnicodeForm = Literal["NFC", "NFD", "NFKC", "NFKD"]
 FORMS: dict[Form, UnicodeForm] = {"nfc": "NFC", "nfd": "NFD", "nfkc": "NFKC", "nfkd": "NFKD"}
 
-LINE_ENDS = re.compile(r"\r{1,2}\n|\r")  # CR CR LF is a CR LF that was converted twice
-SURROGATES = re.compile(r"[\ud800-\udfff]")  # halves of characters, from JSON that was cut in one
+LINE_ENDS = re.compile(r"\r{1,2}\n|\r")  # CR CR LF: a CR LF that was converted twice
+SURROGATES = re.compile(r"[\ud800-\udfff]")  # from JSON that was cut within a character
 JAMO = range(0x1160, 0x1200)  # vowels and final consonants, which join the syllable before them
 LONG_RUN = 30  # combining marks after one letter, as many as Unicode's Stream-Safe Text Format allows
-NOT_LATIN = re.compile(f"[^\0-\u02ff]{{{LONG_RUN},}}")  # where such a run may be; found ten times as fast as the run
+NOT_LATIN = re.compile(f"[^\0-\u02ff]{{{LONG_RUN},}}")  # may hold such a run; found ten times as fast
 
 
 def normalize_text(text: str, form: Form | None) -> str:
-    """A whole text in the form that documents have after reading, for prompts and filters."""
+    """A whole text, normalized like documents; for prompts and filters."""
     return Normalizer(form).text(text)
 
 
 class Normalizer:
-    """Brings texts into one form and counts what it changed.
+    """Normalizes texts and counts the changes.
 
     ``form``: a Unicode normalization form; None leaves characters as they are, line ends become LF all the same.
     ``unit``: what a text is called in the log, "file" or "row".
@@ -39,7 +39,7 @@ class Normalizer:
     def __init__(self, form: Form | None, unit: str = "text"):
         self.form = form
         self.unit = unit
-        self.line_ends = self.reformed = self.halves = 0  # texts with each kind of change
+        self.line_ends = self.reformed = self.halves = 0  # numbers of texts with each kind of change
 
     def text(self, text: str) -> str:
         """A whole text, normalized."""
@@ -51,7 +51,7 @@ class Normalizer:
         held, changed = "", [False] * 3
         for text, ends in pieces:
             if ends and not held and text.isascii() and "\r" not in text and True not in changed:
-                yield text, True  # as most rows of tables are
+                yield text, True  # like most rows of tables
                 continue
             text = held + text
             cut = len(text) if ends else self._safe_end(text)
@@ -71,7 +71,7 @@ class Normalizer:
                 changed = [False] * 3
 
     def report(self, notes: Notes) -> None:
-        """Say what was changed, and how to leave it."""
+        """Note what was changed, and how to turn it off."""
         if self.line_ends:
             notes.info(f"line ends: CR or CR LF became LF in {counted(self.line_ends, self.unit)}")
         if self.reformed:
@@ -84,13 +84,13 @@ class Normalizer:
             notes.warn(f"halves of surrogate pairs became U+FFFD in {counted(self.halves, self.unit)}")
 
     def _safe_end(self, text: str) -> int:
-        """The end of what no later text can change."""
+        """The length of the beginning that no later text can change."""
         end = len(text)
         if self.form is not None:
             decomposed: UnicodeForm = "NFD" if self.form in ("nfc", "nfd") else "NFKD"
             while end and not _starts_sequence(text[end - 1], decomposed):
                 end -= 1
-            end -= end > 0  # that character may be changed by what follows
+            end -= end > 0  # the next text may change that character
         while end and text[end - 1] == "\r" and len(text) - end < 3:
             end -= 1
         return end
@@ -105,7 +105,7 @@ def _with_line_feeds(text: str) -> str:
 
 
 def in_form(form: UnicodeForm, text: str) -> str:
-    """``unicodedata.normalize``, whose time is quadratic in the length of a run of unordered combining marks."""
+    """``unicodedata.normalize``, without its quadratic time in the length of a run of unordered combining marks."""
     if text.isascii() or unicodedata.is_normalized(form, text):
         return text
     ordered = NOT_LATIN.sub(lambda some: _long_runs().sub(_in_canonical_order, some[0]), text)

@@ -1,4 +1,4 @@
-"""What reading found out about the files: logged when it is found, kept to be logged again where a cache answers."""
+"""Findings about a source: logged when they are made, and kept so that the cache can log them again."""
 
 import logging
 
@@ -6,21 +6,21 @@ log = logging.getLogger(__name__)
 
 
 class Notes:
-    """Lines for the log with their levels, each once."""
+    """Log lines and their levels, each line once."""
 
     def __init__(self, lines: dict[str, int] | None = None) -> None:
         self.lines = dict(lines or {})
 
     def info(self, line: str) -> None:
-        """Note something that the user may want to know."""
+        """Log a line of information, unless it has been logged."""
         self._add(line, logging.INFO)
 
     def warn(self, line: str) -> None:
-        """Note something that the user should look at."""
+        """Log a warning, unless it has been logged."""
         self._add(line, logging.WARNING)
 
     def repeat(self) -> None:
-        """Log all lines."""
+        """Log all lines again."""
         for line, level in self.lines.items():
             log.log(level, "%s", line)
 
@@ -31,5 +31,5 @@ class Notes:
 
 
 def counted(count: int, unit: str) -> str:
-    """A number of things: "1 row", "2,000 rows"."""
+    """A number with its unit: "1 row", "2,000 rows"."""
     return f"{count:,} {unit}{'' if count == 1 else 's'}"

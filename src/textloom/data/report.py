@@ -1,4 +1,4 @@
-"""What ``prepare`` says of a text: documents, tokens, and how much of the evaluated parts stands in training."""
+"""The report of ``prepare``: documents, tokens, and how much of the other splits occurs in training."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -21,7 +21,7 @@ from textloom.tokenizers import Tokenizer
 
 SHOWN = 20  # frequent tokens, and rare ones
 BLOCK = 1 << 22  # tokens
-FEW = 100  # n-grams; a share of fewer says nothing
+FEW = 100  # n-grams; a share of fewer means nothing
 COLUMNS = 80
 LABEL = 18  # columns
 
@@ -29,7 +29,7 @@ Report = dict[str, Any]
 
 
 def write_report(config: PrepareConfig, corpus: Corpus, tokenizer: Tokenizer, splits: Splits) -> Report:
-    """The report, also written as ``report.json`` beside the tokens."""
+    """Make the report, and write it as ``report.json`` beside the tokens."""
     path = entry_of(corpus, config.tokenizer) / REPORT
     report = make_report(config, corpus, tokenizer, splits, _known_overlap(path))
     write_json(path, report)
@@ -37,7 +37,7 @@ def write_report(config: PrepareConfig, corpus: Corpus, tokenizer: Tokenizer, sp
 
 
 def _known_overlap(path: Path) -> Report | None:
-    """The overlap that an earlier report on the same text found."""
+    """The overlap in an earlier report on the same text."""
     with suppress(RunError, KeyError, TypeError):
         found: Report = read_json(path)["overlap"]
         return found
@@ -47,7 +47,7 @@ def _known_overlap(path: Path) -> Report | None:
 def make_report(
     config: PrepareConfig, corpus: Corpus, tokenizer: Tokenizer, splits: Splits, overlaps: Report | None = None
 ) -> Report:
-    """The report in plain JSON types; the same text gives the same one. ``overlaps``: what is known already of them."""
+    """The report in plain JSON types, the same for the same text. ``overlaps``: those that are known already."""
     frequencies = _frequencies(splits["train"], tokenizer.vocabulary_size)
     return {
         **asdict(corpus.facts),
@@ -158,7 +158,7 @@ def _frequent(frequencies: np.ndarray) -> list[int]:
 
 
 def _rare(frequencies: np.ndarray) -> list[int]:
-    """Of the tokens that occur least, some that lie far apart in the vocabulary."""
+    """Some of the rarest tokens, spread over the vocabulary."""
     occurring = np.flatnonzero(frequencies)
     rarest = occurring[frequencies[occurring] == frequencies[occurring].min()]
     return [int(rarest[k * len(rarest) // SHOWN]) for k in range(SHOWN)] if len(rarest) > SHOWN else rarest.tolist()

@@ -1,6 +1,6 @@
-"""Documents on their way from the source to tokens: text in a temporary file, read in pieces of bounded size.
+"""The spool: documents in a temporary file, read in pieces of bounded size.
 
-No document and no part of the corpus is ever whole in memory; what stays there is 16 bytes a document.
+No document and no split of the corpus is ever whole in memory, only 16 bytes for each document.
 """
 
 import codecs
@@ -20,7 +20,7 @@ from textloom.system.progress import advance
 
 
 class Spool:
-    """Documents one after the other in a file without a name: it is gone with the process, however that ends."""
+    """Documents end to end in a file without a name, which ends with the process."""
 
     def __init__(self, directory: Path | None = None):
         self.directory = directory
@@ -28,13 +28,13 @@ class Spool:
             if directory is not None:
                 directory.mkdir(parents=True, exist_ok=True)
             self.file = tempfile.TemporaryFile(dir=directory, buffering=BLOCK)  # noqa: SIM115
-        except OSError:  # no place of ours: the system's
+        except OSError:  # use the system's folder
             self.directory = None
             self.file = tempfile.TemporaryFile(buffering=BLOCK)  # noqa: SIM115
         self._lengths = array("q")  # bytes of each document
 
     def fill(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
-        """Write documents, and pass each piece on once it is written. Raises DataError if the disk is full."""
+        """Write documents, yielding each piece after it is written. Raises DataError if the disk is full."""
         length = 0
         for piece in pieces:
             content = piece[0].encode("utf-8", "surrogatepass")
@@ -53,7 +53,7 @@ class Spool:
         return Part(self, borders[:-1], borders[1:])
 
     def read(self, begin: int, end: int) -> bytes:
-        """The bytes of a span."""
+        """The bytes from ``begin`` to ``end``."""
         return os.pread(self.file.fileno(), end - begin, begin)
 
     def _write(self, content: bytes, flush: bool = False) -> None:
@@ -71,25 +71,25 @@ class Spool:
 
 @dataclass(frozen=True)
 class Part:
-    """Some of the documents of a spool, in its order."""
+    """Some of the documents of a spool, in its order: a split."""
 
     spool: Spool
     begins: np.ndarray
-    """(documents,) int64, rising: where each begins, in bytes."""
+    """(documents,) int64, rising: the position at which each begins, in bytes."""
     ends: np.ndarray
-    """(documents,) int64: where each ends."""
+    """(documents,) int64: the position at which each ends."""
 
     def __len__(self) -> int:
-        """How many documents there are."""
+        """Number of documents."""
         return len(self.begins)
 
     @property
     def size(self) -> int:
-        """Bytes in all."""
+        """Number of bytes."""
         return int((self.ends - self.begins).sum())
 
     def take(self, which: np.ndarray) -> "Part":
-        """Those of the given numbers, (documents,) rising, or of a mask."""
+        """The documents of the given numbers, (documents,) rising, or of a mask."""
         return Part(self.spool, self.begins[which], self.ends[which])
 
     def texts(self) -> Iterator[str]:
@@ -97,13 +97,13 @@ class Part:
         return (text for text, _ in self.pieces())
 
     def documents(self) -> Iterator[Iterable[str]]:
-        """Each document in its pieces, all of which must be taken before the next one's."""
+        """Each document as its pieces, all of which must be taken before the next document."""
         pieces = self.pieces()
         for text, ends in pieces:
             yield (text,) if ends else itertools.chain((text,), _to_the_end(pieces))
 
     def pieces(self) -> Iterator[Piece]:
-        """The documents; those longer than a block come in several pieces."""
+        """The pieces of the documents: several for those longer than a block."""
         decoder = codecs.getincrementaldecoder("utf-8")("surrogatepass")
         inside = False
         for content, ends in self.blocks():
@@ -112,7 +112,7 @@ class Part:
             inside = not ends
 
     def blocks(self) -> Iterator[tuple[bytes, bool]]:
-        """The documents in UTF-8, those longer than a block in blocks."""
+        """The documents in UTF-8, in several blocks if they are longer than one; True with the last of each."""
         first, block = 0, BLOCK
         while first < len(self):
             base = int(self.begins[first])

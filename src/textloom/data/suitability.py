@@ -1,4 +1,4 @@
-"""Warnings about a text that the settings do not suit: each names what to set instead."""
+"""Warnings about settings that do not suit the text; each names what to set instead."""
 
 import logging
 from collections.abc import Iterator
@@ -12,21 +12,21 @@ from textloom.tokenizers import Tokenizer
 
 log = logging.getLogger(__name__)
 
-UNKNOWN_SHARE = 0.5  # of the characters of a part; words of a language with spaces have less, even in small texts
-DISTINCT_SHARE = 0.7  # of the tokens; in an English text of 2,000 words it is 0.2
+UNKNOWN_SHARE = 0.5  # of the characters of a split; less for words of a language with spaces, even in small texts
+DISTINCT_SHARE = 0.7  # of the tokens; 0.2 in an English text of 2,000 words
 FOLDED_SHARE = 0.5  # of the documents
-SINGLE_SHARE = 0.4  # of the tokens are one word, the others line ends: a word a line, which is 0.5, has it
-SMALL = 1 << 20  # tokens; no vocabulary is as large as a longer text
+SINGLE_SHARE = 0.4  # of the tokens; one word on every line, with line ends as tokens, comes to 0.5
+SMALL = 1 << 20  # tokens; the vocabulary of a longer text is always smaller than it
 SPLIT_AT_SPACES = ("word", "whitespace", "article")
 OTHERS = dict.fromkeys(SPLIT_AT_SPACES, "tokenizer=char or tokenizer=bpe") | {
     "char": "tokenizer=byte or tokenizer=bpe",
     "pretrained": "tokenizer=bpe or tokenizer=char",
 }
-"""The tokenizers to which less is unknown than to each."""
+"""Tokenizers that leave less unknown than each of these."""
 
 
 def warn_if_unsuited(data: DataConfig, tokenizer: Tokenizer, splits: Splits, facts: Facts | None) -> None:
-    """Log a line for each setting that does not suit the text. ``facts``: None where the source was not read."""
+    """Log a warning for each setting that does not suit the text. ``facts``: None if the source was not read."""
     for line in (*_about_tokens(tokenizer, splits), *_about_documents(data, splits, facts)):
         log.warning("%s", line)
 
@@ -52,7 +52,7 @@ def _about_tokens(tokenizer: Tokenizer, splits: Splits) -> Iterator[str]:
 
 
 def _single(distinct: np.ndarray, tokens: np.ndarray, tokenizer: Tokenizer) -> bool:
-    """True for one token again and again, for one word also with line ends and the pieces at the cuts between parts."""
+    """True if the text repeats one token; beside a word there may be line ends, and pieces at the cuts of splits."""
     if len(distinct) == 1:
         return bool(distinct[0] != tokenizer.unknown_id)
     if tokenizer.kind not in SPLIT_AT_SPACES or len(distinct) > 3:
@@ -62,7 +62,7 @@ def _single(distinct: np.ndarray, tokens: np.ndarray, tokenizer: Tokenizer) -> b
 
 
 def _distinct(tokens: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
-    """The tokens that occur, ends of documents left out; of a long text, those of its beginning."""
+    """The distinct tokens without ends of documents; only those of the beginning of a long text."""
     distinct = np.unique(tokens[1 : SMALL + 1])
     return np.setdiff1d(distinct, [tokenizer.end_id])
 

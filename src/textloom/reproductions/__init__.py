@@ -1,1 +1,1 @@
-"""The article's data and tokenizer as published, labelled leaky."""
+"""Reproductions of published work that is not sound: the article's protocol and tokenizer, labelled leaky."""

@@ -1,5 +1,6 @@
-"""The words of "Recurrent Neural Networks by Example in Python" (Koehrsen 2018): what Keras's ``Tokenizer`` makes of
-the article's patents. For ``data.protocol=article`` alone: it throws characters away, and knows no ends of documents.
+"""The words of "Recurrent Neural Networks by Example in Python" (Koehrsen 2018), as Keras's ``Tokenizer`` splits them.
+
+It serves ``data.protocol=article`` alone: it drops characters, and has no end of documents.
 """
 
 import re
@@ -17,7 +18,7 @@ from textloom.tokenizers.byte import valid_text
 
 @dataclass(frozen=True)
 class ArticleTokenizer(Tokenizer):
-    """Ids follow the frequency in all documents, from 1 on; 0 is what Keras keeps for padding, and never a target."""
+    """Ids from 1 on by falling frequency in all documents; 0 is Keras's padding, and never a target."""
 
     kind: ClassVar[str] = "article"
     words: tuple[str, ...]
@@ -26,7 +27,7 @@ class ArticleTokenizer(Tokenizer):
 
     @classmethod
     def fit(cls, documents: Iterable[Iterable[str]], lowercase: bool, filters: str) -> "ArticleTokenizer":
-        """The vocabulary of some documents: every word, of equally frequent ones the first to occur first."""
+        """The vocabulary of some documents: every word, equally frequent ones in the order of first occurrence."""
         counts: Counter[str] = Counter()
         for document in documents:
             counts.update(article_words("".join(document), lowercase, filters))
@@ -39,12 +40,12 @@ class ArticleTokenizer(Tokenizer):
 
     @property
     def unknown_id(self) -> int:
-        """The id of ``<unk>``, which prompts may hold."""
+        """The id of unknown words, which only prompts have."""
         return 0
 
     @property
     def end_id(self) -> int:
-        """What stands between documents, where no window reaches."""
+        """The id between documents, which no window contains."""
         return 0
 
     @cached_property
@@ -52,16 +53,16 @@ class ArticleTokenizer(Tokenizer):
         return {word: i for i, word in enumerate(self.words, start=1)}
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Readable text, with the article's spaces."""
+        """The text of token ids, with the article's spaces."""
         text = " ".join(self.words[i - 1] if i else UNKNOWN for i in ids)
         return re.sub(r"\s+([.,;?])", r"\1", text)
 
     def safe_cut(self, text: str) -> tuple[str, str]:
-        """Nowhere: the article's documents are short, and its rules look far."""
+        """Cut nowhere: the article's documents are short, and its rules look far ahead."""
         return "", text
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
+        """The words and the keys."""
         return {"level": self.kind, **asdict(self), "words": list(self.words)}
 
     def _encode(self, text: str) -> Encoded:
@@ -71,7 +72,7 @@ class ArticleTokenizer(Tokenizer):
 
 
 def article_words(text: str, lowercase: bool, filters: str) -> list[str]:
-    """A space before marks that do not follow a digit, no references such as (12), then split as Keras does."""
+    """Put a space before marks that do not follow a digit, drop references such as (12), and split as Keras does."""
     text = valid_text(text)
     text = re.sub(r"(?<=[^\s0-9])(?=[.,;?])", " ", text)
     text = re.sub(r"\((\d+)\)", "", text)

@@ -1,4 +1,4 @@
-"""One token for each byte of the UTF-8 text: a vocabulary of 257 for every language, nothing unknown."""
+"""One token for each byte of the UTF-8 text: 257 entries for every language, and nothing is unknown."""
 
 import re
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ class ByteTokenizer(Tokenizer):
 
     @property
     def unknown_id(self) -> None:
-        """None: every text is bytes."""
+        """None, because every text is bytes."""
         return None
 
     @property
@@ -41,16 +41,16 @@ class ByteTokenizer(Tokenizer):
         return 256
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Readable text; bytes that are no UTF-8, which a model may well write, show as the replacement sign."""
+        """The text of token ids; bytes that are not UTF-8, which a model may write, become U+FFFD."""
         array = id_array(ids)
         return text_of_bytes(array[array < 256].astype(np.uint8).tobytes())
 
     def safe_cut(self, text: str) -> tuple[str, str]:
-        """Anywhere."""
+        """Cut anywhere."""
         return text, ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
+        """The kind alone."""
         return {"level": self.kind}
 
     def _encode(self, text: str) -> Encoded:
@@ -63,7 +63,7 @@ def id_array(ids: Iterable[int]) -> np.ndarray:
 
 
 def valid_text(text: str) -> str:
-    """The text with U+FFFD for each lone surrogate, which is no character and which no encoding has bytes for."""
+    """The text with U+FFFD for each lone surrogate, which cannot be encoded."""
     return SURROGATE.sub(REPLACEMENT, text)
 
 
@@ -76,5 +76,5 @@ def bytes_of_text(text: str) -> bytes:
 
 
 def text_of_bytes(content: bytes) -> str:
-    """What ``bytes_of_text`` encoded; in other bytes, U+FFFD for what is no UTF-8."""
+    """The text of UTF-8 bytes, with U+FFFD for bytes that are not UTF-8."""
     return content.decode("utf-8", "replace")

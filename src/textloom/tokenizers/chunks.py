@@ -1,7 +1,7 @@
-"""A text as numbers of its chunks, found by NumPy: a word and the white space after it, known after its first time.
+"""A text as numbers of its chunks, found by NumPy. A chunk is a word and the white space after it.
 
-Python takes each distinct chunk apart once; a text costs a few array operations a chunk. Chunks of up to 15 bytes are
-two 64-bit words, and found in a hash table with open addressing; longer and new ones, which are few, in a dict.
+Python takes each distinct chunk apart once, and a text costs a few array operations for each chunk. Chunks of up to 15
+bytes are two 64-bit words in a hash table with open addressing; longer and new ones, which are few, are in a dict.
 """
 
 from typing import NamedTuple
@@ -10,19 +10,19 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 TAB, FILE_SEPARATOR = np.uint8(9), np.uint8(28)
-DOCUMENT_END = b"\xff"  # no byte of UTF-8
+DOCUMENT_END = b"\xff"  # never a byte of UTF-8
 SHORT = 15  # bytes: the sixteenth holds the length
 SLOTS_BITS = 20
 SLOTS_MASK = (1 << SLOTS_BITS) - 1
-KNOWN = 1 << 19  # chunks that are remembered; when there are more, all are forgotten
+KNOWN = 1 << 19  # chunks in the table; when there are more, it is cleared
 PROBES = 8
 FACTORS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], dtype=np.uint64)
-NOBODY, TOO_LONG = np.iinfo(np.uint64).max, np.uint64((1 << 64) - 2)  # no chunk's: their upper byte is no length
+NOBODY, TOO_LONG = np.iinfo(np.uint64).max, np.uint64((1 << 64) - 2)  # no keys: their upper byte is no length
 FIRST_BYTES = np.array([(1 << 8 * size) - 1 for size in range(9)], dtype=np.uint64)
 
 
 class Chunks(NamedTuple):
-    """Where the chunks of texts lie: each ends with ASCII white space or DOCUMENT_END, but for the last."""
+    """The places of chunks: each ends with ASCII white space or DOCUMENT_END, except the last."""
 
     starts: np.ndarray
     """(chunks,) first byte."""
@@ -33,14 +33,14 @@ class Chunks(NamedTuple):
 def find_chunks(content: bytes) -> Chunks:
     """The chunks of UTF-8 texts."""
     data = np.frombuffer(content, dtype=np.uint8)
-    ends = (data == 32) | (data - TAB < 5) | (data - FILE_SEPARATOR < 4) | (data == 255)  # below zero is above 246
+    ends = (data == 32) | (data - TAB < 5) | (data - FILE_SEPARATOR < 4) | (data == 255)  # wraps below zero
     after = np.flatnonzero(ends) + 1
     edges = np.concatenate([[0], after, [len(data)]])
     return Chunks(edges[:-1], edges[1:] - edges[:-1])
 
 
 class Column:
-    """An array that grows at its end; what it has room for doubles, so that growing costs little."""
+    """An array that grows at its end; its capacity doubles."""
 
     def __init__(self, dtype: DTypeLike, room: int = 1024):
         self._room = np.zeros(room, dtype=dtype)
@@ -51,11 +51,11 @@ class Column:
 
     @property
     def values(self) -> np.ndarray:
-        """What was added."""
+        """The values that were added."""
         return self._room[: self._size]
 
     def add(self, values: np.ndarray) -> None:
-        """To the end."""
+        """Append values."""
         size = self._size + len(values)
         if size > len(self._room):
             self._room = np.append(self._room, np.zeros(max(size, len(self._room)), dtype=self._room.dtype))
@@ -64,19 +64,19 @@ class Column:
 
 
 class ChunkNumbers:
-    """Numbers 0, 1, 2, ... for distinct chunks, in the order in which they are met."""
+    """Numbers 0, 1, 2, ... for distinct chunks, in the order of their first occurrence."""
 
     def __init__(self) -> None:
         self.met = 0
-        self.slots = np.zeros(1 << SLOTS_BITS, dtype=np.int32)  # a chunk's number and one more; 0 in a free one
-        self.first, self.second = Column(np.uint64), Column(np.uint64)  # the keys of the chunks, in these places
+        self.slots = np.zeros(1 << SLOTS_BITS, dtype=np.int32)  # the number of a chunk plus one; 0 for a free slot
+        self.first, self.second = Column(np.uint64), Column(np.uint64)  # the keys of the chunks, at these numbers
         self.first.add(np.array([NOBODY]))
         self.second.add(np.array([NOBODY]))
-        self.without_slot: dict[bytes, int] = {}  # the long ones, and those that found no free slot
+        self.without_slot: dict[bytes, int] = {}  # long chunks, and those without a free slot
 
     @property
     def full(self) -> bool:
-        """True if it is time to start over."""
+        """True if the table should be cleared."""
         return self.met >= KNOWN
 
     def number(self, content: bytes, chunks: Chunks) -> tuple[np.ndarray, list[bytes]]:
@@ -102,12 +102,12 @@ class ChunkNumbers:
         return numbers, list(new)
 
     def _looked_up(self, keys: "_Keys") -> np.ndarray:
-        """The number of each chunk, -1 where it was not found."""
+        """The number of each chunk, -1 if it is not in the table."""
         first, second = self.first.values, self.second.values
         entries: np.ndarray = self.slots[keys.slots].astype(np.int64)
         looking = np.flatnonzero((first[entries] != keys.first) | (second[entries] != keys.second))
         for probe in range(1, PROBES):
-            looking = looking[entries[looking] > 0]  # where a slot is free, there is no such chunk
+            looking = looking[entries[looking] > 0]  # a free slot means that the chunk is not in the table
             if not len(looking):
                 break
             found = self.slots[(keys.slots[looking] + probe) & SLOTS_MASK]
@@ -118,7 +118,7 @@ class ChunkNumbers:
         return entries
 
     def _remember(self, keys: "_Keys", places: np.ndarray, chunks: list[bytes]) -> None:
-        """Number new chunks, found at some places."""
+        """Number new chunks, which occur at these places."""
         entries = np.arange(self.met + 1, self.met + 1 + len(chunks), dtype=np.int32)
         self.met += len(chunks)
         self.first.add(keys.first[places])
@@ -137,14 +137,14 @@ class ChunkNumbers:
 
 
 class _Keys(NamedTuple):
-    """What chunks are looked up by."""
+    """The keys of chunks in the table."""
 
     first: np.ndarray
     """(chunks,) uint64: the first eight bytes."""
     second: np.ndarray
     """(chunks,) uint64: the next seven, and the length."""
     slots: np.ndarray
-    """(chunks,) where to look first."""
+    """(chunks,) the slot to try first."""
 
 
 def _hashed(content: bytes, chunks: Chunks) -> _Keys:
@@ -156,5 +156,5 @@ def _hashed(content: bytes, chunks: Chunks) -> _Keys:
     more = np.flatnonzero(sizes > 8)
     second[more] |= word_at[starts[more] + 8] & FIRST_BYTES.take(sizes[more] - 8, mode="clip")
     second[more[sizes[more] > SHORT]] = TOO_LONG
-    mixed = first * FACTORS[0] + second * FACTORS[1]  # the upper bits of a product hang on all of the factor's
+    mixed = first * FACTORS[0] + second * FACTORS[1]  # the upper bits of a product depend on all bits of its factors
     return _Keys(first, second, (mixed >> np.uint64(64 - SLOTS_BITS)).view(np.int64))

@@ -1,7 +1,7 @@
-"""What subword models are trained on: the pieces that a text is split into first, which no token reaches beyond.
+"""Pre-tokens: the pieces into which a text is split before a subword model; no token crosses their borders.
 
-``ByteLevel`` splits as GPT-2 did, which suits most texts. Two kinds need another pattern: it cuts combining marks from
-their letters, and training takes time that grows with the square of the longest piece.
+``ByteLevel`` splits as GPT-2 did, which suits most texts. It cuts combining marks from their letters, and the time of
+training grows with the square of the longest piece, so texts with many marks or long pieces need another pattern.
 """
 
 import re
@@ -13,9 +13,9 @@ from tokenizers import Regex
 from tokenizers.pre_tokenizers import ByteLevel, PreTokenizer, Sequence, Split
 
 LONGEST = 256  # characters in a piece
-LOOKED_AT = 1 << 12  # characters at the beginning of each text, to see which marks it has
-MANY_MARKS = 0.01  # of the characters; a few marks in a text of another script do not matter
-DISTINCT = 1 << 18  # characters of distinct words; training a unigram model takes up to a minute for so many
+LOOKED_AT = 1 << 12  # characters at the beginning of each text that are searched for marks
+MANY_MARKS = 0.01  # of the characters
+DISTINCT = 1 << 18  # characters of distinct words, for which a unigram model trains up to a minute
 SLICE = 1 << 12  # characters
 
 MARKS = regex.compile(r"\p{M}+")
@@ -27,11 +27,11 @@ PATTERN = (
     rf"| ?[^\s\p{{L}}\p{{N}}]{{1,{LONGEST}}}"
     rf"|\s{{1,{LONGEST}}}(?!\S)|\s{{1,{LONGEST}}}"
 )
-"""GPT-2's pattern, but combining marks and joiners stay with their letter, and pieces have a greatest length."""
+"""GPT-2's pattern, but combining marks and joiners stay with their letter, and the length of pieces is limited."""
 
 
 def pre_tokenizer_for(texts: list[str]) -> PreTokenizer:
-    """``ByteLevel`` with the pattern that suits the texts."""
+    """``ByteLevel``, with the pattern above if the texts need it."""
     if not any(map(_has_long_runs, texts)) and not _has_many_marks(texts):
         return ByteLevel(add_prefix_space=False)
     return Sequence([Split(Regex(PATTERN), "isolated"), ByteLevel(add_prefix_space=False, use_regex=False)])
@@ -48,7 +48,7 @@ def _has_many_marks(texts: list[str]) -> bool:
 
 
 def repetitive(texts: list[str]) -> list[str]:
-    """The texts, or some of each if hardly a word comes twice: the time to train a unigram model grows with those."""
+    """The texts, or a sample if few words repeat: training a unigram model takes time for each distinct word."""
     slices = [text[i : i + SLICE] for text in texts for i in range(0, len(text), SLICE)]
     some = list(islice(slices, 4 * DISTINCT // SLICE))
     distinct = sum(map(len, {word for text in some for word in text.split()}))
@@ -58,7 +58,7 @@ def repetitive(texts: list[str]) -> list[str]:
 
 
 def spread(texts: Iterable[str], most: int) -> list[str]:
-    """All of the texts, or every second, fourth, eighth ..., so that they have at most so many characters in all."""
+    """All texts, or every second, fourth, eighth, ..., so that they have at most ``most`` characters."""
     kept: list[str] = []
     step, total = 1, 0
     for i, text in enumerate(texts):

@@ -1,4 +1,4 @@
-"""A tokenizer that others trained: any ``tokenizer.json``, from a file or from the Hugging Face Hub."""
+"""Pretrained tokenizers: any ``tokenizer.json``, from a file or from the Hugging Face Hub."""
 
 import hashlib
 import json
@@ -22,19 +22,19 @@ log = logging.getLogger(__name__)
 
 FILE = "tokenizer.json"
 SAMPLE = 10_000  # characters of the text that are encoded and decoded to see what is lost
-CONTEXT = 64  # characters on either side of a place to cut that are encoded to see whether it is one
-HIDDEN = "\ufdd0"  # a code point that Unicode keeps free for such uses: no text contains it
+CONTEXT = 64  # characters on either side of a possible cut that are encoded to check it
+HIDDEN = "\ufdd0"  # a noncharacter, which no text contains
 
 
 @dataclass(frozen=True)
 class PretrainedTokenizer(Tokenizer):
-    """The ids of the file, and ``<eos>`` after them. What it loses of a text (case, spaces), only its author knows."""
+    """The ids of the file, and ``<eos>`` after them. It may lose case, spaces or marks of a text."""
 
     kind: ClassVar[str] = "pretrained"
     block: ClassVar[int] = 1 << 15
 
     definition: str
-    """The content of the ``tokenizer.json``, without what would make special tokens of text."""
+    """The content of the ``tokenizer.json``, changed so that no text becomes a special token."""
 
     @classmethod
     def fit(cls, documents: Iterable[Iterable[str]], path: str) -> Self:
@@ -50,7 +50,7 @@ class PretrainedTokenizer(Tokenizer):
 
     @classmethod
     def load(cls, path: str) -> Self:
-        """From a file, a folder with a ``tokenizer.json``, or a Hub id. Raises ConfigError if there is none."""
+        """Load it from a file, a folder with a ``tokenizer.json``, or a Hub id. Raises ConfigError if there is none."""
         content = find_definition(path)
         try:
             tokenizer = cls(plain_definition(content))
@@ -67,7 +67,7 @@ class PretrainedTokenizer(Tokenizer):
 
     @cached_property
     def unknown_id(self) -> int | None:
-        """The id of the model's own unknown token, where it has one."""
+        """The id of the model's own unknown token, if it has one."""
         model = json.loads(self.definition)["model"]
         if model.get("unk_id") is not None:
             return int(model["unk_id"])
@@ -79,7 +79,7 @@ class PretrainedTokenizer(Tokenizer):
         return self.vocabulary_size - 1
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Readable text."""
+        """The text of token ids."""
         array = id_array(ids)
         text: str = self._model.decode(array[array != self.end_id].tolist(), skip_special_tokens=False)
         if HIDDEN in text:
@@ -88,18 +88,18 @@ class PretrainedTokenizer(Tokenizer):
         return text
 
     def safe_cut(self, text: str) -> tuple[str, str]:
-        """At white space between two words where the tokens around it are seen to stay what they are."""
+        """Cut at white space between two words if the tokens around it do not change."""
         for tail in (1 << 8, 1 << 12):
             for space in reversed(list(CUT.finditer(text, max(0, len(text) - tail)))):
                 before = text[max(0, space.start() - CONTEXT) : space.start()]
                 whole = self._ids(before + text[space.start() : space.end() + CONTEXT])
-                for start in (space.start(), space.end()):  # many put the space themselves
+                for start in (space.start(), space.end()):  # many tokenizers add the space themselves
                     if self._ids(before) + self._ids(text[start : space.end() + CONTEXT]) == whole:
                         return text[: space.start()], text[start:]
         return "", text
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
+        """The definition."""
         return {"level": self.kind, "definition": self.definition}
 
     @cached_property
@@ -108,7 +108,7 @@ class PretrainedTokenizer(Tokenizer):
 
     @cached_property
     def _hidden(self) -> dict[str, str]:
-        """How special tokens show, which only a model can write."""
+        """The shown text of special tokens, which only a model can write."""
         names = {name: i for name, i in self._model.get_vocab().items() if name.startswith(HIDDEN) and len(name) > 1}
         return {name: UNKNOWN if i == self.unknown_id else name.strip(HIDDEN) for name, i in names.items()}
 
@@ -134,7 +134,7 @@ def _warn_if_lossy(tokenizer: Tokenizer, text: str) -> None:
 
 
 def plain_definition(content: str) -> str:
-    """A ``tokenizer.json`` whose special tokens are no text, which cuts and pads nothing. Raises ValueError."""
+    """The ``tokenizer.json`` without special tokens in text, truncation and padding. Raises ValueError."""
     definition = json.loads(content)
     special = {token["content"] for token in definition.get("added_tokens", ()) if token["special"]}
     definition["added_tokens"] = [token for token in definition.get("added_tokens", ()) if not token["special"]]
@@ -158,7 +158,7 @@ def plain_definition(content: str) -> str:
 
 
 def find_definition(path: str) -> str:
-    """The content of a ``tokenizer.json``. Raises ConfigError if there is none, or the Hub cannot be asked."""
+    """The content of a ``tokenizer.json``. Raises ConfigError if there is none, or the Hub cannot be reached."""
     file = Path(path).expanduser()
     file = file / FILE if file.is_dir() else file
     try:

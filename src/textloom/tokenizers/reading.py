@@ -1,4 +1,4 @@
-"""Texts read chunk by chunk: what a chunk is made of is looked at once, and then looked up."""
+"""Encoding of texts chunk by chunk: each distinct chunk is split into pieces once, and then looked up."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -12,21 +12,21 @@ from textloom.tokenizers.chunks import DOCUMENT_END, ChunkNumbers, Column, find_
 SPACE = " "
 AFTER, ENDS, BEFORE = 1, 2, 4  # a chunk's last space is a piece; it has one; one before the chunk is a piece
 LAST = 8  # it ends a document
-END_PIECE = ""  # what such a chunk has for its end
+END_PIECE = ""  # the last piece of such a chunk
 ENDINGS = {b" ": ENDS, DOCUMENT_END: LAST}
 
 
 class Rules(NamedTuple):
-    """How a tokenizer takes text apart. Letters and digits with nothing between them are one piece by any rules."""
+    """How a tokenizer splits text. A run of letters and digits is one piece by any rules."""
 
     split: Callable[[str], list[str]]
-    """The pieces of a text, as if nothing stood before it or after it."""
+    """The pieces of a text that stands alone."""
     edges: Callable[[list[str]], tuple[bool, bool]]
-    """Of the pieces between two spaces: whether the space before them is a piece, and whether the one after them is."""
+    """For the pieces between two spaces: whether the space before them is a piece, and whether that after them is."""
 
 
 def closed(documents: Iterable[str]) -> bytes:
-    """The bytes of documents with an end after each, which is read as an END_PIECE."""
+    """The bytes of documents, each followed by DOCUMENT_END, which is read as an END_PIECE."""
     return b"".join(bytes_of_text(text) + DOCUMENT_END for text in documents)
 
 
@@ -37,15 +37,16 @@ class Reader:
         self.rules = rules
         self.numbers = ChunkNumbers()
         self.new_pieces: list[str] = []
-        """Of chunks end to end, in the order of their numbers, without the space that a chunk ends with. Whoever has
-        taken them clears the list."""
+        """The pieces of new chunks end to end, in the order of their numbers, without the space that ends a chunk.
+
+        The caller clears the list after taking them."""
         self.counts = Column(np.int64)
-        """How many of them are each chunk's."""
+        """The number of pieces of each chunk."""
         self.flags = Column(np.uint8)
 
     @property
     def full(self) -> bool:
-        """Whether it has read so many different chunks that it is time for a new reader."""
+        """True if there are so many distinct chunks that a new reader should take over."""
         return self.numbers.full
 
     def read(self, content: bytes) -> tuple[np.ndarray, np.ndarray]:
@@ -63,7 +64,7 @@ class Reader:
         for chunk in chunks:
             flag = ENDINGS.get(chunk[-1:], 0)
             inner = (chunk[:-1] if flag else chunk).decode()
-            if inner.isalnum() and flag != LAST:  # most are
+            if inner.isalnum() and flag != LAST:  # as most chunks are
                 new_pieces.append(inner)
                 counts.append(1)
                 flags.append(flag)
@@ -80,7 +81,7 @@ class Reader:
 
 
 class Encoder:
-    """Token ids of texts, by the ids of a vocabulary's pieces; ``unknown_id`` for what has none."""
+    """Encodes texts with the ids of a vocabulary's pieces; other pieces are ``unknown_id``."""
 
     def __init__(self, rules: Rules, ids: dict[str, int], unknown_id: int, dtype: np.dtype[Any]):
         self.rules = rules
@@ -91,13 +92,13 @@ class Encoder:
 
     def _begin(self) -> None:
         self.reader = Reader(self.rules)
-        self.tokens = Column(self.dtype)  # of all chunks end to end, a space after each
+        self.tokens = Column(self.dtype)  # of all chunks end to end, with a space after each
         self.starts = Column(np.int64)  # of each chunk in these
-        self.lacking = Column(np.bool)  # whether a chunk has pieces without an id
+        self.lacking = Column(np.bool)  # True for chunks that have pieces without an id
         self.without_id: dict[int, list[str]] = {}  # these pieces, by the chunk's number
 
     def encode(self, content: bytes) -> EncodedDocuments:
-        """The tokens of what ``closed`` makes of documents; or of one text, and then no lengths."""
+        """The tokens of documents as ``closed`` joins them; or of one text, without lengths."""
         if self.reader.full:
             self._begin()
         numbers, spaces = self.reader.read(content)
@@ -124,7 +125,7 @@ class Encoder:
         ]
 
     def _learn(self) -> None:
-        """The tokens of the chunks that the reader has met since the last time."""
+        """Add the tokens of the chunks that are new to the reader."""
         pieces, counts = self.reader.new_pieces, self.reader.counts.values[len(self.starts) :]
         get, unknown, before = self.ids.get, self.unknown_id, len(self.starts)
         ids = np.array([get(piece, unknown) for piece in pieces], dtype=self.dtype)

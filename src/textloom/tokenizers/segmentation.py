@@ -17,7 +17,7 @@ LETTER = r"[\p{L}\p{N}_[[\p{WB=ALetter}\p{WB=MidLetter}]&&[\p{Armenian}\p{Hebrew
 PREPENDED = r"\p{GCB=Prepend}"  # belong to the character after
 DIGITS_MARKS = ".,٫٬"
 
-# regex finds \X in a run of regional indicators in time that grows with its square, so that pairs are found by hand
+# in a run of regional indicators, \X of regex takes quadratic time, so pairs are matched explicitly
 _CLUSTER = rf"(?:\p{{RI}}\p{{RI}}|{PREPENDED}++(?={WHITE_SPACE}|\Z)|\X){EXTENDING}*+"
 _LETTERS = rf"(?:(?={PREPENDED}*{LETTER}){_CLUSTER})++"
 _DIGITS = rf"(?:(?={PREPENDED}*\p{{Nd}}){_CLUSTER})++"
@@ -27,7 +27,7 @@ _WORD = rf"{_LETTERS}(?:{_WITHIN_WORD}{_LETTERS})*+"
 
 PIECES = regex.compile(rf"{_NUMBER}|{_WORD}|(?!{WHITE_SPACE}){_CLUSTER}|{WHITE_SPACE}++", regex.V1)
 SPECIAL = regex.compile(rf"[{EXTENDING}{PREPENDED}\p{{RI}}\p{{Armenian}}\p{{Hebrew}}٫٬＇]", regex.V1)
-"""A character for which the plain patterns are not enough."""
+"""Characters that the plain patterns do not handle."""
 PLAIN_PIECES = regex.compile(
     r"\p{Nd}+(?:[.,]\p{Nd}+)+|[\p{L}\p{N}_]+(?:['’][\p{L}\p{N}_]+)*|[^\p{L}\p{N}_\s\x1c-\x1f]|[\s\x1c-\x1f]+"
 )
@@ -35,7 +35,7 @@ ASCII_PIECES = re.compile(r"\d+(?:[.,]\d+)+|\w+(?:'\w+)*|[^\w\s]|\s+")
 
 
 def split_pieces(text: str) -> list[str]:
-    """The words, other grapheme clusters and runs of white space that a text consists of, end to end."""
+    """Split a text into words, other grapheme clusters and runs of white space, end to end."""
     if text.isascii():
         return ASCII_PIECES.findall(text)
     return (PIECES if SPECIAL.search(text) else PLAIN_PIECES).findall(text)

@@ -18,9 +18,9 @@ from textloom.tokenizers.base import Encoded, Tokenizer, blocks, last_match
 from textloom.tokenizers.byte import id_array, text_of_bytes, valid_text
 from textloom.tokenizers.pretokens import LONGEST, pre_tokenizer_for, repetitive, spread
 
-TRAINED_ON = 1 << 25  # characters: more text changes few pieces, and training holds its words in memory
+TRAINED_ON = 1 << 25  # characters: more text changes few pieces, and all its words are in memory
 CUT = regex.compile(r"(?<=\w)[ \n](?=\w)")
-SCORE_STEP = 1e-4  # from one byte that training dropped to the next, in the trainer
+SCORE_STEP = 1e-4  # difference between the scores of dropped bytes, in the trainer
 
 
 def _symbols_of_bytes() -> list[str]:
@@ -35,7 +35,7 @@ BYTE_SYMBOLS = _symbols_of_bytes()
 
 @dataclass(frozen=True)
 class SubwordTokenizer(Tokenizer):
-    """The ids of a trained model, and ``<eos>`` after them: a text cannot produce it, whatever it says."""
+    """The ids of a trained model, and ``<eos>`` after them, which no text can produce."""
 
     block: ClassVar[int] = 1 << 15  # the library needs 400 bytes for each token
 
@@ -45,7 +45,7 @@ class SubwordTokenizer(Tokenizer):
 
     @classmethod
     def fit(cls, documents: Iterable[Iterable[str]], lowercase: bool, maximum_size: int) -> Self:
-        """The pieces of some documents; of a long text, a part that is spread over all of it is trained on."""
+        """Train on some documents; on a sample of a long text that is spread over all of it."""
         texts = (block for document in documents for block in blocks(document, cut_before_space, cls.block))
         sample = [valid_text(text.lower() if lowercase else text) for text in spread(texts, TRAINED_ON)]
         return cls(cls._train(sample, maximum_size - 1).to_str(), lowercase)
@@ -61,7 +61,7 @@ class SubwordTokenizer(Tokenizer):
 
     @property
     def unknown_id(self) -> None:
-        """None: every text is bytes."""
+        """None, because every text is bytes."""
         return None
 
     @property
@@ -70,22 +70,22 @@ class SubwordTokenizer(Tokenizer):
         return self.vocabulary_size - 1
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Readable text; bytes that are no UTF-8, which a model may well write, show as the replacement sign."""
+        """The text of token ids; bytes that are not UTF-8, which a model may write, become U+FFFD."""
         return text_of_bytes(b"".join([self._bytes[i] for i in id_array(ids).tolist()]))
 
     def safe_cut(self, text: str) -> tuple[str, str]:
-        """Before white space between two words; if there is none, between two pieces that no token reaches across."""
+        """Cut before white space between two words; if there is none, between two pre-tokens."""
         head, rest = cut_before_space(text)
         if head or self.lowercase:  # lower case may depend on the letter before or after
             return head, rest
         pieces = self._model.pre_tokenizer.pre_tokenize_str(valid_text(text))
-        for _, (start, end) in reversed(pieces[:-1]):  # how white space is split depends on what follows it
+        for _, (start, end) in reversed(pieces[:-1]):  # the text after white space decides how it is split
             if not text[end - 1].isspace() or end - start == LONGEST:
                 return text[:end], text[end:]
         return "", text
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
+        """The definition, and whether case is folded."""
         return {"level": self.kind, **asdict(self)}
 
     @cached_property
@@ -94,7 +94,7 @@ class SubwordTokenizer(Tokenizer):
 
     @cached_property
     def _bytes(self) -> list[bytes]:
-        """What each id stands for; nothing for ``<eos>``."""
+        """The bytes of each id; none for ``<eos>``."""
         byte_of = {symbol: byte for byte, symbol in enumerate(BYTE_SYMBOLS)}
         symbols = {i: symbol for symbol, i in self._model.get_vocab().items()}
         return [*(bytes(byte_of[one] for one in symbols[i]) for i in range(len(symbols))), b""]
@@ -107,7 +107,7 @@ class SubwordTokenizer(Tokenizer):
 
 @dataclass(frozen=True)
 class BPETokenizer(SubwordTokenizer):
-    """Byte-pair encoding (Sennrich, Haddow and Birch 2016): pairs that stand together most often become one."""
+    """Byte-pair encoding (Sennrich, Haddow and Birch 2016): the most frequent pairs are merged."""
 
     kind: ClassVar[str] = "bpe"
 
@@ -119,7 +119,7 @@ class BPETokenizer(SubwordTokenizer):
 
 @dataclass(frozen=True)
 class UnigramTokenizer(SubwordTokenizer):
-    """The likeliest pieces under a unigram model of them (Kudo 2018, "Subword Regularization")."""
+    """The likeliest pieces under a unigram model (Kudo 2018, "Subword Regularization")."""
 
     kind: ClassVar[str] = "unigram"
 
@@ -140,9 +140,9 @@ def _trained(model: Any, trainer: Any, texts: list[str]) -> tokenizers.Tokenizer
 
 
 def _in_one_order(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
-    """The same pieces for the same text: the trainer sums in the order of a hash table that is another every time.
+    """Make the result reproducible: the trainer sums in the order of a hash table, which differs every time.
 
-    Bytes that training dropped come back at random places just above the lowest score; here all of them have it.
+    Bytes that training dropped come back in random order just above the lowest score; here they all have that score.
     """
     content = json.loads(tokenizer.to_str())
     pieces = content["model"]["vocab"]
@@ -154,14 +154,14 @@ def _in_one_order(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
 
 
 def read_definition(definition: str) -> tokenizers.Tokenizer:
-    """What the content of a ``tokenizer.json`` defines. Raises ValueError if the library cannot read it."""
+    """The tokenizer that a ``tokenizer.json`` defines. Raises ValueError if the library cannot read it."""
     try:
         return tokenizers.Tokenizer.from_str(definition)
-    except Exception as error:  # the library raises nothing more special
+    except Exception as error:  # the library raises no other class
         raise ValueError(f"not a tokenizer.json that tokenizers {tokenizers.__version__} reads ({error})") from error
 
 
 def cut_before_space(text: str) -> tuple[str, str]:
-    """The text in two, the second beginning with the last white space between words."""
+    """Cut a text before the last white space between two words."""
     space = last_match(CUT, text)
     return ("", text) if space is None else (text[: space.start()], text[space.start() :])

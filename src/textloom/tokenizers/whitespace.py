@@ -1,4 +1,4 @@
-"""What stands between white space, and ``<eos>`` at line ends: Penn Treebank and WikiText as published."""
+"""Words between white space, and ``<eos>`` at line ends, as for the published figures of Penn Treebank and WikiText."""
 
 import re
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ LINE_END = "\n"
 
 
 def split_at_white_space(text: str) -> list[str]:
-    """What stands between white space, and the line ends."""
+    """Split a text at white space; line ends are words."""
     return re.findall(r"\S+|\n", text)
 
 
@@ -20,8 +20,8 @@ def split_at_white_space(text: str) -> list[str]:
 class WhitespaceTokenizer(WordVocabulary):
     """Ids follow the frequency in the training text, after ``<unk>`` and ``<eos>``.
 
-    A line end is the same token as the end of a document, so that a document which ends with one has its end already.
-    Decoding writes a single space between words, which need not be the white space that the text had.
+    A line end is the same token as the end of a document, so a document that ends with one gets no other. Decoding
+    writes a single space between words, whatever white space the text had.
     """
 
     kind: ClassVar[str] = "whitespace"
@@ -29,7 +29,7 @@ class WhitespaceTokenizer(WordVocabulary):
     special_pieces: ClassVar[dict[str, int]] = {LINE_END: 1}
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Readable text, a line for each ``<eos>``."""
+        """The text of token ids, with a line end for each ``<eos>``."""
         lines: list[list[str]] = [[]]
         for i in ids:
             if i == self.end_id:

@@ -1,8 +1,8 @@
 """Words and punctuation marks, reversible without a token for every space.
 
-Between two tokens stands what one would expect there: a space between words, none before a comma. Only where the text
-has something else, a token says so: the white space that is there, or ``<join>`` where an expected space is missing.
-So the vocabulary holds each word once, and decoding gives the text back.
+The space between two tokens follows from them: one between words, none before a comma. If the text has something else,
+that is a token: the white space itself, or ``<join>`` for a missing space. So the vocabulary holds each word once, and
+decoding gives the text back.
 """
 
 from collections.abc import Iterable
@@ -14,13 +14,13 @@ from textloom.tokenizers.reading import Rules
 from textloom.tokenizers.segmentation import split_pieces
 from textloom.tokenizers.words import WordVocabulary
 
-JOIN = "<join>"  # no piece of a text looks like it: "<" is one of its own
+JOIN = "<join>"  # never a piece of a text, in which "<" is a piece of its own
 NO_SPACE_AFTER = frozenset("([{#$/-‐–")
 NO_SPACE_BEFORE = frozenset(",.;:!?)]}%'’/-‐–")
 
 
 def split_words(text: str) -> list[str]:
-    """Words, punctuation marks, and a token wherever the space between them is not the expected one."""
+    """Split a text into words, punctuation marks, and a token for each unexpected or missing space."""
     words: list[str] = []
     previous, gap = "", ""
     for piece in split_pieces(text):
@@ -36,7 +36,7 @@ def split_words(text: str) -> list[str]:
 
 
 def join_words(words: Iterable[str]) -> str:
-    """The text that ``split_words`` took apart."""
+    """The text of such pieces: the inverse of ``split_words``."""
     parts: list[str] = []
     previous, said = "", False
     for word in words:
@@ -58,7 +58,7 @@ def _expected_space(left: str, right: str) -> str:
 
 
 def _unexpected_spaces(words: list[str]) -> tuple[bool, bool]:
-    """Whether a space before these words is not the expected one, and whether one after them is not."""
+    """Whether a space before these words would be unexpected, and whether one after them would."""
     if not words:
         return True, True
     first, last = words[0], words[-1]
@@ -75,5 +75,5 @@ class WordTokenizer(WordVocabulary):
     special_pieces: ClassVar[dict[str, int]] = {JOIN: 2}
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Readable text."""
+        """The text of token ids."""
         return join_words(self._symbols[i] for i in ids if i != self.end_id)

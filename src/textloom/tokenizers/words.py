@@ -1,4 +1,4 @@
-"""What tokenizers with a vocabulary of words share: counting the words, encoding, and the ids."""
+"""The base of tokenizers with a vocabulary of words: counting, ids and encoding."""
 
 import logging
 from collections import Counter
@@ -27,7 +27,7 @@ from textloom.tokenizers.segmentation import EXTENDING, LETTER
 
 log = logging.getLogger(__name__)
 
-MOST_COUNTED = 1 << 21  # distinct words counted at once: half a gigabyte
+MOST_COUNTED = 1 << 21  # distinct words in memory: half a gigabyte
 CUT = regex.compile(
     rf"(?<=[{LETTER}--{EXTENDING}]\p{{M}}{{0,3}}) (?={LETTER})|(?<=[^{WHITE_SPACE}])[{WHITE_SPACE}--\ ]", regex.V1
 )
@@ -35,12 +35,12 @@ CUT = regex.compile(
 
 @dataclass(frozen=True)
 class WordVocabulary(Tokenizer):
-    """Ids follow the frequency in the training text, after those of the special tokens."""
+    """Special tokens come first, then words by falling frequency in the training text."""
 
     rules: ClassVar[Rules]
     specials: ClassVar[tuple[str, ...]] = (UNKNOWN, END)
     special_pieces: ClassVar[dict[str, int]] = {}
-    """Pieces that a text is split into for which special tokens stand."""
+    """Pieces of a text whose ids are those of special tokens."""
 
     words: tuple[str, ...]
     lowercase: bool
@@ -53,7 +53,7 @@ class WordVocabulary(Tokenizer):
         minimum_frequency: int = 1,
         maximum_size: int | None = None,
     ) -> Self:
-        """The vocabulary of some documents: words frequent enough, the most frequent first."""
+        """The vocabulary of some documents: the words that are frequent enough, the most frequent first."""
         counts = count_pieces(cls._lowered_blocks(documents, lowercase), cls.rules, cls.block)
         for piece in cls.special_pieces:
             del counts[piece]
@@ -83,15 +83,15 @@ class WordVocabulary(Tokenizer):
         return 1
 
     def token_text(self, token: int) -> str:
-        """A token as reports show it: its text, or the name of a special one."""
+        """A token in reports: its text, or the name of a special token."""
         return self._symbols[token]
 
     def safe_cut(self, text: str) -> tuple[str, str]:
-        """Between two words, or before white space that is not a single space."""
+        """Cut between two words, or before white space that is not a single space."""
         return cut_between_words(text)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
+        """The words, and whether case is folded."""
         return {"level": self.kind, **asdict(self), "words": list(self.words)}
 
     @cached_property
@@ -107,7 +107,7 @@ class WordVocabulary(Tokenizer):
         return text.lower() if self.lowercase else text
 
     def _before_end(self, document: str) -> str:
-        """A document as it is read before its ``<eos>``."""
+        """The text of a document that is encoded before its ``<eos>``."""
         return self._read(document)
 
     def _encode(self, text: str) -> Encoded:
@@ -115,7 +115,7 @@ class WordVocabulary(Tokenizer):
         return Encoded(ids, unknown)
 
     def encode_documents(self, documents: Iterable[str]) -> Iterator[EncodedDocuments]:
-        """Many documents; short ones are read together, since each reading has its price."""
+        """Encode documents; short ones together, because each call has a cost."""
         for group in grouped(documents, self.block):
             if sum(map(len, group)) < 2 * self.block:
                 yield self._encoder.encode(closed(map(self._before_end, group)))
@@ -124,7 +124,7 @@ class WordVocabulary(Tokenizer):
 
 
 def cut_between_words(text: str) -> tuple[str, str]:
-    """The text in two, cut at the last single space between words, which goes, or before the last other white space."""
+    """Cut a text at the last single space between words, which is dropped, or before the last other white space."""
     space = last_match(CUT, text)
     if space is None:
         return "", text
@@ -132,10 +132,10 @@ def cut_between_words(text: str) -> tuple[str, str]:
 
 
 def count_pieces(texts: Iterable[str], rules: Rules, block: int) -> Counter[str]:
-    """How often each piece stands in some texts.
+    """Count the pieces of some texts.
 
     Memory is bounded by lossy counting (Manku and Motwani 2002, "Approximate frequency counts over data streams"):
-    where there are too many distinct pieces, the rarest are dropped and, if they come again, counted from zero.
+    if there are too many distinct pieces, the rarest are dropped and, if they occur again, counted from zero.
     """
     counts: Counter[str] = Counter()
     reader, seen, dropped = Reader(rules), np.empty(0, dtype=np.int64), 0
@@ -155,7 +155,7 @@ def count_pieces(texts: Iterable[str], rules: Rules, block: int) -> Counter[str]
 
 
 def _bring_in(counts: Counter[str], reader: Reader, seen: np.ndarray, dropped: int) -> int:
-    """Add what the reader has seen; give back the count up to which pieces were dropped."""
+    """Add the counts of a reader, and return the count up to which pieces were dropped."""
     for piece, times in zip(reader.new_pieces, np.repeat(seen, reader.counts.values).tolist(), strict=True):
         counts[piece] += times
     while len(counts) > MOST_COUNTED:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import yaml
 
 from textloom.config import DataConfig, TrainConfig
-from textloom.data.cache import load_corpus, load_or_fit_tokenizer, tokenized
+from textloom.data.cache import load_corpus, load_or_encode_into, load_or_fit_tokenizer
 from textloom.data.corpus import READING, Facts
 from textloom.data.encoding import Splits, load_splits
 from textloom.data.suitability import warn_if_unsuited
@@ -48,7 +48,7 @@ def prepare(config: TrainConfig, run: Run, device: str) -> EncodedText:
         text, facts = EncodedText(load_tokenizer(run.tokenizer_file), load_splits(run.tokens)), None
     else:
         corpus = load_corpus(config.data)
-        text = EncodedText(*tokenized(corpus, config.tokenizer, run.tokenizer_file, run.tokens))
+        text = EncodedText(*load_or_encode_into(corpus, config.tokenizer, run.tokenizer_file, run.tokens))
         made = provenance(corpus.facts.fingerprint, device)
         write_json(run.provenance_file, {**made, "reading": READING, **source_provenance(config.data)})
         facts = corpus.facts

@@ -16,7 +16,7 @@ from textloom.data.reading.files import PIPED, label
 from textloom.errors import DataError
 
 COMPRESSIONS = {".gz": "gzip -dc", ".bz2": "bzip2 -dc", ".xz": "xz -dc", ".zst": "zstd -dc", ".zip": "unzip -p"}
-"""Endings of names, and the command that writes such a file's content to standard output."""
+"""Endings of names, and the command that decompresses such a file to standard output."""
 UNPACKED_BY = {
     ".tar": "tar -xf", ".tgz": "tar -xf", ".tbz2": "tar -xf", ".txz": "tar -xf", ".7z": "7z x", ".rar": "unrar x",
 }  # fmt: skip
@@ -33,13 +33,13 @@ class Content:
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """The name in messages."""
         name = label(self.path)
         return name if self.member is None else f"{name}, member {self.member}"
 
     @property
     def suffix(self) -> str:
-        """The ending of its name that says what it holds, in lower case and without that of a compression."""
+        """The ending of the name in lower case, without that of a compression."""
         name = PurePosixPath((self.member or self.path.name).lower())
         if name.suffix in COMPRESSIONS:
             name = name.with_suffix("")
@@ -51,7 +51,7 @@ class Content:
         return Path(self.path.stem.lower()).suffix
 
     def blocks(self) -> Iterator[bytes]:
-        """The bytes, decompressed, some megabytes at a time. Raises DataError if they cannot be read."""
+        """The decompressed bytes, some megabytes at a time. Raises DataError if they cannot be read."""
         compression = self.path.suffix.lower()
         try:
             with self._open(compression) as file:
@@ -61,17 +61,17 @@ class Content:
             raise
         except (gzip.BadGzipFile, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError) as error:
             raise DataError(self._damaged(compression, str(error) or "it ends too early")) from error
-        except (NotImplementedError, RuntimeError) as error:  # of zipfile
+        except (NotImplementedError, RuntimeError) as error:  # raised by zipfile
             raise DataError(
                 f"{self.label}: cannot be unpacked ({error}); unpack it, and give the file in it"
             ) from error
         except OSError as error:
-            if error.errno is None and compression in COMPRESSIONS:  # of bz2 and pyarrow
+            if error.errno is None and compression in COMPRESSIONS:  # raised by bz2 and pyarrow
                 raise DataError(self._damaged(compression, str(error))) from error
             raise DataError(f"{self.label}: cannot be read ({error.strerror or error}); check the file") from error
 
     def command(self, pipe_into: str) -> str:
-        """A shell command that gives the plain bytes to another command, and writes what that makes to a new file."""
+        """A shell command that pipes the decompressed bytes into another, whose output it writes to a new file."""
         name = PurePosixPath(self.member or self.path.name)
         while name.suffix.lower() in COMPRESSIONS:
             name = name.with_suffix("")
@@ -112,9 +112,9 @@ class Content:
 
 
 def contents_of(path: Path, suffixes: frozenset[str], left_out: list[str]) -> list[Content]:
-    """What a file holds: itself, or of a zip archive the members whose names end in one of the suffixes.
+    """The file itself, or the members of a zip archive whose names end in one of the suffixes.
 
-    Those of any name where none has such a name. Names of other members are added to ``left_out``. Raises DataError
+    All members if no name ends so. The names of other members are added to ``left_out``. Raises DataError
     for other archives, and for one that holds nothing.
     """
     name = path.name.lower()

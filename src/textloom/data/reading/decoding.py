@@ -23,7 +23,7 @@ LONGEST_MARK = 4
 
 
 def read_text(content: Content) -> Iterator[str]:
-    """The text in pieces. Raises DataError, with the place and the cure, if it is in another encoding or holds NUL."""
+    """The text in pieces. Raises DataError, with place and cure, for another encoding or a NUL character."""
     blocks = content.blocks()
     head = b""
     for block in blocks:
@@ -52,7 +52,7 @@ def text_pieces(content: Content, normalizer: Normalizer) -> Iterator[Piece]:
 
 
 def text_lines(content: Content) -> Iterator[str]:
-    """The lines of the text, each with its line end, which is LF. Characters are left as they are."""
+    """The lines of the text, each with its line end LF; characters are not normalized."""
     held: list[str] = []
     for text, _ in text_pieces(content, Normalizer(None)):
         whole = text.rfind("\n") + 1
@@ -84,7 +84,7 @@ def _is_empty(content: Content) -> bool:
 
 
 class _NulError(Exception):
-    """A NUL character."""
+    """Raised for a NUL character."""
 
 
 def _refuse_nul(text: str) -> None:

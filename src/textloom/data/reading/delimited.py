@@ -1,7 +1,7 @@
 """CSV and TSV as spreadsheets, databases and pandas write them.
 
-In CSV a cell may stand in quotation marks, those inside it doubled, and then hold separators and line ends. TSV knows
-no quotation marks, but many programs write them all the same: they count if the whole file closes each that it opens.
+A CSV cell in quotation marks, with those inside it doubled, may hold separators and line ends. TSV has no quotation
+marks, but many programs write them all the same: they count if every one that is opened in the file is closed.
 """
 
 import csv
@@ -23,29 +23,29 @@ if TYPE_CHECKING:
 
 SEPARATORS = (";", "\t", "|", ",")  # tried if a table seems to have one column
 LONGEST_CELL = 1 << 27  # characters; longer than any text in one cell, shorter than memory
-NAMED_SEPARATOR = re.compile(r'"?sep=(.)"?\n', re.IGNORECASE)  # Excel's first line
+NAMED_SEPARATOR = re.compile(r'"?sep=(.)"?\n', re.IGNORECASE)  # the first line that Excel may write
 ONE_TEXT_A_LINE = ", or read one text a line with data=text_files data.documents=line"
-NULL = r"\N"  # MySQL and PostgreSQL, which escape line ends and tabs in the same files
-SWALLOWED = 3  # lines of a cell that look like rows, from which on a quotation mark is suspected to be a stray one
+NULL = r"\N"  # of MySQL and PostgreSQL, which also escape line ends and tabs
+SWALLOWED = 3  # lines of a cell that look like rows: with so many, a quotation mark is suspected to be stray
 
 
 def read_delimited(content: Content, separator: str, notes: Notes) -> Iterator[Slice]:
-    """A CSV or TSV table in slices. Raises DataError, naming the line, for one that cannot be read exactly."""
+    """The slices of a CSV or TSV table. Raises DataError, naming the line, if it cannot be read exactly."""
     csv.field_size_limit(LONGEST_CELL)
     separator, skipped = _separator(content, separator)
     quoting = separator != "\t" or _is_quoted(content, skipped)
     slices = _Rows(content, separator, skipped, quoting).slices()
     names: list[str] = []
-    short: list[int] = []  # lines of rows that have too few cells
-    swallowing: list[int] = []  # and of those that seem to hold others
-    missing: list[int] = []  # and of those with a missing value of a database
+    short: list[int] = []  # lines of rows with too few cells
+    swallowing: list[int] = []  # lines of rows that seem to hold others
+    missing: list[int] = []  # lines of rows with a missing value of a database
     for rows, lines in slices:
         if not names and rows:
             names = _column_names(rows[0])
             rows, lines = rows[1:], lines[1:]
         if set(map(len, rows)) - {len(names)}:
             short += [line for row, line in zip(rows, lines, strict=True) if len(row) < len(names)]
-            rows = [_fitted(row, len(names), content, line) for row, line in zip(rows, lines, strict=True)]
+            rows = [_padded(row, len(names), content, line) for row, line in zip(rows, lines, strict=True)]
         if not quoting:
             missing += [line for row, line in zip(rows, lines, strict=True) if NULL in row]
         if not isinstance(lines, range):
@@ -83,7 +83,7 @@ class _Rows:
     quoting: bool
 
     def slices(self) -> Iterator[tuple[list[list[str]], Sequence[int]]]:
-        """Some rows at a time, each with the line that it begins in: a range if no cell holds a line end.
+        """Some rows at a time, and the lines in which they begin: a range if no cell holds a line end.
 
         Raises DataError for quotation marks that do not fit.
         """
@@ -117,7 +117,7 @@ class _Rows:
         return csv.reader(lines, delimiter=self.separator, quoting=csv.QUOTE_NONE)
 
     def _line_of_error(self) -> int:
-        """The line in which the row begins that cannot be read."""
+        """The line in which the unreadable row begins."""
         reader = self._reader()
         begins = 0
         with suppress(csv.Error):
@@ -126,8 +126,8 @@ class _Rows:
         return self.skipped + begins + 1
 
 
-def _fitted(row: list[str], columns: int, content: Content, line: int) -> list[str]:
-    """A row with as many cells as there are columns. Raises DataError if it has more, other than empty ones."""
+def _padded(row: list[str], columns: int, content: Content, line: int) -> list[str]:
+    """The row with as many cells as there are columns. Raises DataError if cells beyond those are not empty."""
     if any(row[columns:]):
         raise DataError(
             f"{content.label}: cannot be read as {content.suffix[1:]}: line {line} has {len(row)} "
@@ -147,9 +147,9 @@ def _explained(error: csv.Error) -> str:
 
 
 def _separator(content: Content, usual: str) -> tuple[str, int]:
-    """What separates the columns, and how many lines come before the header.
+    """The separator of the columns, and the number of lines before the header.
 
-    A single column that another separator takes apart is separated by it: the semicolons of spreadsheets.
+    If the usual separator gives one column and another gives more, such as the semicolon of spreadsheets, that is it.
     """
     first = next(text_lines(content), "")
     named = NAMED_SEPARATOR.fullmatch(first)
@@ -169,11 +169,11 @@ def _separator(content: Content, usual: str) -> tuple[str, int]:
 
 
 def _is_quoted(content: Content, skipped: int) -> bool:
-    """True if quotation marks enclose cells in a whole TSV file: each is closed, and none swallows rows."""
+    """True if quotation marks enclose cells throughout a TSV file: each is closed, and none swallows rows."""
     if not any(re.search(r'(^|[\t\r\n])"', text) for text in read_text(content)):
-        return False  # either way of reading gives the same
+        return False  # both ways of reading give the same
     if next(text_lines(content), "").startswith('"'):
-        return True  # even the names are in quotation marks
+        return True  # column names in quotation marks
     width = 0
     try:
         for rows, lines in _Rows(content, "\t", skipped, quoting=True).slices():
@@ -188,7 +188,7 @@ def _is_quoted(content: Content, skipped: int) -> bool:
 
 
 def _swallows(row: list[str], separator: str, at_least: int) -> bool:
-    """True if a row holds at least so many line ends in a cell, and each of its lines looks like a row of its own."""
+    """True if a cell holds at least so many line ends, and each of its lines looks like a row."""
     others = len(row) - 1
     for number, cell in enumerate(row):
         if others and cell.count("\n") >= at_least:
@@ -199,5 +199,5 @@ def _swallows(row: list[str], separator: str, at_least: int) -> bool:
 
 
 def _column_names(header: list[str]) -> list[str]:
-    """The names of the columns; one without a name gets that which pandas gives it."""
+    """The names of the columns; a missing one is named as pandas does."""
     return [name if name.strip() else f"Unnamed: {number}" for number, name in enumerate(header)]

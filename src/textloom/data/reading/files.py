@@ -32,7 +32,7 @@ COMPRESSED_BEGIN = {
 
 
 def find_files(patterns: tuple[str, ...], key: str = "data.path") -> list[Path]:
-    """The files that paths and globs name, sorted by name, each file once: a link is the file that it leads to.
+    """The files that paths and globs name, sorted by name, each once: a link counts as its target.
 
     ``-`` is standard input. Raises DataError if a pattern names no file.
     """
@@ -40,7 +40,7 @@ def find_files(patterns: tuple[str, ...], key: str = "data.path") -> list[Path]:
     for pattern in patterns:
         try:
             found.update(_named(pattern, key))
-        except (OSError, ValueError) as error:  # a name too long, a folder that may not be entered, a NUL
+        except (OSError, ValueError) as error:  # too long a name, a folder without permission, a NUL
             reason = getattr(error, "strerror", None) or error
             raise DataError(f"{key}={pattern}: cannot be looked up ({reason}); give a file or a glob") from error
     files: dict[tuple[int, int], Path] = {}
@@ -78,7 +78,7 @@ def _named(pattern: str, key: str) -> list[Path]:
 
 
 def expand(pattern: Path) -> Iterator[Path]:
-    """What a glob names. A part that exists as it stands is no pattern; ``**`` enters each folder once, links too."""
+    """The matches of a glob. A component that exists literally is no pattern; ``**`` enters each folder once."""
     *folders, last = pattern.parts[bool(pattern.anchor) :] or ("",)
     bases = [Path(pattern.anchor)]
     for part in folders:
@@ -95,7 +95,7 @@ def expand(pattern: Path) -> Iterator[Path]:
 
 
 def _matches(folder: Path, part: str) -> Iterator[Path]:
-    """Names are compared in one normal form: a Mac writes the accents of a name apart from their letters."""
+    """Compare names in one normal form, because macOS decomposes accented letters."""
     if os.path.lexists(folder / part):
         yield folder / part
     elif not part.isascii() or WILDCARD.search(part):
@@ -107,7 +107,7 @@ def _matches(folder: Path, part: str) -> Iterator[Path]:
 
 
 def _folders_below(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
-    """A folder and those in it, but hidden ones and those that were entered before; links come last."""
+    """A folder and all below it, without hidden ones and those entered before; links come last."""
     try:
         status = folder.stat()
     except OSError:
@@ -134,7 +134,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _usual_glob(folder: Path) -> str:
-    """A glob for the most frequent kind of file in a folder."""
+    """A glob for the most frequent ending of names in a folder."""
     endings = Counter(Path(name).suffix for name in _files_in(folder) if not name.startswith("."))
     return f"*{endings.most_common(1)[0][0] if endings else '.txt'}"
 

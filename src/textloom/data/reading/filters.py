@@ -1,4 +1,4 @@
-"""Which rows of a table stay."""
+"""Filters: which rows of a table are kept."""
 
 import datetime
 import re
@@ -18,7 +18,7 @@ OTHER_BASES = {
 
 
 class Filter:
-    """What the cells of a column must be: a value, one of a list, or within bounds, both of which may be met.
+    """The condition on a column: a value, one of a list of values, or inclusive bounds.
 
     Numbers are compared as numbers, text as it is written, dates of Parquet as ISO text.
     """
@@ -31,7 +31,7 @@ class Filter:
         self._known: dict[str, bool] = {}
 
     def passes(self, cell: Any) -> bool:
-        """Whether a cell is what is asked for. Raises DataError if YAML has made another value of the cell's text."""
+        """True if a cell meets the condition. Raises DataError if YAML has read the cell's text as another value."""
         if cell is None:
             return False
         if not isinstance(cell, str):
@@ -64,7 +64,7 @@ class Filter:
 
 
 def shown(wanted: Any) -> str:
-    """What a filter asks for, as YAML writes it."""
+    """The condition as YAML writes it."""
     if isinstance(wanted, Bounds):
         return f"{wanted.min} to {wanted.max}"
     if isinstance(wanted, tuple):
@@ -73,7 +73,7 @@ def shown(wanted: Any) -> str:
 
 
 def as_number(value: Any) -> int | float | None:
-    """A cell as a number; None if it is none."""
+    """A cell as a number, or None."""
     if isinstance(value, int | float):
         return value
     try:
@@ -83,7 +83,7 @@ def as_number(value: Any) -> int | float | None:
 
 
 def _was_meant(cell: str, choice: bool | int | float) -> bool:
-    """True if YAML 1.1 reads a text as the choice, and it is written otherwise than the choice is."""
+    """True if YAML 1.1 reads the text as the choice, although they are written differently."""
     text = cell.strip()
     if isinstance(choice, bool):
         word = text.lower()

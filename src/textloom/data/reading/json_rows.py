@@ -1,4 +1,4 @@
-"""JSON with one object a row: a line each, or in one array, or one after the other, however they are broken."""
+"""JSON with one object for each row: on a line each, in one array, or one after the other."""
 
 import json
 import re
@@ -13,11 +13,11 @@ from textloom.errors import DataError
 
 WHITE = " \t\r\n"
 BETWEEN = re.compile(r"[\s,\[\]]*")  # the values of an array
-LONGEST_WORD = 16  # characters that may be cut off at the end of a piece: numbers, escapes, true
+LONGEST_WORD = 16  # characters of a number, an escape or a word that the end of a piece may cut
 
 
 def read_json_rows(content: Content) -> Iterator[Slice]:
-    """The objects of a JSON file in slices. Raises DataError, naming the line, for what is no JSON object."""
+    """The slices of a JSON file. Raises DataError, naming the line, for anything but objects."""
     names: dict[str, None] = {}
     objects: list[dict[str, Any]] = []
     lines: list[int] = []
@@ -45,7 +45,7 @@ def read_json_rows(content: Content) -> Iterator[Slice]:
 
 
 def _objects(content: Content) -> Iterator[tuple[int, Any]]:
-    """Each value with its line: one a line if the first line is one, else wherever they begin."""
+    """Each value with its line: one on each line if the first line is a value, otherwise wherever they begin."""
     if not _is_one_a_line(content):
         yield from _values(content)
         return
@@ -70,7 +70,7 @@ def _is_one_a_line(content: Content) -> bool:
 
 
 def _values(content: Content) -> Iterator[tuple[int, Any]]:
-    """The values of an array, or values one after the other, decoded as they are read."""
+    """The values of an array, or values one after the other, decoded while they are read."""
     decoder = json.JSONDecoder()
     texts = (text for text, _ in text_pieces(content, Normalizer(None)))
     held, at, line, depth = "", 0, 1, 0
@@ -95,7 +95,7 @@ def _values(content: Content) -> Iterator[tuple[int, Any]]:
                 line += held.count("\n", at, end)
                 at = end
                 continue
-        more = _at_least(len(held) - at if error else 1, texts)  # a value is decoded again when twice of it is there
+        more = _at_least(len(held) - at if error else 1, texts)  # doubles the text before a value is decoded again
         if not more:
             if error is not None or depth:
                 raise DataError(_broken(content, line, error or ValueError("it ends within an array"))) from error

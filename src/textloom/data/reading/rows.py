@@ -1,4 +1,4 @@
-"""From the rows of tables to documents: which columns make the text, which rows stay, what they are split by."""
+"""From rows of tables to documents: the columns of the text, the filters, and the column that splits."""
 
 import datetime
 import difflib
@@ -27,12 +27,12 @@ LABELS: dict[str, SplitName] = {
 
 @dataclass
 class SplitColumn:
-    """A column that says in which part a row is, or when it was: for each row that became a document one number."""
+    """A column that names the split of a row, or orders the rows: one number for each row that became a document."""
 
     name: str
     places: array = field(default_factory=lambda: array("d"))  # type: ignore[type-arg]
     labels: bool | None = None
-    """Whether the numbers are those of parts; None before the first row."""
+    """True if the numbers are those of splits, False if they are an order; None before the first row."""
 
     @classmethod
     def of(cls, keys: RowKeys) -> "SplitColumn | None":
@@ -40,7 +40,7 @@ class SplitColumn:
         return None if keys.split_by is None else cls(keys.split_by)
 
     def add(self, value: Any, label: str) -> None:
-        """Take in the value of a row. Raises DataError if it is neither a part, a date nor a number."""
+        """Add the value of a row. Raises DataError if it is neither a split, a date nor a number."""
         part = LABELS.get(str(value).strip().lower())
         place = SPLITS.index(part) if part else _number_of(value)
         if place is None or self.labels not in (None, part is not None):
@@ -51,7 +51,7 @@ class SplitColumn:
 
 
 class EmptyTableError(DataError):
-    """A table of which no row becomes a document."""
+    """Raised for a table of which no row becomes a document."""
 
     def __init__(self, reason: str, cure: str = "give one that holds text"):
         super().__init__(f"{reason}; {cure}")
@@ -63,14 +63,14 @@ class Rows:
     """How rows become documents."""
 
     columns: tuple[str, ...]
-    """Whose texts are the document."""
+    """The columns whose texts make the document."""
     template: str = "{0}"
-    """With the numbers of the columns in braces."""
+    """The document's text, with the numbers of the columns in braces."""
     filters: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, keys: RowKeys) -> "Rows":
-        """What a data group says."""
+        """The rows of a data group."""
         if keys.template is None:
             return cls((keys.text_column,), filters=keys.filters or {})
         parsed = [(text, name) for text, name, _, _ in string.Formatter().parse(keys.template)]
@@ -82,7 +82,7 @@ class Rows:
     def documents(
         self, slices: Iterable[Slice], label: str, notes: Notes, split_column: SplitColumn | None = None
     ) -> Iterator[Piece]:
-        """The rows that pass the filters and hold text.
+        """The documents of the rows that pass the filters and hold text.
 
         Raises DataError if a column is missing, EmptyTableError if there are no such rows.
         """
@@ -128,7 +128,7 @@ class Rows:
         return text + (trap if any(isinstance(choice, bool) for choice in choices) else "")
 
     def needed(self, split_column: SplitColumn | None) -> dict[str, str]:
-        """The columns that are read, and the key that names each."""
+        """The columns that are read, and the key that asks for each."""
         keys = dict.fromkeys(self.columns, "data.text_column" if self.template == "{0}" else "data.template")
         keys |= dict.fromkeys(self.filters, "data.filters")
         return keys if split_column is None else keys | {split_column.name: "data.split_by"}
@@ -162,7 +162,7 @@ def _as_choices(wanted: Any) -> tuple[Any, ...]:
 
 
 def _same(column: str, name: str) -> bool:
-    """True for equal names, however their accented letters are encoded."""
+    """True for canonically equivalent names."""
     return column == name or (not name.isascii() and normalize_text(column, "nfc") == normalize_text(name, "nfc"))
 
 

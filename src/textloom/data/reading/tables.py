@@ -77,7 +77,7 @@ def _read_parquet(content: Content, columns: Sequence[str]) -> Iterator[Slice]:
 
 @contextmanager
 def _unpacked(content: Content) -> Iterator[Path]:
-    """A Parquet file as it is: its content is found from its end, which compressed files do not let one do."""
+    """The path of a decompressed Parquet file, which is read from its end."""
     if content.path.suffix.lower() == ".parquet":
         yield content.path
         return

@@ -1,6 +1,6 @@
-"""Why bytes are no text: which encoding they probably are in, where the first bad byte is, and what cures it.
+"""Why a file cannot be decoded: its probable encoding, the place of the first bad byte, and the cure.
 
-The whole file is looked at, so that the answer is the same wherever a bad byte lies.
+The whole file is examined, so that the answer does not depend on where a bad byte lies.
 """
 
 import codecs
@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from textloom.data.reading.contents import COMPRESSIONS, Content
 from textloom.data.reading.files import COMPRESSED_BEGIN
 
-HEAD = 1 << 16  # bytes looked at for the kind of a file and for the guess of its encoding
+HEAD = 1 << 16  # bytes examined for the kind of a file and its encoding
 ENOUGH = 100_000  # bad bytes; more do not change the answer
-CONTROLS = bytes([*range(1, 8), 11, *range(14, 27), *range(28, 32)])  # without NUL, which dumps of databases have
-BINARY_SHARE = 0.05  # of control characters
-WESTERN_BY_CHANCE = 20  # letters of a Western encoding for each two that look like UTF-8, at least
+CONTROLS = bytes([*range(1, 8), 11, *range(14, 27), *range(28, 32)])  # without NUL, which database dumps contain
+BINARY_SHARE = 0.05  # control characters, of the bytes of a text
+WESTERN_BY_CHANCE = 20  # bad bytes for each good character, at least, in a text in a Western encoding
 KANA_SHARE = 0.2  # of the characters of a Japanese text beyond ASCII
-WIDE_SHARE = 0.9  # of the characters of UTF-16 that have letters, digits or marks as texts have
+WIDE_SHARE = 0.9  # of the characters of a text in UTF-16 are printable, at least
 KINDS = {
     b"\x89PNG": "a PNG image", b"\xff\xd8\xff": "a JPEG image", b"GIF8": "a GIF image", b"%PDF": "a PDF document",
     b"PK\x03\x04": "a zip archive (or a document of Word or Excel)", b"\x1f\x8b": "a gzip file",
@@ -38,7 +38,7 @@ FROM_SURROGATES = (  # iconv knows no CESU-8
     'python3 -c \'import sys; t = sys.stdin.buffer.read().decode("utf-8", "surrogatepass"); '
     'sys.stdout.buffer.write(t.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode())\''
 )
-# Python's names of encodings, the likelier first where several read the same text, and those of iconv
+# Python's names of encodings and those of iconv; if several read a text, the first is the likeliest
 ENCODINGS = {
     "cp1252": "CP1252", "iso8859_15": "ISO-8859-15", "cp1250": "CP1250", "iso8859_2": "ISO-8859-2",
     "cp1251": "CP1251", "koi8_r": "KOI8-R", "cp1253": "CP1253", "cp1254": "CP1254", "cp1255": "CP1255",
@@ -53,7 +53,7 @@ HANDLER = "textloom.unreadable"
 
 @dataclass
 class _Scan:
-    """What the bytes of a file are, as far as they are UTF-8."""
+    """Counts of the bytes of a file, read as UTF-8."""
 
     size: int = 0
     nuls: int = 0
@@ -61,14 +61,14 @@ class _Scan:
     good: int = 0
     """Characters beyond ASCII."""
     bad: list[int] = field(default_factory=list)
-    """Offsets of bytes that are no UTF-8."""
+    """Offsets of the bytes that are not UTF-8."""
     cut_off: bool = False
     """True if the only bad bytes begin a character at the end of the file."""
     first_nul: int | None = None
 
 
 def explain(content: Content, encoding: str, mark: int) -> str:
-    """What is wrong with a file that cannot be decoded, and the cure. ``mark``: bytes of its byte-order mark."""
+    """The reason why a file cannot be decoded, and the cure. ``mark``: length of its byte-order mark."""
     head = _head(content)
     kind = next((kind for magic, kind in KINDS.items() if head.startswith(magic)), None)
     if kind is None and head[257:262] == b"ustar":
@@ -153,7 +153,7 @@ def _head(content: Content) -> bytes:
 
 
 def _wide(head: bytes) -> str | None:
-    """UTF-16 or UTF-32 without a byte-order mark, which shows in the zeros of its spaces and line ends."""
+    """UTF-16 or UTF-32 without a byte-order mark, recognized by the zero bytes of ASCII characters."""
     for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
         unit = 2 if "16" in encoding else 4
         whole = head[: len(head) - len(head) % (2 * unit)] or head[: len(head) - len(head) % unit]
@@ -206,7 +206,7 @@ def _place(content: Content, offset: int) -> str:
 
 
 def _around(content: Content, offset: int) -> bytes:
-    """Whole lines around a place."""
+    """The whole lines around an offset."""
     first, last, seen, found = max(0, offset - HEAD // 2), offset + HEAD // 2, 0, b""
     for block in content.blocks():
         found += block[max(0, first - seen) : max(0, last - seen)]
@@ -220,7 +220,7 @@ def _around(content: Content, offset: int) -> bytes:
 
 
 def _guesses(sample: bytes) -> Iterable[str]:
-    """Encodings that it may be, the likeliest first."""
+    """Possible encodings, the likeliest first."""
     import charset_normalizer
 
     for japanese in ("cp932", "euc_jp"):
