@@ -1,5 +1,6 @@
 """Files that try to run code: nothing runs, and each is refused in one line."""
 
+import importlib.util
 import pickle
 import shutil
 from pathlib import Path
@@ -15,8 +16,9 @@ from textloom.data.encoding import load_splits
 from textloom.errors import ConfigError, RunError, TextloomError
 from textloom.evaluation.evaluate import evaluate_run
 from textloom.runs.checkpoints import load_model
+from textloom.runs.claim import claimed_run
 from textloom.runs.run import RESUME_ORDER, Run
-from textloom.system.files import write_checked_text
+from textloom.system.files import read_json, write_checked_text, write_json
 from textloom.training.resume import newest_checkpoint
 from textloom.training.train import train
 
@@ -92,6 +94,36 @@ def test_a_target_in_a_config_is_not_instantiated(place: str, run: Run, marker: 
     assert not marker.exists()
 
 
+@pytest.mark.parametrize("name", ["unasked", "unasked:Thing", "unasked.Thing"])
+@pytest.mark.parametrize("key", ["model.cell", "tokenizer.level", "data.kind", "batching.kind", "optimizer.kind"])
+def test_a_module_that_a_config_names_is_not_imported(
+    key: str, name: str, run: Run, marker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "unasked.py").write_text(f"open({str(marker)!r}, 'w')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert importlib.util.find_spec("unasked") is not None
+    config = run.config().model_dump(mode="json", exclude={"resume"})
+    section, _, kind = key.partition(".")
+    config[section][kind] = name
+    write_checked_text(run.config_file, yaml.safe_dump(config))
+    with pytest.raises(RunError, match=rf"config\.yaml: {section}.*{name}|config\.yaml: .*{section}"):
+        run.config()
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("name", ["unasked", "unasked:Thing"])
+def test_a_module_that_a_tokenizer_names_is_not_imported(
+    name: str, run: Run, marker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "unasked.py").write_text(f"open({str(marker)!r}, 'w')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert importlib.util.find_spec("unasked") is not None
+    write_json(run.tokenizer_file, {**read_json(run.tokenizer_file), "level": name})
+    with pytest.raises(TextloomError, match=r"tokenizer\.json|level"):
+        load_model(run, "best")
+    assert not marker.exists()
+
+
 def test_a_python_tag_in_a_config_is_not_heeded(run: Run, marker: Path) -> None:
     write_checked_text(run.config_file, f"name: !!python/object/apply:os.mkdir ['{marker}']\n")
     with pytest.raises(RunError, match=r"config\.yaml"):
@@ -100,8 +132,6 @@ def test_a_python_tag_in_a_config_is_not_heeded(run: Run, marker: Path) -> None:
 
 
 def test_extra_arguments_of_the_trainer_are_arguments_only(run: Run, marker: Path, tmp_path: Path) -> None:
-    from textloom.runs.claim import claimed_run
-
     with (
         claimed_run(tmp_path / "new") as new,
         pytest.raises(ConfigError, match=r"trainer\.extra\._target_: not an argument"),
