@@ -31,10 +31,11 @@ from textloom.config.compose import as_overrides, compose
 from textloom.runs.run import Run as RunDirectory
 from textloom.training import preparation
 
+QUICK = {"max_epochs": 1, "precision": "32-true"}
 SMALL: dict[str, Any] = {
     "model": {"units": 8},
     "samples": {"length": 5},
-    "trainer": {"max_epochs": 1, "precision": "32-true"},
+    "trainer": QUICK,
 }
 NASTY = [
     "",
@@ -114,10 +115,16 @@ def test_numbers_are_those_of_the_command_line(run: textloom.Run, command: Calla
     assert typed.samples_file.read_text() == (run.directory / "samples.txt").read_text()
 
 
-def test_a_run_goes_below_outputs_by_default() -> None:
-    found = textloom.train(name="mine", **SMALL)
-    assert found.directory.parent == Path("outputs/mine").absolute()
-    assert textloom.load().directory.resolve() == textloom.load("best").directory.resolve() == found.directory.resolve()
+def test_the_first_steps_in_a_notebook() -> None:
+    Path("my text.txt").write_text("to be or not to be, that is the question\n" * 50)
+    run = textloom.train("model.units=8", "data=text_files", data={"path": "my text.txt"}, name="mine", trainer=QUICK)
+    assert run.directory.parent == Path("outputs/mine").absolute()
+    assert run.results["val/loss"] > 0
+    assert run.generate("to be", length=10).startswith("to be")
+    assert run.score("to be or not").tokens == 12
+    assert textloom.load().directory.resolve() == textloom.load("best").directory.resolve() == run.directory
+    table = textloom.compare(["outputs/**"]).to_pandas()
+    assert table.loc[table["verdict"] == "best", "val/bits_per_char"].item() == run.results["val/bits_per_char"]
 
 
 def test_generated_text_is_that_of_the_command_line(run: textloom.Run, command: Callable[..., Answer]) -> None:
@@ -262,7 +269,7 @@ def test_mistakes_are_said_as_on_the_command_line(
         (lambda: textloom.train("-m", "seed=1,2"), "^-m: an option of the command line"),
         (lambda: textloom.train("seed=1,2"), "several values"),
         (lambda: textloom.train(5), "^5: is no override"),
-        (lambda: textloom.train(seed=object()), "^seed: a object is no value of a config"),
+        (lambda: textloom.train(seed=object()), "^seed: a config has no values of type object"),
         (lambda: textloom.train(name="../x"), "^name=../x: not the name of a folder below outputs/"),
         (lambda: textloom.train(model={5: 1}), "^model: the key 5 is no text"),
         (lambda: textloom.load("nowhere"), "^run=nowhere: there is no such directory"),
@@ -347,6 +354,28 @@ def test_no_call_changes_the_process(run: textloom.Run) -> None:
         state["loggers"] = {name: one for name, one in state["loggers"].items() if name not in new}
         for part, value in before.items():
             assert state[part] == value, (call, part)
+
+
+@pytest.mark.slow
+def test_the_first_call_changes_no_more_than_later_ones() -> None:
+    code = """
+import logging, os, random, signal, sys, warnings
+import textloom
+
+def state():
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    stand_ins = [name for name in ("scipy.signal", "tensorboard.compat.notf") if name in sys.modules]
+    root = logging.root.level, [*logging.root.handlers]
+    filters = [*warnings.filters], warnings.showwarning
+    return {"environment": dict(os.environ), "random": random.getstate(), "signals": handlers, "logging": root,
+            "warnings": filters, "stand-ins": [name for name in stand_ins if sys.modules[name].__spec__ is None]}
+
+before = state()
+textloom.train("model.units=4", "trainer.max_epochs=1", "samples.length=5", directory="run").generate("deep", 5)
+changed = [part for part, value in state().items() if value != before[part]]
+assert not changed, changed
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_callers_handlers_see_warnings_alone(run: textloom.Run, caplog: pytest.LogCaptureFixture) -> None:

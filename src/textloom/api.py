@@ -8,19 +8,20 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from textloom import actions
 from textloom.config import CompareConfig, EvaluateConfig, ExportConfig, GenerateConfig, PrepareConfig, TrainConfig
-from textloom.config.compose import as_overrides, compose, plain, typed_overrides
+from textloom.config.compose import as_overrides, command_config, compose, plain, typed_overrides
 from textloom.config.paths import with_home
 from textloom.config.quoting import unquoted
 from textloom.errors import TrainingError
 from textloom.runs.find import find_run, run_to_resume
 from textloom.runs.new_run import missing_folders, nothing_left_of_failures
-from textloom.system.caller import caller_unchanged
+from textloom.system.caller import caller_unchanged, libraries_unchanged
 from textloom.system.placement import placement
 from textloom.system.progress import shown
 from textloom.system.run_log import logged_to
@@ -76,6 +77,7 @@ class Run:
         return self._loaded[2]
 
     @cached_property
+    @caller_unchanged()
     def _loaded(self) -> "tuple[TrainConfig, Tokenizer, LanguageModel]":
         from textloom.runs.checkpoints import load_model
 
@@ -90,40 +92,45 @@ class Run:
         """
         return self.generate_texts(1, prompt, length, **options)[0]
 
+    @caller_unchanged()
     def generate_texts(
         self, count: int, prompt: str | None = None, length: int | None = None, **options: Any
     ) -> list[str]:
         """Several texts, side by side; 64 take far less time than 64 calls of ``generate``."""
         given = {"prompt": prompt, "length": length, "count": count}
         values = {key: value for key, value in given.items() if value is not None} | options
-        with _as_guest():
-            checked = compose("generate", GenerateConfig, values=values).config
+        with _libraries("torch"):
+            checked = command_config("generate", GenerateConfig, values)
             return actions.generate_texts(self._files, self._loaded, checked)
 
+    @caller_unchanged()
     def score(self, text: str, ends: bool = False) -> "TextScore":
         """How well the model predicts a text, read as a document from its beginning; with ``ends`` its end too."""
-        with _as_guest():
+        with _libraries("torch"):
             from textloom.evaluation.text import score_text
 
             return score_text(self.model, self.tokenizer, self.config, text, ends)
 
+    @caller_unchanged()
     def evaluate(self) -> dict[str, float]:
         """The figures of the held-out text, computed again from the run directory alone."""
-        with _as_guest():
+        with _libraries("torch"):
             from textloom.evaluation.evaluate import evaluate_run
 
             return evaluate_run(self._files, self.checkpoint)
 
+    @caller_unchanged()
     def export(self, to: StrPath | None = None, format: Literal["folder", "onnx"] = "folder") -> Path:
         """Write a portable folder or an ONNX file, and return its path; the default is below ``exports/``."""
         values = {"to": to, "format": format, "checkpoint": self.checkpoint}
-        with _as_guest():
-            return actions.export(self._files, compose("export", ExportConfig, values=values).config)
+        with _libraries("torch"):
+            return actions.export(self._files, command_config("export", ExportConfig, values))
 
+    @caller_unchanged()
     def resume(self, *overrides: str, **groups: Any) -> "Run":
         """Train the run further, with other limits for example: ``run.resume("trainer.max_epochs=20")``."""
         _refuse_second_training()
-        with _as_guest(training=True):
+        with _libraries("textloom.training.train"):
             files = run_to_resume(str(self.directory), Path("outputs"))
             with logged_to(files.log_file):
                 actions.train_further(files, typed_overrides(overrides, TrainConfig), plain(groups))
@@ -135,6 +142,7 @@ class Run:
         return f"Run({os.path.relpath(self.directory)!r}, {self.status}{figure})"
 
 
+@caller_unchanged()
 def train(*overrides: str, directory: StrPath | None = None, **groups: Any) -> Run:
     """Train a model, and return its run.
 
@@ -155,7 +163,7 @@ def train(*overrides: str, directory: StrPath | None = None, **groups: Any) -> R
         )
     composed = compose("train", TrainConfig, overrides, groups)
     target = (composed.directory if directory is None else Path(directory).expanduser()).absolute()
-    with _as_guest(training=True), nothing_left_of_failures(target, missing_folders(target)):
+    with _libraries("textloom.training.train"), nothing_left_of_failures(target, missing_folders(target)):
         with logged_to(target / "train.log"):
             trained = actions.train_run(target, composed.config, [*overrides, *as_overrides(groups)])
         if trained.advice is not None:
@@ -163,16 +171,18 @@ def train(*overrides: str, directory: StrPath | None = None, **groups: Any) -> R
     return Run(target)
 
 
+@caller_unchanged()
 def load(run: StrPath = "latest", *, checkpoint: Checkpoint = "best", outputs: StrPath = "outputs") -> Run:
     """Open a run directory, an export, or the ``"latest"`` or ``"best"`` run below ``outputs``.
 
     Raises RunError if there is none, or if it has no such checkpoint.
     """
     values = {"run": run, "checkpoint": checkpoint, "outputs": outputs}
-    checked = compose("evaluate", EvaluateConfig, values=values).config
+    checked = command_config("evaluate", EvaluateConfig, values)
     return Run(find_run(checked.run, Path(checked.outputs), checked.checkpoint).directory, checked.checkpoint)
 
 
+@caller_unchanged()
 def compare(
     runs: StrPath | Iterable[StrPath] = "outputs/**", metric: str = "val/bits_per_char", all_keys: bool = False
 ) -> "ComparisonTable":
@@ -183,18 +193,19 @@ def compare(
     """
     patterns = [runs] if isinstance(runs, str | PathLike) else list(runs)
     values = {"runs": patterns, "metric": metric, "columns": "all" if all_keys else "narrow"}
-    with _as_guest():
+    with _libraries():
         from textloom.reports.frame import ComparisonTable
 
-        return ComparisonTable(actions.compare(compose("compare", CompareConfig, values=values).config))
+        return ComparisonTable(actions.compare(command_config("compare", CompareConfig, values)))
 
 
+@caller_unchanged()
 def prepare(*overrides: str, **groups: Any) -> dict[str, Any]:
     """Read, split and encode a text as a training would, and return what ``textloom prepare`` reports of it.
 
     Overrides and keywords are those of ``train`` for the groups ``data`` and ``tokenizer``.
     """
-    with _as_guest():
+    with _libraries():
         checked = compose("prepare", PrepareConfig, overrides, groups).config
         if (fetched := actions.fetch(checked)) is not None:
             log.info("%s", fetched)
@@ -202,13 +213,11 @@ def prepare(*overrides: str, **groups: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def _as_guest(training: bool = False) -> Iterator[None]:
-    """Import what takes long, then leave the caller's process unchanged; progress is shown on a terminal."""
-    import torch  # noqa: F401
-
-    if training:
-        import textloom.training.train  # noqa: F401
-    with caller_unchanged(), shown():
+def _libraries(*modules: str) -> Iterator[None]:
+    """Import modules that take long, and leave libraries unchanged; progress is shown on a terminal."""
+    for module in modules:
+        import_module(module)
+    with libraries_unchanged(), shown():
         yield
 
 

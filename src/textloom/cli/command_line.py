@@ -12,12 +12,12 @@ from typing import NoReturn
 import yaml
 from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import GrammarParseError, InterpolationResolutionError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
 from textloom.cli.help import help_text, version
 from textloom.cli.hydra_app import OPTIONS, run_hydra
 from textloom.config import Section, TrainConfig
-from textloom.config.arguments import SWEEP_OPTIONS, hydra_arguments, unresolved
+from textloom.config.arguments import SWEEP_OPTIONS, hydra_arguments, unresolved_text
 from textloom.config.composition import explain
 from textloom.config.keys import known_keys
 from textloom.config.paths import with_home
@@ -86,9 +86,9 @@ def _message(error: Exception, schema: type[Section], given: Sequence[str]) -> s
     if isinstance(error, PluginError):
         return str(error)  # the schema has no keys to look at
     if isinstance(error, TextloomError):
-        return _unresolved(error.__cause__, schema, given) or str(error)
+        return unresolved_text(error.__cause__, schema, given) or str(error)
     if isinstance(error, HydraException | OmegaConfBaseException):
-        return _unresolved(error, schema, given) or explain(error, schema)
+        return unresolved_text(error, schema, given) or explain(error, schema)
     if isinstance(error, OSError):
         file = f"{error.filename}: " if error.filename is not None else ""
         return " ".join(f"{file}{error.strerror or error}".split())
@@ -99,15 +99,6 @@ def _message(error: Exception, schema: type[Section], given: Sequence[str]) -> s
     if isinstance(error, ValueError) and "null byte" in str(error):
         return "name or hydra.run.dir: holds a NUL character, which no folder's name may have; leave it out"
     return None
-
-
-def _unresolved(error: BaseException | None, schema: type[Section], given: Sequence[str]) -> str | None:
-    """If a text among the arguments holds an interpolation that cannot be resolved, how to have it taken as text."""
-    text = unresolved(list(given), schema)
-    if text is None or not isinstance(error, InterpolationResolutionError | GrammarParseError):
-        return None
-    reason = str(error).strip().partition("\n")[0]
-    return f"{text[0]}: {reason}; if it is no interpolation, type {text[1]}"
 
 
 @contextmanager

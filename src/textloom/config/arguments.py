@@ -12,10 +12,11 @@ taken literally, except for
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from omegaconf.errors import GrammarParseError, InterpolationResolutionError
 from pydantic import BaseModel
 
 from textloom.config.keys import Form, Key, keys_of
@@ -156,6 +157,15 @@ def unresolved(arguments: list[str], schema: type[BaseModel]) -> tuple[str, str]
             )
             return one_line(f"{name}={text}"), shell_quoted(f"{name}={plain}")
     return None
+
+
+def unresolved_text(error: BaseException | None, schema: type[BaseModel], arguments: Sequence[str]) -> str | None:
+    """How to have a text among the arguments taken as it stands, if its interpolation is what cannot be resolved."""
+    text = unresolved(list(arguments), schema)
+    if text is None or not isinstance(error, InterpolationResolutionError | GrammarParseError):
+        return None
+    reason = str(error).strip().partition("\n")[0]
+    return f"{text[0]}: {reason}; if it is no interpolation, type {text[1]}"
 
 
 def _decoded(argument: str, reading: Arguments) -> str:

@@ -18,10 +18,10 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import JobRuntime
 from hydra.errors import HydraException
 from hydra.version import VersionBase
-from omegaconf import DictConfig, open_dict
-from omegaconf.errors import GrammarParseError, InterpolationResolutionError, OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
-from textloom.config.arguments import hydra_arguments, unresolved
+from textloom.config.arguments import hydra_arguments, unresolved_text
 from textloom.config.composition import ConfigType, check, config_directory, explain, flatten, merge_into
 from textloom.config.keys import kind_of
 from textloom.config.quoting import as_value, one_line, without_interpolations
@@ -61,11 +61,20 @@ def compose(
                 config.hydra = hydra
                 return Composed(checked, Path(str(config.hydra.run.dir)))
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_explained(error, arguments, schema)) from error
+        raise ConfigError(unresolved_text(error, schema, arguments) or explain(error, schema)) from error
     except ConfigError as error:
-        if isinstance(error.__cause__, OmegaConfBaseException):
-            raise ConfigError(_explained(error.__cause__, arguments, schema, str(error))) from error
+        message = unresolved_text(error.__cause__, schema, arguments)
+        if message is not None:
+            raise ConfigError(message) from error
         raise
+
+
+def command_config(name: str, schema: type[ConfigType], values: Mapping[str, Any]) -> ConfigType:
+    """The config of a command that has no groups: the values of ``conf/NAME.yaml``, and then the given ones."""
+    config = OmegaConf.load(config_directory() / f"{name}.yaml")
+    assert isinstance(config, DictConfig)
+    del config["defaults"], config["hydra"]
+    return check(config, schema, plain(values))
 
 
 @contextmanager
@@ -110,7 +119,7 @@ def plain(value: Any, key: str = "") -> Any:
     if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
         return plain(value.tolist(), key)
     raise ConfigError(
-        f"{key}: a {type(value).__name__} is no value of a config; "
+        f"{key}: a config has no values of type {type(value).__name__}; "
         "give a text, a number, a truth value, None, a path, a list or a dictionary"
     )
 
@@ -180,16 +189,6 @@ def _typed(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return repr(value)
-
-
-def _explained(error: Exception, arguments: list[str], schema: type[Section], otherwise: str | None = None) -> str:
-    """One line; if a text that was given holds an interpolation that cannot be resolved, how to give it as a text."""
-    typed = unresolved(arguments, schema)
-    if typed is not None and isinstance(error, InterpolationResolutionError | GrammarParseError):
-        reason = str(error).strip().partition("\n")[0]
-        return f"{typed[0]}: {reason}; if it is no interpolation, type {typed[1]}"
-    assert isinstance(error, HydraException | OmegaConfBaseException)
-    return otherwise or explain(error, schema)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What a library must leave as it found it: everything that belongs to the whole process of its caller."""
+"""Leave the caller's process as it was: settings that belong to all of it are put back at the end of a call."""
 
 import logging
 import os
@@ -13,14 +13,23 @@ from contextlib import ExitStack, contextmanager, suppress
 
 @contextmanager
 def caller_unchanged() -> Iterator[None]:
-    """Put back, when the block ends, what it changed in this process.
+    """Put back environment, working directory, signals, warning filters, loggers and ``random`` when the block ends.
 
-    Environment, working directory, signal handlers, warning filters, loggers, random states, and of torch, if it was
-    imported before, threads, number formats, determinism and modes. What an import does is not undone: import first.
+    Import what takes long within it: imports change such settings too.
     """
     with ExitStack() as stack:
-        for kept in (_environment, _directory, _signals, _warnings, _loggers, _random_states, _torch_settings):
+        for kept in (_environment, _directory, _signals, _warnings, _loggers, _random_state):
             stack.enter_context(kept())
+        yield
+
+
+@contextmanager
+def libraries_unchanged() -> Iterator[None]:
+    """Put back what numpy and torch have: random states, threads, number formats, determinism and modes.
+
+    Only for libraries that are imported already.
+    """
+    with _random_states(), _torch_settings():
         yield
 
 
@@ -94,16 +103,23 @@ def _loggers() -> Iterator[None]:
 
 
 @contextmanager
+def _random_state() -> Iterator[None]:
+    before = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(before)
+
+
+@contextmanager
 def _random_states() -> Iterator[None]:
     numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
-    python = random.getstate()
     numbers = None if numpy is None else numpy.random.get_state()
     tensors = None if torch is None else torch.get_rng_state()
     cards = torch.cuda.get_rng_state_all() if torch is not None and torch.cuda.is_initialized() else []
     try:
         yield
     finally:
-        random.setstate(python)
         if numpy is not None:
             numpy.random.set_state(numbers)
         if torch is not None:
@@ -119,10 +135,8 @@ def _torch_settings() -> Iterator[None]:
         return
     import torch
 
-    deterministic, only_warns = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    only_warns = torch.is_deterministic_algorithms_warn_only_enabled()
     dtype, threads, precision = torch.get_default_dtype(), torch.get_num_threads(), torch.get_float32_matmul_precision()
     cudnn = torch.backends.cudnn
     flags = cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32
