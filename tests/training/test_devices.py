@@ -110,8 +110,8 @@ class Forked:
 @pytest.fixture
 def _forked(monkeypatch: pytest.MonkeyPatch) -> None:
     def start(self: Workers, rank: int) -> None:
-        self.said.append(tempfile.TemporaryFile())  # noqa: SIM115
-        self.processes.append(Forked(rank, self.place, self.said[-1].fileno()))  # type: ignore[arg-type]
+        self.stderr.append(tempfile.TemporaryFile())  # noqa: SIM115
+        self.processes.append(Forked(rank, self.place, self.stderr[-1].fileno()))  # type: ignore[arg-type]
 
     monkeypatch.setattr(Workers, "_start", start)
 

@@ -46,7 +46,7 @@ def check_placement(given: Placement | None, devices: int, num_nodes: int) -> No
 
 
 def _torchrun() -> Placement | None:
-    """https://docs.pytorch.org/docs/stable/elastic/run.html#environment-variables."""
+    """The placement by torchrun (https://docs.pytorch.org/docs/stable/elastic/run.html#environment-variables)."""
     if "TORCHELASTIC_RUN_ID" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
         return None
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
@@ -55,13 +55,13 @@ def _torchrun() -> Placement | None:
 
 
 def _slurm() -> Placement | None:
-    """https://slurm.schedmd.com/srun.html, output environment variables. A batch script's own process is no step."""
+    """The placement by srun (https://slurm.schedmd.com/srun.html, output environment variables)."""
     environment = os.environ
     size = int(environment.get("SLURM_STEP_NUM_TASKS", 1))
     if size == 1:
         return None
     nodes = int(environment.get("SLURM_STEP_NUM_NODES", 1))
-    # other steps of the job may train too: the port follows from job and step, and all ranks know both
+    # the port differs between steps of a job, which may train at the same time, and all ranks can compute it
     step = int(environment["SLURM_JOB_ID"]) + int(environment["SLURM_STEP_ID"])
     return Placement(
         rank=int(environment["SLURM_PROCID"]),

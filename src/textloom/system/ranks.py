@@ -19,7 +19,7 @@ class Ranks:
     """The number of this process on its node, and of the device that it computes on."""
     local_size: int = 1
     """The number of processes on each node."""
-    talk: Any = None
+    group: Any = None
     """The process group for small messages between CPUs: they never wait for a GPU."""
 
     def __deepcopy__(self, memo: Any) -> "Ranks":
@@ -32,26 +32,26 @@ class Ranks:
         return slice(self.rank, None, self.size)
 
     def sum(self, values: torch.Tensor) -> torch.Tensor:
-        """The sums over all ranks."""
+        """Sum values over all ranks."""
         if self.size > 1:
             values = values.cpu()
-            distributed.all_reduce(values, group=self.talk)
+            distributed.all_reduce(values, group=self.group)
         return values
 
     def gather(self, value: Any) -> list[Any]:
         """The values of all ranks, in their order."""
         values = [value] * self.size
         if self.size > 1:
-            distributed.all_gather_object(values, value, group=self.talk)
+            distributed.all_gather_object(values, value, group=self.group)
         return values
 
-    def decided(self, wish: bool) -> bool:
+    def decide(self, mine: bool) -> bool:
         """The decision of rank 0 for all ranks: clocks differ, and signals reach one process."""
         if self.size > 1:
-            decision = torch.tensor([wish], dtype=torch.uint8)
-            distributed.broadcast(decision, src=0, group=self.talk)
+            decision = torch.tensor([mine], dtype=torch.uint8)
+            distributed.broadcast(decision, src=0, group=self.group)
             return bool(decision.item())
-        return wish
+        return mine
 
 
 ALONE = Ranks()

@@ -1,6 +1,6 @@
-"""``trainer.batch_size=auto``: real training steps on a copy of the model that is thrown away.
+"""``trainer.batch_size=auto``: measure real training steps on a copy of the model, which is then discarded.
 
-Nothing of them stays: the training seeds its random numbers afterwards, and begins with a model of its own.
+The measurement leaves no trace: the training seeds its random numbers afterwards and builds a model of its own.
 """
 
 import gc
@@ -24,12 +24,12 @@ from textloom.training.loss import mean_nats
 from textloom.training.optimizers import build_optimizer
 
 SMALLEST, LARGEST = 8, 1 << 16
-FEWEST_STEPS = 10  # in an epoch: larger batches would leave a text of this length hardly any
-FIRST_BATCHES = 4  # the largest of these is tried
+FEWEST_STEPS = 10  # of an epoch: a batch size that leaves fewer is not tried
+FIRST_BATCHES = 4  # the largest of these is measured
 TRIES = 3
-SECONDS = 3.0  # no larger size is tried after that
-NEARLY_AS_FAST = 0.95  # of the fastest: the smallest batch of those learns most from each target
-MEMORY_TO_USE = 0.8  # of a GPU's: validation, fragments and the buckets of several devices need some
+SECONDS = 3.0  # after that no larger size is tried
+NEARLY_AS_FAST = 0.95  # of the fastest; among those the smallest batch learns most from each target
+MEMORY_TO_USE = 0.8  # of a GPU; validation, fragmentation and the buckets of several devices need the rest
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class StepTimer:
         optimizer = build_optimizer(self.config.optimizer, model.parameters(), fused=self.precision != "16-mixed")
         dtype = torch.float16 if self.precision == "16-mixed" else torch.bfloat16
         seconds = float("inf")
-        for _ in range(1 + TRIES):  # the first one prepares
+        for _ in range(1 + TRIES):  # the first is a warm-up
             began = time.perf_counter()
             with torch.autocast(self.device.type, dtype, enabled=self.precision != "32-true"):
                 hidden, _ = model(batch.inputs)
@@ -92,7 +92,7 @@ class StepTimer:
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
-            loss.item()  # waits for a GPU
+            loss.item()  # waits until a GPU is done
             seconds = min(seconds, time.perf_counter() - began)
         if self.device.type != "cuda":
             return seconds, 0.0

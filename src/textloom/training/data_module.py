@@ -17,7 +17,7 @@ RELEASED_EVERY = 1000  # batches
 
 
 class Loader:
-    """One epoch of batches, or the rest of one, as Lightning wants it: the epoch's length and an iterator."""
+    """One epoch of batches, or the rest of one: an iterable with the length of the whole epoch."""
 
     def __init__(self, batching: Batching, epoch: int = 0, start: int = 0):
         self.batching = batching
@@ -31,11 +31,11 @@ class Loader:
         for index, batch in enumerate(self.batching.batches(self.epoch, self.start), start=1):
             yield batch
             if index % RELEASED_EVERY == 0:
-                self.batching.split.release()  # or the memory of the process would grow by all that was ever read
+                self.batching.split.release()  # memory-mapped tokens would stay resident
 
 
 class TokenDataModule(pl.LightningDataModule):
-    """Batches of the training and the validation part."""
+    """Batches of the training and the validation split."""
 
     def __init__(
         self,
@@ -46,31 +46,31 @@ class TokenDataModule(pl.LightningDataModule):
         ranks: Ranks = ALONE,
     ):
         super().__init__()
-        self.resume_at: tuple[int, int] | None = None  # epoch, batches of it that are done
+        self.resume_at: tuple[int, int] | None = None  # epoch, number of its batches that are done
         self.training = training_batches(config, splits["train"], batch_size, seed, ranks)
         self.validation = evaluation_batches(config, splits["val"], batch_size, ranks.share)
 
     def setup(self, stage: str) -> None:
-        """The tokens go to the device that trains, once, where they fit."""
+        """Copy the tokens to the device once, if they fit."""
         assert self.trainer is not None
         for batching in (self.training, self.validation):
             batching.tokens = tokens_on(training_device(self.trainer), batching.split.tokens)
 
     def train_dataloader(self) -> Loader:
-        """The batches of the current epoch; asked for again each epoch (``reload_dataloaders_every_n_epochs=1``)."""
+        """The batches of the current epoch; called in each epoch (``reload_dataloaders_every_n_epochs=1``)."""
         epoch = self.trainer.current_epoch if self.trainer else 0
         start = self.resume_at[1] if self.resume_at is not None and self.resume_at[0] == epoch else 0
         return Loader(self.training, epoch, start)
 
     def val_dataloader(self) -> Loader:
-        """Every token of the validation part."""
+        """The batches that cover every token of the validation split."""
         return Loader(self.validation)
 
     def state_dict(self) -> dict[str, Any]:
-        """The place in the data; Lightning gives it back before it asks for any loader."""
+        """The position in the data; Lightning restores it before it asks for a loader."""
         assert self.trainer is not None
         return {"epoch": self.trainer.current_epoch, "batches": batches_done(self.trainer)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore the position."""
         self.resume_at = (state_dict["epoch"], state_dict["batches"])

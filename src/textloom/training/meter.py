@@ -1,4 +1,4 @@
-"""Loss and throughput of the training since the last look, without a device sync at every step."""
+"""Loss and throughput of the training since the last reading, without a device synchronization at every step."""
 
 import time
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from textloom.system.ranks import ALONE, Ranks
 
 @dataclass(frozen=True)
 class Reading:
-    """What happened between two looks."""
+    """Means over the steps between two readings."""
 
     loss: float
     """Mean nats per target."""
@@ -31,9 +31,9 @@ class _Batch:
 
 
 class Meter:
-    """Collects losses on the device and counts targets; the clock runs only while there is training.
+    """Collects losses on the device and counts targets; its clock runs only during training.
 
-    Where several ranks train, all are asked to ``read`` and for their ``state_dict`` at the same step.
+    If several ranks train, each calls ``read`` and ``state_dict`` at the same step.
     """
 
     def __init__(self, largest_loss: float, ranks: Ranks = ALONE):
@@ -42,33 +42,33 @@ class Meter:
         self.total_targets = 0
         self.total_seconds = 0.0
         self.last: Reading | None = None
-        self._batches: list[_Batch] = []  # since the last look
-        self._seconds = 0.0  # since the last look
+        self._batches: list[_Batch] = []  # since the last reading
+        self._seconds = 0.0  # since the last reading
         self._started: float | None = None
 
     def start(self) -> None:
-        """Training goes on, if it paused."""
+        """Start the clock, unless it runs."""
         if self._started is None:
             self._started = time.perf_counter()
 
     def stop(self) -> None:
-        """Training pauses, for a validation for example."""
+        """Stop the clock, for example for a validation."""
         if self._started is not None:
             self._seconds += time.perf_counter() - self._started
             self._started = None
 
     def add(self, step: int, loss: torch.Tensor, targets: int) -> None:
-        """One batch: its mean loss, still on the device."""
+        """Add a batch with its mean loss, which stays on the device."""
         self._batches.append(_Batch(step, loss, targets))
 
     def add_gradient_norm(self, norm: torch.Tensor) -> None:
-        """The norm of the gradient that the last batch completed, still on the device."""
+        """Add the norm of the gradient that the last batch completed; it stays on the device."""
         self._batches[-1].gradient_norm = norm
 
     def read(self, learning_rate: float) -> Reading | None:
-        """The means since the last look; the last ones where nothing was added since.
+        """The means since the last reading; the last reading again if nothing was added.
 
-        Raises DivergenceError at the first loss that is not finite, or explodes.
+        Raises DivergenceError for the first loss that is not finite, or exceeds ``largest_loss``.
         """
         if not self._batches:
             return self.last
@@ -91,7 +91,7 @@ class Meter:
         return self.last
 
     def state_dict(self) -> dict[str, Any]:
-        """What was counted, and what no look has seen yet, in plain types."""
+        """The totals, and the batches that no reading covers yet, in plain types."""
         pending = [
             (batch.step, float(batch.loss), batch.targets, None if norm is None else float(norm))
             for batch in self._of_all_ranks()
@@ -100,16 +100,16 @@ class Meter:
         return {"total_targets": self.total_targets, "total_seconds": self.total_seconds, "pending": pending}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore the totals and the pending batches."""
         self.total_targets, self.total_seconds = state["total_targets"], state["total_seconds"]
-        counted = int(self.ranks.rank == 0)  # what all ranks did together counts once
+        counted = int(self.ranks.rank == 0)  # the sum over all ranks is counted by one of them
         self._batches = [
             _Batch(step, loss * counted, targets * counted, norm) for step, loss, targets, norm in state["pending"]
         ]
 
     def _of_all_ranks(self) -> list[_Batch]:
-        """What was added since the last look, with the losses on the CPU and of the whole batches."""
-        losses = _as_floats([batch.loss for batch in self._batches])  # waits for the device
+        """The batches since the last reading, with the losses of all ranks together, on the CPU."""
+        losses = _as_floats([batch.loss for batch in self._batches])  # synchronizes with the device
         batches = [replace(batch, loss=loss) for batch, loss in zip(self._batches, losses, strict=True)]
         if self.ranks.size == 1 or not batches:
             return batches
@@ -122,7 +122,7 @@ class Meter:
 
 
 def _as_floats(values: list[torch.Tensor | float]) -> list[float]:
-    """With one device sync for all; those taken from a checkpoint are numbers already."""
+    """Fetch all tensors with one synchronization; values from a checkpoint are numbers already."""
     tensors = [value for value in values if isinstance(value, torch.Tensor)]
     fetched = iter(torch.stack(tensors).tolist() if tensors else [])
     return [next(fetched) if isinstance(value, torch.Tensor) else value for value in values]

@@ -1,4 +1,4 @@
-"""The LightningModule: one optimisation step, one validation, and the recurrent state in between."""
+"""The LightningModule: the training step, the validation, and the recurrent state between batches."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ from textloom.training.schedules import build_schedule
 
 
 class TrainingModule(pl.LightningModule):
-    """Trains a model on batches; owns the state that a stream carries from batch to batch."""
+    """Trains a model on batches; holds the state that a stream carries from batch to batch."""
 
     score: Score
 
@@ -54,9 +54,9 @@ class TrainingModule(pl.LightningModule):
         self.plateau_state: dict[str, Any] | None = None
 
     def configure_optimizers(self) -> Any:
-        """The optimizer, and its schedule where one moves at every step."""
+        """The optimizer, and its schedule if one changes the learning rate at every step."""
         self.trained = list(self.parameters())
-        fused = self.trainer.precision != "16-mixed"  # a fused step would undo the loss scaling only after the clipping
+        fused = self.trainer.precision != "16-mixed"  # a fused step undoes the loss scaling after the clipping
         optimizer = build_optimizer(self.optimizer_config, self.trained, fused)
         schedule = build_schedule(self.schedule_config, optimizer, self.total_steps)
         self.plateau = schedule if isinstance(schedule, ReduceLROnPlateau) else None
@@ -67,7 +67,7 @@ class TrainingModule(pl.LightningModule):
     # --- training ---------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
-        """Mean nats per target of the batch; the state goes on, cut from its graph."""
+        """Mean nats per target of the batch; its final state, detached, is the initial state of the next batch."""
         self.meter.start()
         hidden, state = self.model(batch.inputs, None if batch.starts else self.state)
         self.state = detach(state)
@@ -78,7 +78,7 @@ class TrainingModule(pl.LightningModule):
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
-        """Limit the norm of the gradient, or with ``value`` each of its values.
+        """Limit the norm of the gradient, or each of its values if the algorithm is ``value``.
 
         Lightning's own clipping refuses fused optimizers in every mixed precision, bf16 included.
         """
@@ -90,7 +90,7 @@ class TrainingModule(pl.LightningModule):
         if gradient_clip_val is not None and gradient_clip_algorithm == "value":
             clip_grad_value_(self.trained, gradient_clip_val)
             return
-        # a GPU is not asked, it would have to be waited for; its factor is 1 where the norm is small
+        # on a GPU the comparison would force a synchronization; there the factor is 1 if the norm is small
         if gradient_clip_val is not None and (norm.device.type != "cpu" or not norm <= gradient_clip_val):
             clip_grads_with_norm_(self.trained, gradient_clip_val, norm)
 
@@ -100,7 +100,7 @@ class TrainingModule(pl.LightningModule):
         self.tally = Tally()
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Adds the batch to the sums; training's state is not touched."""
+        """Add the batch to the sums; the state of the training stays as it is."""
         self.tally.add(self.model, batch)
 
     def on_validation_epoch_end(self) -> None:
@@ -112,11 +112,11 @@ class TrainingModule(pl.LightningModule):
             )
         self.last_loss, self.best_before = self.score.loss, self.best_loss
         self.best_loss = self.score.loss if self.best_loss is None else min(self.best_loss, self.score.loss)
-        self.log_dict(self.score.named("val"), logger=False)  # for the callbacks that watch it
+        self.log_dict(self.score.named("val"), logger=False)  # for callbacks that monitor it
         if self.plateau is not None:
             self.plateau.step(self.score.loss)
 
-    # --- checkpoints: beside what Lightning keeps, in plain types ---------------------------------------------------
+    # --- checkpoints: state that Lightning does not save, in plain types ----------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["recurrent_state"] = None if self.state is None else list(self.state)

@@ -1,7 +1,7 @@
-"""The number format of training: the fastest that this machine computes, measured where that is not known.
+"""The number format of training: the fastest on this machine, measured if it is not known.
 
 On CPUs with bf16 instructions oneDNN has a fused bf16 LSTM; GRU and RNN are made of single operations, and gain or lose
-by bf16 with their size. Forward and backward pass against float32, on one core of an AMD EPYC with avx512_bf16:
+speed with their size. Forward and backward pass against float32, on one core of an AMD EPYC with avx512_bf16:
 
     units         16    32    64   128   256   512
     LSTM        1.00  1.08  1.63  1.67  1.82  1.64    32 rows of 64 tokens
@@ -9,7 +9,7 @@ by bf16 with their size. Forward and backward pass against float32, on one core 
     RNN         0.50  0.51  0.79  1.07  1.60  2.22
     RNN         0.76  1.16  1.53  2.10  2.76          256 rows of 50 tokens
 
-Other processors lose where this one gains, and oneDNN can be set to avoid the instructions, so that ``auto``
+Other processors lose where this one gains, and oneDNN can be configured not to use the instructions, so ``auto``
 measures the cell at its size.
 """
 
@@ -29,17 +29,17 @@ from textloom.errors import ConfigError, RunError
 from textloom.models.cells import Cell, build_cell
 from textloom.system.files import read_json, write_json
 
-WORTH_IT = 1.2  # times as fast as float32, which is more exact
+WORTH_IT = 1.2  # times as fast as float32, which is more precise
 TURNS = 4
-SECONDS = 1.0  # no further turn is begun after that
-LARGEST_UNITS, LARGEST_LAYERS, LARGEST_ROWS, LARGEST_STEPS = 1024, 2, 256, 32  # what is measured at most
-ROWS = 32  # measured for trainer.batch_size=auto
-FUSED_BF16 = 91300  # cuDNN 9.13: before, torch computes bf16 recurrent layers step by step
+SECONDS = 1.0  # after that no further turn is begun
+LARGEST_UNITS, LARGEST_LAYERS, LARGEST_ROWS, LARGEST_STEPS = 1024, 2, 256, 32  # limits of the measurement
+ROWS = 32  # of the measurement if trainer.batch_size=auto
+FUSED_BF16 = 91300  # cuDNN 9.13; with older ones torch computes bf16 recurrent layers step by step, many times slower
 DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 def choose_precision(config: TrainConfig, device: torch.device) -> tuple[str, str]:
-    """Lightning's name for the number format of training, and why it was chosen; ``model.units`` are a number.
+    """Lightning's name for the number format of training, and the reason; ``model.units`` must be a number.
 
     Raises ConfigError if the device cannot compute what is configured.
     """
@@ -122,12 +122,12 @@ def _on_cpu(shape: Shape) -> tuple[str, str]:
 
 
 def _known_gain(shape: Shape) -> float:
-    """The gain by bf16, measured once on a machine, so that the same command chooses the same again."""
+    """The speed of bf16 relative to float32, measured once on a machine, so that a command always chooses the same."""
     machine = [dict(torch.cpu.get_capabilities()), torch.__version__, torch.get_num_threads()]
     limits = [os.environ.get(name) for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")]
     key = hashlib.sha256(json.dumps([machine, limits, shape.facts()], default=str).encode()).hexdigest()[:32]
     file = cache_directory() / "precision" / f"{key}.json"
-    with suppress(RunError, KeyError):  # not measured yet, or damaged
+    with suppress(RunError, KeyError):  # not measured yet, or a damaged file
         return float(read_json(file)["gain"])
     gain = measured_gain(shape)
     with suppress(RunError, OSError):
@@ -137,9 +137,9 @@ def _known_gain(shape: Shape) -> float:
 
 
 def measured_gain(shape: Shape) -> float:
-    """How many times as fast as in float32 a forward and a backward pass is in bf16: the best of turns in both.
+    """Speed of a forward and backward pass in bf16, relative to float32: the best of several turns in each.
 
-    The clock is that of this thread, which other processes do not disturb. Random numbers stay as they are.
+    Measures the CPU time of this thread, which other processes do not disturb, and uses no random numbers.
     """
     layers, best = _layers(shape, torch.device("cpu")), {None: float("inf"), torch.bfloat16: float("inf")}
     began = time.perf_counter()
@@ -173,7 +173,7 @@ def _seconds(layers: Cell, shape: Shape, dtype: torch.dtype | None) -> float:
 
 
 def _cpu_multiplies_bf16() -> bool:
-    """Whether the processor has bf16 instructions; older torch versions cannot tell, then it is taken to have none."""
+    """True if the processor is known to have bf16 instructions; older versions of torch cannot tell."""
     if not hasattr(torch.cpu, "get_capabilities"):
         return False
     capabilities = torch.cpu.get_capabilities()

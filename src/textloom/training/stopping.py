@@ -1,4 +1,4 @@
-"""When a training ends: at its last step, without further improvement, or when its time is over."""
+"""When a training ends: after its last step, without further improvement, or when its time is over."""
 
 import logging
 

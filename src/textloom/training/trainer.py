@@ -1,4 +1,4 @@
-"""Lightning's Trainer, with the callbacks of a run in the order that they need."""
+"""Lightning's Trainer with the callbacks of a run, in the order that they require."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ from textloom.training.callbacks.averaging import RunningMean
 from textloom.training.callbacks.checkpointing import BestCheckpoint, ResumePoints, WholeCheckpointIO
 from textloom.training.callbacks.curves import Curves
 from textloom.training.callbacks.efficiency import Efficiency
-from textloom.training.callbacks.profiling import Trace, table
+from textloom.training.callbacks.profiling import HookTable, Trace
 from textloom.training.callbacks.random_state import RandomState
 from textloom.training.callbacks.samples import SampleCallback
-from textloom.training.distributed.strategy import strategy
+from textloom.training.distributed.strategy import build_strategy
 from textloom.training.lightning_internals import replace_epoch_loop, show_model_summary
 from textloom.training.meter import Meter
 from textloom.training.plan import FitPlan
@@ -24,7 +24,7 @@ from textloom.training.tensorboard import RunLogger
 
 
 def build_trainer(plan: FitPlan, meter: Meter, efficiency: Efficiency, logger: RunLogger | None) -> pl.Trainer:
-    """A Trainer whose callbacks write curves, samples and checkpoints; of several ranks the first alone has those."""
+    """Build a Trainer whose callbacks write curves, samples and checkpoints; only rank 0 writes curves and samples."""
     config, run, ranks, device = plan.config.trainer, plan.run, plan.compute.ranks, plan.compute.device
     curves = Curves(meter, efficiency, config.log_every_n_steps)
     callbacks: list[Callback] = [RandomState(ranks), EndWithValidation(), curves]
@@ -39,14 +39,14 @@ def build_trainer(plan: FitPlan, meter: Meter, efficiency: Efficiency, logger: R
     if config.extra.get("enable_model_summary"):
         callbacks.append(ModelSummary())  # where rich is installed, Lightning's choice would print to the terminal
         show_model_summary()
-    # what is saved must have seen the validation first: checkpoints come last
+    # checkpoints come last: they hold the states of the callbacks before them
     callbacks += [BestCheckpoint(run), ResumePoints(run, config.checkpoint_every, plan.request, ranks)]
     every = None if isinstance(config.val_check_interval, int) else 1
     trainer = pl.Trainer(
         accelerator=device.type,
         devices=config.devices,
         num_nodes=config.num_nodes,
-        strategy=strategy(ranks),
+        strategy=build_strategy(ranks),
         precision=plan.compute.precision,  # type: ignore[arg-type]
         max_epochs=config.epochs,
         max_steps=config.max_steps or -1,
@@ -55,10 +55,10 @@ def build_trainer(plan: FitPlan, meter: Meter, efficiency: Efficiency, logger: R
         accumulate_grad_batches=config.accumulate_grad_batches,
         deterministic=config.deterministic,
         logger=logger or False,
-        profiler=table(run) if config.profiler == "simple" and ranks.rank == 0 else None,
+        profiler=HookTable(run.profile_file) if config.profiler == "simple" and ranks.rank == 0 else None,
         callbacks=callbacks,
         plugins=[WholeCheckpointIO()],
-        enable_progress_bar=False,  # ours is drawn from outside: progress.py
+        enable_progress_bar=False,  # callbacks/progress.py draws one
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1,
         **({"enable_model_summary": False, "check_val_every_n_epoch": every} | _extra_arguments(config)),
@@ -75,7 +75,7 @@ def refuse_arguments_without_effect(extra: dict[str, Any]) -> None:
 
 
 def _extra_arguments(config: TrainerConfig) -> dict[str, Any]:
-    """The arguments of ``trainer.extra`` that are Lightning's to heed."""
+    """The arguments of ``trainer.extra`` that are passed to Lightning."""
     passed = {key: value for key, value in config.extra.items() if value is not None and key not in WITHOUT_EFFECT}
-    passed.pop("max_time", None)  # ``StopRequest`` keeps the time: Lightning's timer counts over all processes of a run
+    passed.pop("max_time", None)  # ``StopRequest`` limits it for each process; Lightning's timer counts all of a run
     return passed

@@ -1,4 +1,4 @@
-"""What the ranks but the first run: they train the run that rank 0 tells them, and write nothing."""
+"""The worker process of every rank but 0: it trains the run that rank 0 names, and writes nothing."""
 
 import contextlib
 import json
@@ -30,8 +30,8 @@ from textloom.training.signals import StopRequest
 
 
 def work(place: Placement) -> int:
-    """Train as one of several ranks; the exit status."""
-    logging.disable()  # rank 0 says it
+    """Train as one of several ranks; return the exit status."""
+    logging.disable()  # rank 0 logs
     store = open_store(place)
     store.wait(["run"], PATIENCE)
     given = json.loads(store.get("run"))
@@ -57,9 +57,9 @@ def _train(run: Run, store: Store, place: Placement, device: str, precision: str
 
 
 def _report(store: Store, message: str) -> None:
-    """Tell rank 0, unless another rank failed before, or all is over, which looks like a failure from here."""
-    with contextlib.suppress(RuntimeError):  # rank 0 is gone, and the store with it
-        time.sleep(0.5)  # what rank 0 says itself comes first
+    """Report a failure to rank 0, unless another rank failed first or the training has ended."""
+    with contextlib.suppress(RuntimeError):  # rank 0 has ended, and the store with it
+        time.sleep(0.5)  # an error of rank 0 itself comes first
         if not store.check(["over"]):
             store.compare_set("error", "", message)
             if distributed.is_initialized():
@@ -68,7 +68,7 @@ def _report(store: Store, message: str) -> None:
 
 
 def _end_with_rank_0() -> None:
-    """Its end of the pipe closes when it dies."""
+    """Exit when the pipe closes, because rank 0 has died."""
     os.read(sys.stdin.fileno(), 1)
     os._exit(1)
 

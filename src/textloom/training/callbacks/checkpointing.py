@@ -1,4 +1,4 @@
-"""Writing checkpoints: the best by validation loss, and the last, from which a training goes on exactly."""
+"""Writing checkpoints: the best by validation loss, and the last, from which a training resumes bit for bit."""
 
 import logging
 import time
@@ -29,10 +29,10 @@ log = logging.getLogger(__name__)
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
-    """A crash leaves the old checkpoint or the new one, never a part. Loading never runs code from a file."""
+    """Writes whole files only: a crash leaves the old checkpoint or the new one. Loading never runs code of a file."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write, flush to the disk, rename; the last checkpoint but one is kept."""
+        """Write, flush to the disk, rename; keep the previous last checkpoint."""
         path = Path(path)
 
         def keep_the_one_before() -> None:
@@ -42,18 +42,18 @@ class WholeCheckpointIO(TorchCheckpointIO):
         with written_whole(path, keep_the_one_before) as file:
             try:
                 torch.save(checkpoint, file)
-            except RuntimeError as error:  # what torch makes of a write that the disk refused
+            except RuntimeError as error:  # torch raises it for a failed write
                 raise OSError("the disk is full, or fails") from error
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Plain types alone."""
+        """Load plain types and tensors only."""
         return read_checkpoint(Path(path))
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """``best.ckpt``: the lowest validation loss, wherever the run lies now."""
+    """``best.ckpt``: the checkpoint with the lowest validation loss, also after the run directory has moved."""
 
     def __init__(self, run: Run):
         super().__init__(
@@ -67,14 +67,14 @@ class BestCheckpoint(ModelCheckpoint):
         self.file = run.checkpoint_file("best")
 
     def needs_step(self, trainer: pl.Trainer, step: int) -> bool:
-        """No step: validations alone count."""
+        """False: only validations matter."""
         return False
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the lowest loss; the paths are those of the directory that the checkpoint was written in.
+        """Restore the lowest loss, but not the paths, which name the directory where the checkpoint was written.
 
-        ``best.ckpt`` knows its own loss, which is lower if it was written after the checkpoint that training goes on
-        from, when the time was over. Where it is missing or damaged, the next validation writes it again.
+        The loss in ``best.ckpt`` is lower if that file was written after the checkpoint from which the training
+        resumes, when the time was over. If it is missing or damaged, the next validation writes it again.
         """
         try:
             own = best_score_in(read_checkpoint(self.file), self)
@@ -87,10 +87,10 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class ResumePoints(Checkpoint):
-    """``last.ckpt``: after each validation, every so often as configured, and when the training is asked to stop.
+    """``last.ckpt``: written after each validation, at the configured intervals, and when the training has to stop.
 
-    Written only where Lightning's loops can be taken up again without a difference: after a whole optimizer step, in
-    the middle of an epoch, or after a validation, when all other callbacks have seen it.
+    Written only at points from which Lightning's loops resume exactly: after a whole optimizer step within an epoch, or
+    after a validation, when all other callbacks have run.
     """
 
     def __init__(self, run: Run, every: CheckpointEvery, request: StopRequest, ranks: Ranks):
@@ -103,7 +103,7 @@ class ResumePoints(Checkpoint):
         self.trained = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """A training that had ended before it was cut has nothing to go on with, unless it may go further now."""
+        """End at once if the resumed training had ended, unless its limits were raised."""
         self.request.training = True
         self.trained = trainer.global_step > 0
         self.request.listen()
@@ -116,23 +116,23 @@ class ResumePoints(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save, if it is time to and this is a place to go on from; end with a validation if the time is up."""
+        """Save if it is due and the training can resume from here; end with a validation if the time is up."""
         if not self.trained and trainer.global_step > 0:
             self.trained = True
             if self.ranks.rank == 0:
                 self.run.mark_trained()
-        if trainer.should_stop or not self.ranks.decided(self._is_time_to_save(trainer, trainer.global_step)):
+        if trainer.should_stop or not self.ranks.decide(self._is_time_to_save(trainer, trainer.global_step)):
             return
         if not _is_whole_step(trainer, batch_idx):
             return
         if not is_followed_by_validation(trainer, batch_idx):
-            if trainer.is_last_batch:  # no place to go on from; the next step is
+            if trainer.is_last_batch:  # cannot be resumed from; the next step can
                 return
             self._save(trainer)
         self._stop_if_time_is_up(trainer)
 
     def needs_step(self, trainer: pl.Trainer, step: int) -> bool:
-        """To save after it, and the first."""
+        """True for the first step, and if a checkpoint is due after this one."""
         return not self.trained or self._is_time_to_save(trainer, step)
 
     def _is_time_to_save(self, trainer: pl.Trainer, step: int) -> bool:
@@ -146,10 +146,10 @@ class ResumePoints(Checkpoint):
         )
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save, unless the gradients of half a step would be lost.
+        """Save, unless accumulated gradients would be lost.
 
-        After the validation that ends a training whose time is up there may be a checkpoint of this step already: it
-        stays, since without a limit of time there would have been no validation here.
+        When the time is up, a checkpoint of this step may have been written before the last validation. It is kept,
+        because without a time limit there would have been no validation here.
         """
         if self.request.out_of_time and self.saved_step == trainer.global_step:
             return
@@ -160,22 +160,22 @@ class ResumePoints(Checkpoint):
                 self._stop_if_time_is_up(trainer)
 
     def _stop_if_time_is_up(self, trainer: pl.Trainer) -> None:
-        if self.ranks.decided(self.request.time_is_up):
+        if self.ranks.decide(self.request.time_is_up):
             self.request.out_of_time = True
             stop_now(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """From here on a signal stops at once: all is saved."""
+        """Let a signal stop the process at once from here on: everything is saved."""
         self.request.training = False
         if self.request.received:
             raise self.request.interrupted()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """No training goes on that could heed a signal later."""
+        """Let a signal stop the process at once."""
         self.request.training = False
 
     def state_dict(self) -> dict[str, Any]:
-        """Whether the training was over."""
+        """Whether the training had ended, and when the last checkpoint was written."""
         return {
             "ended": self.ended,
             "saved_step": self.saved_step,
@@ -183,7 +183,7 @@ class ResumePoints(Checkpoint):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore them."""
         self.ended = state_dict["ended"]
         self.saved_step, self.saved_epoch = state_dict["saved_step"], state_dict["saved_epoch"]
 
@@ -201,5 +201,5 @@ class ResumePoints(Checkpoint):
 
 
 def _is_whole_step(trainer: pl.Trainer, batch_idx: int) -> bool:
-    """Whether no gradients wait for more batches."""
+    """True if no gradients wait for further batches."""
     return trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0

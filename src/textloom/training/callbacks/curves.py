@@ -1,4 +1,4 @@
-"""What training says while it runs: points in TensorBoard and a line in the log at each validation."""
+"""Points in TensorBoard, and a line in the log at each validation."""
 
 import logging
 from typing import Any
@@ -14,9 +14,9 @@ log = logging.getLogger(__name__)
 
 
 class Curves(pl.Callback):
-    """Writes ``train/*`` every so many steps and ``val/*`` at each validation.
+    """Writes ``train/*`` at a fixed interval of steps and ``val/*`` at each validation.
 
-    Lightning's own ``self.log`` costs a quarter of a millisecond a call, written or not, and its points lie a step off.
+    Lightning's own ``self.log`` takes a quarter of a millisecond per call, and its points are one step off.
     """
 
     def __init__(self, meter: Meter, efficiency: Efficiency, every: int):
@@ -27,27 +27,27 @@ class Curves(pl.Callback):
         self.best: dict[str, float] | None = None  # the figures of the validation with the lowest loss
 
     def needs_step(self, trainer: pl.Trainer, step: int) -> bool:
-        """For the next point."""
+        """True if the next point is due."""
         return step - self.written_step >= self.every
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_index: int
     ) -> None:
-        """A point, if the last one is long enough ago."""
+        """Write a point if it is due."""
         if trainer.global_step - self.written_step >= self.every:
             self._write_point(trainer)
 
     def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """What was trained until now; the clock stands still."""
+        """Write the point of the steps before, and stop the clock."""
         self._write_point(trainer)
         self.meter.stop()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """The clock stands still between epochs."""
+        """Stop the clock between epochs."""
         self.meter.stop()
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """The figures of the validation, as points and as a line."""
+        """Write the scores of the validation, as points and as a line in the log."""
         assert isinstance(module, TrainingModule)
         score = module.score
         figures = score.named("val")
@@ -66,27 +66,27 @@ class Curves(pl.Callback):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """The losses that stand in no point yet belong to the next one, also after a resume."""
+        """The losses that no point covers yet, which belong to the next one, also after a resume."""
         return {"written_step": self.written_step, "meter": self.meter.state_dict(), "best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore them."""
         self.written_step = state_dict["written_step"]
         self.meter.load_state_dict(state_dict["meter"])
-        self.best = state_dict.get("best")  # not in checkpoints from before there was such a curve
+        self.best = state_dict.get("best")  # missing in older checkpoints
 
     def _write_point(self, trainer: pl.Trainer) -> None:
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         reading = self.meter.read(rate)
         if reading is not None and trainer.global_step > self.written_step:
             self.written_step = trainer.global_step
-            self.meter.stop()  # a look at the machine is no training
+            self.meter.stop()  # reading the state of the machine is no training time
             point = {
                 "train/loss": reading.loss,
                 "train/gradient_norm": reading.gradient_norm,
                 "train/learning_rate": rate,
                 **self.efficiency.figures(reading.targets_per_second),
-                "train/targets": float(self.meter.total_targets),  # in all until here
+                "train/targets": float(self.meter.total_targets),  # since the beginning
             }
             _write(trainer, point)
 

@@ -1,4 +1,4 @@
-"""How well a training uses its machine: model FLOP/s, their share of the matrix-product peak, peak memory."""
+"""Hardware efficiency of a training: model FLOP/s, their share of the matrix-product peak, peak memory."""
 
 import functools
 import time
@@ -13,7 +13,7 @@ from textloom.models.size import recurrent_multiplications
 from textloom.system.memory import peak_resident_bytes
 
 SECONDS_TO_MEASURE = 0.1
-SIDE = {"cuda": 8192}  # of the matrices whose product gives the peak
+SIDE = {"cuda": 8192}  # of the matrices whose product measures the peak
 SIDE_ELSEWHERE = 1024
 
 
@@ -44,7 +44,7 @@ def flops_per_target(
 
 @dataclass(frozen=True)
 class Efficiency:
-    """What turns targets per second into figures of the machine."""
+    """Computes efficiency figures from targets per second."""
 
     flops_per_target: float
     device: torch.device
@@ -53,7 +53,7 @@ class Efficiency:
     """Ranks that train together."""
 
     def figures(self, targets_per_second: float) -> dict[str, float]:
-        """Under their names in TensorBoard and results.json; memory is that of rank 0."""
+        """The figures under their names in TensorBoard and results.json; memory is that of rank 0."""
         speed = targets_per_second * self.flops_per_target
         peak = self.devices * peak_flops_per_second(self.device.type, self.precision, torch.get_num_threads())
         return {
@@ -66,15 +66,15 @@ class Efficiency:
 
 @functools.cache
 def peak_flops_per_second(device: str, precision: str, threads: int) -> float:
-    """What a large matrix product reaches here in training's number format: the best of some tries, measured once."""
+    """FLOP/s of a large matrix product in the number format of the training: the best of several, measured once."""
     dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision, torch.float32)
     side = SIDE.get(device, SIDE_ELSEWHERE)
-    left = torch.linspace(-1, 1, side * side, device=device).reshape(side, side).to(dtype)  # no random numbers used up
+    left = torch.linspace(-1, 1, side * side, device=device).reshape(side, side).to(dtype)  # uses no random numbers
     right = left.t().contiguous()
     took: list[float] = []
     deadline = time.perf_counter() + SECONDS_TO_MEASURE
     with torch.no_grad():
-        torch.mm(left, right)  # the first one prepares
+        torch.mm(left, right)  # warm-up
         while not took or time.perf_counter() < deadline:
             _wait(device)
             began = time.perf_counter()
@@ -85,7 +85,7 @@ def peak_flops_per_second(device: str, precision: str, threads: int) -> float:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes: on a GPU the most that tensors took there, elsewhere the most that the process was resident in."""
+    """Peak memory in bytes: of tensors on a GPU, or the resident memory of the process elsewhere."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return peak_resident_bytes()

@@ -1,19 +1,19 @@
-"""Where the time of a training step goes: a trace of some steps, or a table of Lightning's hooks."""
+"""Profiles of training steps: a trace of some steps, or a table of the time in Lightning's hooks."""
 
 import logging
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.profilers import Profiler, SimpleProfiler
+from pytorch_lightning.profilers import SimpleProfiler
 from torch.profiler import ProfilerActivity, profile, schedule, supported_activities
 
 from textloom.runs.run import Run
 
 log = logging.getLogger(__name__)
 
-STEPS_BEFORE = 5  # the first ones allocate, choose kernels and so on
-STEPS_TO_WARM_UP = 1  # the profiler itself
+STEPS_BEFORE = 5  # they allocate memory and choose kernels
+STEPS_TO_WARM_UP = 1  # of the profiler
 STEPS = 5
 
 
@@ -25,7 +25,7 @@ class Trace(pl.Callback):
         self.profile: profile | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Wait for the first steps to pass."""
+        """Start the profiler, which skips the first steps."""
         wanted = {ProfilerActivity.CPU, ProfilerActivity.CUDA} & supported_activities()  # type: ignore[no-untyped-call]
         plan = schedule(wait=STEPS_BEFORE, warmup=STEPS_TO_WARM_UP, active=STEPS, repeat=1)
         self.profile = profile(activities=wanted, schedule=plan, on_trace_ready=self._write)
@@ -34,12 +34,12 @@ class Trace(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """One step more."""
+        """Tell the profiler that a step is over."""
         if self.profile is not None:
             self.profile.step()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """A training that was shorter than the trace has a shorter trace, or none."""
+        """Stop the profiler; after a short training the trace is shorter, or missing."""
         if self.profile is not None:
             self.profile.stop()
             self.profile = None
@@ -47,7 +47,7 @@ class Trace(pl.Callback):
             log.warning("trainer.profiler=torch: no trace, it starts after %d steps", STEPS_BEFORE + STEPS_TO_WARM_UP)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Nothing more is recorded."""
+        """Drop the profiler."""
         self.profile = None
 
     def _write(self, recorded: profile) -> None:
@@ -56,17 +56,14 @@ class Trace(pl.Callback):
         self.profile = None
 
 
-def table(run: Run) -> Profiler:
+class HookTable(SimpleProfiler):
     """``profile.txt`` in the run directory: seconds and calls of each of Lightning's hooks, over the whole training."""
-    return _Table(run.profile_file)
 
-
-class _Table(SimpleProfiler):
     def __init__(self, file: Path):
         super().__init__()
         self.file = file
 
     def describe(self) -> None:
-        """Lightning calls this at the end."""
+        """Write the file; called by Lightning at the end."""
         self.file.write_text(self.summary(), encoding="utf-8")
         log.info("seconds of each hook: %s", self.file)

@@ -11,20 +11,20 @@ from textloom.training.module import TrainingModule
 
 
 class TrainingStage(Stage):
-    """Reads everything from the trainer when it is drawn: a step costs nothing."""
+    """Reads its figures from the trainer only when it is drawn, so that it takes no time in a step."""
 
     def __init__(self, trainer: pl.Trainer, meter: Meter):
         super().__init__("starting", unit="steps")
         self.trainer, self.meter = trainer, meter
 
     def begin(self) -> None:
-        """Training starts, at a checkpoint's step or at 0; all the steps that nothing ends early are the total."""
+        """Set the first step, and as the total the steps of a training that nothing ends early."""
         steps = self.trainer.estimated_stepping_batches
         self.total = int(steps) if 0 < steps < float("inf") else None
         self.first = self.trainer.global_step
 
     def refresh(self) -> None:
-        """The epoch as the log counts it, the step and the last reading of the meter."""
+        """Read the epoch, the step and the last reading of the meter."""
         self.name, self.done = f"epoch {epoch_number(self.trainer)}", self.trainer.global_step
         reading = self.meter.last
         if reading is not None:
@@ -32,21 +32,21 @@ class TrainingStage(Stage):
 
 
 class ValidationProgress(pl.Callback):
-    """Shows training, and in its place each validation with the targets that are scored."""
+    """Shows the training, and instead of it each validation with the number of scored targets."""
 
     def __init__(self, shown: TrainingStage):
         self.shown = shown
         self.validation = ExitStack()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Only now the number of batches is known."""
+        """Begin the stage; the number of batches is known only now."""
         self.shown.begin()
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The targets of the validation part are the total; each batch that is scored advances it."""
+        """Show the validation; its total is the number of targets, and each batch advances it."""
         assert isinstance(pl_module, TrainingModule)
         self.validation.enter_context(stage("validating", pl_module.validation.targets, "targets"))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Training is shown again."""
+        """Show the training again."""
         self.validation.close()

@@ -1,4 +1,4 @@
-"""The state of every random number generator, in checkpoints: Lightning keeps none of them."""
+"""The states of all random number generators in checkpoints; Lightning saves none of them."""
 
 import random
 from typing import Any
@@ -11,23 +11,23 @@ from textloom.system.ranks import Ranks
 
 
 class RandomState(pl.Callback):
-    """Dropout after a resume draws what it would have drawn without the cut."""
+    """Saves and restores the generators, so that a resumed run draws the numbers of an uninterrupted one."""
 
     def __init__(self, ranks: Ranks) -> None:
         self.ranks = ranks
         self.restored: dict[str, Any] | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The generators of rank 0, and those of the other ranks beside them."""
+        """The states of the generators of rank 0, and those of the other ranks."""
         mine, *others = self.ranks.gather(_state())
         return {**mine, "other_ranks": others}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Kept until training starts: what comes in between draws numbers too."""
+        """Keep the states until the training starts, because setting it up draws numbers too."""
         self.restored = [state_dict, *state_dict.get("other_ranks", ())][self.ranks.rank]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Set the generators. Each rank has numbers of its own."""
+        """Set the generators; in a new training give each rank a seed of its own."""
         if self.restored is None:
             if self.ranks.rank > 0:
                 torch.manual_seed(torch.initial_seed() + self.ranks.rank)
@@ -42,7 +42,7 @@ class RandomState(pl.Callback):
 
 
 def _state() -> dict[str, Any]:
-    """The generators of Python, NumPy, torch and the GPU in use, in plain types."""
+    """The states of the generators of Python, NumPy, torch and the current GPU, in plain types."""
     kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     return {
         "python": random.getstate(),

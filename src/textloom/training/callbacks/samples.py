@@ -1,4 +1,4 @@
-"""Texts generated at each validation, into TensorBoard and ``samples.txt``."""
+"""Texts generated at each validation, written to TensorBoard and ``samples.txt``."""
 
 import os
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ TAG = "samples"
 
 @dataclass(frozen=True)
 class Sampler:
-    """Goes on from one prompt at each temperature; the same weights give the same texts.
+    """Continues one prompt at each temperature; the same weights give the same texts.
 
-    ``prompt``: empty for documents from their beginning.
+    An empty ``prompt`` begins new documents.
     """
 
     config: SamplesConfig
@@ -38,8 +38,8 @@ class Sampler:
     file: Path
 
     def write(self, model: LanguageModel, label: str) -> dict[float, str]:
-        """Append a text for each temperature to the file, and give them back."""
-        # random numbers of its own: those of training are not disturbed
+        """Append a text for each temperature to the file, and return them."""
+        # a seed of its own: the random numbers of the training stay as they are
         temperatures = self.config.temperatures
         samplings = [Sampling(temperature) for temperature in temperatures]
         with stage("writing samples", self.config.length, "tokens"):
@@ -49,12 +49,12 @@ class Sampler:
         texts = dict(zip(temperatures, written, strict=True))
         with self.file.open("a", encoding="utf-8", errors="replace", newline="") as file:
             for temperature, text in texts.items():
-                # the length tells where the text ends, whatever is in it
+                # the length says where the text ends, whatever it contains
                 file.write(f"--- {label}, {len(text)} characters, temperature {temperature} ---\n{text}\n\n")
         return texts
 
     def show(self, logger: TensorBoardLogger, texts: dict[float, str], step: int) -> None:
-        """Into TensorBoard's text tab."""
+        """Write the texts to TensorBoard's text tab."""
         shown = "\n\n".join(f"**temperature {t}**\n\n{_preformatted(text)}" for t, text in texts.items())
         logger.experiment.add_text(TAG, shown, step)
 
@@ -74,16 +74,16 @@ class SampleCallback(pl.Callback):
         self.sampler = sampler
 
     def state_dict(self) -> dict[str, Any]:
-        """How much of the file belongs to the steps until here."""
+        """The size of the file at this step."""
         return {"bytes": self.sampler.file.stat().st_size if self.sampler.file.exists() else 0}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Drop what was written after the checkpoint; it will be written again."""
+        """Truncate the file to its size at the checkpoint; later texts will be written again."""
         if self.sampler.file.exists():
             os.truncate(self.sampler.file, min(state_dict["bytes"], self.sampler.file.stat().st_size))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Into the file and TensorBoard's text tab."""
+        """Write the texts to the file and to TensorBoard."""
         assert isinstance(pl_module, TrainingModule)
         texts = self.sampler.write(pl_module.model, f"step {trainer.global_step}")
         for logger in trainer.loggers:
@@ -92,9 +92,9 @@ class SampleCallback(pl.Callback):
 
 
 def _preformatted(text: str) -> str:
-    """HTML that TensorBoard's Markdown leaves as it is.
+    """HTML that TensorBoard's Markdown does not change.
 
-    Markdown expands tabs and empties lines of blanks, so those are entities.
+    Tabs and lines of spaces are written as entities, because Markdown would change them.
     """
     lines = [line if line.strip(" ") else "&#32;" * len(line) for line in escape(visible(text)).split("\n")]
     content = "\n".join(lines).replace("\t", "&#9;")

@@ -1,8 +1,8 @@
-"""Starting the processes that train together, and ending them together.
+"""Starting and ending the worker processes that train together.
 
-Rank 0 runs the command; the others (``worker.py``) only receive the run to train. They meet at a
-store that holds ``run``, what rank 0 tells; ``over``, when all is; and ``error``, what the first that failed says where
-torchrun or srun started it.
+Rank 0 runs the command; the others (``training/worker.py``) train the run that it names. They communicate through a
+store with three keys: ``run``, the run directory, device and precision, set by rank 0; ``over``, set at the end; and
+``error``, the message of the first rank that failed, if torchrun or srun started it.
 """
 
 import json
@@ -29,30 +29,30 @@ from textloom.runs.run import Run
 from textloom.system.placement import Placement, check_placement, placement
 from textloom.system.ranks import ALONE, Ranks
 
-MEETING = timedelta(minutes=10)  # importing torch and Lightning on a slow file system
+MEETING = timedelta(minutes=10)  # to import torch and Lightning from a slow file system
 PATIENCE = timedelta(days=1)  # rank 0 prepares data and writes samples while the others wait
-SECONDS_TO_FAIL = 10  # a lost rank ends a collective with an error; where it does not, the process ends all the same
+SECONDS_TO_FAIL = 10  # for a collective to fail after a rank was lost; after that the process is ended
 
 
 def open_store(place: Placement) -> Store:
-    """Where the ranks meet; rank 0 hosts it, where torchrun does not."""
+    """The store through which the ranks find each other; hosted by rank 0 unless torchrun hosts it."""
     hosted = place.external and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     host = place.rank == 0 and not hosted
     store = TCPStore(place.address, place.port, None, host, MEETING, wait_for_workers=False)
-    # torchrun's own store outlives a restart of the processes
+    # the store of torchrun stays when the processes are restarted
     return PrefixStore(f"textloom/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
 
 
 def join(store: Store, place: Placement, device: str) -> Ranks:
-    """Wait for all ranks, and become one of them."""
+    """Wait for all ranks, and join the process group."""
     backend = "nccl" if device == "cuda" else "gloo"
     distributed.init_process_group(backend, store=store, rank=place.rank, world_size=place.size, timeout=PATIENCE)
-    talk = distributed.new_group(backend="gloo", timeout=PATIENCE)
-    return Ranks(place.rank, place.size, place.local_rank, place.local_size, talk)
+    group = distributed.new_group(backend="gloo", timeout=PATIENCE)
+    return Ranks(place.rank, place.size, place.local_rank, place.local_size, group)
 
 
 class Workers:
-    """The other ranks, as rank 0 sees them; there are none where one device trains.
+    """The worker processes of the other ranks, on rank 0; none if one device trains.
 
     Raises ConfigError if torchrun or srun started another number of processes, TrainingError if one failed.
     """
@@ -62,17 +62,17 @@ class Workers:
         check_placement(given, config.devices, config.num_nodes)
         self.place = given or Placement(0, config.devices, 0, config.devices, "127.0.0.1", 0, external=False)
         self.processes: list[subprocess.Popen[bytes]] = []
-        self.said: list[IO[bytes]] = []  # what each wrote to stderr
-        self.over = threading.Event()
+        self.stderr: list[IO[bytes]] = []  # stderr of each process
+        self.ended = threading.Event()
         self.met = False
 
     @property
     def size(self) -> int:
-        """How many ranks there are, rank 0 counted in."""
+        """Number of ranks, including rank 0."""
         return self.place.size
 
     def __enter__(self) -> Self:
-        """Start them: they import torch and Lightning while rank 0 prepares the data."""
+        """Start the processes, which import torch and Lightning while rank 0 prepares the data."""
         if self.place.size == 1:
             return self
         if not self.place.external:
@@ -90,11 +90,11 @@ class Workers:
         return self
 
     def meet(self, run: Run, device: str, precision: str) -> Ranks:
-        """Tell them what to train, and wait until all are there."""
+        """Tell the processes what to train, and wait until all have joined."""
         if self.place.size == 1:
             return ALONE
-        os.environ.setdefault("OMP_NUM_THREADS", str(self.threads))  # else Lightning sets another
-        torch.set_num_threads(self.threads)  # many processes with as many threads as cores crawl
+        os.environ.setdefault("OMP_NUM_THREADS", str(self.threads))  # or Lightning would set another number
+        torch.set_num_threads(self.threads)  # several processes must share the cores
         threading.Thread(target=self._watch, args=(run,), daemon=True).start()
         given = {"directory": str(run.directory.resolve()), "device": device, "precision": precision}
         self.store.set("run", json.dumps(given))
@@ -104,18 +104,18 @@ class Workers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End them; where one of them failed first, say so instead of what came of it here."""
+        """End the processes; if one of them failed first, raise its error instead of the one that followed here."""
         if self.place.size == 1:
             return
         unexplained = isinstance(error, Exception) and not isinstance(error, TextloomError)
         failure = self._failure(seconds=5) if unexplained else None
-        self.over.set()
+        self.ended.set()
         self.store.set("over", "yes")
         if distributed.is_initialized():
             distributed.destroy_process_group()
         for process in self.processes:
             self._end(process, seconds=60 if self.met and not error else 0)
-        for file in self.said:
+        for file in self.stderr:
             file.close()
         torch.set_num_threads(self.threads_before)
         if not self.threads_are_set:
@@ -125,15 +125,15 @@ class Workers:
 
     def _start(self, rank: int) -> None:
         command = [sys.executable, "-m", "textloom.training.worker", str(rank), str(self.place.size)]
-        self.said.append(tempfile.TemporaryFile())  # noqa: SIM115  closed with the rank
+        self.stderr.append(tempfile.TemporaryFile())  # noqa: SIM115  closed with the rank
         self.processes.append(
             subprocess.Popen(
                 [*command, str(self.place.port)],
                 env={"OMP_NUM_THREADS": str(self.threads), **os.environ},
-                stdin=subprocess.PIPE,  # closes when this process dies, however it does, and the other ends with it
+                stdin=subprocess.PIPE,  # closed when this process dies for any reason, which ends the worker
                 stdout=subprocess.DEVNULL,
-                stderr=self.said[-1],
-                start_new_session=True,  # Ctrl-C reaches rank 0 alone, which stops all
+                stderr=self.stderr[-1],
+                start_new_session=True,  # Ctrl-C reaches only rank 0, which stops the others
             )
         )
 
@@ -147,7 +147,7 @@ class Workers:
         process.stdin.close()
 
     def _failure(self, seconds: float) -> str | None:
-        """Which rank failed, and how; None where none does within some seconds."""
+        """The rank that failed, and its error; None if none fails within some seconds."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self.place.external and self.store.check(["error"]):
@@ -158,7 +158,7 @@ class Workers:
         return None
 
     def _lost(self) -> str | None:
-        """Which of the processes started here failed, and how."""
+        """The rank of a failed process that was started here, and its error."""
         for rank, process in enumerate(self.processes, start=1):
             if process.poll():
                 return self._end_of(rank)
@@ -168,15 +168,15 @@ class Workers:
         status = self.processes[rank - 1].returncode
         if status < 0:
             return f"rank {rank} was killed by {signal.Signals(-status).name}; checkpoints written before are good"
-        self.said[rank - 1].seek(0)
-        lines = self.said[rank - 1].read().decode(errors="replace").strip().splitlines()
+        self.stderr[rank - 1].seek(0)
+        lines = self.stderr[rank - 1].read().decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else f"rank {rank} failed with exit status {status}"
 
     def _watch(self, run: Run) -> None:
-        """A rank that died may leave this one waiting for it for ever, deaf to errors."""
-        while not self.over.wait(1):
+        """End this process if a rank died while a collective waits for it without an error."""
+        while not self.ended.wait(1):
             failure = self._lost()
-            if failure and not self.over.wait(SECONDS_TO_FAIL):
+            if failure and not self.ended.wait(SECONDS_TO_FAIL):
                 run.mark("failed", failure)
                 print(failure, file=sys.stderr, flush=True)
                 for process in self.processes:

@@ -1,4 +1,4 @@
-"""Training one model in several processes: the gradient is that of the mean over all targets of the whole batch."""
+"""Training one model in several processes, with the gradient of the mean loss over all targets of the whole batch."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -14,30 +14,30 @@ from textloom.training.module import TrainingModule
 
 
 class RankModule(TrainingModule):
-    """One rank's share of a training. Its checkpoints are those of one process with the whole batch."""
+    """Trains on one rank's share of each batch. Its checkpoints are those of one process with the whole batch."""
 
     ranks: Ranks = ALONE
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         """Mean nats per target of the share, weighted so that the ranks' mean gradient is that of the whole batch."""
-        if len(batch.targets) == 0:  # the end of a part may not reach all ranks, but all take the step
+        if len(batch.targets) == 0:  # the last batch of a split may not reach all ranks, but all take the step
             self.state = None if batch.starts else self.state
             self.meter.add(self.global_step, torch.zeros((), device=self.device), 0)
             return _zero_of(self.parameters())
         weight = len(batch.targets) * self.ranks.size / batch.targets_of_all_ranks
         loss = super().training_step(batch, batch_index) * weight
         if isinstance(self.model.softmax, nn.AdaptiveLogSoftmaxWithLoss):
-            # perhaps no target lies in one of its clusters, but the ranks wait for the gradient of every weight
+            # a cluster may have no target here, but the ranks wait for the gradient of every weight
             loss = loss + _zero_of(self.model.softmax.parameters())
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Adds the share to the sums."""
+        """Add the share to the sums."""
         if len(batch.targets):
             super().validation_step(batch, batch_index)
 
     def on_validation_epoch_end(self) -> None:
-        """The sums over all ranks make the score."""
+        """Compute the score from the sums over all ranks."""
         tally = self.tally
         mine = torch.tensor([float(tally.nats), float(tally.correct), float(tally.targets)], dtype=torch.float64)
         nats, correct, targets = self.ranks.sum(mine).tolist()
@@ -45,25 +45,25 @@ class RankModule(TrainingModule):
         super().on_validation_epoch_end()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """With the carried state of all rows, in their order."""
+        """Save the carried state of all rows, in their order."""
         super().on_save_checkpoint(checkpoint)
         parts = None if self.state is None else [part.cpu() for part in self.state]
-        checkpoint["recurrent_state"] = _dealt_back(self.ranks.gather(parts))
+        checkpoint["recurrent_state"] = _interleaved(self.ranks.gather(parts))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """With the carried state of this rank's rows."""
+        """Restore the carried state of this rank's rows."""
         super().on_load_checkpoint(checkpoint)
         if self.state is not None:
             self.state = tuple(part[:, self.ranks.share].contiguous() for part in self.state)
 
 
 def _zero_of(parameters: Iterable[torch.nn.Parameter]) -> torch.Tensor:
-    """Zero, of which all of these have a gradient."""
+    """Zero, with a gradient for each of the parameters."""
     return 0 * torch.stack([parameter.sum() for parameter in parameters]).sum()
 
 
-def _dealt_back(shares: list[list[torch.Tensor] | None]) -> list[torch.Tensor] | None:
-    """The states of all rows from those of each rank's: rank r has rows r, r + ranks, r + 2 * ranks, ..."""
+def _interleaved(shares: list[list[torch.Tensor] | None]) -> list[torch.Tensor] | None:
+    """The states of all rows from those of each rank: rank r has rows r, r + ranks, r + 2 * ranks, ..."""
     held = [share for share in shares if share is not None]
     if not held:
         return None
@@ -76,7 +76,7 @@ def _dealt_back(shares: list[list[torch.Tensor] | None]) -> list[torch.Tensor] |
 
 
 class RankEnvironment(LightningEnvironment):
-    """Tells Lightning what it would otherwise ask of environment variables."""
+    """Gives Lightning the ranks, which it would otherwise read from environment variables."""
 
     def __init__(self, ranks: Ranks):
         super().__init__()
@@ -84,23 +84,23 @@ class RankEnvironment(LightningEnvironment):
 
     @property
     def creates_processes_externally(self) -> bool:
-        """All processes run already, and have met."""
+        """True: all processes run already, and have joined the process group."""
         return True
 
     def local_rank(self) -> int:
-        """Which of the node's devices is ours."""
+        """Index of this process's device on its node."""
         return self.ranks.local_rank
 
     def node_rank(self) -> int:
-        """Which node."""
+        """Index of this node."""
         return self.ranks.rank // self.ranks.local_size
 
 
-def strategy(ranks: Ranks) -> str | DDPStrategy:
-    """How Lightning trains: on one device, or with averaged gradients (Li et al. 2020, arXiv 2006.15704)."""
+def build_strategy(ranks: Ranks) -> str | DDPStrategy:
+    """Lightning's strategy: one device, or DDP, which averages gradients (Li et al. 2020, arXiv 2006.15704)."""
     if ranks.size == 1:
         return "auto"
-    # no buffer changes in training, so none is sent around at each step
+    # buffers do not change in training and need not be broadcast
     return DDPStrategy(
         cluster_environment=RankEnvironment(ranks), broadcast_buffers=False, gradient_as_bucket_view=True
     )
