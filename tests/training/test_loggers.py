@@ -32,6 +32,7 @@ from training.test_resume import resume
         (["logger=csv"], ("tensorboard", "csv")),
         (["logger=[csv,tensorboard,csv]"], ("tensorboard", "csv")),
         (["logger='tensorboard, mlflow'"], ("tensorboard", "mlflow")),
+        (["logger=wandb,csv"], ("tensorboard", "wandb", "csv")),
     ],
 )
 def test_tensorboard_is_always_the_first(given: list[str], expected: tuple[str, ...]) -> None:
@@ -41,6 +42,7 @@ def test_tensorboard_is_always_the_first(given: list[str], expected: tuple[str, 
 @pytest.mark.parametrize("sweep", [[], ["-m"]])
 def test_commas_join_loggers_and_make_no_sweep(sweep: list[str]) -> None:
     assert hydra_arguments([*sweep, "logger=tensorboard,csv"], TrainConfig) == [*sweep, "logger='tensorboard,csv'"]
+    assert hydra_arguments([*sweep, "logger='mlflow, csv'"], TrainConfig) == [*sweep, "logger='mlflow, csv'"]
     assert hydra_arguments([*sweep, "logger=[mlflow,csv]"], TrainConfig) == [*sweep, "logger=[mlflow,csv]"]
 
 

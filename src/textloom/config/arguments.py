@@ -82,7 +82,7 @@ class Arguments:
         if key.form is Form.MAPPING:
             return f"{name}={_open_value(plain, value)}"
         if Mark.LIST in key.marks and value[:1] not in BRACKETS:
-            return f"{name}={as_value(value)}"
+            return f"{name}={as_value(unquoted(value))}"
         if key.form is Form.OTHER:
             return f"{name}={_other_value(value)}"
         if not value:
