@@ -64,12 +64,12 @@ def prepare(arguments: list[str]) -> None:
 
 def train(arguments: list[str]) -> None:
     """Train a model."""
-    _work_where_another_rank_commands(arguments)
+    _work_for_rank_0(arguments)
     run_command("train", _train, TrainConfig, arguments)
 
 
-def _work_where_another_rank_commands(arguments: list[str]) -> None:
-    """torchrun and srun start this command once for each device: the first trains, the others help it."""
+def _work_for_rank_0(arguments: list[str]) -> None:
+    """In all processes that torchrun or srun started but the first, train with the first one, and exit."""
     place = placement()
     if place is not None and {"-m", "--multirun"} & set(arguments):
         fail("-m: trains many runs, one after the other; leave out torchrun or srun, and set trainer.devices")

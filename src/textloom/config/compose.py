@@ -3,6 +3,7 @@
 Hydra's grammar sees the overrides alone: a text given by keyword may hold any characters.
 """
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from textloom.config.section import Section
 from textloom.errors import ConfigError
 
 HYDRA_STATE = (GlobalHydra, HydraConfig, JobRuntime, VersionBase)
+_composing = threading.Lock()
 MISSING = "???"  # OmegaConf's sign for a value that must be given
 
 
@@ -193,12 +195,13 @@ def _typed(value: Any) -> str:
 
 @contextmanager
 def _own_hydra() -> Iterator[None]:
-    """Within it Hydra starts afresh; the caller's own Hydra, inside @hydra.main for example, is put back after it."""
+    """Start Hydra afresh, one thread at a time; the caller's own, inside @hydra.main for example, is put back."""
     instances: dict[Any, Any] = Singleton._instances
-    before = {kind: instances.pop(kind) for kind in HYDRA_STATE if kind in instances}
-    try:
-        yield
-    finally:
-        for kind in HYDRA_STATE:
-            instances.pop(kind, None)
-        instances.update(before)
+    with _composing:
+        before = {kind: instances.pop(kind) for kind in HYDRA_STATE if kind in instances}
+        try:
+            yield
+        finally:
+            for kind in HYDRA_STATE:
+                instances.pop(kind, None)
+            instances.update(before)

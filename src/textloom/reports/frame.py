@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from textloom.errors import ConfigError
 from textloom.reports.compare import Comparison, Row
 from textloom.reports.render import render
 from textloom.reports.table import TextTable, table_of, unranked_table
@@ -33,9 +34,11 @@ class ComparisonTable:
         ]
 
     def to_pandas(self) -> "DataFrame":
-        """The rows as a DataFrame; needs pandas."""
-        import pandas  # optional, and slow to import
-
+        """The rows as a DataFrame. Raises ConfigError if pandas is not installed."""
+        try:
+            import pandas  # optional, and slow to import
+        except ImportError as error:
+            raise ConfigError("to_pandas: pandas is not installed; pip install pandas, or take rows") from error
         return pandas.DataFrame(self.rows)
 
     def __len__(self) -> int:

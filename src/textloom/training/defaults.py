@@ -1,7 +1,7 @@
 """Values for the keys that a config leaves open (null or auto), chosen from the training text and the machine.
 
-What suits 8 kB of text does not suit 80 MB: few rows give a short text enough optimizer steps in an epoch, many rows
-give a long one speed. ``docs/defaults.md`` has the trainings that these numbers come from.
+Small batches give a short text enough optimizer steps in an epoch; large batches make training on a long text fast.
+``docs/defaults.md`` describes the trainings that these numbers were measured in.
 """
 
 from collections.abc import Sequence
@@ -18,27 +18,27 @@ from textloom.system.ranks import Ranks
 from textloom.training.batch_size import StepTimer, choose_batch_size
 from textloom.training.precision import choose_precision
 
-UNITS = ((200_000, 128), (20_000_000, 256))  # up to so many characters of text, so many units
+UNITS = ((200_000, 128), (20_000_000, 256))  # (characters of text at most, units)
 MOST_UNITS = 512
-DROPOUTS = ((20_000_000, 0.3),)  # up to so many characters of text, so much dropout
+DROPOUTS = ((20_000_000, 0.3),)  # (characters of text at most, dropout)
 LEAST_DROPOUT = 0.1
-STEPS_PER_EPOCH = 200  # optimizer steps that an epoch should have at least
-ROWS, WINDOWS = (8, 64), (64, 256)  # fewest and most in a batch
-TOTAL_STEPS = 5000  # optimizer steps that teach a small text
+STEPS_PER_EPOCH = 200  # fewest optimizer steps in an epoch
+ROWS, WINDOWS = (8, 64), (64, 256)  # fewest and most rows, and windows, in a batch
+TOTAL_STEPS = 5000  # optimizer steps that are enough for a small text
 MOST_EPOCHS = 200
 MOST_VALIDATIONS = 40
-LONG_EPOCH = 2000  # optimizer steps: longer epochs are validated four times
+LONG_EPOCH = 2000  # optimizer steps; there are four validations in a longer epoch
 
 Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True)
 class OpenConfig:
-    """A config with open keys, and what their values are chosen from."""
+    """A config with open keys, and the facts that their values are chosen by."""
 
     config: TrainConfig
     text: TokenSplit
-    """The training part."""
+    """The training split."""
     vocabulary_size: int
     device: torch.device
     ranks: int
@@ -116,7 +116,7 @@ def _choose_batch_size(given: OpenConfig) -> tuple[TrainConfig, Choice | None]:
 
 
 def _rows(config: TrainConfig, text: TokenSplit) -> int:
-    """Rows in a batch: the most within bounds, in powers of two, that leave an epoch ``STEPS_PER_EPOCH`` steps."""
+    """Rows in a batch: the largest power-of-two multiple of the fewest that leaves ``STEPS_PER_EPOCH`` steps."""
     batching, (fewest, most) = config.batching, ROWS
     if isinstance(batching, StreamConfig):
         rows_in_epoch = text.targets / batching.steps

@@ -1,4 +1,4 @@
-"""Going on with a run: with which config, and from which checkpoint."""
+"""Resuming a run: its config with the changes that are allowed, and its newest checkpoint."""
 
 import logging
 import os
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Change(NamedTuple):
-    """A key that a resumed run is given."""
+    """A key that a resumed run is to have another value of."""
 
     key: str
     value: Any
@@ -83,7 +83,7 @@ def _given_changes(values: Mapping[str, Any]) -> Iterator[Change]:
 
 
 def _reason(key: str, before: Any, values: dict[str, Any]) -> str:
-    """Why a key cannot change, and what to do."""
+    """Why a key cannot change, and the cure."""
     group, known = key.partition(".")[0], keys_of(TrainConfig)
     if key not in known and not is_entry(key, known):
         return f"there is no such key{nearest_key(key, sorted(known))}; leave it out"
@@ -93,7 +93,7 @@ def _reason(key: str, before: Any, values: dict[str, Any]) -> str:
 
 
 def _made_by(run: Run) -> list[str]:
-    """What was typed when the run was made; nothing where that can no longer be read."""
+    """The overrides that the run was made with; empty if they can no longer be read."""
     try:
         lines = yaml.safe_load(run.overrides_file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
@@ -102,9 +102,9 @@ def _made_by(run: Run) -> list[str]:
 
 
 def newest_checkpoint(run: Run) -> str | None:
-    """The path of the newest checkpoint that is whole; a damaged one is named in the log. None where there is none.
+    """The path of the newest undamaged checkpoint, or None if there are no checkpoints.
 
-    Raises RunError if all are damaged.
+    Damaged ones are named in the log. Raises RunError if all are damaged.
     """
     damaged = []
     for name in RESUME_ORDER:
@@ -123,7 +123,7 @@ def newest_checkpoint(run: Run) -> str | None:
 
 
 def how_to_train_further(run: Run) -> str:
-    """What to type so that a completed run goes on, or why there is nothing."""
+    """The command that trains a completed run further, or the reason why there is none."""
     config = run.config()
     if config.model.is_ngram:
         return "n-grams are counted once, and there is nothing to train further"
@@ -175,7 +175,7 @@ def may_change(key: str, schedule: str) -> bool:
 
 
 def _short(value: Any) -> str:
-    """A value, or of a whole group its kind."""
+    """A value as text; of a whole group, its kind."""
     if isinstance(value, dict):
         return str(kind_of(value) or "other keys")
     if isinstance(value, list):
