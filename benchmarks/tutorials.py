@@ -85,7 +85,7 @@ def _char(keras: KerasProcess, outputs: Path, quick: bool) -> list[Row]:
 
 def _patents(keras: KerasProcess, outputs: Path, file: Path, quick: bool) -> list[Row]:
     turns, steps, batches = (1, 1, 1) if quick else (5, 60, 3)
-    # the vocabulary of a training part of 80 %, with little to validate: that is not what is measured
+    # the vocabulary of a training split of 80 %, with little to validate: that is not what is measured
     data = [
         f"data.path={file}",
         "tokenizer.maximum_size=11700",

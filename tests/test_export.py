@@ -218,7 +218,7 @@ class TestRefusals:
                 export_run(toy_run, directory)
 
     def test_the_training_part_is_not_there_to_be_asked_for(self, toy_export: Run) -> None:
-        with pytest.raises(RunError, match=r"tokens: the tokens of the train part are missing; give a complete"):
+        with pytest.raises(RunError, match=r"tokens: the tokens of the train split are missing; give a complete"):
             load_splits(toy_export.tokens)["train"]
 
     def test_an_export_of_an_export(self, toy_export: Run, tmp_path: Path) -> None:

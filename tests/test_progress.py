@@ -154,8 +154,10 @@ def test_every_phase_of_a_training_is_a_stage_that_is_done_when_it_ends(
     assert set(names) == {(0, "epoch 1"), (1, "epoch 2")}
     assert [each.name for each in stages].count("validating") == 2
     counted = {each.name: each for each in stages if each.total and each is not training}
-    assert {"hashing the train part", "fitting the tokenizer", "encoding the train part", "validating"} <= set(counted)
-    assert {"scoring the val part", "scoring the test part"} <= set(counted)
+    assert {"hashing the train split", "fitting the tokenizer", "encoding the train split", "validating"} <= set(
+        counted
+    )
+    assert {"scoring the val split", "scoring the test split"} <= set(counted)
     for each in counted.values():
         assert each.total is not None
         assert each.done >= each.total, each.name

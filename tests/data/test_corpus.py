@@ -60,14 +60,14 @@ def test_a_cut_does_not_part_a_letter_from_its_marks(cluster: str) -> None:
 
 @pytest.mark.parametrize("documents", [[], ["ab"], ["one", "two"]])
 def test_a_part_without_a_document_is_refused(documents: list[str]) -> None:
-    with pytest.raises(DataError, match=r"no document is left for the .* part"):
+    with pytest.raises(DataError, match=r"no document is left for the .* split"):
         split(documents, 0.1, 0.1, 0)
 
 
 def test_the_cure_for_a_part_without_a_document_names_a_key_that_exists() -> None:
-    with pytest.raises(DataError, match=r"for the train part, with 2 in all; give more text, set data.test_fraction=0"):
+    with pytest.raises(DataError, match=r"for the train split, with 2 in all; give more text, set data.test_fr"):
         split(["one", "two"], 0.1, 0.1, 0)
-    with pytest.raises(DataError, match=r"for the val part, with 1 in all; .*raise data.validation_fraction"):
+    with pytest.raises(DataError, match=r"for the val split, with 1 in all; .*raise data.validation_fraction"):
         split(["abc"], 0.1, 0.1, 0)
 
 

@@ -78,7 +78,7 @@ def test_a_part_that_is_one_document_of_many_is_told(warnings: Callable[..., lis
     rows = "text\n" + "\n".join(f"a row of number {i * i} and some words" for i in range(10))
     lines = warnings(rows, "data=table")
     assert [line.split(",")[0] for line in lines] == [
-        f"the {name} part is a single document of 10" for name in ("val", "test")
+        f"the {name} split is a single document of 10" for name in ("val", "test")
     ]
     assert "raise data.validation_fraction" in lines[0]
     assert "raise data.test_fraction" in lines[1]

@@ -115,7 +115,7 @@ def test_tokens_deleted_in_the_middle_are_missed_in_one_line(tmp_path: Path, mon
         return original(self, batch, index)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module.TrainingModule, "training_step", delete)
-    with pytest.raises(RunError, match=r"tokens of the .* part are missing"):
+    with pytest.raises(RunError, match=r"tokens of the .* split are missing"):
         train_run(tmp_path / "run")
     assert not Run(tmp_path / "run").results()
 

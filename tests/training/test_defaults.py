@@ -18,7 +18,7 @@ OPEN = ("batch_size", "max_epochs", "val_check_interval")
 
 
 def text_of(targets: int, documents: int = 1, characters: int | None = None) -> TokenSplit:
-    """A training part of some length; its tokens are never read."""
+    """A training split of some length; its tokens are never read."""
     tokens = np.broadcast_to(np.zeros(1, dtype=np.uint16), targets + 1)
     boundaries = np.linspace(0, targets, documents + 1).astype(np.int64)
     return TokenSplit(tokens, boundaries, characters or targets, 0, 0.0)

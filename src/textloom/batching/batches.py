@@ -33,14 +33,14 @@ def training_batches(
     if isinstance(config, StreamConfig):
         if split.targets < rows:
             raise DataError(
-                f"the training part has {split.targets} tokens, too few for {rows} rows; "
+                f"the training split has {split.targets} tokens, too few for {rows} rows; "
                 "lower trainer.batch_size or give more text"
             )
         return Stream(split, rows, config.steps, ranks.share)
     batching = Windows(split, rows, config.context, config.stride, config.shortest_context, seed, ranks.share)
     if not len(batching):
         raise DataError(
-            f"no document of the training part has the {config.shortest_context + 1} tokens of one window; "
+            f"no document of the training split has the {config.shortest_context + 1} tokens of one window; "
             "lower batching.shortest_context and batching.context, or give more text"
         )
     _refuse_idle_ranks(batching.windows, "windows", ranks)
@@ -61,7 +61,7 @@ def evaluation_batches(
 def _refuse_idle_ranks(rows: int, what: str, ranks: Ranks) -> None:
     if rows < ranks.size:
         raise DataError(
-            f"the training part has {rows} {what}, too few for {ranks.size} devices; "
+            f"the training split has {rows} {what}, too few for {ranks.size} devices; "
             "lower trainer.devices or give more text"
         )
 

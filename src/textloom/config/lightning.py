@@ -52,7 +52,7 @@ class LightningArguments(Section):
     max_time: Annotated[str | dict[str, float] | None, BeforeValidator(checked_duration), Effect.PAUSE] = None
     """Same as trainer.max_time."""
     min_epochs: Annotated[Positive | None, Unit("epochs")] = None
-    """Passes over the training part before early stopping may end the training."""
+    """Passes over the training split before early stopping may end the training."""
     min_steps: Annotated[Positive | None, Unit("steps")] = None
     """Optimizer steps before early stopping may end the training."""
     limit_train_batches: Positive | Annotated[float, Field(gt=0, le=1)] | None = None

@@ -20,7 +20,7 @@ class SplitKeys(Section):
     validation_fraction: Fraction
     """Share of the documents (of the characters, where there is one document) that validates."""
     test_fraction: Fraction
-    """Share that is tested on, once, at the end; 0 for no test part."""
+    """Share that is tested on, once, at the end; 0 for no test split."""
     split_seed: int
     """Which documents fall into which part; runs with the same data and split_seed are comparable."""
     fold_duplicates: bool

@@ -105,7 +105,7 @@ def _corpus(
     for name, part in parts.items():
         if not (part.ends > part.begins).any():
             raise DataError(
-                f"data: no document is left for the {name} part, with {documents} in all; give more text, "
+                f"data: no document is left for the {name} split, with {documents} in all; give more text, "
                 f"{larger.get(name, '')}set data.test_fraction=0, or make the documents of text files smaller "
                 "(data.documents=blank_line or line)"
             )
@@ -165,7 +165,7 @@ def _fingerprint(parts: dict[SplitName, Part]) -> str:
     for name, part in parts.items():
         digest.update(f"{name} {len(part)}\n".encode())
         lengths, inside = iter((part.ends - part.begins).tolist()), False
-        with stage(f"hashing the {name} part", part.size, "bytes"):
+        with stage(f"hashing the {name} split", part.size, "bytes"):
             for content, ends in part.blocks():
                 digest.update(content if inside else f"{next(lengths)}\n".encode() + content)
                 inside = not ends

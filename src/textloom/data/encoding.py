@@ -99,7 +99,7 @@ def encode_corpus(corpus: Corpus, tokenizer: Tokenizer, directory: Path) -> None
     with stage("counting characters", training.size, "bytes"):
         spelling = Spelling(training.texts() if tokenizer.unknown_id is not None else ())
     for name, part in corpus.splits.items():
-        with stage(f"encoding the {name} part", part.size, "bytes"):
+        with stage(f"encoding the {name} split", part.size, "bytes"):
             _write(part, tokenizer, spelling, directory, name, ends_are_targets=not corpus.facts.contiguous)
         if corpus.facts.article_window is not None:
             _write_windows(directory, name, corpus.facts, tokenizer)
@@ -113,7 +113,7 @@ class Splits(dict[SplitName, TokenSplit]):
         self.directory = directory
 
     def __missing__(self, name: SplitName) -> NoReturn:
-        raise RunError(f"{self.directory}: the tokens of the {name} part are missing; give a complete run directory")
+        raise RunError(f"{self.directory}: the tokens of the {name} split are missing; give a complete run directory")
 
 
 def load_splits(directory: Path) -> Splits:

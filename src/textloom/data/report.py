@@ -73,7 +73,7 @@ def _overlaps(corpus: Corpus) -> Report:
 def readable(report: Report) -> str:
     """The report as lines of at most 80 columns; only the file's path and a warning of a leaky protocol are longer."""
     lines = [] if report["article_window"] is None else [window_protocol("article").LEAKY]
-    fitted_on = "the training part" if report["article_window"] is None else "all documents"
+    fitted_on = "the training split" if report["article_window"] is None else "all documents"
     lines += _filled("documents", f"{report['documents']:,}  {_duplicates(report)}".split(" "))
     lines += _filled("vocabulary", f"{report['vocabulary']:,}  fitted on {fitted_on}".split(" "))
     for name, part in report["parts"].items():

@@ -37,7 +37,7 @@ def _about_tokens(tokenizer: Tokenizer, splits: Splits) -> Iterator[str]:
     unit = "word" if kind in SPLIT_AT_SPACES else "token"
     if train.targets == 1 or _single(distinct, train.tokens[1 : SMALL + 1], tokenizer):
         cure = f"set {_others(kind)}" if kind in SPLIT_AT_SPACES else "give another text"
-        yield f"the training part holds a single {unit}, so that there is nothing to learn; {cure}"
+        yield f"the training split holds a single {unit}, so that there is nothing to learn; {cure}"
         return
     shares = {name: part.unknown_characters / max(1, part.characters) for name, part in splits.items()}
     behind = [f"{share:.0%} in {name}" for name, share in shares.items() if share > UNKNOWN_SHARE]
@@ -47,7 +47,7 @@ def _about_tokens(tokenizer: Tokenizer, splits: Splits) -> Iterator[str]:
     if len(distinct) > DISTINCT_SHARE * targets or size > targets:
         yield (
             f"the vocabulary is as large as the text: {size:,} entries, of which {len(distinct):,} occur in the "
-            f"{targets:,} tokens of the training part; {_cure_for_size(kind, targets, size)}"
+            f"{targets:,} tokens of the training split; {_cure_for_size(kind, targets, size)}"
         )
 
 
@@ -88,13 +88,13 @@ def _about_documents(data: DataConfig, splits: Splits, facts: Facts | None) -> I
         single = part.documents == 1 and documents > len(splits)
         if asked and share > 2 * asked:
             yield (
-                f"the {name} part has {share:.0%} of the text{' in one document' * single}, where {asked:.0%} were "
+                f"the {name} split has {share:.0%} of the text{' in one document' * single}, where {asked:.0%} were "
                 "asked for: there are few documents (data.documents=blank_line makes more of text files)"
             )
         elif asked and single:
             fraction = "data.validation_fraction" if name == "val" else "data.test_fraction"
             yield (
-                f"the {name} part is a single document of {documents:,}, on which all its figures depend; raise "
+                f"the {name} split is a single document of {documents:,}, on which all its figures depend; raise "
                 f"{fraction}, or give more documents (data.documents=blank_line makes more of text files)"
             )
     folded, kept = (facts.duplicates_folded, facts.documents) if facts else (0, 0)

@@ -35,7 +35,7 @@ def evaluate_run(run: Run, checkpoint: CheckpointName = "best") -> dict[str, flo
     config, _, model = load_model(run, checkpoint)
     splits = load_splits(run.tokens)
     if config.data.has_test_part and "test" not in splits:
-        raise RunError(f"{run.tokens}: the tokens of the test part are missing; give a complete run directory")
+        raise RunError(f"{run.tokens}: the tokens of the test split are missing; give a complete run directory")
     try:
         device = choose_device(config.trainer.accelerator)
     except ConfigError:
@@ -47,7 +47,7 @@ def evaluate_run(run: Run, checkpoint: CheckpointName = "best") -> dict[str, flo
     figures: dict[str, float] = {}
     for name in EVALUATED:
         if name in splits:
-            with stage(f"scoring the {name} part", splits[name].targets, "targets"):
+            with stage(f"scoring the {name} split", splits[name].targets, "targets"):
                 figures |= score(model, splits[name], config.batching, rows).named(name)
     return figures
 

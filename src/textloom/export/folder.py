@@ -140,12 +140,12 @@ A recurrent language model, trained with textloom.
 ## Data
 
 {_table(_data_facts(config, splits, made))}
-The parts that the figures were taken on are in this folder, as tokens; the training part is not, but for its
+The splits that the scores were computed on are in this folder, as tokens; the training split is not, but for its
 vocabulary and the few words that samples go on from.
 
 ## Figures
 
-Every token of the part is scored, in float32. The loss is in nats per token; `bits_per_char` counts characters of the
+Every token of the split is scored, in float32. The loss is in nats per token; `bits_per_char` counts characters of the
 raw text, and compares models with different tokenizers on the same data.
 
 {_table({name: f"{value:.6g}" for name, value in figures.items()})}

@@ -47,7 +47,7 @@ def advice(ending: Ending, config: TrainConfig, text: EncodedText, run: Run) -> 
 
 
 def unigram_loss(text: EncodedText) -> float | None:
-    """Validation loss of a unigram model of the training part; None if windows of one text are in both parts."""
+    """Validation loss of a unigram model of the training split; None if windows of one text are in both splits."""
     splits, tokenizer = text.splits, text.tokenizer
     if splits["val"].windows is not None:
         return None

@@ -30,7 +30,7 @@ def fit_ngrams(plan: FitPlan) -> FitResult:
     else:
         ngrams = fit_order(splits["train"].tokens, *vocabulary, model.order)
         if ngrams.order < model.order:
-            log.warning("model.order=%d: no document of the training part has so many tokens", model.order)
+            log.warning("model.order=%d: no document of the training split has so many tokens", model.order)
     seconds = time.perf_counter() - start
     log.info("model: %d-grams, %s parameters", ngrams.order, f"{ngrams.parameters:,}")
     _save(NgramLanguageModel(ngrams), run)

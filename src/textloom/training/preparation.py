@@ -134,5 +134,5 @@ def _log_splits(text: EncodedText, config: DataConfig) -> None:
         ]
         log.info("  %s %s %s characters %s targets %s unknown", *aligned)
     size = f"{text.tokenizer.vocabulary_size:,}"
-    fitted_on = "all documents" if config.leaky else "the training part"
+    fitted_on = "all documents" if config.leaky else "the training split"
     log.info("tokenizer: %s entries in the vocabulary, fitted on %s", size, fitted_on)

@@ -92,7 +92,7 @@ def write_results(logger: RunLogger, figures: dict[str, float], step: int) -> No
 def best_so_far(figures: dict[str, float]) -> dict[str, float]:
     """The curves that TensorBoard shows first and takes as the first results in its HParams tab.
 
-    It sorts by name: without them Time Series would open on the single points of the test part.
+    It sorts by name: without them Time Series would open on the single points of the test split.
     """
     return {f"best/{name}": figures[f"val/{name}"] for name in ("bits_per_char", "loss")}
 

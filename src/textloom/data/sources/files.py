@@ -44,7 +44,7 @@ class FileSource(Source[ConfigT]):
         files = self.files_of_splits()
         for path, names in _in_several_splits(files).items():
             notes.warn(
-                f"{path}: is in the {' and the '.join(names)} part; figures on text that was trained on say nothing"
+                f"{path}: is in the {' and the '.join(names)} split; figures on text that was trained on say nothing"
             )
         left_out: list[str] = []
         contents: dict[SplitName, list[Content]] = {
