@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from textloom.config.effects import Effect
-from textloom.config.section import Entries, Mark, Unit
+from textloom.config.section import Entries, Mark, Section, Unit
 from textloom.registry import OneOf
 
 KIND_KEYS = ("kind", "level", "cell")
@@ -38,6 +38,9 @@ class Key:
     types: frozenset[Any]
     """Types of its values without None; the type of a fixed word is str."""
     field: FieldInfo
+    model: type[BaseModel]
+    """The config class of the key, where its field is called ``attribute``."""
+    attribute: str
     effect: Effect = Effect.RESULTS
     entries: type[BaseModel] | None = None
     """The schema of a mapping's entries; None if it has none."""
@@ -56,7 +59,8 @@ class Key:
     @property
     def description(self) -> str:
         """The field's docstring."""
-        return self.field.description or ""
+        own = self.model.description_of(self.attribute) if issubclass(self.model, Section) else ""
+        return self.field.description or own
 
 
 def keys_of(schema: type[BaseModel]) -> dict[str, Key]:
@@ -110,11 +114,12 @@ def walk_keys(
         form = Form.GROUP if models else _form(types_of_values)
         plain = frozenset(kind for member in types_of_values for kind in _plain(member))
         words = tuple(word for member in types_of_values if get_origin(member) is Literal for word in get_args(member))
-        name = field.alias or name  # as it is typed
-        yield Key(prefix + name, form, marks, nullable, plain, field, effect, entries, unit, words, choices)
+        typed = field.alias or name
+        of = (field, schema, name)
+        yield Key(prefix + typed, form, marks, nullable, plain, *of, effect, entries, unit, words, choices)
         for model in models:
             inner = choices or _kinds(model) if len(models) > 1 else choices
-            yield from walk_keys(model, f"{prefix}{name}.", inner, effect)
+            yield from walk_keys(model, f"{prefix}{typed}.", inner, effect)
 
 
 def members_of(annotation: Any, metadata: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:

@@ -115,5 +115,5 @@ def find_mistake(extra: dict[str, Any]) -> str | None:
             LightningArguments.model_validate({key: value} if key in known else {})
         except ValidationError as error:
             said = error.errors()[-1]["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-            return f"extra.{key}={value}: {said} ({str(known[key].description).rstrip('.')})"
+            return f"extra.{key}={value}: {said} ({LightningArguments.description_of(key).rstrip('.')})"
     return None

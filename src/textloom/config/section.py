@@ -1,7 +1,12 @@
 """The base class of all groups of the schema, common types of fields, and marks on them."""
 
+import ast
+import inspect
+import textwrap
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
+from itertools import pairwise
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -83,6 +88,29 @@ def as_whole(value: Any) -> Any:
 class Section(BaseModel):
     """Base class of all groups: frozen, no extra keys, no silent conversion between types."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @classmethod
+    def description_of(cls, field: str) -> str:
+        """The docstring below a field, in the class that defines it last; empty if there is none.
+
+        pydantic's ``use_attribute_docstrings`` would read the source of every class at every start, for 60 ms.
+        """
+        owner = next(base for base in cls.__mro__ if field in vars(base).get("__annotations__", {}))
+        return _docstrings(owner).get(field, "")
+
+
+@cache
+def _docstrings(model: type) -> dict[str, str]:
+    """The docstrings below the fields that a class adds to its bases."""
+    try:
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
+    except (OSError, TypeError, SyntaxError, ValueError):  # a class without source
+        return {}
+    found = {}
+    for field, below in pairwise(getattr(definition, "body", [])):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
+            text = below.value.value if isinstance(below.value, ast.Constant) else None
+            if isinstance(text, str):
+                found[field.target.id] = inspect.cleandoc(text)
+    return found
