@@ -72,15 +72,17 @@ class Registry(Generic[ConfigT]):
 
     @property
     def config_classes(self) -> tuple[type[ConfigT], ...]:
-        """The registered config classes, each once, in the order of registration."""
-        self._load()
-        return tuple(dict.fromkeys(self._configs.values()))
+        """The registered config classes, each once, in the order of ``names``."""
+        return tuple(dict.fromkeys(self._configs[name] for name in self.names))
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The registered names, in the order of registration."""
+        """The registered names: those of modules in the package, sorted, then others in the order of registration."""
         self._load()
-        return tuple(self._configs)
+        inside = sorted(
+            name for name, config in self._configs.items() if config.__module__.startswith(f"{self._package}.")
+        )
+        return tuple(dict.fromkeys([*inside, *self._configs]))
 
     def config_class(self, name: str) -> type[ConfigT]:
         """The config class of a name. Raises ConfigError if nothing has the name."""
