@@ -192,7 +192,7 @@ def test_comparisons_are_rows(run: textloom.Run) -> None:
     assert len(table) == len(table.rows) == len(table.to_pandas())
     assert "best" in repr(table)
     assert table._repr_html_().count("<tr>") == len(table) + 1
-    assert textloom.compare([run.directory], metric="val/accuracy").comparison.metric == "val/accuracy"
+    assert textloom.compare([run], metric="val/accuracy").comparison.metric == "val/accuracy"
 
 
 def test_prepare_reports_what_training_reads() -> None:
@@ -272,6 +272,7 @@ def test_mistakes_are_said_as_on_the_command_line(
         (lambda: textloom.train(seed=object()), "^seed: a config has no values of type object"),
         (lambda: textloom.train(name="../x"), "^name=../x: not the name of a folder below outputs/"),
         (lambda: textloom.train(model={5: 1}), "^model: the key 5 is no text"),
+        (lambda: textloom.train(resume="x", directory="y"), "^directory: a resumed run stays in its own directory"),
         (lambda: textloom.load("nowhere"), "^run=nowhere: there is no such directory"),
         (lambda: textloom.load("."), "^run=.: not a run directory"),
         (lambda: textloom.load(checkpoint="first"), "^checkpoint=first: must be 'best' or 'last'"),

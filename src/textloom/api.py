@@ -18,7 +18,7 @@ from textloom.config import CompareConfig, EvaluateConfig, ExportConfig, Generat
 from textloom.config.compose import as_overrides, command_config, compose, plain, typed_overrides
 from textloom.config.paths import with_home
 from textloom.config.quoting import unquoted
-from textloom.errors import TrainingError
+from textloom.errors import ConfigError, TrainingError
 from textloom.runs.find import find_run, run_to_resume
 from textloom.runs.new_run import missing_folders, nothing_left_of_failures
 from textloom.system.caller import caller_unchanged, libraries_unchanged
@@ -136,6 +136,10 @@ class Run:
                 actions.train_further(files, typed_overrides(overrides, TrainConfig), plain(groups))
         return Run(self.directory, self.checkpoint)
 
+    def __fspath__(self) -> str:
+        """The directory, so that a run can be given where a path is expected."""
+        return str(self.directory)
+
     def __repr__(self) -> str:
         loss = self.results.get("val/loss")
         figure = "" if loss is None else f", val/loss {loss:.4f}"
@@ -157,6 +161,8 @@ def train(*overrides: str, directory: StrPath | None = None, **groups: Any) -> R
     _refuse_second_training()
     others, resumed = _without_resume(overrides)
     resumed = groups.pop("resume", resumed)
+    if resumed is not None and directory is not None:
+        raise ConfigError("directory: a resumed run stays in its own directory; leave directory out")
     if resumed is not None:
         return Run(run_to_resume(with_home(os.fspath(resumed), "resume"), Path("outputs")).directory, "last").resume(
             *others, **groups

@@ -28,6 +28,7 @@ from textloom.config.keys import kind_of
 from textloom.config.quoting import as_value, one_line, without_interpolations
 from textloom.config.section import Section
 from textloom.errors import ConfigError
+from textloom.plugins import config_directories
 
 HYDRA_STATE = (GlobalHydra, HydraConfig, JobRuntime, VersionBase)
 _composing = threading.Lock()
@@ -134,7 +135,7 @@ def _name(name: Any, key: str) -> str:
 
 def _choices(overrides: Sequence[str], values: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
     """The overrides that choose configs of groups, and the other values, nested where a key holds dots."""
-    groups = {path.name for path in config_directory().iterdir() if path.is_dir() and path.name != "hydra"}
+    groups = {path.name for folder in _folders() for path in folder.iterdir() if path.is_dir()} - {"hydra"}
     chosen, others = [], dict[str, Any]()
     for key, value in values.items():
         if key in groups and not isinstance(value, dict):
@@ -149,7 +150,14 @@ def _choices(overrides: Sequence[str], values: dict[str, Any]) -> tuple[list[str
 def _label(group: str, section: dict[str, Any]) -> str | None:
     """The config of a group that a dictionary names by its kind."""
     named = kind_of(section)
-    return named if isinstance(named, str) and (config_directory() / group / f"{named}.yaml").is_file() else None
+    if not isinstance(named, str) or "/" in named:
+        return None
+    return named if any((folder / group / f"{named}.yaml").is_file() for folder in _folders()) else None
+
+
+def _folders() -> list[Path]:
+    """The configs that come with textloom, and those of plugins."""
+    return [config_directory(), *config_directories()]
 
 
 def _is_chosen(group: str, overrides: Sequence[str]) -> bool:
