@@ -220,12 +220,12 @@ def test_values_keep_their_types() -> None:
     values = {"seed": np.int64(3), "samples": samples, "trainer.max_steps": 7, "model": "gru"}
     config = compose("train", TrainConfig, values=values).config
     assert (config.seed, config.samples.temperatures, config.trainer.max_steps) == (3, (0.5, 1.0), 7)
-    assert config.model.cell == "gru"
+    assert config.model.kind == "gru"
 
 
 def test_a_dictionary_chooses_the_config_of_its_kind() -> None:
     chosen = compose("train", TrainConfig, (), {"model": {"cell": "gru", "units": 4}, "experiment": "tutorial_char"})
-    assert (chosen.config.model.cell, chosen.config.batching.kind) == ("gru", "windows")
+    assert (chosen.config.model.kind, chosen.config.batching.kind) == ("gru", "windows")
 
 
 def test_keywords_are_recorded_as_they_are_typed() -> None:
