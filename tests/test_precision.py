@@ -73,6 +73,10 @@ def test_a_gpu_takes_bf16_where_recurrent_layers_are_fast_in_it(
     chosen, reason = choose_precision(compose_train(), torch.device("cuda"))
     assert chosen == expected
     assert version != 91002 or "cuDNN 91002" in reason
+    monkeypatch.setattr(module, "check_precision", lambda config, device: None)
+    chosen, reason = choose_precision(compose_train("trainer.precision=bf16-mixed"), torch.device("cuda"))
+    assert chosen == "bf16-mixed"
+    assert ("as configured, but cuDNN 91002" in reason) == (version == 91002)
 
 
 def test_a_precision_that_cannot_be_computed_is_refused_before_training(

@@ -45,7 +45,8 @@ def choose_precision(config: TrainConfig, device: torch.device) -> tuple[str, st
     """
     if config.trainer.precision != "auto":
         check_precision(config, device)
-        return config.trainer.precision, "as configured"
+        slow = _slow_bf16() if config.trainer.precision == "bf16-mixed" and device.type == "cuda" else None
+        return config.trainer.precision, f"as configured, but {slow}" if slow else "as configured"
     if config.model.is_ngram:
         return "32-true", "n-grams are counted"
     if device.type == "cuda":
@@ -75,10 +76,16 @@ def check_precision(config: TrainConfig, device: torch.device) -> None:
 def _on_gpu() -> tuple[str, str]:
     if not torch.cuda.is_bf16_supported(including_emulation=False):
         return "32-true", "no bf16 in this hardware"
+    slow = _slow_bf16()
+    return ("32-true", slow) if slow else ("bf16-mixed", "the GPU multiplies bf16")
+
+
+def _slow_bf16() -> str | None:
+    """Why this GPU is slow in bf16; None if it is fast."""
     version = torch.backends.cudnn.version() if torch.version.cuda else None  # type: ignore[no-untyped-call]
-    if version is not None and version < FUSED_BF16:
-        return "32-true", f"cuDNN {version} computes recurrent layers in bf16 step by step, before {FUSED_BF16}"
-    return "bf16-mixed", "the GPU multiplies bf16"
+    if version is None or version >= FUSED_BF16:
+        return None
+    return f"cuDNN {version} computes recurrent layers in bf16 step by step, as all before {FUSED_BF16}"
 
 
 @dataclass(frozen=True)
