@@ -2,7 +2,7 @@
 
 import ast
 import inspect
-import textwrap
+import sys
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -97,18 +97,22 @@ class Section(BaseModel):
         pydantic's ``use_attribute_docstrings`` would read the source of every class at every start, for 60 ms.
         """
         owner = next(base for base in cls.__mro__ if field in vars(base).get("__annotations__", {}))
-        return _docstrings(owner).get(field, "")
+        return _docstrings(owner.__module__).get(owner.__name__, {}).get(field, "")
 
 
 @cache
-def _docstrings(model: type) -> dict[str, str]:
-    """The docstrings below the fields that a class adds to its bases."""
+def _docstrings(module: str) -> dict[str, dict[str, str]]:
+    """The docstrings below the fields of each class of a module; empty for a module without source."""
     try:
-        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
-    except (OSError, TypeError, SyntaxError, ValueError):  # a class without source
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except (OSError, TypeError):
         return {}
+    return {node.name: _below_fields(node) for node in tree.body if isinstance(node, ast.ClassDef)}
+
+
+def _below_fields(definition: ast.ClassDef) -> dict[str, str]:
     found = {}
-    for field, below in pairwise(getattr(definition, "body", [])):
+    for field, below in pairwise(definition.body):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
             text = below.value.value if isinstance(below.value, ast.Constant) else None
             if isinstance(text, str):
