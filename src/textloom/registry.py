@@ -32,8 +32,8 @@ class Registry(Generic[ConfigT]):
 
     ``what`` names the thing in messages, ``group`` is the entry-point group of its plugins (None if it has none) and
     ``key`` is what users type for ``kind``. ``package`` is the package of textloom whose modules register kinds. Its
-    modules and the plugins are imported when a name is first looked up, except the modules of targets that were added
-    by name, which may take long to import.
+    modules and the plugins are imported when a name is first looked up, except ``base``, packages, and the modules of
+    targets that were added by name, which may take long to import.
     """
 
     def __init__(self, what: str, group: str | None = None, key: str = "kind", package: str | None = None):
@@ -121,8 +121,9 @@ class Registry(Generic[ConfigT]):
             package = importlib.util.find_spec(self._package)
             assert package is not None
             later = {target.partition(":")[0] for target in self._targets.values() if isinstance(target, str)}
+            later.add(f"{self._package}.base")
             for module in pkgutil.iter_modules(package.submodule_search_locations, f"{self._package}."):
-                if module.name not in later:
+                if not module.ispkg and module.name not in later:
                     importlib.import_module(module.name)
         if self._group is not None:
             load_plugins(self._group)

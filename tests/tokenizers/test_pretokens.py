@@ -10,8 +10,9 @@ import pytest
 from tokenizers import Regex
 from tokenizers.pre_tokenizers import ByteLevel, PreTokenizer, Sequence, Split
 
-from textloom.tokenizers import pretokens, subword
-from textloom.tokenizers.pretokens import PATTERN, pre_tokenizer_for, repetitive
+from textloom.tokenizers import subword
+from textloom.tokenizers.splitting import pretokens
+from textloom.tokenizers.splitting.pretokens import PATTERN, pre_tokenizer_for, repetitive
 from textloom.tokenizers.subword import BPETokenizer, UnigramTokenizer
 
 PROSE = "The network's 2 gates (input, forget) keep 3.14 or 1,000 values;  don't\n\n they? Straße, 日本語。 \t-- 👍\n"

@@ -1,5 +1,7 @@
 """A tokenizer from outside the package: one Python file and one YAML file, and it is as good as what is shipped."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -105,6 +107,27 @@ def test_it_is_prepared_trained_evaluated_and_generates(command: Callable[..., A
     generated = command("generate", f"run={run.directory}", "seed=1", "prompt=deep", "length=5")
     assert generated.status == 0, generated.err
     assert generated.out.startswith("deep")
+
+
+def test_a_module_in_the_package_registers_a_tokenizer_and_the_config_imports_no_numpy(tmp_path: Path) -> None:
+    """In a process of its own, to see what is imported."""
+    (tmp_path / "pairs.py").write_text(PAIRS)
+    code = (
+        "import importlib.util, pkgutil, sys\n"
+        "from textloom.config import SOURCES, TOKENIZERS\n"
+        "TOKENIZERS.names, SOURCES.names\n"
+        "assert not {'numpy', 'regex', 'tokenizers', 'pyarrow'} & sys.modules.keys()\n"
+        "spec = importlib.util.find_spec('textloom.tokenizers')\n"
+        "sys.modules['textloom.tokenizers'] = package = importlib.util.module_from_spec(spec)\n"
+        f"package.__path__.append({str(tmp_path)!r})\n"
+        "spec.loader.exec_module(package)\n"
+        "TOKENIZERS._loaded = None\n"
+        "assert 'pairs' in TOKENIZERS.names, TOKENIZERS.names\n"
+        "assert TOKENIZERS.target('pairs').__module__ == 'textloom.tokenizers.pairs'\n"
+    )
+    environment = {**os.environ, "TEXTLOOM_PLUGINS": ""}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
 
 
 def test_without_its_plugin_a_run_and_its_tokenizer_name_it_and_the_cure(

@@ -15,9 +15,9 @@ from test_tokenizers import TEXTS
 
 from conftest import compose_train
 from textloom.data.cache import load_corpus, load_or_encode_into
-from textloom.tokenizers import chunks, words
 from textloom.tokenizers.byte import valid_text
-from textloom.tokenizers.segmentation import PIECES, PLAIN_PIECES, split_pieces
+from textloom.tokenizers.splitting import chunks, words
+from textloom.tokenizers.splitting.segmentation import PIECES, PLAIN_PIECES, split_pieces
 from textloom.tokenizers.whitespace import WhitespaceTokenizer
 from textloom.tokenizers.word import JOIN, WordTokenizer, join_words, split_words
 

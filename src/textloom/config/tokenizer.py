@@ -1,7 +1,4 @@
-"""How text becomes tokens: the config classes of the tokenizers, which every start needs, and their registry.
-
-The code of a tokenizer takes long to import (NumPy, ``tokenizers``), so it is named here and imported when it is used.
-"""
+"""How text becomes tokens: the registry of tokenizers, and their config classes, which every start needs."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -25,8 +22,12 @@ class TokenizerConfig(Section):
     """Which tokenizer."""
 
 
-TOKENIZERS = Registry[TokenizerConfig]("tokenizer", "textloom.tokenizers", key="level")
-"""The tokenizers: a config class and a ``textloom.tokenizers.Tokenizer`` each."""
+TOKENIZERS = Registry[TokenizerConfig]("tokenizer", "textloom.tokenizers", key="level", package="textloom.tokenizers")
+"""The tokenizers: a config class and a ``textloom.tokenizers.Tokenizer`` each.
+
+Those of textloom are added by name, because NumPy takes long to import; any other module in the package registers its
+own.
+"""
 
 
 class CharTokenizerConfig(TokenizerConfig):

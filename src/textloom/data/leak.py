@@ -14,7 +14,7 @@ from textloom.data.duplicates import Folding
 from textloom.data.spool import Part
 from textloom.tokenizers.base import blocks, cut_at_space
 from textloom.tokenizers.byte import bytes_of_text
-from textloom.tokenizers.chunks import ChunkNumbers, Column, find_chunks
+from textloom.tokenizers.splitting.chunks import ChunkNumbers, Column, find_chunks
 
 LENGTH = 13  # words, as in Brown et al. (2020), "Language models are few-shot learners"
 CHECKED = 1 << 22  # most n-grams that are looked up; of more, a share is drawn by their hash

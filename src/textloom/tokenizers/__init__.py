@@ -1,6 +1,6 @@
 """Tokenizers: text to token ids and back. Fitted on the training split, saved with the run as ``tokenizer.json``.
 
-A tokenizer from outside is registered in the same way as those of this package, by a plugin::
+A module of this package registers a tokenizer, and so does a plugin::
 
     class LetterTokenizerConfig(TokenizerConfig):
         kind: Literal["letters"]

@@ -16,7 +16,7 @@ from tokenizers.trainers import BpeTrainer, UnigramTrainer
 
 from textloom.tokenizers.base import Encoded, Tokenizer, blocks, last_match
 from textloom.tokenizers.byte import id_array, text_of_bytes, valid_text
-from textloom.tokenizers.pretokens import LONGEST, pre_tokenizer_for, repetitive, spread
+from textloom.tokenizers.splitting.pretokens import LONGEST, pre_tokenizer_for, repetitive, spread
 
 TRAINED_ON = 1 << 25  # characters: more text changes few pieces, and all its words are in memory
 CUT = regex.compile(r"(?<=\w)[ \n](?=\w)")

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from textloom.tokenizers.reading import Rules
-from textloom.tokenizers.words import WordVocabulary
+from textloom.tokenizers.splitting.reading import Rules
+from textloom.tokenizers.splitting.words import WordVocabulary
 
 LINE_END = "\n"
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from textloom.tokenizers.base import END, UNKNOWN
-from textloom.tokenizers.reading import Rules
-from textloom.tokenizers.segmentation import split_pieces
-from textloom.tokenizers.words import WordVocabulary
+from textloom.tokenizers.splitting.reading import Rules
+from textloom.tokenizers.splitting.segmentation import split_pieces
+from textloom.tokenizers.splitting.words import WordVocabulary
 
 JOIN = "<join>"  # never a piece of a text, in which "<" is a piece of its own
 NO_SPACE_AFTER = frozenset("([{#$/-‐–")

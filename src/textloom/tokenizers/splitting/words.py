@@ -22,8 +22,8 @@ from textloom.tokenizers.base import (
     last_match,
 )
 from textloom.tokenizers.byte import bytes_of_text, valid_text
-from textloom.tokenizers.reading import END_PIECE, SPACE, Encoder, Reader, Rules, closed
-from textloom.tokenizers.segmentation import EXTENDING, LETTER
+from textloom.tokenizers.splitting.reading import END_PIECE, SPACE, Encoder, Reader, Rules, closed
+from textloom.tokenizers.splitting.segmentation import EXTENDING, LETTER
 
 log = logging.getLogger(__name__)
 

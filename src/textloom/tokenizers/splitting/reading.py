@@ -7,7 +7,7 @@ import numpy as np
 
 from textloom.tokenizers.base import EncodedDocuments
 from textloom.tokenizers.byte import bytes_of_text
-from textloom.tokenizers.chunks import DOCUMENT_END, ChunkNumbers, Column, find_chunks
+from textloom.tokenizers.splitting.chunks import DOCUMENT_END, ChunkNumbers, Column, find_chunks
 
 SPACE = " "
 AFTER, ENDS, BEFORE = 1, 2, 4  # a chunk's last space is a piece; it has one; one before the chunk is a piece
