@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent.resolve()
 
 
 def execute(notebook: Path, directory: Path, timeout: int = 1200) -> nbformat.NotebookNode:
@@ -16,15 +16,15 @@ def execute(notebook: Path, directory: Path, timeout: int = 1200) -> nbformat.No
     return NotebookClient(cells, timeout=timeout, kernel_name="python3", resources=resources).execute()
 
 
-def without_times(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook without what differs from one execution to the next: times of execution and Python's version."""
+def portable(notebook: nbformat.NotebookNode, directory: Path) -> nbformat.NotebookNode:
+    """The notebook without times of execution, Python's version, and the path of the directory."""
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
     notebook.metadata.pop("language_info", None)
-    return notebook
+    return nbformat.reads(nbformat.writes(notebook).replace(f"{directory}/", ""), as_version=4)
 
 
 if __name__ == "__main__":
     for path in [HERE / name for name in sys.argv[1:]] or sorted(HERE.glob("*.ipynb")):
         print(f"executing {path.name}")
-        nbformat.write(without_times(execute(path, HERE)), path)
+        nbformat.write(portable(execute(path, HERE), HERE), path)
