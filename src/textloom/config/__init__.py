@@ -17,6 +17,8 @@ from textloom.config.model import (
     CELLS,
     GRUConfig,
     LSTMConfig,
+    MinGRUConfig,
+    MinLSTMConfig,
     ModelConfig,
     RNNConfig,
 )
@@ -46,6 +48,8 @@ __all__ = [
     "GRUConfig",
     "GenerateConfig",
     "LSTMConfig",
+    "MinGRUConfig",
+    "MinLSTMConfig",
     "ModelConfig",
     "NgramConfig",
     "OptimizerConfig",

@@ -103,6 +103,22 @@ class RNNConfig(_WithoutForgetBias):
     kind: Literal["rnn"]
 
 
+class MinGRUConfig(ModelConfig):
+    """Minimal gated recurrent unit: its gate reads the input alone."""
+
+    kind: Literal["mingru"]
+
+
+class MinLSTMConfig(ModelConfig):
+    """Minimal long short-term memory: its gates read the input alone."""
+
+    kind: Literal["minlstm"]
+    forget_bias: float
+    """Initial bias of the forget gate; above 0 the cell keeps its content from the start."""
+
+
 CELLS.add(LSTMConfig, "textloom.models.cells.lstm:LSTM")
 CELLS.add(GRUConfig, "textloom.models.cells.gru:GRU")
 CELLS.add(RNNConfig, "textloom.models.cells.rnn:RNN")
+CELLS.add(MinGRUConfig, "textloom.models.cells.mingru:MinGRU")
+CELLS.add(MinLSTMConfig, "textloom.models.cells.minlstm:MinLSTM")

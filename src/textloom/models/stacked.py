@@ -1,6 +1,6 @@
 """Layers of a cell that is written for one layer: one above the other, with dropout between them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Literal
 
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from textloom.config import ModelConfig
-from textloom.models.cell import Cell
+from textloom.models.cell import Cell, FastLayer
 from textloom.models.state import State
 
 
@@ -25,12 +25,13 @@ class Stacked(Cell):
 
     def forward(self, vectors: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         """(batch, time, input_size) -> (batch, time, units) of the last layer, and the state after the last token."""
-        parts, after = len(state) // len(self.layers), list[torch.Tensor]()
-        for number, layer in enumerate(self.layers):
-            below = self.dropout(vectors) if number else vectors
-            vectors, layer_state = layer(below, state[number * parts : (number + 1) * parts])
-            after += layer_state
-        return vectors, tuple(after)
+        hidden, after = self.layers[0](vectors, self._state_of(0, state))
+        return self._upper_layers(hidden, after, state)
+
+    def forward_one_hot(self, ids: torch.Tensor, size: int, state: State) -> tuple[torch.Tensor, State]:
+        """As the lowest layer does it."""
+        hidden, after = self._cells()[0].forward_one_hot(ids, size, self._state_of(0, state))
+        return self._upper_layers(hidden, after, state)
 
     def initial_state(self, batch_size: int) -> State:
         """The states of the layers, from the lowest on; each has equally many parts."""
@@ -40,6 +41,22 @@ class Stacked(Cell):
         """Draw each layer's; the inputs of upper layers are taken to have unit variance."""
         for number, layer in enumerate(self._cells()):
             layer.init_weights(kind, self.units**0.5 if number else input_norm)
+
+    def fast_layers(self, rows: int) -> Sequence[FastLayer] | None:
+        """Those of all layers; None if one has none."""
+        prepared = [layer.fast_layers(rows) for layer in self._cells()]
+        return [one for layers in prepared for one in layers or ()] if all(prepared) else None
+
+    def _upper_layers(self, hidden: torch.Tensor, after: State, state: State) -> tuple[torch.Tensor, State]:
+        """Hidden states of the last layer and the state after, from those of the lowest layer."""
+        for number, layer in enumerate(self._cells()[1:], start=1):
+            hidden, layer_state = layer(self.dropout(hidden), self._state_of(number, state))
+            after = (*after, *layer_state)
+        return hidden, after
+
+    def _state_of(self, number: int, state: State) -> State:
+        parts = len(state) // len(self.layers)
+        return state[number * parts : (number + 1) * parts]
 
     def _cells(self) -> list[Cell]:
         return list(self.layers)  # type: ignore[arg-type]

@@ -1,0 +1,25 @@
+"""Minimal gated recurrent unit: Feng et al. (2024), "Were RNNs all we needed?", arXiv 2410.01201, section 3.1.
+
+The plain cell, with positive candidates as in appendix B. The paper's language model puts it in blocks with
+normalization, a convolution, an MLP and residual connections, which are not here.
+"""
+
+from collections.abc import Sequence
+
+import torch
+
+from textloom.models.scanned import ScannedCell
+from textloom.models.stacked import stacked
+
+
+@stacked
+class MinGRU(ScannedCell):
+    """One layer; its gates are update and candidate."""
+
+    gates = 2
+
+    @staticmethod
+    def replaced(gates: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The update gate."""
+        (update,) = gates
+        return torch.sigmoid(update)

@@ -1,0 +1,39 @@
+"""Minimal long short-term memory: Feng et al. (2024), "Were RNNs all we needed?", arXiv 2410.01201, section 3.2.
+
+Forget and input gate are divided by their sum, so that the size of the state does not depend on the length of the text.
+The plain cell, with positive candidates as in appendix B. The paper's language model puts it in blocks with
+normalization, a convolution, an MLP and residual connections, which are not here.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from textloom.config import MinLSTMConfig
+from textloom.models.scanned import ScannedCell
+from textloom.models.stacked import stacked
+
+
+@stacked
+class MinLSTM(ScannedCell):
+    """One layer; its gates are forget, input and candidate."""
+
+    gates = 3
+
+    def __init__(self, config: MinLSTMConfig, input_size: int):
+        super().__init__(config, input_size)
+        self.forget_bias = config.forget_bias
+
+    @staticmethod
+    def replaced(gates: Sequence[torch.Tensor]) -> torch.Tensor:
+        """input / (forget + input), from the logarithms of the gates: they may underflow, their quotient does not."""
+        forget, enter = gates
+        return torch.sigmoid(F.logsigmoid(enter) - F.logsigmoid(forget))
+
+    def init_weights(self, kind: Literal["scaled", "keras"], input_norm: float) -> None:
+        """As for minGRU, and the forget gate with a bias."""
+        super().init_weights(kind, input_norm)
+        nn.init.constant_(self.inputs.bias.detach()[: self.units], self.forget_bias)
