@@ -65,7 +65,8 @@ def test_a_part_without_a_document_is_refused(documents: list[str]) -> None:
 
 
 def test_the_cure_for_a_part_without_a_document_names_a_key_that_exists() -> None:
-    with pytest.raises(DataError, match=r"for the train split, with 2 in all; give more text, set data.test_fr"):
+    cure = "give more text, set data.test_fraction=0"
+    with pytest.raises(DataError, match=f"for the train split, with 2 in all; {cure}"):
         split(["one", "two"], 0.1, 0.1, 0)
     with pytest.raises(DataError, match=r"for the val split, with 1 in all; .*raise data.validation_fraction"):
         split(["abc"], 0.1, 0.1, 0)
