@@ -97,3 +97,23 @@ def test_ctrl_c_is_one_line_wherever_it_arrives(
         start()
     assert ended.value.code == 130
     assert capsys.readouterr().err == "stopped\n"
+
+
+def test_an_error_of_cleaning_up_after_ctrl_c_is_ctrl_c(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise UnboundLocalError("the file was not opened yet")
+
+    monkeypatch.setattr("textloom.cli.commands.overview", interrupted)
+    monkeypatch.setattr(sys, "argv", ["textloom", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        start()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "stopped\n"
+    monkeypatch.setattr("textloom.cli.commands.overview", lambda _: [][1])
+    with pytest.raises(IndexError):
+        start()

@@ -10,6 +10,13 @@ def start(command: str | None = None) -> None:
         from textloom.cli.commands import main
 
         main(arguments if command is None else [command, *arguments])
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Exception) as error:
+        if not _is_interrupt(error):
+            raise
         print("stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """True for a KeyboardInterrupt, and for an error that code which cleans up after one has raised."""
+    return error is not None and (isinstance(error, KeyboardInterrupt) or _is_interrupt(error.__context__))
