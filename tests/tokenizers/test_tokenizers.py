@@ -292,7 +292,7 @@ def test_a_damaged_tokenizer_is_refused(content: bytes, tmp_path: Path) -> None:
         {"level": "bpe", "definition": "{}", "lowercase": False},
         {"level": "unigram", "definition": 3, "lowercase": False},
         {"level": "pretrained", "definition": "nothing"},
-        {"level": "nothing"},
+        {"level": ["char"]},
         {"format": "another"},
     ],
 )
@@ -306,3 +306,12 @@ def test_another_programs_tokenizer_is_refused(content: dict[str, object], tmp_p
 def test_a_missing_tokenizer_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="there is no such file"):
         load_tokenizer(tmp_path / "tokenizer.json")
+
+
+def test_a_tokenizer_that_nobody_has_registered_is_named_with_the_cure(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    write_json(path, {"format": "textloom tokenizer 1", "level": "nothing"})
+    with pytest.raises(
+        RunError, match=r"its tokenizer 'nothing' is not here; must be one of 'char', .*TEXTLOOM_PLUGINS"
+    ):
+        load_tokenizer(path)

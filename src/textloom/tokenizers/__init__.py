@@ -52,7 +52,9 @@ def load_tokenizer(path: Path) -> Tokenizer:
         if content.pop("format") != FORMAT:
             raise ValueError
         kind = content.pop("level")
-        if isinstance(kind, str) and kind not in TOKENIZERS.names:
+        if not isinstance(kind, str):
+            raise ValueError
+        if kind not in TOKENIZERS.names:
             raise RunError(f"{path}: its tokenizer '{kind}' is not here; {TOKENIZERS.cure(TOKENIZERS.names)}")
         tokenizer = _class_of(kind)(**content)
         tokenizer.decode(range(tokenizer.vocabulary_size))
