@@ -108,12 +108,12 @@ def test_the_python_of_a_notebook_runs() -> None:
     assert "mgu" in str(names["run"].config.model)  # type: ignore[attr-defined]
 
 
-def test_the_sampling_option_is_a_change_of_three_files(
+def test_the_sampling_option_is_a_change_of_two_files(
     workplace: Path, toy_run: Run, command: Callable[..., Answer]
 ) -> None:
     (patch,) = blocks("diff")
     files = re.findall(r"^\+\+\+ b/(.*)", patch, re.MULTILINE)
-    assert [Path(name).name for name in files] == ["generate.yaml", "commands.py", "sampling.py"]
+    assert [Path(name).name for name in files] == ["commands.py", "sampling.py"]
     for name in ("src", "conf", "scripts"):
         shutil.copytree(ROOT / name, workplace / name, ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run(["git", "apply", "-"], input=patch, text=True, cwd=workplace, check=True)

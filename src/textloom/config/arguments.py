@@ -14,11 +14,13 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 from omegaconf.errors import GrammarParseError, InterpolationResolutionError
 from pydantic import BaseModel
 
+from textloom.config.composition import config_directory
 from textloom.config.keys import Form, Key, keys_of
 from textloom.config.paths import with_home
 from textloom.config.quoting import (
@@ -79,6 +81,8 @@ class Arguments:
             raise ConfigError(f"{argument}: cannot be read; write it as key=value, without spaces around =")
         if key is None or key.form is Form.GROUP:
             return f"{name}={_choice(value)}"
+        if "." not in plain and not key.field.is_required() and plain not in _keys_of_commands():
+            name = f"++{plain}"  # Hydra otherwise refuses a key whose default stands in the schema alone
         if key.form is Form.MAPPING:
             return f"{name}={_open_value(plain, value)}"
         if Mark.LIST in key.marks and value[:1] not in BRACKETS:
@@ -86,7 +90,7 @@ class Arguments:
         if key.form is Form.OTHER:
             return f"{name}={_other_value(value)}"
         if not value:
-            return argument
+            return f"{name}="
         if self.multirun and not plain.startswith("sweep."):
             return f"{name}={self._sweep(key, value)}"
         return f"{name}={self._value(key, value)}"
@@ -190,6 +194,13 @@ def _decoded(argument: str, reading: Arguments) -> str:
 
 def _text(value: str, literal: bool = False) -> str:
     return as_value(without_interpolations(value) if literal else value)
+
+
+@cache
+def _keys_of_commands() -> frozenset[str]:
+    """The keys that stand at the top of the commands' YAML files."""
+    files = config_directory().glob("*.yaml")
+    return frozenset(key for path in files for key in re.findall(r"^(\w+):", path.read_text("utf-8"), re.MULTILINE))
 
 
 def _open_value(key: str, value: str) -> str:
