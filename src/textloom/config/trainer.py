@@ -145,7 +145,8 @@ def as_loggers(value: Any) -> Any:
     if not isinstance(names, list | tuple):
         raise ValueError("TensorBoard's files are always written; leave it out, or set logger=tensorboard,csv")
     words = [name.strip() if isinstance(name, str) else name for name in names]
-    return tuple(dict.fromkeys(["tensorboard", *words]))
+    others = [word for position, word in enumerate(words) if word != "tensorboard" and word not in words[:position]]
+    return ("tensorboard", *others)
 
 
 Loggers = Annotated[tuple[LoggerName, ...], BeforeValidator(as_loggers), Mark.LIST]
