@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -69,14 +68,9 @@ def everything() -> list[str]:
     return sorted(str(path) for path in Path().rglob("*"))
 
 
-def test_importing_takes_no_time() -> None:
-    def seconds(code: str) -> float:
-        began = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True)
-        return time.perf_counter() - began
-
-    code = "import sys, textloom; assert not {'torch', 'hydra', 'pydantic', 'numpy'} & set(sys.modules)"
-    assert min(seconds(code) for _ in range(5)) - min(seconds("pass") for _ in range(5)) < 0.1
+def test_importing_imports_nothing_that_takes_time() -> None:
+    code = "import sys, textloom; print(*{'torch', 'hydra', 'omegaconf', 'pydantic', 'numpy'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "\n"
 
 
 def test_the_package_names_what_it_offers() -> None:
@@ -452,7 +446,7 @@ def test_a_process_of_torchrun_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_an_interrupt_before_the_first_step_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*arguments: object) -> object:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # at once, whatever threads there are
         raise AssertionError("not interrupted")
 
     monkeypatch.setattr(preparation, "load_or_encode_into", interrupt)
@@ -469,7 +463,7 @@ def test_an_interrupted_run_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def step(self: TrainingModule, batch: Any, index: int) -> Any:
         if self.global_step == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
         return original(self, batch, index)
 
     with monkeypatch.context() as patch:
