@@ -27,6 +27,7 @@ AWKWARD = st.text(
 @given(text=AWKWARD, cuts=st.lists(st.integers(0, 30), max_size=6), form=st.sampled_from([*FORMS, None]))
 @example(text="a\r\r\nb", cuts=[2, 3], form=None)
 @example(text="\r\r\r\nb", cuts=[1, 2, 3], form="nfc")
+@example(text="a\r\r\n\u0301", cuts=[5], form="nfc")
 @example(text="e\u0301\u0316", cuts=[1, 2], form="nfc")
 def test_a_text_in_pieces_becomes_what_the_whole_text_does(text: str, cuts: list[int], form: Form | None) -> None:
     borders = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})

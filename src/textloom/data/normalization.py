@@ -91,9 +91,8 @@ class Normalizer:
             while end and not _starts_sequence(text[end - 1], decomposed):
                 end -= 1
             end -= end > 0  # the next text may change that character
-        while end and text[end - 1] == "\r" and len(text) - end < 3:
-            end -= 1
-        return end
+        before = text[max(0, end - 2) : end]  # up to two CRs belong to an LF after them
+        return end - len(before) + len(before.rstrip("\r"))
 
 
 def _with_line_feeds(text: str) -> str:
