@@ -87,11 +87,6 @@ class Space:
         """The varying keys, without Hydra's plus signs."""
         return list(dict.fromkeys(parameter.key.lstrip("+") for parameter in self.parameters))
 
-    @property
-    def is_finite(self) -> bool:
-        """True if no parameter is an interval."""
-        return all(isinstance(parameter.domain, Choices) for parameter in self.parameters)
-
     def grid(self) -> list[Point]:
         """All combinations. Raises ConfigError if a parameter is an interval."""
         points: list[Point] = [{}]
