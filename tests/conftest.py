@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,12 +13,14 @@ from hydra.core.hydra_config import HydraConfig
 from hypothesis import settings
 
 from textloom.cli import commands as cli
-from textloom.config import CELLS, DataConfig, ModelConfig, SplitKeys, TrainConfig
+from textloom.config import CELLS, SOURCES, TOKENIZERS, DataConfig, ModelConfig, SplitKeys, TrainConfig
 from textloom.config.compose import compose
+from textloom.config.optimizer import OPTIMIZERS
 from textloom.data.corpus import Corpus, build_corpus
 from textloom.data.documents import Piece
 from textloom.data.encoding import Splits, encode_corpus, load_splits
 from textloom.data.sources import Documents, read_source
+from textloom.registry import Registry
 from textloom.runs.claim import claimed_run
 from textloom.runs.run import Run
 from textloom.tokenizers import Tokenizer
@@ -143,6 +146,55 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
         return Answer(status, out, err)
 
     return run
+
+
+REGISTRIES: tuple[Registry[Any], ...] = (CELLS, TOKENIZERS, SOURCES, OPTIMIZERS)
+
+
+@pytest.fixture
+def own_registries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registries are after the test as they were before it."""
+    for registry in REGISTRIES:
+        assert registry.names  # which registers those of textloom, once in a process
+        for name in ("_configs", "_targets"):
+            monkeypatch.setattr(registry, name, dict(getattr(registry, name)))
+        monkeypatch.setattr(registry, "_loaded", None)  # plugins are looked up again
+
+
+@pytest.fixture
+def plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_registries: None) -> Iterator[Callable[..., None]]:
+    """Write a module and the YAML files beside it, and name it in the environment; all is gone after the test."""
+    folder, modules = tmp_path / "plugin", []
+
+    def install(module: str, code: str, **configs: str) -> None:
+        """``configs``: for each group the name and the content of a YAML file, with a colon between them."""
+        folder.mkdir()
+        (folder / f"{module}.py").write_text(code)
+        for group, config in configs.items():
+            name, _, content = config.partition(":")
+            (folder / "conf" / group).mkdir(parents=True)
+            (folder / "conf" / group / f"{name}.yaml").write_text(content)
+        monkeypatch.syspath_prepend(folder)
+        monkeypatch.setenv("TEXTLOOM_PLUGINS", module)
+        modules.append(module)
+
+    yield install
+    for module in modules:
+        sys.modules.pop(module, None)
+
+
+@pytest.fixture
+def unplug(monkeypatch: pytest.MonkeyPatch, own_registries: None) -> Callable[[str, str], None]:
+    """Forget a module and the kind that it registered, as in a process without the plugin."""
+
+    def forget(module: str, kind: str) -> None:
+        monkeypatch.delenv("TEXTLOOM_PLUGINS")
+        for registry in REGISTRIES:
+            registry._configs.pop(kind, None)
+            registry._targets.pop(kind, None)
+        sys.modules.pop(module)
+
+    return forget
 
 
 @pytest.fixture(scope="session")

@@ -10,23 +10,19 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from conftest import Answer
+from conftest import REGISTRIES, Answer
 from textloom.config import CELLS
 from textloom.config.data import SOURCES
-from textloom.config.optimizer import OPTIMIZERS
 from textloom.config.tokenizer import TOKENIZERS
-from textloom.registry import Registry
 from textloom.runs.run import Run
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"\*\*`(mine/[^`]+)`\*\*\n\n```\w+\n(.*?)```", PAGE, re.DOTALL))
 MODULES = [Path(name).stem for name in FILES if name.endswith(".py")]
-REGISTRIES: tuple[Registry[Any], ...] = (CELLS, TOKENIZERS, SOURCES, OPTIMIZERS)
 SHRUNK = ["trainer.max_epochs=1", "trainer.max_steps=2", "samples.length=5", "trainer.progress_bar=false"]
 
 
@@ -40,8 +36,8 @@ def commands(program: str) -> list[str]:
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The files of the page, and what its commands read; registries are afterwards as they were before."""
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_registries: None) -> Iterator[Path]:
+    """The files of the page, and what its commands read."""
     for name, content in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
@@ -52,10 +48,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         database.executemany("INSERT INTO notes VALUES (?, ?)", rows)
     monkeypatch.delenv("TEXTLOOM_PLUGINS", raising=False)
     for registry in REGISTRIES:
-        assert not {"mgu", "kmer", "sqlite", "nadam"} & set(registry.names)  # which loads textloom's own
-        for name in ("_configs", "_targets"):
-            monkeypatch.setattr(registry, name, dict(getattr(registry, name)))
-        monkeypatch.setattr(registry, "_loaded", None)
+        assert not {"mgu", "kmer", "sqlite", "nadam"} & set(registry._configs)
     monkeypatch.syspath_prepend(tmp_path / "mine")
     yield tmp_path
     for module in MODULES:

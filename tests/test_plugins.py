@@ -1,7 +1,7 @@
 """What others add from outside the package: found, checked, and as good as what is shipped."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,9 +14,7 @@ from torch import nn
 
 from conftest import TINY, Answer, compose_train, train_run
 from textloom.config import CELLS, ModelConfig, Section
-from textloom.config.data import SOURCES
 from textloom.config.keys import Form, keys_of
-from textloom.config.tokenizer import TOKENIZERS
 from textloom.errors import ConfigError, Interrupted, PluginError, RunError
 from textloom.evaluation.evaluate import evaluate_run
 from textloom.export.folder import export_run
@@ -224,33 +222,8 @@ LEAKY_YAML = "defaults: [rnn, _self_]\ncell: leaky\nleak: 0.5\n"
 
 
 @pytest.fixture
-def plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Write a module and the YAML files beside it, and name it in the environment; all is gone after the test."""
-    folder, names = tmp_path / "plugin", []
-
-    def install(name: str, code: str, **configs: str) -> None:
-        folder.mkdir()
-        (folder / f"{name}.py").write_text(code)
-        for group, content in configs.items():
-            (folder / "conf" / group).mkdir(parents=True)
-            (folder / "conf" / group / f"{name}.yaml").write_text(content)
-        for registry in (CELLS, TOKENIZERS, SOURCES):
-            assert "letters" not in registry.names  # which loads those of textloom
-            for known in ("_configs", "_targets"):
-                monkeypatch.setattr(registry, known, dict(getattr(registry, known)))
-            monkeypatch.setattr(registry, "_loaded", registry._loaded)
-        monkeypatch.syspath_prepend(folder)
-        monkeypatch.setenv("TEXTLOOM_PLUGINS", name)
-        names.append(name)
-
-    yield install
-    for name in names:
-        sys.modules.pop(name, None)
-
-
-@pytest.fixture
 def leaky(plug_in: Callable[..., None]) -> None:
-    plug_in("leaky", LEAKY, model=LEAKY_YAML)
+    plug_in("leaky", LEAKY, model=f"leaky:{LEAKY_YAML}")
 
 
 SMALL = ["model=leaky", "model.layers=2", "model.layer_dropout=0.3", "trainer.batch_size=16", "batching.steps=16"]
@@ -323,15 +296,10 @@ class TestACell:
         assert "Share of a unit's state" in command("train", "--help").out
 
     def test_without_its_plugin_a_run_names_the_cell_and_the_cure_and_imports_nothing(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, unplug: Callable[[str, str], None]
     ) -> None:
         run = train_run(tmp_path / "run", *SMALL, "trainer=debug")
-        monkeypatch.delenv("TEXTLOOM_PLUGINS")
-        for name in ("_configs", "_targets"):
-            monkeypatch.setattr(
-                CELLS, name, {key: value for key, value in getattr(CELLS, name).items() if key != "leaky"}
-            )
-        sys.modules.pop("leaky")
+        unplug("leaky", "leaky")
         with pytest.raises(
             RunError, match=r"config\.yaml: model\.cell=leaky: must be one of 'lstm', .*TEXTLOOM_PLUGINS;"
         ):
@@ -441,8 +409,8 @@ class TestATokenizerAndASource:
 
     @pytest.fixture(autouse=True)
     def _installed(self, plug_in: Callable[..., None], tmp_path: Path) -> None:
-        plug_in("letters", LETTERS, tokenizer="level: letters\nupper: true\n",
-                data="defaults: [toy, _self_]\nkind: letters\npath: ???\n")  # fmt: skip
+        data = "letters:defaults: [toy, _self_]\nkind: letters\npath: ???\n"
+        plug_in("letters", LETTERS, tokenizer="letters:level: letters\nupper: true\n", data=data)
         (tmp_path / "lines.txt").write_text("".join(f"line {number} learns deep\n" * 2 for number in range(200)))
 
     def test_a_run_trains_resumes_evaluates_generates_and_is_exported(
@@ -460,21 +428,18 @@ class TestATokenizerAndASource:
         assert texts[0] == texts[1] != ""
         assert yaml.safe_load(run.config_file.read_text())["tokenizer"] == {"level": "letters", "upper": True}
 
-    def test_a_tokenizer_that_is_not_here_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_tokenizer_that_is_not_here_is_named(self, tmp_path: Path, unplug: Callable[[str, str], None]) -> None:
         run = train_run(tmp_path / "run", "data=letters", "data.path=lines.txt", "tokenizer=letters", "trainer=debug")
-        monkeypatch.delenv("TEXTLOOM_PLUGINS")
-        for registry in (TOKENIZERS, SOURCES):
-            for known in ("_configs", "_targets"):
-                getattr(registry, known).pop("letters")
+        unplug("letters", "letters")
         with pytest.raises(RunError, match=r"data\.kind=letters: must be one of .*TEXTLOOM_PLUGINS"):
             load_model(run, "best")
 
 
+@pytest.mark.usefixtures("own_registries")
 @pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["model.units=8"]])
 def test_a_plugin_that_fails_ends_every_command_in_one_line(
     arguments: list[str], command: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(CELLS, "_loaded", None)
     monkeypatch.setenv("TEXTLOOM_PLUGINS", "not_there")
     answer = command("train", *arguments)
     assert answer.status == 2
@@ -482,13 +447,9 @@ def test_a_plugin_that_fails_ends_every_command_in_one_line(
     assert answer.err.count("\n") == 1
 
 
+@pytest.mark.usefixtures("own_registries")
 class TestAFaultyCell:
     """Refused in one line when a model is built."""
-
-    @pytest.fixture(autouse=True)
-    def _own_registry(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name in ("_configs", "_targets"):
-            monkeypatch.setattr(CELLS, name, dict(getattr(CELLS, name)))
 
     def build(self, target: Any) -> RecurrentLanguageModel:
         CELLS.add(FaultyConfig, target)

@@ -1,13 +1,12 @@
 """A data source from outside the package: one Python file and one YAML file, and it is as good as what is shipped."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from conftest import Answer, compose_train, train_run
-from textloom.config import SOURCES
 from textloom.data.cache import load_corpus
 from textloom.errors import DataError, RunError
 from textloom.evaluation.evaluate import evaluate_run
@@ -59,22 +58,11 @@ YAML = "defaults: [toy, _self_]\nkind: cards\npath: ???\n"
 
 
 @pytest.fixture(autouse=True)
-def _cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A module with a source and the YAML file beside it, named in the environment, and a file of cards."""
-    folder = tmp_path / "plugin"
-    (folder / "conf/data").mkdir(parents=True)
-    (folder / "cards_source.py").write_text(CARDS)
-    (folder / "conf/data/cards.yaml").write_text(YAML)
-    assert "toy" in SOURCES.names  # those of textloom are registered once in a process
-    for name in ("_configs", "_targets"):
-        monkeypatch.setattr(SOURCES, name, dict(getattr(SOURCES, name)))
-    monkeypatch.setattr(SOURCES, "_loaded", None)
-    monkeypatch.syspath_prepend(folder)
-    monkeypatch.setenv("TEXTLOOM_PLUGINS", "cards_source")
+def _cards(plug_in: Callable[..., None], tmp_path: Path) -> None:
+    """The plugin, and a file of cards."""
+    plug_in("cards_source", CARDS, data=f"cards:{YAML}")
     cards = [f"The card of number {number}\r\nsays cafe\u0301 and {number * number}." for number in range(30)]
     (tmp_path / "box.cards").write_bytes("\n---\n".join(cards).encode())
-    yield
-    sys.modules.pop("cards_source", None)
 
 
 GIVEN = ["data=cards", "data.path=box.cards"]
@@ -121,14 +109,10 @@ def test_its_errors_and_its_keys_are_told_as_those_of_any_source(command: Callab
 
 
 def test_without_its_plugin_a_run_names_the_source_and_the_cure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, unplug: Callable[[str, str], None]
 ) -> None:
     run = train_run(tmp_path / "run", *GIVEN, "trainer=debug", "trainer.batch_size=4")
-    monkeypatch.delenv("TEXTLOOM_PLUGINS")
-    for name in ("_configs", "_targets"):
-        kept = {key: value for key, value in getattr(SOURCES, name).items() if key != "cards"}
-        monkeypatch.setattr(SOURCES, name, kept)
-    sys.modules.pop("cards_source")
+    unplug("cards_source", "cards")
     with pytest.raises(RunError, match=r"config\.yaml: data\.kind=cards: must be one of 'hub', .*TEXTLOOM_PLUGINS"):
         Run(run.directory).config()
     assert "cards_source" not in sys.modules

@@ -59,11 +59,14 @@ def _same(figures: dict[str, float], expected: dict[str, float], tolerance: floa
     return figures == pytest.approx(expected, rel=tolerance)
 
 
-@pytest.mark.parametrize("name", [*NETWORKS, "ngram"])
-def test_a_run_evaluates_and_generates_as_it_did(
-    name: str, unpacked: Path, expected: dict[str, Any], tolerance: float, command: Callable[..., Answer]
+DIRECTORIES = [*(f"runs/{name}" for name in (*NETWORKS, "ngram")), *(f"exports/{name}" for name in NETWORKS)]
+
+
+@pytest.mark.parametrize("directory", DIRECTORIES)
+def test_a_run_and_its_export_evaluate_and_generate_as_they_did(
+    directory: str, unpacked: Path, expected: dict[str, Any], tolerance: float, command: Callable[..., Answer]
 ) -> None:
-    run, before = f"run={unpacked / 'runs' / name}", expected["runs"][name]
+    run, before = f"run={unpacked / directory}", expected["runs"][Path(directory).name]
 
     answer = command("evaluate", run)
     assert answer.status == 0, answer.err
@@ -71,20 +74,6 @@ def test_a_run_evaluates_and_generates_as_it_did(
     assert _same(figures, before["evaluated"], tolerance)
 
     assert command("generate", run, *GENERATION).out == before["generated"]
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_an_export_evaluates_and_generates_as_its_run_did(
-    name: str, unpacked: Path, expected: dict[str, Any], tolerance: float, command: Callable[..., Answer]
-) -> None:
-    export, before = f"run={unpacked / 'exports' / name}", expected["runs"][name]
-
-    answer = command("evaluate", export)
-    assert answer.status == 0, answer.err
-    figures = {key: float(value) for key, value in (line.split(": ") for line in answer.out.splitlines())}
-    assert _same(figures, before["evaluated"], tolerance)
-
-    assert command("generate", export, *GENERATION).out == before["generated"]
 
 
 @pytest.mark.parametrize("name", NETWORKS)

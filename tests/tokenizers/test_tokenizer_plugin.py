@@ -3,14 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
 from conftest import Answer, compose_train, train_run
-from textloom.config import TOKENIZERS
 from textloom.errors import RunError
 from textloom.evaluation.evaluate import evaluate_run
 from textloom.runs.run import Run
@@ -70,20 +69,8 @@ class Pairs(Tokenizer):
 
 
 @pytest.fixture(autouse=True)
-def _pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A module with a tokenizer and the YAML file beside it, named in the environment."""
-    folder = tmp_path / "plugin"
-    (folder / "conf/tokenizer").mkdir(parents=True)
-    (folder / "pairs_tokenizer.py").write_text(PAIRS)
-    (folder / "conf/tokenizer/pairs.yaml").write_text("level: pairs\nmost: 300\n")
-    assert "char" in TOKENIZERS.names  # those of textloom are registered once in a process
-    for name in ("_configs", "_targets"):
-        monkeypatch.setattr(TOKENIZERS, name, dict(getattr(TOKENIZERS, name)))
-    monkeypatch.setattr(TOKENIZERS, "_loaded", None)
-    monkeypatch.syspath_prepend(folder)
-    monkeypatch.setenv("TEXTLOOM_PLUGINS", "pairs_tokenizer")
-    yield
-    sys.modules.pop("pairs_tokenizer", None)
+def _pairs(plug_in: Callable[..., None]) -> None:
+    plug_in("pairs_tokenizer", PAIRS, tokenizer="pairs:level: pairs\nmost: 300\n")
 
 
 def test_it_is_fitted_by_its_config_saved_and_loaded(tmp_path: Path) -> None:
@@ -131,14 +118,10 @@ def test_a_module_in_the_package_registers_a_tokenizer_and_the_config_imports_no
 
 
 def test_without_its_plugin_a_run_and_its_tokenizer_name_it_and_the_cure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, unplug: Callable[[str, str], None]
 ) -> None:
     run = train_run(tmp_path / "run", "tokenizer=pairs", "trainer=debug", "trainer.batch_size=4")
-    monkeypatch.delenv("TEXTLOOM_PLUGINS")
-    for name in ("_configs", "_targets"):
-        kept = {key: value for key, value in getattr(TOKENIZERS, name).items() if key != "pairs"}
-        monkeypatch.setattr(TOKENIZERS, name, kept)
-    sys.modules.pop("pairs_tokenizer")
+    unplug("pairs_tokenizer", "pairs")
     missing = r"must be one of 'char', .*for any other tokenizer install its package, .*TEXTLOOM_PLUGINS"
     with pytest.raises(RunError, match=rf"config\.yaml: tokenizer\.level=pairs: {missing}"):
         Run(run.directory).config()

@@ -52,11 +52,10 @@ def test_a_schedule_changes_the_learning_rate_as_its_config_says() -> None:
     assert rates[-1] == pytest.approx(0.1)
 
 
-def test_another_optimizer_is_a_config_class_and_a_function(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("own_registries")
+def test_another_optimizer_is_a_config_class_and_a_function() -> None:
     assert OPTIMIZERS.names == ("adam", "adamw", "rmsprop", "sgd")
     assert SCHEDULES.names == ("constant", "cosine", "plateau")
-    for name in ("_configs", "_targets"):
-        monkeypatch.setattr(OPTIMIZERS, name, dict(getattr(OPTIMIZERS, name)))
 
     class NesterovConfig(OptimizerConfig):
         kind: Literal["nesterov"]
