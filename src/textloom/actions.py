@@ -1,6 +1,6 @@
-"""What the command line, sweeps and Python have in common: claim the directory, do the work, mark how it ended.
+"""Actions shared by the command line, sweeps and the Python interface: claim a directory, work, record the status.
 
-Whatever takes long to import is imported by the function that needs it.
+Modules that are slow to import are imported by the functions that need them.
 """
 
 import logging
@@ -48,18 +48,18 @@ def _trains_already() -> TrainingError:
     return TrainingError("train: this process is training already; wait until it ends, or train in another process")
 
 
-def how_it_ended(error: BaseException) -> tuple[Status, str]:
-    """The status of a run that an error ended, and what is written beside it."""
+def failure_status(error: BaseException) -> tuple[Status, str]:
+    """Status and message of a run that an error ended."""
     interrupted = isinstance(error, Interrupted | KeyboardInterrupt | SystemExit)
     return "interrupted" if interrupted else "failed", f"{type(error).__name__}: {error}"
 
 
-def marked(
+def train_and_mark(
     run: RunDirectory,
     work: "Callable[[], Trained]",
-    outcome: Callable[[BaseException], tuple[Status, str]] = how_it_ended,
+    outcome: Callable[[BaseException], tuple[Status, str]] = failure_status,
 ) -> "Trained":
-    """Train in a claimed run directory, and mark how that ended.
+    """Train in a claimed run directory, and record the final status.
 
     Raises TrainingError if this process is training already.
     """
@@ -77,7 +77,7 @@ def marked(
 
 
 def train_run(directory: Path, config: TrainConfig, overrides: Sequence[str], resume: bool = False) -> "Trained":
-    """Claim a run directory, train in it, and mark how that ended.
+    """Claim a run directory, train in it, and record the final status.
 
     Raises KeyboardInterrupt if Ctrl-C came before there was anything to resume, else Interrupted with the command that
     resumes the run.
@@ -87,7 +87,7 @@ def train_run(directory: Path, config: TrainConfig, overrides: Sequence[str], re
         try:
             from textloom.training.train import train
 
-            return marked(run, lambda: train(config, run, list(overrides)))
+            return train_and_mark(run, lambda: train(config, run, list(overrides)))
         except Interrupted as error:
             if error.signal == signal.SIGINT and not resume and not run.has_trained:
                 raise KeyboardInterrupt from error

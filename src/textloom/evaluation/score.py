@@ -6,6 +6,11 @@ from math import exp, log
 from textloom.data.encoding import TokenSplit
 
 
+def perplexity(loss: float) -> float:
+    """exp(loss); infinity if a float cannot hold it."""
+    return exp(loss) if loss < 700 else float("inf")
+
+
 @dataclass(frozen=True)
 class Score:
     """Loss and accuracy of a model on a text."""
@@ -35,7 +40,7 @@ class Score:
     @property
     def perplexity(self) -> float:
         """exp(loss)."""
-        return exp(self.loss) if self.loss < 700 else float("inf")
+        return perplexity(self.loss)
 
     def named(self, split: str) -> dict[str, float]:
         """The figures under their names in TensorBoard and in results.json."""

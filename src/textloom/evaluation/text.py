@@ -1,7 +1,7 @@
 """The likelihood of any text under a trained model."""
 
 from dataclasses import dataclass
-from math import exp, log
+from math import log
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from textloom.data.encoding import TokenSplit
 from textloom.data.normalization import normalize_text
 from textloom.errors import DataError
 from textloom.evaluation.evaluate import score
+from textloom.evaluation.score import perplexity
 from textloom.models.language_model import LanguageModel
 from textloom.tokenizers import Tokenizer
 
@@ -37,7 +38,7 @@ class TextScore:
     @property
     def perplexity(self) -> float:
         """exp(loss)."""
-        return exp(self.loss) if self.loss < 700 else float("inf")
+        return perplexity(self.loss)
 
     @property
     def bits_per_char(self) -> float | None:

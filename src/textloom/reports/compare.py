@@ -35,6 +35,13 @@ class Row:
         """The number of runs."""
         return len(self.records)
 
+    def values(self) -> dict[str, Any]:
+        """Seeds, mean and standard deviation of every figure, and verdicts, by the names of columns."""
+        means = {name: spread.mean for name, spread in self.figures.items()}
+        deviations = {f"{name}/std": spread.deviation for name, spread in self.figures.items()}
+        verdicts = {"verdict": self.verdict, "against_counting": self.against_counting}
+        return {"seeds": self.seeds, **means, **deviations, **verdicts}
+
 
 @dataclass(frozen=True)
 class Group:

@@ -59,18 +59,9 @@ class ComparisonTable:
 
 
 def _row(heading: str, keys: list[str], row: Row) -> dict[str, Any]:
-    means = {name: spread.mean for name, spread in row.figures.items()}
-    deviations = {f"{name}/std": spread.deviation for name, spread in row.figures.items()}
-    return {
-        "group": heading,
-        **{key: row.setting.get(key) for key in keys},
-        "seeds": row.seeds,
-        **means,
-        **deviations,
-        "verdict": row.verdict,
-        "against_counting": row.against_counting,
-        "runs": [str(record.run.directory) for record in row.records],
-    }
+    setting = {key: row.setting.get(key) for key in keys}
+    runs = [str(record.run.directory) for record in row.records]
+    return {"group": heading, **setting, **row.values(), "runs": runs}
 
 
 def _html(table: TextTable) -> str:

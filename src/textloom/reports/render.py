@@ -44,17 +44,9 @@ def render_csv(comparison: Comparison) -> str:
     for group in comparison.groups:
         for row in group.rows:
             setting = {key: value_text(row.setting[key]) for key in keys if key in row.setting}
-            spreads = {name: spread.mean for name, spread in row.figures.items()}
-            deviations = {f"{name}/std": s.deviation for name, s in row.figures.items() if s.deviation is not None}
-            text_values = {
-                "group": group.heading,
-                "seeds": row.seeds,
-                "verdict": row.verdict,
-                "against_counting": row.against_counting,
-                "status": "completed" if row.seeds else "",
-                "runs": " ".join(_runs(row)),
-            }
-            writer.writerow({**setting, **spreads, **deviations, **text_values})
+            status = "completed" if row.seeds else ""
+            ends = {"group": group.heading, "status": status, "runs": " ".join(_runs(row))}
+            writer.writerow({**setting, **row.values(), **ends})  # None is an empty cell
     for run in comparison.unranked:
         writer.writerow({"runs": str(run.directory), "status": run.status, "verdict": run.reason})
     return file.getvalue().rstrip("\n")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from textloom.actions import how_it_ended, marked
+from textloom.actions import failure_status, train_and_mark
 from textloom.config import TrainConfig
 from textloom.config.composition import check
 from textloom.errors import Interrupted, Pruned, TextloomError
@@ -42,7 +42,7 @@ def execute(job: Job, own_process: bool = False) -> None:
     with claimed_run(directory, resume, wait=SECONDS_FOR_AN_ORPHAN_TO_END) as run:
         limit = TimeLimit(job.timeout, own_process)
         try:
-            marked(run, lambda: _train(job, run, limit), lambda error: _outcome(error, job, limit))
+            train_and_mark(run, lambda: _train(job, run, limit), lambda error: _outcome(error, job, limit))
         except Pruned:
             pass
         except (Interrupted, KeyboardInterrupt, SystemExit):
@@ -68,7 +68,7 @@ def _train(job: Job, run: Run, limit: "TimeLimit") -> "Trained":
 def _outcome(error: BaseException, job: Job, limit: "TimeLimit") -> tuple[Status, str]:
     if isinstance(error, Pruned):
         return "pruned", str(error)
-    status, message = how_it_ended(error)
+    status, message = failure_status(error)
     if status == "interrupted" and limit.reached:
         return "failed", f"took longer than sweep.trial_timeout={job.timeout:g} seconds"
     return status, message

@@ -34,7 +34,7 @@ def check_machine(config: TrainConfig, run: Run) -> torch.device:
 
 
 def choose_compute(config: TrainConfig, text: EncodedText, run: Run, workers: Workers) -> Compute:
-    """Choose the number format, and wait for the other processes, which are told what to train."""
+    """Choose the number format, and connect to the other processes, if there are several."""
     device = choose_device(config.trainer.accelerator)
     precision = _precision(config, run, device)
     if workers.size > 1:  # a text that is too short is refused here rather than by each of them

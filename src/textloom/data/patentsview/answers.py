@@ -12,7 +12,7 @@ from textloom.errors import DataError
 
 PORTAL = "https://api.uspto.gov"
 KEYS = "data.uspto.gov/myodp"
-LONGEST_WAIT = 60.0  # seconds; if the portal asks for more, the user is told
+LONGEST_WAIT = 60.0  # seconds; a longer wait that the portal asks for is an error
 SHORTEST_WAIT = 5.0  # seconds that the portal asks for after "too many requests"
 YEARLY_LIMIT = (
     "each key may download the same file 20 times a year (31,536,000 seconds); asking for the release date does not "

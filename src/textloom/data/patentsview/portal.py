@@ -146,7 +146,7 @@ class Portal:
         raise httpx2.TooManyRedirects("too many redirects", request=request)
 
     def with_retries(self, attempt: Callable[[], Result], progress: Callable[[], int] = lambda: 0) -> Result:
-        """Call ``attempt`` again after a Transient error. The retries are counted anew when ``progress`` has grown."""
+        """Call ``attempt`` again after a Transient error. Growth of ``progress`` resets the number of retries."""
         failures, before = 0, progress()
         while True:
             try:

@@ -61,7 +61,7 @@ class TextFiles(FileSource[TextFilesConfig]):
     """The documents of plain text files."""
 
     unit: ClassVar[str] = "file"
-    is_normalized: ClassVar[bool] = True  # before documents are told apart: blank lines may hold CR
+    is_normalized: ClassVar[bool] = True  # before documents are separated: a blank line may hold a CR
 
     def files_of_splits(self) -> dict[SplitName, list[Path]]:
         """The files that the paths name."""
