@@ -46,13 +46,13 @@ def test_the_signal_handlers_of_the_caller_are_put_back() -> None:
 
 def test_sigterm_writes_a_checkpoint_and_resume_goes_on(tmp_path: Path) -> None:
     with textloom("train", *ARGUMENTS, cwd=tmp_path) as training:
-        last = tmp_path / "outputs/run/checkpoints/last.ckpt"
+        run = Run(tmp_path / "outputs/run")
+        last = run.checkpoint_file("last")
         deadline = time.monotonic() + 60
-        while not last.exists() and time.monotonic() < deadline:
+        while not run.status().get("trained") and time.monotonic() < deadline:
             time.sleep(0.05)
         training.send_signal(signal.SIGTERM)
         _, said = training.communicate(timeout=60)
-    run = Run(tmp_path / "outputs/run")
     assert training.returncode == 75, said
     assert "stopped by SIGTERM; go on with: textloom train resume=" in said
     assert "Traceback" not in said

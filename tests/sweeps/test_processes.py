@@ -116,8 +116,8 @@ def test_when_a_sweep_ends_its_children_end_and_it_says_what_was_not_run(
     driver = [sys.executable, "-m", "textloom", "train", "-m", *arguments, "sweep.parallel=2"]
     with subprocess.Popen(driver, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as sweep:
         deadline = time.monotonic() + 90
-        last = [tmp_path / f"outputs/sweeps/s/seed={seed}/checkpoints/last.ckpt" for seed in (1, 2)]
-        while time.monotonic() < deadline and not all(path.exists() for path in last):
+        runs = [Run(tmp_path / f"outputs/sweeps/s/seed={seed}") for seed in (1, 2)]
+        while time.monotonic() < deadline and not all(run.status().get("trained") for run in runs):
             time.sleep(0.05)
         children = children_of(sweep.pid)
         assert len(children) == 2
@@ -127,8 +127,9 @@ def test_when_a_sweep_ends_its_children_end_and_it_says_what_was_not_run(
     while time.monotonic() < deadline and any(map(alive, children)):
         time.sleep(0.1)
     assert not any(map(alive, children))
-    for seed in (1, 2):
-        assert Run(tmp_path / f"outputs/sweeps/s/seed={seed}").status()["status"] == "interrupted"
+    for run in runs:
+        assert run.status()["status"] == "interrupted"
+        assert run.checkpoint_file("last").exists()
     if number == signal.SIGINT:
         assert sweep.returncode == 75
         words = "stopped by SIGINT; not run to the end: seed=1; seed=2; seed=3; the same command goes on"
