@@ -1,17 +1,21 @@
 """On a machine with a GPU: it is used, and what it trained serves on a CPU."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from conftest import TINY, train_run
+from textloom.config import CELLS
 from textloom.data.encoding import load_splits
 from textloom.evaluation.evaluate import score
 from textloom.generation import generate as generating
 from textloom.generation.generate import generate
 from textloom.generation.sampling import Sampling
 from textloom.runs.checkpoints import load_model
+from textloom.runs.run import Run
 from textloom.system.files import read_json
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")]
@@ -25,6 +29,37 @@ def test_a_run_trained_on_a_gpu_evaluates_and_generates_on_a_cpu(batching: str, 
     found = score(model, load_splits(run.tokens)["val"], config.batching, config.trainer.batch_size)
     assert found.loss == pytest.approx(run.results()["val/loss"], rel=1e-3)
     assert generate(model, tokenizer, "deep", 20, Sampling(0)).startswith("deep")
+
+
+@pytest.mark.parametrize("cell", CELLS.names)
+def test_each_cell_trains_on_a_gpu_and_generates_there_what_it_does_on_a_cpu(cell: str, tmp_path: Path) -> None:
+    run = train_run(tmp_path / "run", f"model={cell}", "model.layers=2")
+    assert run.results()["val/loss"] < 5
+    _, tokenizer, model = load_model(run, "best")
+    on_cpu = generate(model, tokenizer, "deep", 20, Sampling(0))
+    assert generate(model.cuda(), tokenizer, "deep", 20, Sampling(0)) == on_cpu
+
+
+@pytest.mark.parametrize(
+    "override", ["trainer.batch_size=auto", "trainer.precision=bf16-mixed", "trainer.precision=16-mixed"]
+)
+def test_what_depends_on_the_device_is_chosen_and_trains(override: str, tmp_path: Path) -> None:
+    run = train_run(tmp_path / "run", override)
+    assert run.results()["train/peak_memory_bytes"] > 0
+    assert run.results()["val/loss"] < 5
+
+
+def test_a_counting_model_runs_where_there_is_a_gpu(tmp_path: Path) -> None:
+    assert train_run(tmp_path / "run", "experiment=ngram").results()["val/loss"] < 3
+
+
+def test_trials_share_a_gpu(tmp_path: Path) -> None:
+    sweep = ["-m", "sweep.launcher=workers", "sweep.trials_per_gpu=2", "sweep.parallel=2", "seed=0,1", "sweep.name=two"]
+    command = [sys.executable, "-m", "textloom", "train", *TINY, *sweep]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    runs = [Run(file.parent) for file in tmp_path.glob("outputs/sweeps/two/*/results.json")]
+    assert [read_json(run.provenance_file)["device"] for run in runs] == ["cuda", "cuda"]
 
 
 @pytest.mark.parametrize("window", [None, 6])
