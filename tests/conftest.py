@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,6 +117,14 @@ def train_run(directory: Path, *overrides: str) -> Run:
 def toy_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run on the toy text that tests only read."""
     return train_run(tmp_path_factory.mktemp("outputs") / "toy", "model.units=32", "trainer.max_epochs=3")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Captured names of files that are not UTF-8 would stop a test process, which sends its reports as UTF-8."""
+    report = yield
+    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 class Answer(NamedTuple):

@@ -88,9 +88,19 @@ def test_samples_are_written_in_a_deterministic_training_too(tmp_path: Path) -> 
     torch.use_deterministic_algorithms(False)
 
 
-def test_resume_equals_never_stopped_on_a_gpu(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cell", CELLS.names)
+def test_resume_equals_never_stopped_on_a_gpu(cell: str, tmp_path: Path) -> None:
     from training.test_resume import BASE, assert_equal_runs, resume, start
 
-    whole = start(tmp_path / "whole", [*TINY, *BASE])
-    start(tmp_path / "part", [*TINY, *BASE, "trainer.max_epochs=1"])
+    keys = [*TINY, *BASE, f"model={cell}"]
+    whole = start(tmp_path / "whole", keys)
+    start(tmp_path / "part", [*keys, "trainer.max_epochs=1"])
     assert_equal_runs(resume(tmp_path / "part", ["trainer.max_epochs=3"]), whole)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_training_with_dropout_between_layers_warns_of_nothing(
+    precision: str, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    train_run(tmp_path / "run", "model.layers=2", "model.layer_dropout=0.3", f"trainer.precision={precision}")
+    assert [str(warning.message) for warning in recwarn] == []

@@ -116,6 +116,19 @@ def test_each_dropout_acts_in_training_alone(which: str) -> None:
     assert torch.equal(model(inputs)[0], model(inputs)[0])
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_dropout_between_layers_is_that_of_torch_to_the_last_digit(cell: Cell) -> None:
+    recurrence = build(cell, layers=3, layer_dropout=0.5).recurrence.train()
+    vectors, state = torch.randn(4, 9, 5), recurrence.initial_state(4)
+    torch.manual_seed(1)
+    hidden, after = recurrence(vectors, state)
+    torch.manual_seed(1)
+    expected, expected_after = getattr(nn, cell.upper()).forward(recurrence, vectors)
+    assert torch.equal(hidden, expected)
+    for ours, theirs in zip(after, expected_after if cell == "lstm" else (expected_after,), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_layer_dropout_acts_in_the_index_form_too() -> None:
     model, inputs = build(embedding_dim=None, units=3, layer_dropout=0.5), ids()
     assert not torch.equal(model(inputs)[0], model(inputs)[0])

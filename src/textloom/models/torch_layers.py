@@ -25,6 +25,30 @@ class TorchCell(Cell, nn.RNNBase):
         shape = (self.num_layers, batch_size, self.hidden_size)
         return tuple(torch.zeros(shape, device=next(self.parameters()).device) for _ in self.state_names)
 
+    def forward(self, vectors: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        """(batch, time, input_size) -> (batch, time, units), and the state after the last token.
+
+        Dropout between layers is not left to cuDNN: its random state can neither be set nor saved
+        (pytorch/pytorch#104697), so that a training on a GPU could not be resumed exactly. A CPU draws the same masks
+        in both ways.
+        """
+        if not (self.training and self.dropout and self.num_layers > 1):
+            return self.compute_layers(vectors, state, [weight for layer in self.all_weights for weight in layer])
+        after: list[State] = []
+        for layer, weights in enumerate(self.all_weights):
+            if layer:
+                vectors = F.dropout(vectors, self.dropout)
+            below = tuple(part[layer : layer + 1] for part in state)
+            vectors, layer_state = self.compute_layers(vectors, below, [*weights])
+            after.append(layer_state)
+        return vectors, tuple(torch.cat(parts) for parts in zip(*after, strict=True))
+
+    def compute_layers(
+        self, vectors: torch.Tensor, state: State, weights: list[torch.Tensor]
+    ) -> tuple[torch.Tensor, State]:
+        """The outputs of the last of the layers with these weights, and their state; without dropout."""
+        raise NotImplementedError
+
     def one_step(self, gates: torch.Tensor, state: State, weight_hh: torch.Tensor, bias_hh: torch.Tensor) -> State:
         """The state of one layer after a step; ``gates`` are the products of the inputs."""
         raise NotImplementedError

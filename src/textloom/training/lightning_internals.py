@@ -81,6 +81,8 @@ def quiet_lightning() -> Iterator[None]:
     with warnings.catch_warnings():
         for library in ("pytorch_lightning", "lightning_fabric"):
             warnings.filterwarnings("ignore", module=library)
+        # with dropout between layers cuDNN copies the weights of each layer once a step, which takes microseconds
+        warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk of memory")
         for logger in loggers:
             logger.setLevel(logging.WARNING)
         try:

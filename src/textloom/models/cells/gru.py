@@ -28,7 +28,7 @@ class FastGRULayer(TorchFastLayer):
         torch.lerp(self.new, self.hidden, self.update, out=self.hidden)
 
 
-class GRU(TorchCell, nn.GRU):
+class GRU(TorchCell, nn.GRU):  # type: ignore[misc]  # the state is a tuple in every cell
     """``nn.GRU``; the state is (hidden,)."""
 
     output_rms = 0.45
@@ -37,9 +37,11 @@ class GRU(TorchCell, nn.GRU):
     def __init__(self, config: GRUConfig, input_size: int):
         super().__init__(**sizes(config, input_size))
 
-    def forward(self, vectors: torch.Tensor, state: State | None = None) -> tuple[torch.Tensor, State]:  # type: ignore[override]
-        """(batch, time, input_size) -> (batch, time, units), and the state after the last token."""
-        hidden, after = nn.GRU.forward(self, vectors, None if state is None else state[0])
+    def compute_layers(
+        self, vectors: torch.Tensor, state: State, weights: list[torch.Tensor]
+    ) -> tuple[torch.Tensor, State]:
+        """The outputs of the last of the layers with these weights, and their state; without dropout."""
+        hidden, after = torch.gru(vectors, state[0], weights, True, len(weights) // 4, 0.0, self.training, False, True)
         return hidden, (after,)
 
     def one_step(self, gates: torch.Tensor, state: State, weight_hh: torch.Tensor, bias_hh: torch.Tensor) -> State:

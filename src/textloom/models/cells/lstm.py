@@ -32,7 +32,7 @@ class FastLSTMLayer(TorchFastLayer):
         self.hidden.mul_(self.leave)
 
 
-class LSTM(TorchCell, nn.LSTM):
+class LSTM(TorchCell, nn.LSTM):  # type: ignore[misc]  # the state is a tuple in every cell
     """``nn.LSTM``; the state is (hidden, cell)."""
 
     state_names = ("hidden", "cell")
@@ -43,9 +43,12 @@ class LSTM(TorchCell, nn.LSTM):
         super().__init__(**sizes(config, input_size))
         self.forget_bias = config.forget_bias
 
-    def forward(self, vectors: torch.Tensor, state: State | None = None) -> tuple[torch.Tensor, State]:  # type: ignore[override]
-        """(batch, time, input_size) -> (batch, time, units), and the state after the last token."""
-        return nn.LSTM.forward(self, vectors, state)  # type: ignore[arg-type]  # a pair
+    def compute_layers(
+        self, vectors: torch.Tensor, state: State, weights: list[torch.Tensor]
+    ) -> tuple[torch.Tensor, State]:
+        """The outputs of the last of the layers with these weights, and their state; without dropout."""
+        hidden, *after = torch.lstm(vectors, state, weights, True, len(weights) // 4, 0.0, self.training, False, True)
+        return hidden, tuple(after)
 
     def one_step(self, gates: torch.Tensor, state: State, weight_hh: torch.Tensor, bias_hh: torch.Tensor) -> State:
         """The state of one layer after a step."""

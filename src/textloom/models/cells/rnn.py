@@ -22,7 +22,7 @@ class FastRNNLayer(TorchFastLayer):
         torch.tanh(self.gates, out=self.hidden)
 
 
-class RNN(TorchCell, nn.RNN):
+class RNN(TorchCell, nn.RNN):  # type: ignore[misc]  # the state is a tuple in every cell
     """``nn.RNN``; the state is (hidden,)."""
 
     output_rms = 0.65
@@ -31,9 +31,12 @@ class RNN(TorchCell, nn.RNN):
     def __init__(self, config: RNNConfig, input_size: int):
         super().__init__(**sizes(config, input_size))
 
-    def forward(self, vectors: torch.Tensor, state: State | None = None) -> tuple[torch.Tensor, State]:  # type: ignore[override]
-        """(batch, time, input_size) -> (batch, time, units), and the state after the last token."""
-        hidden, after = nn.RNN.forward(self, vectors, None if state is None else state[0])
+    def compute_layers(
+        self, vectors: torch.Tensor, state: State, weights: list[torch.Tensor]
+    ) -> tuple[torch.Tensor, State]:
+        """The outputs of the last of the layers with these weights, and their state; without dropout."""
+        layers = len(weights) // 4
+        hidden, after = torch.rnn_tanh(vectors, state[0], weights, True, layers, 0.0, self.training, False, True)
         return hidden, (after,)
 
     def one_step(self, gates: torch.Tensor, state: State, weight_hh: torch.Tensor, bias_hh: torch.Tensor) -> State:
