@@ -106,7 +106,7 @@ def _eager_seconds_a_token(model: RecurrentLanguageModel, length: int) -> float:
     def loop() -> None:
         token, state = torch.tensor([[1]]), None
         for _ in range(length):
-            hidden, state = recurrence(eye[token], state)
+            hidden, state = torch.nn.LSTM.forward(recurrence, eye[token], state)
             token = torch.multinomial(torch.softmax(softmax(hidden[:, -1]) / 0.8, dim=-1), 1)
             token.item()
 

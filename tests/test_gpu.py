@@ -7,16 +7,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import TINY, train_run
+from conftest import TINY, compose_train, train_run
 from textloom.config import CELLS
 from textloom.data.encoding import load_splits
 from textloom.evaluation.evaluate import score
 from textloom.generation import generate as generating
 from textloom.generation.generate import generate
 from textloom.generation.sampling import Sampling
+from textloom.models.cell import Cell
+from textloom.models.state import State
 from textloom.runs.checkpoints import load_model
 from textloom.runs.run import Run
 from textloom.system.files import read_json
+from textloom.training import precision
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")]
 
@@ -47,6 +50,27 @@ def test_what_depends_on_the_device_is_chosen_and_trains(override: str, tmp_path
     run = train_run(tmp_path / "run", override)
     assert run.results()["train/peak_memory_bytes"] > 0
     assert run.results()["val/loss"] < 5
+
+
+class Lerp(Cell):
+    """A cell that mixes number formats under autocast: torch.lerp refuses tensors of two types."""
+
+    def __init__(self, units: int):
+        super().__init__()
+        self.linear = torch.nn.Linear(units, units)
+
+    def initial_state(self, batch_size: int) -> tuple[torch.Tensor, ...]:
+        return (self.linear.weight.new_zeros(batch_size, self.linear.out_features),)
+
+    def forward(self, vectors: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        hidden, (last,) = self.linear(vectors), state
+        return hidden, (torch.lerp(last, hidden[:, -1], 0.5),)
+
+
+def test_a_cell_that_cannot_compute_bf16_trains_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "build_cell", lambda model, size: Lerp(model.units))
+    chosen = precision.choose_precision(compose_train("model.units=8"), torch.device("cuda"))
+    assert chosen == ("32-true", "bf16 lstm layers cannot be computed here")
 
 
 def test_a_counting_model_runs_where_there_is_a_gpu(tmp_path: Path) -> None:

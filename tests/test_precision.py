@@ -70,6 +70,7 @@ def test_a_gpu_takes_bf16_where_recurrent_layers_are_fast_in_it(
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: version)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(module, "_try_step", lambda model, device, dtype: None)
     chosen, reason = choose_precision(compose_train(), torch.device("cuda"))
     assert chosen == expected
     assert version != 91002 or "cuDNN 91002" in reason
@@ -99,7 +100,7 @@ def test_a_resumed_run_keeps_its_number_format(
 
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(module, "_known_gain", lambda shape: 0.5)
-    run = train_run(tmp_path / "run")
+    run = train_run(tmp_path / "run", "trainer.accelerator=cpu")
     made = read_json(run.provenance_file)
     assert made["precision"] == "32-true"
     assert "precision: 32-true (bf16 is 0.50 times as fast" in caplog.text

@@ -98,7 +98,7 @@ def test_it_is_trained_and_evaluated_and_called_leaky_wherever_it_shows(
     figures = evaluate_run(run)
     assert figures == {name: run.results()[name] for name in figures}
     assert figures["val/bits_per_char"] > 0
-    assert LEAKY in command("compare", f"runs={run.directory}").out
+    assert LEAKY in " ".join(command("compare", f"runs={run.directory}").out.split())
     export_run(run, tmp_path / "export")
     assert LEAKY in (tmp_path / "export/README.md").read_text()
     assert evaluate_run(Run(tmp_path / "export")) == figures

@@ -21,6 +21,7 @@ KILLS = 24
 OVERRIDES = [
     *TINY,
     "model.output_dropout=0.3",
+    "trainer.accelerator=cpu",  # a process that has used a GPU cannot fork one that uses it
     "trainer.batch_size=8",
     "trainer.max_epochs=2",
     "trainer.deterministic=true",

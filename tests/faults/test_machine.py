@@ -50,7 +50,7 @@ def run_in_a_child(directory: Path, *overrides: str, largest_file: int) -> str:
 
 
 def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(tmp_path: Path) -> None:
-    overrides = [*BASE, "model.units=64"]
+    overrides = [*BASE, "model.units=64", "trainer.accelerator=cpu"]
     message = run_in_a_child(tmp_path / "run", *overrides, largest_file=60_000)
     assert message.startswith("RunError:")
     assert "cannot be written" in message

@@ -66,10 +66,10 @@ def test_a_failed_trial_is_told_with_its_log_others_go_on_and_only_it_runs_again
         assert "DivergenceError: the training loss is" in answer.out
         log = tmp_path / "outputs/sweeps/toy_learning_rate/optimizer.learning_rate=1e+38/train.log"
         assert f"log: {log.relative_to(tmp_path)}" in answer.out
-        assert log.read_text().count("device: cpu") == call + 1
+        assert log.read_text().count("device: ") == call + 1
         assert answer.err.splitlines()[-1].startswith("1 of 2 trials did not come to their end, see outputs/sweeps")
     other = tmp_path / "outputs/sweeps/toy_learning_rate/optimizer.learning_rate=0.1/train.log"
-    assert other.read_text().count("device: cpu") == 1
+    assert other.read_text().count("device: ") == 1
 
 
 def test_a_sweep_does_not_mix_runs_of_other_configs(command: Command, tmp_path: Path) -> None:

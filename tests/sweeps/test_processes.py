@@ -65,6 +65,7 @@ def test_of_six_one_raises_one_is_killed_one_takes_too_long_and_only_these_run_a
     arguments = [
         "train", "-m", *TINY_BUT_ITS_EPOCHS, *LONG, f"hydra.searchpath=[file://{tmp_path}/mine]", "sweep=six",
         "sweep.parallel=2", f"sweep.launcher={launcher}", "sweep.trial_timeout=12", "trainer.batch_size=8",
+        "trainer.accelerator=cpu",
     ]  # fmt: skip
     sweep = tmp_path / "outputs/sweeps/six"
     names = {

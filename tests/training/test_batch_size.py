@@ -60,7 +60,7 @@ def test_the_chosen_number_is_the_runs_own_and_its_result_that_of_the_number_typ
     (tmp_path / "text.txt").write_text("\n\n".join(f"document {i} learns of networks" for i in range(300)))
     given = [
         "data=text_files", "data.path=text.txt", "data.documents=blank_line", f"batching={batching}",
-        "model.output_dropout=0.2", "trainer.precision=32-true",
+        "model.output_dropout=0.2", "trainer.precision=32-true", "trainer.deterministic=true",
     ]  # fmt: skip
     with caplog.at_level("INFO"):
         run = train_run(tmp_path / "auto", *given, "trainer.batch_size=auto")

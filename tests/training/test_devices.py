@@ -32,6 +32,7 @@ from training.test_resume import assert_equal_runs, curves, same
 BASE = [
     *TINY,
     "model.output_dropout=0",
+    "trainer.accelerator=cpu",
     "trainer.precision=32-true",
     "trainer.log_every_n_steps=1",
     "trainer.max_epochs=2",

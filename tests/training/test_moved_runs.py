@@ -27,7 +27,8 @@ def snapshot(directory: Path) -> Snapshot:
     found: Snapshot = {}
     for path in [directory, *sorted(directory.rglob("*"))]:
         content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-        found[path] = (content, path.stat().st_mtime_ns, path.stat().st_mode)
+        changed = 0 if path.name == ".lock" else path.stat().st_mtime_ns  # some versions of filelock set it anew
+        found[path] = (content, changed, path.stat().st_mode)
     return found
 
 

@@ -3,6 +3,7 @@
 import importlib.metadata
 import platform
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ def _git(*arguments: str) -> str | None:
 
 
 def _version(package: str) -> str | None:
+    if package == "torch" and "torch" in sys.modules:
+        return str(sys.modules["torch"].__version__)  # tells the build too, such as +cu130
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -50,7 +50,7 @@ def choose_precision(config: TrainConfig, device: torch.device) -> tuple[str, st
     if config.model.is_ngram:
         return "32-true", "n-grams are counted"
     if device.type == "cuda":
-        return _on_gpu()
+        return _on_gpu(config.model)
     if device.type == "cpu" and _cpu_multiplies_bf16():
         return _on_cpu(Shape.of(config, config.model))
     return "32-true", "no bf16 in this hardware"
@@ -63,8 +63,7 @@ def check_precision(config: TrainConfig, device: torch.device) -> None:
         raise ConfigError("trainer.precision=16-mixed: a CPU does not train in it; set trainer.precision=auto")
     if not config.model.is_ngram and precision in DTYPES:
         try:
-            shape = Shape(_small(config.model, 16, 1), 2, 2)
-            _seconds(_layers(shape, device), shape, DTYPES[precision])
+            _try_step(config.model, device, DTYPES[precision])
         except RuntimeError as error:
             reason = str(error).strip().partition("\n")[0].partition(". ")[0]
             raise ConfigError(
@@ -73,11 +72,23 @@ def check_precision(config: TrainConfig, device: torch.device) -> None:
             ) from error
 
 
-def _on_gpu() -> tuple[str, str]:
+def _try_step(model: ModelConfig, device: torch.device, dtype: torch.dtype) -> None:
+    """Raises RuntimeError if the cell cannot compute in this number format."""
+    shape = Shape(_small(model, 16, 1), 2, 2)
+    _seconds(_layers(shape, device), shape, dtype)
+
+
+def _on_gpu(model: ModelConfig) -> tuple[str, str]:
     if not torch.cuda.is_bf16_supported(including_emulation=False):
         return "32-true", "no bf16 in this hardware"
     slow = _slow_bf16()
-    return ("32-true", slow) if slow else ("bf16-mixed", "the GPU multiplies bf16")
+    if slow:
+        return "32-true", slow
+    try:
+        _try_step(model, torch.device("cuda"), torch.bfloat16)
+    except RuntimeError:
+        return "32-true", f"bf16 {model.kind} layers cannot be computed here"
+    return "bf16-mixed", "the GPU multiplies bf16"
 
 
 def _slow_bf16() -> str | None:
