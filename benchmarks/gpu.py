@@ -40,8 +40,8 @@ def measurements(quick: bool = False) -> list[Measurement]:
     return [
         *map(trained, works[:told]),
         Measurement("generation", 30, lambda: generation.rows_on("cuda", quick)),
-        *map(trained, works[told:]),
         Measurement("sweeps", 90, lambda: [sweeps.on_gpu(quick, turns=1)]),
+        *map(trained, works[told:]),
     ]
 
 
