@@ -1,7 +1,9 @@
 """Imports: fast in the processes of the command line, without side effects in those of other programs."""
 
+import ast
 import gc
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -104,3 +106,38 @@ def test_an_installed_tensorflow_or_jax_is_not_imported_and_not_mentioned(tmp_pa
     assert done.returncode == 0, done.stderr
     assert "ensor" not in done.stderr
     assert "JAX" not in done.stderr
+
+
+def _unexplained_imports(path: Path) -> list[str]:
+    """Imports inside functions of a file that state no reason, as ``file:line``.
+
+    The reason is a comment beside the import (or beside another of the same function), or a sentence about imports in
+    the docstring of the module or of its package.
+    """
+    source = path.read_text(encoding="utf-8")
+    tree = ast.parse(source)
+    package = ast.get_docstring(ast.parse((path.parent / "__init__.py").read_text(encoding="utf-8")))
+    if re.search(r"\bimport(s|ed)?\b", f"{ast.get_docstring(tree)} {package}"):
+        return []
+    lines, found = source.splitlines(), []
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            imports = [node for node in ast.walk(function) if isinstance(node, ast.Import | ast.ImportFrom)]
+            beside = [lines[number - 1] for node in imports for number in (node.lineno - 1, node.lineno)]
+            if imports and not any("  # " in line or line.lstrip().startswith("# ") for line in beside):
+                found.append(f"{path}:{imports[0].lineno}")
+    return found
+
+
+def test_an_import_inside_a_function_states_its_reason() -> None:
+    source = Path(__file__).parents[1] / "src"
+    assert [place for path in sorted(source.rglob("*.py")) for place in _unexplained_imports(path)] == []
+
+
+def test_an_import_inside_a_function_without_a_reason_is_found(tmp_path: Path) -> None:
+    (tmp_path / "__init__.py").write_text('"""A package."""\n')
+    module = tmp_path / "module.py"
+    module.write_text('"""A module."""\n\n\ndef f():\n    import torch\n')
+    assert _unexplained_imports(module) == [f"{module}:5"]
+    module.write_text('"""A module."""\n\n\ndef f():\n    import torch  # takes two seconds\n')
+    assert _unexplained_imports(module) == []

@@ -1,6 +1,6 @@
 """Actions shared by the command line, sweeps and the Python interface: claim a directory, work, record the status.
 
-Modules that are slow to import are imported by the functions that need them.
+Modules that import torch, numpy or other large libraries are imported by the functions that need them.
 """
 
 import logging

@@ -1,6 +1,7 @@
 """The Python interface: train, load, compare and prepare, and what can be done with a run.
 
-A call checks what the command line checks, raises the same errors, and leaves the caller's process as it was.
+A call checks what the command line checks, raises the same errors, and leaves the caller's process as it was. Modules
+that import torch are imported by the methods that need them, so that ``import textloom`` is fast.
 """
 
 import logging

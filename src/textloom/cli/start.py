@@ -7,7 +7,7 @@ def start(command: str | None = None) -> None:
     """Run a command with the arguments of this process; without a name, the first argument is the name."""
     arguments = sys.argv[1:]
     try:
-        from textloom.cli.commands import main
+        from textloom.cli.commands import main  # here, so that Ctrl-C during the imports is caught too
 
         main(arguments if command is None else [command, *arguments])
     except (KeyboardInterrupt, Exception) as error:

@@ -3,6 +3,8 @@ documents"), found by locality-sensitive hashing in bands.
 
 The signatures are those of ``datasketch``; its index would hold kilobytes of Python objects for each document, so here
 signatures and bands lie in temporary files, and one band at a time is sorted in memory.
+
+``datasketch`` and scipy are imported inside functions: they are slow to import, and most runs do not need them.
 """
 
 import tempfile
@@ -28,7 +30,7 @@ def near_duplicate_groups(documents: Part, threshold: float) -> np.ndarray:
 
     Two documents are near-duplicates where their estimated Jaccard similarity is the threshold or more.
     """
-    from datasketch import MinHashLSH  # imports scipy
+    from datasketch import MinHashLSH
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 

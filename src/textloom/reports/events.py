@@ -1,4 +1,4 @@
-"""Read learning curves from a run's event files."""
+"""Read learning curves from a run's event files. TensorBoard is slow to import, so ``read_curves`` imports it."""
 
 import logging
 import struct

@@ -1,4 +1,7 @@
-"""The charts of a report as JSON for Plotly: learning curves, parallel coordinates, importance of keys."""
+"""The charts of a report as JSON for Plotly: learning curves, parallel coordinates, importance of keys.
+
+Optuna is imported by the functions that need it, because it is slow to import.
+"""
 
 import warnings
 from collections.abc import Sequence

@@ -1,4 +1,7 @@
-"""Significance: means over seeds, Welch's t-test, and Holm's correction for multiple tests."""
+"""Significance: means over seeds, Welch's t-test, and Holm's correction for multiple tests.
+
+scipy.stats takes a second to import, so the tests import it themselves.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -58,7 +58,7 @@ def execute(job: Job, own_process: bool = False) -> None:
 
 def _train(job: Job, run: Run, limit: "TimeLimit") -> "Trained":
     with heavy_imports():
-        from textloom.training.train import train
+        from textloom.training.train import train  # imports torch and Lightning
 
     config, callbacks = check(job.config, TrainConfig), _callbacks(job)
     with limit:

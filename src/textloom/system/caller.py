@@ -133,7 +133,7 @@ def _torch_settings() -> Iterator[None]:
     if "torch" not in sys.modules:
         yield
         return
-    import torch
+    import torch  # only in a process that has imported it already
 
     deterministic = torch.are_deterministic_algorithms_enabled()
     only_warns = torch.is_deterministic_algorithms_warn_only_enabled()

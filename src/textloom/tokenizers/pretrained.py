@@ -170,7 +170,7 @@ def find_definition(path: str) -> str:
 
 
 def _from_hub(path: str) -> str:
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import hf_hub_download  # slow to import, and a local file does not need it
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,

@@ -4,6 +4,8 @@ Each gets the points that TensorBoard gets, under the same tags, and the same hy
 run directory. MLflow and W&B write where their own settings say: ``MLFLOW_TRACKING_URI``, else ``mlflow.db`` in the
 working directory; ``WANDB_MODE`` and ``WANDB_PROJECT``, with files below ``wandb/`` in the working directory. Their ids
 are kept in the run directory, so that a resumed run continues in them.
+
+mlflow and wandb are optional packages, so they are imported by the functions that use them.
 """
 
 import logging

@@ -92,7 +92,8 @@ class Content:
         if compression == ".xz":
             return lzma.open(self.path)
         if compression == ".zst":
-            import pyarrow  # zstandard's reader does not notice a file that is cut off
+            # only .zst needs this large import; the reader of zstandard does not notice a truncated file
+            import pyarrow
 
             return pyarrow.CompressedInputStream(pyarrow.OSFile(str(self.path)), "zstd")
         if compression == ".zip":

@@ -59,7 +59,7 @@ def table_documents(
 
 
 def _read_parquet(content: Content, columns: Sequence[str]) -> Iterator[Slice]:
-    import pyarrow
+    import pyarrow  # a large import that only Parquet needs
     from pyarrow import parquet
 
     first = 0

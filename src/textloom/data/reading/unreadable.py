@@ -221,7 +221,7 @@ def _around(content: Content, offset: int) -> bytes:
 
 def _guesses(sample: bytes) -> Iterable[str]:
     """Possible encodings, the likeliest first."""
-    import charset_normalizer
+    import charset_normalizer  # only an error message needs it
 
     for japanese in ("cp932", "euc_jp"):
         beyond = re.findall(r"[^\0-\x7f]", sample.decode(japanese, "replace"))

@@ -1,6 +1,7 @@
 """Optimizers: one module for each, with its config class and the function that builds it.
 
-Every start needs the config classes, so the functions import torch themselves.
+Every command imports these modules for their config classes, ``--help`` too. torch takes seconds to import, so the
+functions import it themselves.
 """
 
 from collections.abc import Iterable
