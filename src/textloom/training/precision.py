@@ -34,7 +34,6 @@ TURNS = 4
 SECONDS = 1.0  # after that no further turn is begun
 LARGEST_UNITS, LARGEST_LAYERS, LARGEST_ROWS, LARGEST_STEPS = 1024, 2, 256, 32  # limits of the measurement
 ROWS = 32  # of the measurement if trainer.batch_size=auto
-FUSED_BF16 = 91300  # cuDNN 9.13; with older ones torch computes bf16 recurrent layers step by step, many times slower
 DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
@@ -45,8 +44,7 @@ def choose_precision(config: TrainConfig, device: torch.device) -> tuple[str, st
     """
     if config.trainer.precision != "auto":
         check_precision(config, device)
-        slow = _slow_bf16() if config.trainer.precision == "bf16-mixed" and device.type == "cuda" else None
-        return config.trainer.precision, f"as configured, but {slow}" if slow else "as configured"
+        return config.trainer.precision, "as configured"
     if config.model.is_ngram:
         return "32-true", "n-grams are counted"
     if device.type == "cuda":
@@ -72,31 +70,24 @@ def check_precision(config: TrainConfig, device: torch.device) -> None:
             ) from error
 
 
-def _try_step(model: ModelConfig, device: torch.device, dtype: torch.dtype) -> None:
-    """Raises RuntimeError if the cell cannot compute in this number format."""
+def _try_step(model: ModelConfig, device: torch.device, dtype: torch.dtype) -> torch.dtype:
+    """The number format of the hidden states under autocast. Raises RuntimeError if the cell cannot compute in it."""
     shape = Shape(_small(model, 16, 1), 2, 2)
-    _seconds(_layers(shape, device), shape, dtype)
+    hidden = _hidden(_layers(shape, device), shape, dtype)
+    hidden.float().mean().backward()
+    return hidden.dtype
 
 
 def _on_gpu(model: ModelConfig) -> tuple[str, str]:
     if not torch.cuda.is_bf16_supported(including_emulation=False):
         return "32-true", "no bf16 in this hardware"
-    slow = _slow_bf16()
-    if slow:
-        return "32-true", slow
     try:
-        _try_step(model, torch.device("cuda"), torch.bfloat16)
+        layers = _try_step(model, torch.device("cuda"), torch.bfloat16)
     except RuntimeError:
         return "32-true", f"bf16 {model.kind} layers cannot be computed here"
-    return "bf16-mixed", "the GPU multiplies bf16"
-
-
-def _slow_bf16() -> str | None:
-    """Why this GPU is slow in bf16; None if it is fast."""
-    version = torch.backends.cudnn.version() if torch.version.cuda else None  # type: ignore[no-untyped-call]
-    if version is None or version >= FUSED_BF16:
-        return None
-    return f"cuDNN {version} computes recurrent layers in bf16 step by step, as all before {FUSED_BF16}"
+    # under autocast torch casts the inputs of its LSTM, GRU and RNN on a GPU to float16, whatever was asked for
+    other = f"; torch computes {model.kind} layers in float16 there" if layers == torch.float16 else ""
+    return "bf16-mixed", f"the GPU multiplies bf16{other}"
 
 
 @dataclass(frozen=True)
@@ -181,13 +172,18 @@ def _layers(shape: Shape, device: torch.device) -> Cell:
 
 
 def _seconds(layers: Cell, shape: Shape, dtype: torch.dtype | None) -> float:
+    began = time.thread_time()
+    _hidden(layers, shape, dtype).float().mean().backward()
+    return time.thread_time() - began
+
+
+def _hidden(layers: Cell, shape: Shape, dtype: torch.dtype | None) -> torch.Tensor:
+    """(rows, steps, units) of inputs of ones."""
     state = layers.initial_state(shape.rows)
     inputs = torch.ones(shape.rows, shape.steps, shape.model.units, device=state[0].device)  # type: ignore[arg-type]
-    began = time.thread_time()
     with torch.autocast(inputs.device.type, dtype, enabled=dtype is not None):
         hidden, _ = layers(inputs, state)
-    hidden.float().mean().backward()
-    return time.thread_time() - began
+    return hidden
 
 
 def _cpu_multiplies_bf16() -> bool:

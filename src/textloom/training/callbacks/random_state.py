@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 
 from textloom.system.ranks import Ranks
+from textloom.training.lightning_internals import training_device
 
 
 class RandomState(pl.Callback):
@@ -15,11 +16,16 @@ class RandomState(pl.Callback):
 
     def __init__(self, ranks: Ranks) -> None:
         self.ranks = ranks
+        self.on_gpu = False
         self.restored: dict[str, Any] | None = None
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Note whether a GPU is used: asking for its generator would initialize CUDA in a training on the CPU too."""
+        self.on_gpu = training_device(trainer).type == "cuda"
 
     def state_dict(self) -> dict[str, Any]:
         """The states of the generators of rank 0, and those of the other ranks."""
-        mine, *others = self.ranks.gather(_state())
+        mine, *others = self.ranks.gather(_state(self.on_gpu))
         return {**mine, "other_ranks": others}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -37,16 +43,16 @@ class RandomState(pl.Callback):
         kind, numpy_keys, *rest = self.restored["numpy"]
         np.random.set_state((kind, np.array(numpy_keys, dtype=np.uint32), *rest))
         torch.set_rng_state(self.restored["torch"].cpu())
-        if torch.cuda.is_available() and self.restored["cuda"] is not None:
+        if self.on_gpu and self.restored["cuda"] is not None:
             torch.cuda.set_rng_state(self.restored["cuda"].cpu())
 
 
-def _state() -> dict[str, Any]:
+def _state(on_gpu: bool) -> dict[str, Any]:
     """The states of the generators of Python, NumPy, torch and the current GPU, in plain types."""
     kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     return {
         "python": random.getstate(),
         "numpy": (kind, [int(key) for key in keys], position, has_gauss, gauss),
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+        "cuda": torch.cuda.get_rng_state() if on_gpu else None,
     }
