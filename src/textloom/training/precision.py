@@ -74,7 +74,7 @@ def _try_step(model: ModelConfig, device: torch.device, dtype: torch.dtype) -> t
     """The number format of the hidden states under autocast. Raises RuntimeError if the cell cannot compute in it."""
     shape = Shape(_small(model, 16, 1), 2, 2)
     hidden = _hidden(_layers(shape, device), shape, dtype)
-    hidden.float().mean().backward()
+    hidden.float().mean().backward()  # type: ignore[no-untyped-call]
     return hidden.dtype
 
 
@@ -173,7 +173,7 @@ def _layers(shape: Shape, device: torch.device) -> Cell:
 
 def _seconds(layers: Cell, shape: Shape, dtype: torch.dtype | None) -> float:
     began = time.thread_time()
-    _hidden(layers, shape, dtype).float().mean().backward()
+    _hidden(layers, shape, dtype).float().mean().backward()  # type: ignore[no-untyped-call]
     return time.thread_time() - began
 
 
@@ -182,7 +182,7 @@ def _hidden(layers: Cell, shape: Shape, dtype: torch.dtype | None) -> torch.Tens
     state = layers.initial_state(shape.rows)
     inputs = torch.ones(shape.rows, shape.steps, shape.model.units, device=state[0].device)  # type: ignore[arg-type]
     with torch.autocast(inputs.device.type, dtype, enabled=dtype is not None):
-        hidden, _ = layers(inputs, state)
+        hidden: torch.Tensor = layers(inputs, state)[0]
     return hidden
 
 
