@@ -25,8 +25,8 @@ $(INSTALLED): requirements.lock pyproject.toml
 train: install  ## train the character tutorial on the toy text and print a sample
 	@$(BIN)/python scripts/train.py experiment=tutorial_char
 
-test: install  ## run the test suite
-	@$(BIN)/python -m pytest -q
+test: install  ## run the test suite, in two processes
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 test-slow: install $(DOCS_INSTALLED)  ## run the slow tests too
 	@$(BIN)/python -m pytest -q -m 'not gpu'
