@@ -37,6 +37,10 @@ class ModelConfig(Section):
     """Dropout probability between two recurrent layers."""
     output_dropout: Fraction | None
     """Dropout probability before the softmax; null chooses by the length of the text."""
+    locked_dropout: bool = False
+    """Draw the masks of these dropouts once for each row of a batch, instead of at each time step."""
+    embedding_dropout: Fraction = 0.0
+    """Probability that a word of the vocabulary has no embedding in a batch, wherever it occurs."""
     embedding_range: Annotated[float, Field(gt=0)] | None = 0.1
     """Initial embeddings are uniform between minus and plus this; null for a normal distribution of unit variance."""
     initialization: Literal["scaled", "keras"] = "keras"
@@ -56,8 +60,9 @@ class ModelConfig(Section):
                 raise ValueError("softmax_cutoffs must be rising ids; write model.softmax_cutoffs=[20000,100000]")
             if self.tied_weights:
                 raise ValueError("softmax_cutoffs and tied_weights exclude each other; set model.tied_weights=false")
-        if self.input_dropout and self.embedding_dim is None:
-            raise ValueError("input_dropout needs an embedding; set model.embedding_dim or model.input_dropout=0")
+        for name in ("input_dropout", "embedding_dropout"):
+            if getattr(self, name) and self.embedding_dim is None:
+                raise ValueError(f"{name} needs an embedding; set model.embedding_dim or model.{name}=0")
         if self.layer_dropout and self.layers == 1:
             raise ValueError("layer_dropout acts between layers; set model.layers=2 or model.layer_dropout=0")
         return self

@@ -8,6 +8,7 @@ from textloom.config import ModelConfig
 from textloom.models.adaptive_softmax import adaptive_softmax
 from textloom.models.cell import Cell, build_cell
 from textloom.models.decoder import ModelDecoder, RecurrentDecoder
+from textloom.models.dropout import build_dropout, drop_words
 from textloom.models.initialization import init_embedding, init_softmax
 from textloom.models.language_model import Decoder, LanguageModel, distinct_weights
 from textloom.models.size import sized
@@ -29,8 +30,10 @@ class RecurrentLanguageModel(LanguageModel):
             if config.softmax_cutoffs is None
             else adaptive_softmax(config.units, vocabulary_size, config.softmax_cutoffs)
         )
-        self.input_dropout = nn.Dropout(config.input_dropout)
-        self.output_dropout = nn.Dropout(config.output_dropout or 0.0)  # null before training has chosen it
+        self.embedding_dropout = config.embedding_dropout
+        self.input_dropout = build_dropout(config.input_dropout, config.locked_dropout)
+        # null before training has chosen it
+        self.output_dropout = build_dropout(config.output_dropout or 0.0, config.locked_dropout)
         if self.embedding is None and vocabulary_size <= 4 * config.units:
             self.register_buffer("one_hot_rows", torch.eye(vocabulary_size), persistent=False)
         self._init_weights(config, config.units)
@@ -45,8 +48,10 @@ class RecurrentLanguageModel(LanguageModel):
         if state is None:
             state = self.initial_state(len(inputs))
         if self.embedding is not None:
-            vectors = self.input_dropout(self.embedding(inputs))  # (batch, time, embedding_dim)
-            hidden, after = self.recurrence(vectors, state)
+            vectors = self.embedding(inputs)  # (batch, time, embedding_dim)
+            if self.training and self.embedding_dropout:
+                vectors = drop_words(vectors, inputs, self.vocabulary_size, self.embedding_dropout)
+            hidden, after = self.recurrence(self.input_dropout(vectors), state)
         elif "one_hot_rows" in self._buffers:
             # a small vocabulary: nn.LSTM over looked-up rows of the identity ran 2 to 3 times faster than looked-up
             # columns of its weights (10 against 24 ms for 60 symbols, 128 units, 64 x 50 tokens on 2 cores)

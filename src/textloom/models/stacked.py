@@ -9,6 +9,7 @@ from torch import nn
 
 from textloom.config import ModelConfig
 from textloom.models.cell import Cell, FastLayer
+from textloom.models.dropout import build_dropout
 from textloom.models.state import State
 
 
@@ -21,7 +22,7 @@ class Stacked(Cell):
         self.units = config.units
         sizes = [input_size] + [config.units] * (config.layers - 1)
         self.layers = nn.ModuleList([layer(config, size) for size in sizes])
-        self.dropout = nn.Dropout(config.layer_dropout)
+        self.dropout = build_dropout(config.layer_dropout, config.locked_dropout)
 
     def forward(self, vectors: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         """(batch, time, input_size) -> (batch, time, units) of the last layer, and the state after the last token."""

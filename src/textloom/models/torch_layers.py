@@ -1,7 +1,7 @@
 """What the cells made of ``nn.LSTM``, ``nn.GRU`` and ``nn.RNN`` share: weights, one-hot input, prepared steps."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import nn
@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from textloom.config import ModelConfig
 from textloom.models.cell import Cell, FastLayer
+from textloom.models.dropout import build_dropout
 from textloom.models.state import State
 
 
@@ -19,6 +20,17 @@ class TorchCell(Cell, nn.RNNBase):
     output_rms: ClassVar[float]
     """Root mean square of the outputs of a layer with initial weights: what the next layer reads."""
     fast_layer: ClassVar[type["TorchFastLayer"]]
+
+    def __init__(self, config: ModelConfig, input_size: int):
+        assert isinstance(config.units, int)
+        super().__init__(  # type: ignore[call-arg]  # of nn.LSTM, nn.GRU or nn.RNN
+            input_size=input_size,
+            hidden_size=config.units,
+            num_layers=config.layers,
+            dropout=config.layer_dropout,
+            batch_first=True,
+        )
+        self.between_layers = build_dropout(config.layer_dropout, config.locked_dropout)
 
     def initial_state(self, batch_size: int) -> State:
         """Zeros, each part (layers, batch, units)."""
@@ -37,7 +49,7 @@ class TorchCell(Cell, nn.RNNBase):
         after: list[State] = []
         for layer, weights in enumerate(self.all_weights):
             if layer:
-                vectors = F.dropout(vectors, self.dropout)
+                vectors = self.between_layers(vectors)
             below = tuple(part[layer : layer + 1] for part in state)
             vectors, layer_state = self.compute_layers(vectors, below, [*weights])
             after.append(layer_state)
@@ -64,8 +76,7 @@ class TorchCell(Cell, nn.RNNBase):
             if layer == 0:
                 projected = F.embedding(ids, weight_ih.t()) + bias_ih  # (batch, time, gates * units)
             else:
-                hidden = F.dropout(hidden, self.dropout, self.training)
-                projected = F.linear(hidden, weight_ih, bias_ih)
+                projected = F.linear(self.between_layers(hidden), weight_ih, bias_ih)
             layer_state = tuple(part[layer] for part in state)  # each (batch, units)
             outputs = []
             for gates in projected.unbind(1):
@@ -115,14 +126,3 @@ class TorchFastLayer(FastLayer):
         self.hidden = self.weight_hh.new_zeros(rows, cell.hidden_size)
         self.states = [self.hidden]
         self.gates = self.weight_hh.new_empty(rows, self.weight_hh.shape[1])
-
-
-def sizes(config: ModelConfig, input_size: int) -> dict[str, Any]:
-    """The arguments of torch's constructors."""
-    return {
-        "input_size": input_size,
-        "hidden_size": config.units,
-        "num_layers": config.layers,
-        "dropout": config.layer_dropout,
-        "batch_first": True,
-    }

@@ -4,9 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from textloom.config import GRUConfig
 from textloom.models.state import State
-from textloom.models.torch_layers import TorchCell, TorchFastLayer, sizes
+from textloom.models.torch_layers import TorchCell, TorchFastLayer
 
 
 class FastGRULayer(TorchFastLayer):
@@ -33,9 +32,6 @@ class GRU(TorchCell, nn.GRU):  # type: ignore[misc]  # the state is a tuple in e
 
     output_rms = 0.45
     fast_layer = FastGRULayer
-
-    def __init__(self, config: GRUConfig, input_size: int):
-        super().__init__(**sizes(config, input_size))
 
     def compute_layers(
         self, vectors: torch.Tensor, state: State, weights: list[torch.Tensor]

@@ -7,7 +7,7 @@ from torch import nn
 
 from textloom.config import LSTMConfig
 from textloom.models.state import State
-from textloom.models.torch_layers import TorchCell, TorchFastLayer, sizes
+from textloom.models.torch_layers import TorchCell, TorchFastLayer
 
 
 class FastLSTMLayer(TorchFastLayer):
@@ -40,7 +40,7 @@ class LSTM(TorchCell, nn.LSTM):  # type: ignore[misc]  # the state is a tuple in
     fast_layer = FastLSTMLayer
 
     def __init__(self, config: LSTMConfig, input_size: int):
-        super().__init__(**sizes(config, input_size))
+        super().__init__(config, input_size)
         self.forget_bias = config.forget_bias
 
     def compute_layers(

@@ -4,9 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from textloom.config import RNNConfig
 from textloom.models.state import State
-from textloom.models.torch_layers import TorchCell, TorchFastLayer, sizes
+from textloom.models.torch_layers import TorchCell, TorchFastLayer
 
 
 class FastRNNLayer(TorchFastLayer):
@@ -27,9 +26,6 @@ class RNN(TorchCell, nn.RNN):  # type: ignore[misc]  # the state is a tuple in e
 
     output_rms = 0.65
     fast_layer = FastRNNLayer
-
-    def __init__(self, config: RNNConfig, input_size: int):
-        super().__init__(**sizes(config, input_size))
 
     def compute_layers(
         self, vectors: torch.Tensor, state: State, weights: list[torch.Tensor]
