@@ -26,7 +26,7 @@ train: install  ## train the character tutorial on the toy text and print a samp
 	@$(BIN)/python scripts/train.py experiment=tutorial_char
 
 test: install  ## run the test suite, in two processes
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
+	@OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST)
 
 test-slow: install $(DOCS_INSTALLED)  ## run the slow tests too
 	@$(BIN)/python -m pytest -q -m 'not gpu'
@@ -34,15 +34,15 @@ test-slow: install $(DOCS_INSTALLED)  ## run the slow tests too
 test-gpu: install  ## run the tests that need a GPU
 	@$(BIN)/python -m pytest -q -m gpu
 
-# The tests that need least beside the package: what differs between versions shows in them.
-FAST_TESTS := tests/models tests/tokenizers tests/training/test_lightning_internals.py
+# pytest in two processes, which get one thread each
+PYTEST := -m pytest -q -n 2 --dist worksteal
 PYTHONS ?= python3.12 python3.13
 
 test-lowest:  ## run the tests with the lowest versions that pyproject.toml allows; TORCH=2.13.0: but this torch
 	@rm -rf build/lowest && $(PYTHON) -m venv build/lowest
 	@$(PYTHON) .ci/versions.py lowest $(if $(TORCH),| sed 's/^torch==.*/torch==$(TORCH)/') > build/lowest/requirements.txt
 	@build/lowest/bin/python -m pip install --quiet --disable-pip-version-check -r build/lowest/requirements.txt '.[dev]'
-	@build/lowest/bin/python -m pytest -q
+	@OMP_NUM_THREADS=1 build/lowest/bin/python $(PYTEST)
 
 test-versions: install  ## run the contract tests with the lowest and the newest Lightning that pyproject.toml allows
 	@for which in lowest range; do \
@@ -52,11 +52,11 @@ test-versions: install  ## run the contract tests with the lowest and the newest
 		&& PYTHONPATH=build/lightning $(BIN)/python -m pytest -q tests/training/test_lightning_internals.py || exit 1; \
 	done
 
-test-pythons:  ## run the fast tests with other versions of Python; PYTHONS="python3.12 python3.13" names them
+test-pythons:  ## run the tests with other versions of Python; PYTHONS="python3.12 python3.13" names them
 	@for python in $(PYTHONS); do \
 		echo $$python && $$python -m venv build/$$python \
 		&& build/$$python/bin/python -m pip install --quiet --disable-pip-version-check '.[dev]' \
-		&& build/$$python/bin/python -m pytest -q $(FAST_TESTS) || exit 1; \
+		&& OMP_NUM_THREADS=1 build/$$python/bin/python $(PYTEST) || exit 1; \
 	done
 
 fuzz: install  ## damage 3,000 files, and see each refused or read as it was
