@@ -19,7 +19,7 @@ from textloom.models.state import State
 from textloom.runs.checkpoints import load_model
 from textloom.runs.run import Run
 from textloom.system.files import read_json
-from textloom.training import precision
+from textloom.training import loss, precision
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")]
 
@@ -135,3 +135,15 @@ def test_training_with_dropout_between_layers_warns_of_nothing(
 ) -> None:
     train_run(tmp_path / "run", "model.layers=2", "model.layer_dropout=0.3", f"trainer.precision={precision}")
     assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_the_loss_of_all_logits_at_once_is_that_of_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden, weight = (torch.randn(rows, 16, device="cuda", requires_grad=True) for rows in (64, 500))
+    bias, targets = torch.randn(500, device="cuda", requires_grad=True), torch.randint(500, (64,), device="cuda")
+    found = []
+    for most in (loss.LOGITS_FOR_TORCH, {}):
+        monkeypatch.setattr(loss, "LOGITS_FOR_TORCH", most)
+        nats = loss.softmax_cross_entropy(hidden, weight, bias, targets)
+        found.append([nats, *torch.autograd.grad(nats, [hidden, weight, bias])])
+    for at_once, in_slices in zip(*found, strict=True):
+        torch.testing.assert_close(at_once, in_slices)

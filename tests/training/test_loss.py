@@ -22,11 +22,11 @@ TARGETS = torch.randint(23, (50,), generator=torch.Generator().manual_seed(1))
 
 @pytest.fixture(autouse=True)
 def _always_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOGITS_IN_A_CACHE", 0)
+    monkeypatch.setattr(module, "LOGITS_FOR_TORCH", {})
 
 
 def test_few_logits_are_not_worth_slicing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOGITS_IN_A_CACHE", 50 * 23)
+    monkeypatch.setattr(module, "LOGITS_FOR_TORCH", {"cpu": 50 * 23})
     monkeypatch.setattr(module._SoftmaxCrossEntropy, "apply", lambda *arguments: pytest.fail("slices"))
     hidden, weight, bias = problem()
     ours = softmax_cross_entropy(hidden, weight, bias, TARGETS)

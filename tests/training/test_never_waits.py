@@ -25,7 +25,7 @@ TOKENS = np.arange(80, dtype=np.uint16)
 def _without_autocast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "autocast", lambda *rest, **named: nullcontext())  # this device has none
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda *rest: False)
-    monkeypatch.setattr(loss, "LOGITS_IN_A_CACHE", 0)
+    monkeypatch.setattr(loss, "LOGITS_FOR_TORCH", {})
 
 
 def built(*overrides: str) -> RecurrentLanguageModel:
