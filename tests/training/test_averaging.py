@@ -4,7 +4,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from textloom.training.callbacks.averaging import RunningMean
+from textloom.training.callbacks.averaging import RunningMean, TriggeredMean
 
 
 class Line(pl.LightningModule):
@@ -48,3 +48,44 @@ def test_the_count_of_steps_stays_on_the_cpu() -> None:
     callback.setup(pl.Trainer(logger=False, accelerator="cpu", enable_progress_bar=False), module, "fit")
     assert callback._average_model is not None
     assert callback._average_model.n_averaged.device.type == "cpu"
+
+
+def validated(nonmonotone: int, losses: list[float]) -> tuple[list[bool], list[float]]:
+    """After each validation: whether averaging has begun, and the mean; two steps lie between two validations."""
+    module, callback = Line(), TriggeredMean(nonmonotone)
+    trainer = pl.Trainer(logger=False, accelerator="cpu", enable_progress_bar=False)
+    callback.setup(trainer, module, "fit")
+    optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
+    trainer.strategy._optimizers = [optimizer]
+    callback.on_train_start(trainer, module)
+    begun, means = [], []
+    for loss in losses:
+        for _ in range(2):
+            module.weight.grad = -torch.ones(3)
+            optimizer.step()
+        callback.on_validation_epoch_start(trainer, module)
+        means.append(module.weight[0].item())
+        callback.on_validation_epoch_end(trainer, module)
+        trainer.callback_metrics["val/loss"] = torch.tensor(loss)
+        callback.on_validation_end(trainer, module)
+        begun.append(callback.begun)
+    assert module.weight[0].item() == 2 * len(losses)  # the training goes on from the weights
+    return begun, means
+
+
+def test_averaging_begins_as_in_the_code_of_its_paper() -> None:
+    losses = [5.0, 4.0, 3.0, 3.5, 3.2, 3.1, 2.9, 3.3]
+    for nonmonotone in (1, 2, 3, 5):
+        logs: list[float] = []  # main.py of awd-lstm-lm
+        expected = []
+        for loss in losses:
+            triggered = len(logs) > nonmonotone and loss > min(logs[:-nonmonotone])
+            expected.append(triggered or expected[-1:] == [True])
+            logs.append(loss)
+        assert validated(nonmonotone, losses)[0] == expected
+
+
+def test_the_mean_is_arithmetic_and_validates_from_then_on() -> None:
+    begun, means = validated(1, [3.0, 2.0, 4.0, 1.0, 1.0])  # the weights are 1, 2, 3 ... after each step
+    assert begun == [False, False, True, True, True]
+    assert means == [2.0, 4.0, 6.0, (7 + 8) / 2, (7 + 8 + 9 + 10) / 4]

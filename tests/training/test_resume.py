@@ -117,6 +117,16 @@ KINDS = {
         "schedule=cosine",
     ],
     "stream, averaged weights": ["batching=stream", "batching.steps=32", "trainer.weight_averaging=0.9"],
+    "stream, step": [
+        "batching=stream", "batching.steps=32", "schedule=step", "schedule.constant_epochs=1",
+        "trainer.val_check_interval=9",
+    ],
+    "stream, one cycle": ["batching=stream", "batching.steps=32", "schedule=onecycle"],
+    "stream, muon": ["batching=stream", "batching.steps=32", "optimizer=muon", "trainer.weight_averaging=null"],
+    "stream, ntasgd": [
+        "batching=stream", "batching.steps=32", "optimizer=ntasgd", "optimizer.nonmonotone=1",
+        "optimizer.learning_rate=20", "trainer.weight_averaging=null", "trainer.val_check_interval=5",
+    ],
     "windows": ["batching=windows", "batching.context=8", "batching.stride=20", "schedule=cosine"],
     "documents": [
         "data=text_files", "data.path=text.txt", "data.documents=blank_line", "batching=documents", "batching.steps=16",
@@ -345,10 +355,11 @@ def test_a_counted_run_may_be_resumed_with_other_limits(tmp_path: Path) -> None:
     assert run.results()["val/loss"] == before
 
 
-def test_a_cosine_does_not_stretch(tmp_path: Path, toy_run: Run) -> None:
+@pytest.mark.parametrize("kind", ["cosine", "onecycle"])
+def test_a_schedule_over_all_steps_does_not_stretch(kind: str, tmp_path: Path, toy_run: Run) -> None:
     assert resumed_config(toy_run, ["trainer.max_epochs=9"]).trainer.max_epochs == 9
     assert resumed_config(toy_run, ["model.units=32", "seed=0"]) == toy_run.config()
-    cosine = start(tmp_path / "cosine", [*BASE, "schedule=cosine", "trainer.max_epochs=1"])
+    cosine = start(tmp_path / kind, [*BASE, f"schedule={kind}", "trainer.max_epochs=1"])
     with pytest.raises(ConfigError, match=r"trainer\.max_epochs=9: the run was made with trainer\.max_epochs=1"):
         resumed_config(cosine, ["trainer.max_epochs=9"])
 

@@ -1,6 +1,6 @@
 """How the weights move: the registries of optimizers and of learning-rate schedules, and what their configs share."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,23 +11,43 @@ from textloom.registry import Registry
 class OptimizerConfig(Section):
     """An optimizer. Each has a config class of its own, with ``kind`` and its other keys."""
 
+    separates_hidden: ClassVar[bool] = False
+    """True if the parameters come in groups, and those of the hidden matrices have ``hidden=True``."""
+
     kind: str
     """Which optimizer."""
     learning_rate: Annotated[float, Field(gt=0)]
     """Step size at the schedule's peak."""
     weight_decay: Annotated[float, Field(ge=0)]
     """Pull of the weights towards zero."""
+    decayed_weights: Literal["matrices", "all"] = "all"
+    """Weights that weight_decay pulls: all, or matrices: not biases, norms and an embedding that is not tied."""
+
+    def check_torch(self) -> None:
+        """Raises ConfigError if the installed torch does not have the optimizer."""
+
+    @property
+    def averaging_patience(self) -> int | None:
+        """Validations without a better loss after which the weights are averaged; None for no such averaging."""
+        return None
 
 
 class ScheduleConfig(Section):
     """A learning-rate schedule. Each has a config class of its own, with ``kind`` and its other keys."""
+
+    interval: ClassVar[Literal["step", "epoch"]] = "step"
+    """When the schedule changes the learning rate: after an optimizer step, or after an epoch."""
+    spans_training: ClassVar[bool] = False
+    """True if the schedule is stretched over all steps of a training, so that their number cannot change later."""
 
     kind: str
     """Which schedule."""
 
 
 OPTIMIZERS = Registry[OptimizerConfig]("optimizer", package="textloom.training.optimizers")
-"""The optimizers: a config class, and a function of the config, the parameters and ``fused`` that builds each."""
+"""The optimizers: a config class, and a function of the config, the parameters and ``fused`` that builds each.
+
+The parameters may come in groups, as torch's optimizers take them."""
 
 SCHEDULES = Registry[ScheduleConfig]("schedule", package="textloom.training.schedules")
 """The schedules: a config class, and a function of the config, the optimizer and the number of steps for each."""

@@ -190,6 +190,11 @@ class TrainConfig(Section):
     @model_validator(mode="after")
     def _groups_fit(self) -> Self:
         check_protocol(self.data, self.tokenizer, self.batching)
+        if self.optimizer.averaging_patience is not None and self.trainer.weight_averaging is not None:
+            raise ValueError(
+                f"optimizer={self.optimizer.kind} averages the weights by a rule of its own; "
+                "set trainer.weight_averaging=null"
+            )
         if self.model.is_ngram and self.data.leaky:
             raise ValueError("model=ngram counts documents, and data.protocol=article deals out windows; leave one out")
         if self.model.is_ngram and self.trainer.devices * self.trainer.num_nodes > 1:

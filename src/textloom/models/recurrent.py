@@ -97,6 +97,13 @@ class RecurrentLanguageModel(LanguageModel):
         if unknown or set(missing) & set(distinct_weights(self)):
             raise RuntimeError(f"missing: {missing}, unknown: {unknown}")
 
+    def hidden_matrices(self) -> list[nn.Parameter]:
+        """The matrices of the recurrence, without the one that reads a one-hot input: its columns are an embedding."""
+        matrices = [one for one in self.recurrence.parameters() if one.dim() == 2]
+        if self.embedding is None:
+            matrices = [one for one in matrices if one.shape[1] != self.vocabulary_size]
+        return matrices
+
     def initial_state(self, batch_size: int) -> State:
         """The cell's state at the beginning of a text."""
         return self.recurrence.initial_state(batch_size)

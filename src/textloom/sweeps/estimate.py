@@ -101,7 +101,7 @@ class _Meter:
     def _time(self, config: TrainConfig, sizes: ModelConfig, vocabulary_size: int, batches: Any) -> float:
         """Seconds of a training step: forward pass, backward pass and optimizer step."""
         model = RecurrentLanguageModel(sizes, vocabulary_size).to(self.device)
-        optimizer = build_optimizer(config.optimizer, model.parameters(), True)
+        optimizer = build_optimizer(config.optimizer, model, True)
         mixed = choose_precision(config.model_copy(update={"model": sizes}), self.device)[0] != "32-true"
         marks = [time.perf_counter()]
         for batch in batches:

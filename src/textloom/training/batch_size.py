@@ -80,7 +80,7 @@ class StepTimer:
     def _train(self, batch: Batch) -> tuple[float, float]:
         assert not self.config.model.is_ngram
         model = RecurrentLanguageModel(self.config.model, self.vocabulary_size).to(self.device)
-        optimizer = build_optimizer(self.config.optimizer, model.parameters(), fused=self.precision != "16-mixed")
+        optimizer = build_optimizer(self.config.optimizer, model, fused=self.precision != "16-mixed")
         dtype = torch.float16 if self.precision == "16-mixed" else torch.bfloat16
         seconds = float("inf")
         for _ in range(1 + TRIES):  # the first is a warm-up

@@ -23,13 +23,14 @@ log = logging.getLogger(__name__)
 
 
 def check_machine(config: TrainConfig, run: Run) -> torch.device:
-    """The device to train on. Raises ConfigError if this machine or the installed Lightning cannot train like this."""
+    """The device to train on. Raises ConfigError if this machine or the installed libraries cannot train like this."""
     if not run.overrides_file.exists():  # runs of earlier versions may have such arguments
         refuse_arguments_without_effect(config.trainer.extra)
     check_loggers(config.logger)
     device = choose_device(config.trainer.accelerator)
     check_devices(config.trainer.devices, device)
     check_precision(config, device)
+    config.optimizer.check_torch()
     return device
 
 

@@ -54,15 +54,18 @@ class TrainingModule(pl.LightningModule):
         self.plateau_state: dict[str, Any] | None = None
 
     def configure_optimizers(self) -> Any:
-        """The optimizer, and its schedule if one changes the learning rate at every step."""
+        """The optimizer, and its schedule if one changes the learning rate at every step or epoch."""
         self.trained = list(self.parameters())
         fused = self.trainer.precision != "16-mixed"  # a fused step undoes the loss scaling after the clipping
-        optimizer = build_optimizer(self.optimizer_config, self.trained, fused)
+        optimizer = build_optimizer(self.optimizer_config, self, fused)
         schedule = build_schedule(self.schedule_config, optimizer, self.total_steps)
         self.plateau = schedule if isinstance(schedule, ReduceLROnPlateau) else None
         if schedule is None or self.plateau is not None:
             return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": self.schedule_config.interval},
+        }
 
     # --- training ---------------------------------------------------------------------------------------------------
 

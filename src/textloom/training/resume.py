@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from textloom.config import TrainConfig, effect_of
+from textloom.config import SCHEDULES, TrainConfig, effect_of
 from textloom.config.compose import as_override
 from textloom.config.composition import check, flatten
 from textloom.config.keys import is_entry, keys_of, kind_of
@@ -127,8 +127,11 @@ def how_to_train_further(run: Run) -> str:
     config = run.config()
     if config.model.is_ngram:
         return "n-grams are counted once, and there is nothing to train further"
-    if config.schedule.kind == "cosine":
-        return "schedule=cosine has come to its end with it; train a new run with a larger trainer.max_epochs"
+    if config.schedule.spans_training:
+        return (
+            f"schedule={config.schedule.kind} has come to its end with it; train a new run with a larger "
+            "trainer.max_epochs"
+        )
     done, trainer = read_checkpoint(run.checkpoint_file("last")), config.trainer
     raised = []
     if trainer.max_steps is not None and done["global_step"] >= trainer.max_steps:
@@ -169,8 +172,8 @@ def _find(values: dict[str, Any], key: str) -> tuple[dict[str, Any], str, Any]:
 
 def may_change(key: str, schedule: str) -> bool:
     """True if a resumed run with a schedule of this kind may have another value of the key."""
-    if key in ("trainer.max_epochs", "trainer.max_steps") and schedule == "cosine":
-        return False  # the schedule is stretched over all steps
+    if key in ("trainer.max_epochs", "trainer.max_steps") and SCHEDULES.config_class(schedule).spans_training:
+        return False
     return effect_of(key).may_change_on_resume
 
 

@@ -8,7 +8,7 @@ from pytorch_lightning.callbacks import Callback, ModelSummary
 from textloom.config import TrainerConfig
 from textloom.config.lightning import WITHOUT_EFFECT
 from textloom.errors import ConfigError
-from textloom.training.callbacks.averaging import RunningMean
+from textloom.training.callbacks.averaging import RunningMean, TriggeredMean
 from textloom.training.callbacks.checkpointing import BestCheckpoint, ResumePoints, WholeCheckpointIO
 from textloom.training.callbacks.curves import Curves
 from textloom.training.callbacks.efficiency import Efficiency
@@ -32,7 +32,9 @@ def build_trainer(plan: FitPlan, meter: Meter, efficiency: Efficiency, logger: R
         callbacks.append(SampleCallback(plan.sampler))
     if config.early_stopping_patience is not None:
         callbacks.append(StopEarly(config.early_stopping_patience))
-    if config.weight_averaging is not None:
+    if plan.config.optimizer.averaging_patience is not None:
+        callbacks.append(TriggeredMean(plan.config.optimizer.averaging_patience))
+    elif config.weight_averaging is not None:
         callbacks.append(RunningMean(config.weight_averaging))
     if config.profiler == "torch" and ranks.rank == 0:
         callbacks.append(Trace(run))

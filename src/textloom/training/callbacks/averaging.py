@@ -1,5 +1,6 @@
-"""The running mean of the weights, which validates and is kept as the model."""
+"""The mean of the weights, which validates and is kept as the model: a running one, or one that begins late."""
 
+import logging
 from typing import Any
 
 import pytorch_lightning as pl
@@ -9,6 +10,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.hooks import RemovableHandle
 
 from textloom.training.lightning_internals import averaged_model
+
+log = logging.getLogger(__name__)
 
 
 class RunningMean(WeightAveraging):
@@ -38,7 +41,7 @@ class RunningMean(WeightAveraging):
         """Average after each step of the optimizer, so that no batch needs to be looked at."""
 
         def update(*_: Any) -> None:
-            averaged_model(self).update_parameters(pl_module)
+            self._update(pl_module)
 
         self._hook = trainer.optimizers[0].register_step_post_hook(update)
 
@@ -55,7 +58,86 @@ class RunningMean(WeightAveraging):
         self._hook.remove()
         super().on_train_end(trainer, pl_module)
 
+    def _update(self, pl_module: pl.LightningModule) -> None:
+        averaged_model(self).update_parameters(pl_module)
+
     def _average(self, means: list[torch.Tensor], weights: list[torch.Tensor], _: torch.Tensor) -> None:
         steps = int(averaged_model(self).n_averaged)
-        decay = min(self.decay, (1 + steps) / (10 + steps))
-        get_ema_multi_avg_fn(decay)(means, weights, steps)  # type: ignore[no-untyped-call]
+        get_ema_multi_avg_fn(self._decay(steps))(means, weights, steps)  # type: ignore[no-untyped-call]
+
+    def _decay(self, steps: int) -> float:
+        """Weight of the mean so far in the next one, after so many steps."""
+        return min(self.decay, (1 + steps) / (10 + steps))
+
+
+class TriggeredMean(RunningMean):
+    """Arithmetic mean of the weights after each optimizer step since validation stopped improving.
+
+    The rule is that of NT-ASGD (Merity et al. 2018, arXiv 1708.02182, algorithm 1): averaging begins after a validation
+    that is worse than the best of those more than ``nonmonotone`` validations ago. Before that the weights themselves
+    validate. The mean is that of torch's ASGD with ``t0=0`` and ``lambd=0``.
+    """
+
+    def __init__(self, nonmonotone: int):
+        super().__init__(decay=0.0)
+        self.nonmonotone = nonmonotone
+        self.losses: list[float] = []
+        """Loss of each validation before averaging began."""
+        self.begun = False
+
+    @property
+    def state_key(self) -> str:
+        """The key in checkpoints."""
+        return "TriggeredMean"
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Validate the mean, or the weights before there is one."""
+        self._follow(pl_module)
+        super().on_validation_epoch_start(trainer, pl_module)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin to average if this validation says so."""
+        if self.begun:
+            return
+        loss = float(trainer.callback_metrics["val/loss"])
+        earlier = self.losses[: -self.nonmonotone]
+        self.losses.append(loss)
+        if earlier and loss > min(earlier):
+            self.begun = True
+            log.info("averaging the weights from step %d on: val/loss stopped improving", trainer.global_step)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Save the mean as the model, or the weights before there is one."""
+        self._follow(pl_module)
+        super().on_save_checkpoint(trainer, pl_module, checkpoint)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave the mean in the module, if there is one."""
+        self._follow(pl_module)
+        super().on_train_end(trainer, pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Whether averaging has begun, and the losses that decide it."""
+        return {**super().state_dict(), "losses": list(self.losses), "begun": self.begun}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore them."""
+        super().load_state_dict(state_dict)
+        self.losses, self.begun = list(state_dict["losses"]), state_dict["begun"]
+
+    def _update(self, pl_module: pl.LightningModule) -> None:
+        """Before averaging has begun nothing is done, so that such steps cost nothing."""
+        if self.begun:
+            super()._update(pl_module)
+
+    def _follow(self, pl_module: pl.LightningModule) -> None:
+        """Before averaging has begun, make the mean equal to the weights."""
+        if not self.begun:
+            averaged_model(self).n_averaged.zero_()
+            averaged_model(self).update_parameters(pl_module)  # the first update copies
+            averaged_model(self).n_averaged.zero_()
+
+    def _decay(self, steps: int) -> float:
+        return steps / (steps + 1)

@@ -4,17 +4,21 @@ Every command imports these modules for their config classes, ``--help`` too. to
 functions import it themselves.
 """
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from textloom.config.optimizer import OPTIMIZERS, OptimizerConfig
 
 if TYPE_CHECKING:
-    from torch.nn import Parameter
+    from torch.nn import Module
     from torch.optim import Optimizer
 
 
-def build_optimizer(config: OptimizerConfig, parameters: "Iterable[Parameter]", fused: bool) -> "Optimizer":
-    """The optimizer of a config. ``fused``: the step in one kernel, for those that have one."""
-    optimizer: Optimizer = OPTIMIZERS.build(config, parameters, fused)
+def build_optimizer(config: OptimizerConfig, model: "Module", fused: bool) -> "Optimizer":
+    """The optimizer of a config for a model's parameters. ``fused``: the step in one kernel, for those that have one.
+
+    Raises ConfigError if the installed torch does not have it.
+    """
+    from textloom.training.parameter_groups import parameter_groups
+
+    optimizer: Optimizer = OPTIMIZERS.build(config, parameter_groups(config, model), fused)
     return optimizer

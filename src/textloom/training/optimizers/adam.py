@@ -1,14 +1,13 @@
 """Adam (Kingma and Ba 2014, arXiv 1412.6980) and AdamW (Loshchilov and Hutter 2017, arXiv 1711.05101)."""
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 from textloom.config.optimizer import OPTIMIZERS, OptimizerConfig
 from textloom.config.section import Fraction
 
 if TYPE_CHECKING:
-    from torch.nn import Parameter
     from torch.optim import Adam
+    from torch.optim.optimizer import ParamsT
 
 
 class AdamConfig(OptimizerConfig):
@@ -22,7 +21,7 @@ class AdamConfig(OptimizerConfig):
 
 
 @OPTIMIZERS.register(AdamConfig)
-def build_adam(config: AdamConfig, parameters: "Iterable[Parameter]", fused: bool) -> "Adam":
+def build_adam(config: AdamConfig, parameters: "ParamsT", fused: bool) -> "Adam":
     """Adam or AdamW."""
     from torch.optim import Adam, AdamW
 

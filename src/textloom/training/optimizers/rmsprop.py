@@ -1,14 +1,13 @@
 """RMSprop (Hinton, Srivastava and Swersky 2012, "Neural networks for machine learning", lecture 6)."""
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 from textloom.config.optimizer import OPTIMIZERS, OptimizerConfig
 from textloom.config.section import Fraction
 
 if TYPE_CHECKING:
-    from torch.nn import Parameter
     from torch.optim import RMSprop
+    from torch.optim.optimizer import ParamsT
 
 
 class RMSpropConfig(OptimizerConfig):
@@ -22,7 +21,7 @@ class RMSpropConfig(OptimizerConfig):
 
 
 @OPTIMIZERS.register(RMSpropConfig)
-def build_rmsprop(config: RMSpropConfig, parameters: "Iterable[Parameter]", fused: bool) -> "RMSprop":
+def build_rmsprop(config: RMSpropConfig, parameters: "ParamsT", fused: bool) -> "RMSprop":
     """RMSprop, which has no fused step."""
     from torch.optim import RMSprop
 

@@ -1,14 +1,13 @@
 """Stochastic gradient descent, with momentum."""
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 from textloom.config.optimizer import OPTIMIZERS, OptimizerConfig
 from textloom.config.section import Fraction
 
 if TYPE_CHECKING:
-    from torch.nn import Parameter
     from torch.optim import SGD
+    from torch.optim.optimizer import ParamsT
 
 
 class SGDConfig(OptimizerConfig):
@@ -20,7 +19,7 @@ class SGDConfig(OptimizerConfig):
 
 
 @OPTIMIZERS.register(SGDConfig)
-def build_sgd(config: SGDConfig, parameters: "Iterable[Parameter]", fused: bool) -> "SGD":
+def build_sgd(config: SGDConfig, parameters: "ParamsT", fused: bool) -> "SGD":
     """Stochastic gradient descent."""
     from torch.optim import SGD
 

@@ -1,7 +1,7 @@
 """Linear warm-up, then a cosine (Loshchilov and Hutter 2016, arXiv 1608.03983)."""
 
 from math import cos, pi
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from textloom.config.optimizer import SCHEDULES, ScheduleConfig
 from textloom.config.section import Fraction, NonNegative, Unit
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 class CosineSchedule(ScheduleConfig):
     """Linear warm-up, then a cosine down to a share of the peak at the last step."""
+
+    spans_training: ClassVar[bool] = True
 
     kind: Literal["cosine"]
     warmup_steps: Annotated[NonNegative, Unit("steps")]

@@ -1,0 +1,57 @@
+"""Parameters in groups: those that weight decay pulls and those that it leaves, hidden matrices and the rest.
+
+Weight decay is a prior on the size of products, so it belongs to matrices. A bias or the gain of a norm has one number
+for each unit, and a pull towards zero changes what it is there to set. An embedding that is not tied gets a gradient
+only in the rows of the tokens of a batch, while decay would pull every row at every step: the vectors of rare words
+would vanish. A tied embedding is the matrix of the softmax too, whose rows all get a gradient at every step; it decays.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+
+from textloom.config import OptimizerConfig
+from textloom.models.recurrent import RecurrentLanguageModel
+
+Group = dict[str, Any]
+
+
+def parameter_groups(config: OptimizerConfig, model: nn.Module) -> list[nn.Parameter] | list[Group]:
+    """All parameters of a model, as torch's optimizers take them: a plain list if one group is enough.
+
+    Groups that weight decay leaves alone have ``weight_decay=0``. If the optimizer asks for it, every group says with
+    ``hidden`` whether it holds hidden matrices.
+    """
+    parameters = list(model.parameters())
+    decays_all = config.decayed_weights == "all" or config.weight_decay == 0
+    if decays_all and not config.separates_hidden:
+        return parameters
+    decayed = {id(one) for one in parameters} if decays_all else set(map(id, _matrices(model)))
+    hidden = set(map(id, _hidden(model)))
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for one in parameters:
+        groups.setdefault((id(one) in hidden and config.separates_hidden, id(one) in decayed), []).append(one)
+    return [_group(config, members, *facts) for facts, members in sorted(groups.items(), reverse=True)]
+
+
+def _group(config: OptimizerConfig, members: list[nn.Parameter], hidden: bool, decayed: bool) -> Group:
+    return {
+        "params": members,
+        "weight_decay": config.weight_decay if decayed else 0.0,
+        **({"hidden": hidden} if config.separates_hidden else {}),
+    }
+
+
+def _matrices(model: nn.Module) -> Iterator[nn.Parameter]:
+    """Parameters with two dimensions or more, other than those that are used as an embedding alone."""
+    for module in model.modules():
+        if not isinstance(module, nn.Embedding):
+            yield from (one for one in module.parameters(recurse=False) if one.dim() > 1)
+
+
+def _hidden(model: nn.Module) -> Iterator[nn.Parameter]:
+    """Matrices of the recurrence, which a product with a hidden state or an embedding needs."""
+    for module in model.modules():
+        if isinstance(module, RecurrentLanguageModel):
+            yield from module.hidden_matrices()
