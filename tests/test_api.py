@@ -469,7 +469,7 @@ def test_an_interrupted_run_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with monkeypatch.context() as patch:
         patch.setattr(TrainingModule, "training_step", step)
-        with pytest.raises(textloom.Interrupted, match=r"^stopped by SIGTERM; go on with: textloom train resume=cut"):
+        with pytest.raises(textloom.Interrupted, match=r"^stopped by SIGTERM; resume with: textloom train resume=cut"):
             textloom.train(directory="cut", **SMALL)
     whole = textloom.train(directory="whole", **SMALL)
     assert textloom.load("cut", checkpoint="last").resume().results["val/loss"] == whole.results["val/loss"]

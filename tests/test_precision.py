@@ -102,7 +102,7 @@ def test_a_resumed_run_keeps_its_number_format(
     assert "precision: 32-true (bf16 is 0.50 times as fast" in caplog.text
     monkeypatch.setattr(module, "_known_gain", lambda shape: 2.0)
     resume(run.directory, ["trainer.max_epochs=2"])
-    assert "precision: 32-true (as before)" in caplog.text
+    assert "precision: 32-true (unchanged)" in caplog.text
     write_json(run.provenance_file, {**made, "device": "cuda"})
     resume(run.directory, ["trainer.max_epochs=3"])
     assert "precision: bf16-mixed (bf16 is 2.00 times as fast" in caplog.text

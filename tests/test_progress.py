@@ -77,7 +77,7 @@ def test_a_training_that_is_stopped_by_control_c_leaves_whole_lines_and_no_progr
     keys.append("trainer.early_stopping_patience=null")
     terminal.run("train", *keys, typed=stop_after_the_second_epoch)
     assert terminal.status == 75
-    told = [*log_lines(run / "train.log"), "stopped by SIGINT; go on with: textloom train resume=run"]
+    told = [*log_lines(run / "train.log"), "stopped by SIGINT; resume with: textloom train resume=run"]
     assert terminal.text.splitlines() == terminal.wrapped(told)
     assert_only_whole_lines(terminal, told)
     drawn = [line for screen in terminal.screens for line in screen if re.match(r"epoch \d+ +\d+%", line)]

@@ -54,7 +54,7 @@ def test_sigterm_writes_a_checkpoint_and_resume_goes_on(tmp_path: Path) -> None:
         training.send_signal(signal.SIGTERM)
         _, said = training.communicate(timeout=60)
     assert training.returncode == 75, said
-    assert "stopped by SIGTERM; go on with: textloom train resume=" in said
+    assert "stopped by SIGTERM; resume with: textloom train resume=" in said
     assert "Traceback" not in said
     assert run.status()["status"] == "interrupted"
 
@@ -62,7 +62,7 @@ def test_sigterm_writes_a_checkpoint_and_resume_goes_on(tmp_path: Path) -> None:
     with textloom("train", "resume=latest", f"trainer.max_steps={more}", cwd=tmp_path) as resumed:
         _, said = resumed.communicate(timeout=60)
     assert resumed.returncode == 0, said
-    assert "going on from" in said
+    assert "resuming from" in said
     assert run.status()["status"] == "completed"
 
 

@@ -4,7 +4,7 @@
 >>> run = textloom.train("model.units=64", trainer={"max_epochs": 2})
 >>> run.results["val/loss"], run.generate("deep learn", length=100)
 
-Importing it takes no time: what a call needs is imported with the first call.
+``import textloom`` is fast: the modules that a call needs are imported with the first call.
 """
 
 from importlib import import_module
@@ -44,7 +44,7 @@ _API = ("Run", "compare", "load", "prepare", "train")
 
 
 def __getattr__(name: str) -> Any:
-    """Import what a name stands for when it is first used."""
+    """Import the object of this name when it is first used."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module("textloom.api" if name in _API else "textloom.errors"), name)

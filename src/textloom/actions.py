@@ -91,13 +91,13 @@ def train_run(directory: Path, config: TrainConfig, overrides: Sequence[str], re
         except Interrupted as error:
             if error.signal == signal.SIGINT and not resume and not run.has_trained:
                 raise KeyboardInterrupt from error
-            raise Interrupted(f"{error}; go on with: {resume_command(run.directory)}", error.signal) from error
+            raise Interrupted(f"{error}; resume with: {resume_command(run.directory)}", error.signal) from error
 
 
 def train_further(
     run: RunDirectory, overrides: Sequence[str], values: dict[str, Any] | None = None
 ) -> "Trained | None":
-    """Train a run further; None if it is completed and nothing is changed."""
+    """Continue the training of a run. Returns None if the run is completed and no key is changed."""
     from textloom.training.resume import how_to_train_further, resumed_config
 
     try:
@@ -112,7 +112,7 @@ def train_further(
 
 
 def resume_command(directory: Path) -> str:
-    """The command that trains a run further."""
+    """The command that resumes a run."""
     return f"{as_command('train')} resume={shlex.quote(os.path.relpath(directory))}"
 
 
@@ -128,7 +128,7 @@ def generate_texts(run: RunDirectory, loaded: "LoadedModel", config: GenerateCon
     trained, tokenizer, model = loaded
     prompt = config.prompt if config.prompt is not None else trained.samples.prompt
     if prompt is None:
-        # an export has the prompt with it, unless its texts are written from their beginning
+        # the config of an export holds the prompt, unless its samples are documents from their beginning
         prompt = "" if run.is_export else default_prompt(tokenizer, load_splits(run.tokens)["train"].tokens)
     prompt = read_prompt(prompt, tokenizer, trained.data.normalization, "prompt" if config.prompt else None)
     samplings = [Sampling.of(config)] * config.count
@@ -158,7 +158,7 @@ def export(run: RunDirectory, config: ExportConfig) -> Path:
 
 
 def prepare(config: PrepareConfig) -> "Report":
-    """Read, split and encode a text, warn of what does not suit it, and report on it."""
+    """Read, split and encode a text, warn about settings that do not suit it, and report on it."""
     from textloom.data.cache import load_corpus, load_or_encode
     from textloom.data.report import write_report
     from textloom.data.suitability import warn_if_unsuited
@@ -170,7 +170,7 @@ def prepare(config: PrepareConfig) -> "Report":
 
 
 def fetch(config: PrepareConfig) -> str | None:
-    """Download what the data's config asks for, and say what there is now; None if there is nothing to download."""
+    """Download the data if the config asks for it. Returns a description, or None if there is nothing to download."""
     from textloom.data.sources import build_source
 
     return build_source(config.data).fetch()

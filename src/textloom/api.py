@@ -49,12 +49,12 @@ class Run:
 
     @property
     def directory(self) -> Path:
-        """Where everything of the run lies."""
+        """The directory that holds all files of the run."""
         return self._files.directory
 
     @cached_property
     def config(self) -> TrainConfig:
-        """The config that made the run, complete and checked."""
+        """The complete config of the run, checked."""
         return self._files.config()
 
     @property
@@ -85,11 +85,11 @@ class Run:
         return load_model(self._files, self.checkpoint)
 
     def generate(self, prompt: str | None = None, length: int | None = None, **options: Any) -> str:
-        """A text that goes on from a prompt, as ``textloom generate`` writes it.
+        """Continue a prompt, as ``textloom generate`` does.
 
-        Without a prompt it goes on from the one of the run's own samples. Options: ``temperature``, ``top_k``,
+        The default prompt is that of the run's own samples. Options: ``temperature``, ``top_k``,
         ``top_p``, ``seed``, ``accelerator`` and the other keys of ``textloom generate --help``. Raises ConfigError for
-        an option that does not exist, GenerationError for a prompt that nothing can follow.
+        an option that does not exist, GenerationError if the prompt is empty.
         """
         return self.generate_texts(1, prompt, length, **options)[0]
 
@@ -106,7 +106,7 @@ class Run:
 
     @caller_unchanged()
     def score(self, text: str, ends: bool = False) -> "TextScore":
-        """How well the model predicts a text, read as a document from its beginning; with ``ends`` its end too."""
+        """Score a text as a document from its beginning. If ``ends`` is true, its end is a target, too."""
         with _libraries("torch"):
             from textloom.evaluation.text import score_text
 
@@ -114,7 +114,7 @@ class Run:
 
     @caller_unchanged()
     def evaluate(self) -> dict[str, float]:
-        """The figures of the held-out text, computed again from the run directory alone."""
+        """Compute the figures of the held-out text again, from the run directory alone."""
         with _libraries("torch"):
             from textloom.evaluation.evaluate import evaluate_run
 
@@ -129,7 +129,7 @@ class Run:
 
     @caller_unchanged()
     def resume(self, *overrides: str, **groups: Any) -> "Run":
-        """Train the run further, with other limits for example: ``run.resume("trainer.max_epochs=20")``."""
+        """Continue the training, for example with other limits: ``run.resume("trainer.max_epochs=20")``."""
         _refuse_second_training()
         with _libraries("textloom.training.train"):
             files = run_to_resume(str(self.directory), Path("outputs"))
@@ -151,13 +151,13 @@ class Run:
 def train(*overrides: str, directory: StrPath | None = None, **groups: Any) -> Run:
     """Train a model, and return its run.
 
-    Overrides are those of the command line: ``train("model.units=256", "data=text_files")``. Keywords are groups and
-    keys with values as they are: ``train(data={"kind": "text_files", "path": Path("my text.txt")}, seed=1)``; they
-    come after the overrides. The run is written to ``directory``, by default to ``outputs/NAME/TIME``.
+    Overrides are those of the command line: ``train("model.units=256", "data=text_files")``. Keyword arguments are
+    groups and keys with Python values, as in ``train(data={"kind": "text_files", "path": Path("my text.txt")},
+    seed=1)``; they come after the overrides. The run is written to ``directory``, by default to ``outputs/NAME/TIME``.
 
     Raises ConfigError for a key or a value that is wrong, DataError if the text cannot be used, RunError if the
     directory holds a run already, TrainingError if the loss is no longer a number or this process trains already,
-    Interrupted after Ctrl-C or SIGTERM, when a checkpoint to go on from was written.
+    Interrupted after Ctrl-C or SIGTERM, once a checkpoint to resume from is written.
     """
     _refuse_second_training()
     others, resumed = _without_resume(overrides)
@@ -221,7 +221,7 @@ def prepare(*overrides: str, **groups: Any) -> dict[str, Any]:
 
 @contextmanager
 def _libraries(*modules: str) -> Iterator[None]:
-    """Import modules that take long, and leave libraries unchanged; progress is shown on a terminal."""
+    """Import slow modules, and leave the settings of libraries unchanged; progress is shown on a terminal."""
     for module in modules:
         import_module(module)
     with libraries_unchanged(), shown():

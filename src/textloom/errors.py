@@ -39,7 +39,7 @@ class DivergenceError(TrainingError):
 
 
 class Interrupted(TextloomError):
-    """The training was asked to stop, and wrote a checkpoint to go on from if it had made a step."""
+    """The training was asked to stop, and wrote a checkpoint to resume from if it had made a step."""
 
     def __init__(self, message: str, signal: int | None = None):
         super().__init__(message)
@@ -51,7 +51,7 @@ class Pruned(TextloomError):
 
 
 class TrialsFailed(TextloomError):
-    """A sweep that came to its end, with trials that failed; each is named in its table."""
+    """A sweep that finished with failed trials; its table names them."""
 
 
 class GenerationError(TextloomError):

@@ -257,5 +257,5 @@ def test_a_file_that_changes_while_it_is_read_is_told(tmp_path: Path, monkeypatc
             yield block
 
     monkeypatch.setattr(contents.Content, "blocks", growing)
-    with pytest.raises(DataError, match=r"growing\.txt: has changed while it was read; start again"):
+    with pytest.raises(DataError, match=r"growing\.txt: changed while it was read; start again"):
         load_corpus(compose_train("data=text_files", f"data.path={path}").data)

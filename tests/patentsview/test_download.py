@@ -116,7 +116,7 @@ def test_an_address_that_has_expired_is_asked_for_again(fake: FakePortal, tmp_pa
 
 def test_the_portal_is_not_asked_without_end(fake: FakePortal, tmp_path: Path) -> None:
     fake.mode, fake.uses = "message", 0
-    with pytest.raises(PortalError, match=r"asked for 5 times, .* a web page came .* 0 of [\d,]+ bytes are here"):
+    with pytest.raises(PortalError, match=r"asked for 5 times, .* a web page came .* 0 of [\d,]+ bytes are kept"):
         get(fake, tmp_path / NAME)
     assert fake.file_requests() == 5
 
@@ -125,14 +125,16 @@ def test_a_message_without_an_address_is_told(fake: FakePortal, tmp_path: Path) 
     portal = Portal(KEY, fake.url)
     file = portal.files("PVGPATDIS")[NAME]
     fake.answers = [(200, {"Content-Type": "application/json"}, b'{"message": "quota exceeded"}')]
-    with pytest.raises(PortalError, match="has another form than the known one"):
+    with pytest.raises(PortalError, match="has an unknown form"):
         download(portal, file, tmp_path / NAME)
 
 
 def test_a_download_of_a_process_that_died_is_gone_on_with(fake: FakePortal, tmp_path: Path) -> None:
     path = tmp_path / NAME
     fake.cuts = [1_000_000, 0, 0, 0]
-    with pytest.raises(Transient, match=r"the connection broke off .*; what came stays, run the same command"):
+    with pytest.raises(
+        Transient, match=r"the connection broke off .*; what was received is kept; run the same command"
+    ):
         get(fake, path)
     assert not path.exists()
     have = part_of(path).stat().st_size

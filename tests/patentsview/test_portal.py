@@ -63,7 +63,7 @@ def test_the_recorded_answer_is_read(fake: FakePortal, real_data: Path) -> None:
     assert files["ipg260602.zip"].size == 147_191_020
     assert files["ipg260602.zip"].url == f"{fake.url}/api/v1/datasets/products/files/PTGRXML/2026/ipg260602.zip"
     fake.answers.append((200, JSON, (real_data / "odp/odp_search_bulk_products_response.json").read_bytes()))
-    assert "has another form than the known one" in str(refusal(client(fake)))  # it lists products without their files
+    assert "has an unknown form" in str(refusal(client(fake)))  # it lists products without their files
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,9 @@ def test_the_recorded_answer_is_read(fake: FakePortal, real_data: Path) -> None:
         ((400, JSON, error(400, "Bad Request", "x")), "does not understand the request for product PVGPATDIS (400)"),
         ((413, JSON, b'{"code": 413, "message": "Payload Too Large"}'), "does not understand the request"),
         (HTML, "a web page came in place of product PVGPATDIS: the portal wants a sign-in"),
-        ((200, JSON, b"{"), "has another form than the known one"),
-        ((200, JSON, b'{"count": 0}'), "has another form than the known one"),
-        ((200, JSON, b'[{"a": 1}]'), "has another form than the known one"),
+        ((200, JSON, b"{"), "has an unknown form"),
+        ((200, JSON, b'{"count": 0}'), "has an unknown form"),
+        ((200, JSON, b'[{"a": 1}]'), "has an unknown form"),
         ((429, {"Retry-After": "86400"}, b""), "asks to wait 24 hours: each key may download the same file 20 times a"),
         ((429, {}, b"you have submitted 21 requests in 31536000 sec"), "the same file 20 times a year"),
     ],

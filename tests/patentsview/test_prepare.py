@@ -87,7 +87,7 @@ def test_where_the_portal_gives_nothing_the_tables_that_are_here_serve(
     other = command("prepare", "data=patents", "data.source=odp", "data.query=door", "data.last_year=2009")
     assert other.status == 0, other.err
     assert "USPTO_API_KEY is not set" in other.err
-    assert "going on with what is here, released 2026-07-15" in other.err
+    assert "using the local copy, released 2026-07-15" in other.err
     assert "patents: 8 in" in other.out
 
 

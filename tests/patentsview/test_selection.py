@@ -169,7 +169,7 @@ def test_small_blocks_and_many_passes_give_the_same_rows(folder: Path, monkeypat
 
 
 def test_a_selection_without_a_patent_is_told_and_leaves_nothing(folder: Path) -> None:
-    with pytest.raises(DataError, match="no patent is like that; widen"):
+    with pytest.raises(DataError, match="no patent matches; widen"):
         selected(folder, query="perpetual motion")
     assert {path.name for path in folder.iterdir()} == set(tables())
 

@@ -51,7 +51,7 @@ def test_of_a_run_of_a_former_version_the_time_of_its_last_process_is_known(tmp_
 def test_a_best_checkpoint_that_was_deleted_is_missing(tmp_path: Path, command: Callable[..., Answer]) -> None:
     run = train_run(tmp_path / "run", "experiment=ngram")
     run.checkpoint_file("best").unlink()
-    with pytest.raises(RunError, match=r"run: checkpoints/best\.ckpt is missing; set checkpoint=last, or go on with"):
+    with pytest.raises(RunError, match=r"run: checkpoints/best\.ckpt is missing; set checkpoint=last, or resume with"):
         find_run(str(run.directory), tmp_path)
     answer = command("evaluate", f"run={run.directory}")
     assert answer.status == 2

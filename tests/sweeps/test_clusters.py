@@ -80,7 +80,7 @@ def test_a_ray_node_that_goes_away_loses_no_trial(command: Command, tmp_path: Pa
     assert removed
     assert answer.status == 0, answer.err
     assert "3 trials: 3 completed" in answer.out
-    assert "going on from" in (sweep / removed[0] / "train.log").read_text()
+    assert "resuming from" in (sweep / removed[0] / "train.log").read_text()
     assert Run(sweep / removed[0]).results()
 
 

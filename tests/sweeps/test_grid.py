@@ -50,9 +50,9 @@ def test_the_same_command_again_skips_what_is_completed_resumes_what_was_cut_and
     assert answer.status == 0, answer.err
     assert list(states(sweep).values()) == ["completed"] * 3
     assert (sweep / "seed=1/status.json").stat().st_mtime_ns == seen
-    assert "going on from" in (sweep / "seed=2/train.log").read_text()
+    assert "resuming from" in (sweep / "seed=2/train.log").read_text()
     assert cut.results()["val/loss"] == before
-    assert "going on from" not in (sweep / "seed=3/train.log").read_text()
+    assert "resuming from" not in (sweep / "seed=3/train.log").read_text()
 
 
 def test_a_failed_trial_is_told_with_its_log_others_go_on_and_only_it_runs_again(
@@ -67,7 +67,7 @@ def test_a_failed_trial_is_told_with_its_log_others_go_on_and_only_it_runs_again
         log = tmp_path / "outputs/sweeps/toy_learning_rate/optimizer.learning_rate=1e+38/train.log"
         assert f"log: {log.relative_to(tmp_path)}" in answer.out
         assert log.read_text().count("device: ") == call + 1
-        assert answer.err.splitlines()[-1].startswith("1 of 2 trials did not come to their end, see outputs/sweeps")
+        assert answer.err.splitlines()[-1].startswith("1 of 2 trials did not finish, see outputs/sweeps")
     other = tmp_path / "outputs/sweeps/toy_learning_rate/optimizer.learning_rate=0.1/train.log"
     assert other.read_text().count("device: ") == 1
 

@@ -88,7 +88,7 @@ def test_several_goals_give_all_that_no_other_beats(command: Command, tmp_path: 
         "sweep.metric=[val/loss,parameters]",
     )  # fmt: skip
     assert answer.status == 0, answer.err
-    assert "the space is searched through" in answer.err  # three points, however many are asked for
+    assert "the search space is exhausted" in answer.err  # three points, however many are asked for
     best = {trial.params["model.units"] for trial in study(tmp_path).best_trials}
     assert answer.out.count("*  ") == len(best) > 1
 
@@ -99,7 +99,7 @@ def test_several_goals_give_all_that_no_other_beats(command: Command, tmp_path: 
         (["sweep.storage=sqlite:////no/where.db"], "sweep.storage=sqlite:////no/where.db: does not answer ("),
         (["sweep.storage=nosuchdb://me:secret@host/db"], "sweep.storage=nosuchdb://me@host/db: does not answer ("),
         (["sweep.storage=redis://127.0.0.1:1"], "sweep.storage=redis://127.0.0.1:1: does not answer ("),
-        (["sweep.pruner=median", "sweep.metric=[val/loss,parameters]"], "sweep.pruner=median: asks after validations"),
+        (["sweep.pruner=median", "sweep.metric=[val/loss,parameters]"], "sweep.pruner=median: prunes at validations"),
         (["sweep.sampler=cmaes", "sweep.metric=[val/loss,parameters]"], "sweep.sampler=cmaes: searches for one metric"),
     ],
 )  # fmt: skip
@@ -152,7 +152,7 @@ def test_killed_in_the_middle_it_ends_at_n_trials_repeats_nothing_and_goes_on_wi
     assert cut[0].params["optimizer.learning_rate"] in rates
     assert len(trials) == 5  # the cut one has a second number
     directory = tmp_path / "outputs/sweeps/s" / cut[0].user_attrs["directory"]
-    assert "going on from" in (directory / "train.log").read_text()
+    assert "resuming from" in (directory / "train.log").read_text()
 
 
 def _second_trial_has_begun(tmp_path: Path) -> bool:

@@ -93,7 +93,7 @@ def test_of_six_one_raises_one_is_killed_one_takes_too_long_and_only_these_run_a
     assert second.status == 1
     assert "6 trials: 4 completed, 2 failed" in second.out
     assert seen == {number: (sweep / names[number] / "status.json").stat().st_mtime_ns for number in (1, 2, 6)}
-    assert "going on from" in (sweep / names[3] / "train.log").read_text()
+    assert "resuming from" in (sweep / names[3] / "train.log").read_text()
     assert (sweep / "table.txt").read_text() in second.out
 
 
@@ -133,7 +133,7 @@ def test_when_a_sweep_ends_its_children_end_and_it_says_what_was_not_run(
         assert run.checkpoint_file("last").exists()
     if number == signal.SIGINT:
         assert sweep.returncode == 75
-        words = "stopped by SIGINT; not run to the end: seed=1; seed=2; seed=3; the same command goes on"
+        words = "stopped by SIGINT; not finished: seed=1; seed=2; seed=3; the same command continues the sweep"
         assert said.strip().splitlines()[-1] == words
 
 

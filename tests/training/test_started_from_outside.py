@@ -87,5 +87,5 @@ def test_no_rank_outlives_the_first(number: signal.Signals, tmp_path: Path) -> N
     assert not any(Path(f"/proc/{child}").exists() for child in children)
     if number == signal.SIGTERM:
         assert training.returncode == 75, said
-        assert "stopped by SIGTERM; go on with" in said
+        assert "stopped by SIGTERM; resume with" in said
         assert "Traceback" not in said

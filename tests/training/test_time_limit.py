@@ -107,7 +107,7 @@ def test_a_stopped_run_says_how_to_go_on_and_is_ranked(
     assert answer.status == 0, answer.err
     run = Run(Path("outputs/run"))
     steps = run.results()["steps"]
-    told = f"stopped: trainer.max_time=00:00:30:00 is over, after {steps} steps; go on with: textloom train resume="
+    told = f"stopped: trainer.max_time=00:00:30:00 is over, after {steps} steps; resume with: textloom train resume="
     assert answer.out.strip().splitlines()[-1] == f"{told}outputs/run"
     assert run.status()["status"] == "stopped"
     ranked = command("compare", "runs=outputs").out

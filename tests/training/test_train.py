@@ -211,7 +211,7 @@ class TestDamagedRuns:
 
     def test_missing_checkpoint(self, run: Run) -> None:
         run.checkpoint_file("best").unlink()
-        with pytest.raises(RunError, match=r"best\.ckpt is missing; set checkpoint=last, or go on with: .* resume="):
+        with pytest.raises(RunError, match=r"best\.ckpt is missing; set checkpoint=last, or resume with: .* resume="):
             find_run(str(run.directory), Path("outputs"))
         assert find_run(str(run.directory), Path("outputs"), "last") == run
 

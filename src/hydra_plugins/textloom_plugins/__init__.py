@@ -1,1 +1,1 @@
-"""The folders of configs that plugins of textloom bring."""
+"""Adds the config folders of textloom's plugins to Hydra's search path."""

@@ -7,13 +7,13 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 
-PAD = 0  # any valid id: padding stands to the right of all that is scored, so it never reaches a loss
-SHARE_OF_FREE_MEMORY = 0.25  # of a GPU, that the tokens may take
+PAD = 0  # any valid id: padding is to the right of every scored token, so it never affects a loss
+SHARE_OF_FREE_MEMORY = 0.25  # of a GPU, for the tokens of a split
 TOKENS_AT_ONCE = 1 << 15  # small batches are gathered several at a time: each call costs more than its work
 
 
 class Batch(NamedTuple):
-    """Tokens to read and tokens to predict. Only hidden states that have a target meet the softmax."""
+    """Input tokens and target tokens. The softmax is computed only for hidden states that have a target."""
 
     inputs: torch.Tensor
     """(batch, time) int64, padded on the right."""
@@ -40,7 +40,7 @@ class Batch(NamedTuple):
 
 
 class Spans(NamedTuple):
-    """Where a batch lies in the tokens: row k reads ``tokens[begins[k] : begins[k] + lengths[k]]``."""
+    """The place of a batch in the tokens: row k reads ``tokens[begins[k] : begins[k] + lengths[k]]``."""
 
     begins: np.ndarray
     """(rows,) int64."""
@@ -77,7 +77,7 @@ class Tokens(Protocol):
     """The tokens of one split, on the host or on a device."""
 
     def gather(self, spans: Spans) -> Batch:
-        """The batch that lies there, on the same device."""
+        """Gather the batch at these spans, on the same device."""
 
 
 class HostTokens:
@@ -87,7 +87,7 @@ class HostTokens:
         self.tokens = np.asarray(tokens)  # indexing a memmap itself takes twice as long
 
     def gather(self, spans: Spans) -> Batch:
-        """The batch that lies there, on the CPU."""
+        """Gather the batch at these spans, on the CPU."""
         tokens, filled = self.tokens, spans.filled()
         positions = spans.positions(filled)
         source = spans.begins[:, None] + np.arange(spans.width)  # (rows, time)
@@ -117,7 +117,7 @@ class DeviceTokens:
         self.device = device
 
     def gather(self, spans: Spans) -> Batch:
-        """The batch that lies there, on the device, without waiting for it."""
+        """Gather the batch at these spans on the device, without waiting for it."""
         on_host = spans.filled()
         begins, lengths, positions = map(self._copied, (spans.begins, spans.lengths, spans.positions(on_host)))
         assert begins is not None

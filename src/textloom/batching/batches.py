@@ -1,4 +1,4 @@
-"""All batches of a split, in training and in evaluation: windows, documents or a stream, whichever the config says."""
+"""All batches of a split, in training and in evaluation: windows, documents or a stream, as the config says."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ from textloom.system.ranks import ALONE, Ranks
 ALL_ROWS = slice(None)
 EVALUATION_STEPS = 512  # longer than in training: state is carried, so the figures are the same, with fewer calls
 EVALUATION_WINDOWS = 512
-SHUFFLED_AT_ONCE = 1 << 25  # windows: of more, each stretch is shuffled by itself, so that memory stays bounded
-LOCATED_AT_ONCE = 1 << 12  # windows, whole batches of them: for a small one NumPy's calls cost more than their work
+SHUFFLED_AT_ONCE = 1 << 25  # windows; longer splits are shuffled in stretches of this length, to bound memory
+LOCATED_AT_ONCE = 1 << 12  # windows of several batches: NumPy's calls cost more than the work of a small batch
 MEASURED = 10_000  # windows whose lengths are measured as a sample of all
 
 
@@ -92,7 +92,7 @@ class Batching(ABC):
 
     @abstractmethod
     def _spans(self, epoch: int, start: int) -> Iterator[Spans]:
-        """Where each of these batches lies in the tokens."""
+        """The place of each of these batches in the tokens."""
 
 
 class Windows(Batching):
@@ -156,7 +156,7 @@ class Windows(Batching):
         return np.random.default_rng(seed).permutation(order)
 
     def _positions(self, numbers: np.ndarray) -> np.ndarray:
-        """Where the targets of windows stand: every ``stride``-th token of each document."""
+        """The positions of the targets of windows: every ``stride``-th token of each document."""
         if self.split.windows is not None:
             dealt: np.ndarray = self.split.windows[numbers]
             return dealt

@@ -42,7 +42,7 @@ def run_command(
 ) -> None:
     """Compose the config and run the task; an error that the user can cure ends in one line and exit status 2.
 
-    A sweep that came to its end with failed trials has exit status 1. ``HYDRA_FULL_ERROR=1`` gives stack traces.
+    A sweep that finished with failed trials has exit status 1. ``HYDRA_FULL_ERROR=1`` gives stack traces.
     """
     if {"--help", "-h"} & set(arguments):
         with _errors_in_one_line(schema, []):

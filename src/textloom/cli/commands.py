@@ -194,14 +194,14 @@ def _show(trained: "Trained", directory: Path) -> float:
     if trained.results.get("leaky"):
         from textloom.reproductions.article import LEAKY
 
-        print(f"{LEAKY}; compare these figures with the article's alone")
+        print(f"{LEAKY}; compare these figures only with those of the article")
     relative = os.path.relpath(directory)
     inside = not relative.startswith("..") and len(Path(relative).parts) > 1
     logdir = Path(relative).parts[0] if inside else str(directory.parent)
     print(f"\nrun directory: {relative}\ngenerate text: {as_command('generate')} run={shlex.quote(relative)}")
     print(f"watch curves:  tensorboard --logdir {shlex.quote(logdir)}")
     if trained.stopped:
-        print(f"stopped: {trained.stopped}; go on with: {actions.resume_command(directory)}")
+        print(f"stopped: {trained.stopped}; resume with: {actions.resume_command(directory)}")
     elif trained.advice is not None:
         print(f"\n{trained.advice}")
     return trained.results["val/loss"]

@@ -68,7 +68,7 @@ def _key_lines(schema: type[BaseModel], width: int) -> Iterator[str]:
 
 
 def _key_line(name: str, key: Key, choices: tuple[str, ...], width: int) -> list[str]:
-    """A key, its meaning, its fixed words, and the choices of its group that have it unless all do."""
+    """A key, its meaning, its fixed words, and the choices of its group that have it, unless all have it."""
     words = f" [{', '.join(key.words)}]" if key.words else ""
     only = f" ({', '.join(choices)} only)" if choices else ""
     margin = " " * (KEY_COLUMN + 4)

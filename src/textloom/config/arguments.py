@@ -164,7 +164,7 @@ def unresolved(arguments: list[str], schema: type[BaseModel]) -> tuple[str, str]
 
 
 def unresolved_text(error: BaseException | None, schema: type[BaseModel], arguments: Sequence[str]) -> str | None:
-    """How to have a text among the arguments taken as it stands, if its interpolation is what cannot be resolved."""
+    """The cure if an argument is a text with an interpolation that cannot be resolved; None otherwise."""
     text = unresolved(list(arguments), schema)
     if text is None or not isinstance(error, InterpolationResolutionError | GrammarParseError):
         return None
@@ -204,7 +204,7 @@ def _keys_of_commands() -> frozenset[str]:
 
 
 def _open_value(key: str, value: str) -> str:
-    """A value of a mapping whose keys the user chooses, in Hydra's grammar: texts that need quotes get them."""
+    """A value of a mapping whose keys the user chooses, in Hydra's grammar, with quotes around texts that need them."""
     if read_value(value) is not None:
         return value
     if value[:1] in BRACKETS and value.endswith(BRACKETS[value[0]]):

@@ -97,12 +97,12 @@ def typed_overrides(overrides: Sequence[str], schema: type[Section]) -> list[str
 
 
 def as_overrides(values: Mapping[str, Any]) -> list[str]:
-    """Values as one would type them, for the record that a run keeps."""
+    """The values as overrides of the command line, for the record that a run keeps."""
     return [as_override(key, value) for key, value in flatten(plain(values)).items()]
 
 
 def as_override(key: str, value: Any) -> str:
-    """One value as one would type it."""
+    """One value as an override of the command line."""
     return f"{key}={_typed(value)}"
 
 
@@ -181,7 +181,7 @@ def _override(override: Any) -> str:
 
 
 def _without_meaning(value: Any) -> Any:
-    """The values with every text such that OmegaConf reads no interpolation in it."""
+    """The values with all texts escaped, so that OmegaConf reads no interpolation in them."""
     if isinstance(value, str):
         return "" if value == MISSING else without_interpolations(value)
     if isinstance(value, dict):
@@ -203,7 +203,7 @@ def _typed(value: Any) -> str:
 
 @contextmanager
 def _own_hydra() -> Iterator[None]:
-    """Start Hydra afresh, one thread at a time; the caller's own, inside @hydra.main for example, is put back."""
+    """Start Hydra afresh, one thread at a time, and restore the caller's Hydra, for example inside @hydra.main."""
     instances: dict[Any, Any] = Singleton._instances
     with _composing:
         before = {kind: instances.pop(kind) for kind in HYDRA_STATE if kind in instances}

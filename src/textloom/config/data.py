@@ -1,4 +1,4 @@
-"""Which text, which tokens, and which batches of them."""
+"""The registry of data sources, and the configs of batching."""
 
 from typing import Annotated, Literal, Self
 
@@ -40,7 +40,7 @@ class DocumentsConfig(Section):
 
     kind: Literal["documents"]
     steps: Annotated[Positive, Unit("tokens")]
-    """Tokens between two cuts of the gradient, at most: a longer document goes on in equal pieces, with its state."""
+    """Most tokens between two cuts of the gradient: a longer document is read in equal pieces, with carried state."""
 
 
 class StreamConfig(Section):

@@ -1,4 +1,4 @@
-"""Which model, and how its weights move."""
+"""The configs of recurrent language models, and the registry of their cells."""
 
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self

@@ -1,4 +1,4 @@
-"""How the weights move: the registries of optimizers and of learning-rate schedules, and what their configs share."""
+"""The registries of optimizers and of learning-rate schedules, and the keys that their configs share."""
 
 from typing import Annotated, ClassVar, Literal
 

@@ -1,4 +1,4 @@
-"""Which patents: a file of the user's own, or a selection from PatentsView's tables at USPTO's Open Data Portal."""
+"""The source of patents: a file of the user's own, or PatentsView's tables at USPTO's Open Data Portal."""
 
 import re
 from typing import Annotated, Literal, Self
@@ -27,7 +27,7 @@ CPC_CODE = re.compile(r"[A-HY](\d\d([A-Z](\d{1,4}(/\d{2,6})?)?)?)?")  # section,
 
 
 class PatentSelection(Section):
-    """Where patents come from, and which of the portal's are asked for."""
+    """The source of patents, and the selection from the portal's tables."""
 
     source: Literal["file", "odp", "patentsearch"] = "file"
     """A file of your own, or USPTO's Open Data Portal (fetched by scripts/prepare.py); patentsearch is retired."""

@@ -1,4 +1,4 @@
-"""Paths as people type them, and the folder that all runs share."""
+"""Paths as users write them, and the cache folder that all runs share."""
 
 import os
 from glob import has_magic

@@ -22,7 +22,7 @@ class SplitKeys(Section):
     test_fraction: Fraction
     """Share that is tested on, once, at the end; 0 for no test split."""
     split_seed: int
-    """Which documents fall into which part; runs with the same data and split_seed are comparable."""
+    """Which documents fall into which split; runs with the same data and split_seed are comparable."""
     fold_duplicates: bool
     """Keep one of the documents that differ only in case, punctuation or white space."""
     near_duplicates: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -36,7 +36,7 @@ class SplitKeys(Section):
         return False
 
     @property
-    def has_test_part(self) -> bool:
+    def has_test_split(self) -> bool:
         """True if there is a split that is tested on at the end."""
         return self.test_fraction > 0
 
@@ -69,7 +69,7 @@ class SplitKeys(Section):
         return self
 
 
-class GivenParts(SplitKeys):
+class GivenSplits(SplitKeys):
     """Data that may bring its own validation and test splits."""
 
     @property
@@ -78,10 +78,10 @@ class GivenParts(SplitKeys):
         raise NotImplementedError
 
     @property
-    def has_test_part(self) -> bool:
+    def has_test_split(self) -> bool:
         """True if one is given, or is a share; a share only if validation is a share too."""
         validation, test = self.given
-        return test or (not validation and super().has_test_part)
+        return test or (not validation and super().has_test_split)
 
     @property
     def by_share(self) -> bool:
@@ -89,7 +89,7 @@ class GivenParts(SplitKeys):
         return not any(self.given)
 
 
-class GivenFiles(GivenParts):
+class GivenFiles(GivenSplits):
     """Files that train, and others that validate and are tested on."""
 
     path: Paths
@@ -150,7 +150,7 @@ def checked_filters(filters: Any) -> Any:
 Filter = Value | Annotated[tuple[Value, ...], BeforeValidator(as_tuple)] | Bounds
 
 
-class RowKeys(GivenParts):
+class RowKeys(GivenSplits):
     """How rows become documents."""
 
     text_column: str
@@ -160,7 +160,7 @@ class RowKeys(GivenParts):
     filters: Annotated[dict[str, Filter], BeforeValidator(checked_filters)] | None = None
     """Rows to keep: for each of some columns a value, a list of values, or {min: A, max: B}; numbers, or plain text."""
     split_by: str | None = None
-    """A column that names the part of a row (train, validation, test), or a date or number: the earliest train, the
+    """A column that names the split of a row (train, validation, test), or a date or number: the earliest train, the
     later validate, the last test, in the shares below, equal ones together; null for shares at random."""
 
     @model_validator(mode="after")
@@ -181,5 +181,5 @@ class RowKeys(GivenParts):
     @model_validator(mode="after")
     def _one_way_to_split(self) -> Self:
         if self.split_by is not None and (any(self.given) or self.near_duplicates is not None):
-            raise ValueError("split_by is a split of its own; leave out near_duplicates and given parts, or split_by")
+            raise ValueError("split_by is a split of its own; leave out near_duplicates and given splits, or split_by")
         return self

@@ -1,4 +1,4 @@
-"""How text becomes tokens: the registry of tokenizers, and their config classes, which every start needs."""
+"""The registry of tokenizers, and their config classes, which every command imports."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -89,7 +89,7 @@ class UnigramTokenizerConfig(_SubwordKeys):
 
 
 class PretrainedTokenizerConfig(TokenizerConfig):
-    """A tokenizer that others trained."""
+    """A tokenizer that was trained elsewhere."""
 
     kind: Literal["pretrained"]
     path: Annotated[PathText, Field(min_length=1)]

@@ -44,7 +44,7 @@ class TrainerConfig(Section):
     max_steps: Annotated[Positive | None, Effect.LENGTH, Unit("steps")]
     """Most optimizer steps; null for no limit."""
     max_time: Annotated[Duration, Effect.PAUSE, Unit("DD:HH:MM:SS")] = None
-    """Most time, as days:hours:minutes:seconds, of each process that trains the run; null for no limit."""
+    """Time limit of each process that trains the run, as days:hours:minutes:seconds; null for no limit."""
     val_check_interval: Annotated[Positive | Share | None, Unit("batches or epochs")]
     """Interval of validation: a share of an epoch (1.0: at its end) or a number of batches; always at the end.
 

@@ -4,7 +4,7 @@ from typing import Any
 
 
 def value_text(value: Any) -> str:
-    """A config value as it is typed."""
+    """A config value in the syntax of the command line."""
     if isinstance(value, list | tuple):
         return f"[{','.join(map(value_text, value))}]"
     if isinstance(value, dict):

@@ -1,1 +1,1 @@
-"""From documents to batches: sources, corpus (folding and splitting), encoding, batching."""
+"""From documents to tokens: sources, normalization, duplicates, splits, the token store and its cache."""

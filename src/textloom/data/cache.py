@@ -38,7 +38,7 @@ Used = TypeVar("Used")
 def load_corpus(config: DataConfig) -> Corpus:
     """Read, fold and split the documents of a source; the facts of a text that was read before come from the cache.
 
-    Raises DataError if the source cannot be read or a part is left empty.
+    Raises DataError if the source cannot be read or a split is left empty.
     """
     before = file_states(config)
     known = cache_directory() / "corpora" / f"{_key(source_checksum(config))}.json"
@@ -59,9 +59,10 @@ def load_corpus(config: DataConfig) -> Corpus:
 def load_or_encode_into(
     corpus: Corpus, config: TokenizerConfig, tokenizer_file: Path, tokens: Path
 ) -> tuple[Tokenizer, Splits]:
-    """The tokenizer and tokens of a corpus, linked to these places. Of processes that ask at once, one encodes.
+    """The tokenizer and tokens of a corpus, linked to these places.
 
-    A damaged entry of the cache is encoded again; if the cache cannot be written, the tokens are encoded in place.
+    If several processes ask at the same time, one of them encodes, and the others wait. A damaged entry of the cache is
+    encoded again; if the cache cannot be written, the tokens are encoded in place.
     """
     entry = entry_of(corpus, config)
     try:
@@ -91,7 +92,7 @@ def load_or_fit_tokenizer(corpus: Corpus, config: TokenizerConfig) -> Tokenizer:
 
 
 def entry_of(corpus: Corpus, config: TokenizerConfig) -> Path:
-    """The cache's folder for a corpus in the tokens of a tokenizer, which need not exist yet."""
+    """The cache's folder for a corpus encoded with a tokenizer; it may not exist yet."""
     made_from = (corpus.facts.fingerprint, corpus.facts.contiguous, config.model_dump(), origin(config))
     return cache_directory() / "tokens" / _key(*made_from)
 
@@ -131,7 +132,7 @@ def _remembered(known: dict[str, Any], config: DataConfig) -> Corpus:
     def read_again() -> dict[SplitName, Part]:
         corpus, _ = _read(config, notes)
         if corpus.facts.fingerprint != facts.fingerprint:
-            raise DataError("data: a file has changed while it was read; start again when it is complete")
+            raise DataError("data: a file changed while it was read; start again when it is complete")
         return corpus.splits
 
     return Corpus(facts, read_again)
@@ -140,7 +141,7 @@ def _remembered(known: dict[str, Any], config: DataConfig) -> Corpus:
 def _refuse_changed(before: list[tuple[str, int, int]], config: DataConfig) -> None:
     changed = sorted({name for name, _, _ in set(before) ^ set(file_states(config))})
     if changed:
-        raise DataError(f"{changed[0]}: has changed while it was read; start again when it is complete")
+        raise DataError(f"{changed[0]}: changed while it was read; start again when it is complete")
 
 
 def _whole(entry: Path, corpus: Corpus, config: TokenizerConfig, use: Callable[[], Used]) -> Used:

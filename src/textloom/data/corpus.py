@@ -142,7 +142,7 @@ def _by_protocol(documents: Part, protocol: str) -> dict[SplitName, Part]:
 
 
 def _by_column(documents: Part, column: SplitColumn, kept: np.ndarray, keys: SplitKeys) -> dict[SplitName, Part]:
-    """Split by the names in a column, or by its order: the first train, the next validate, the last are tested on."""
+    """Split by the names in a column, or by its order: first training, then validation, then test."""
     places = np.frombuffer(column.places)[kept]
     if not column.labels:
         ordered = np.sort(places)

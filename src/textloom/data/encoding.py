@@ -44,7 +44,7 @@ class TokenSplit:
     unknown: int
     """Number of ``<unk>`` tokens."""
     spelling_nats: float
-    """Cost of spelling the texts that those stand for, in nats."""
+    """Cost of spelling the texts that ``<unk>`` stands for, in nats."""
     unknown_characters: int = 0
     """Characters of those texts; 0 in files of older versions."""
     windows: np.ndarray | None = None

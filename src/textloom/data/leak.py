@@ -26,7 +26,7 @@ NO_WORD, END_OF_DOCUMENT = np.uint64(0), np.uint64(1)
 
 @dataclass(frozen=True)
 class Overlap:
-    """How much of one split occurs in another, apart from case and punctuation."""
+    """The share of one split that occurs in another, ignoring case and punctuation."""
 
     ngrams: int
     """Sequences of 13 words within the documents of the split, repetitions included."""

@@ -50,7 +50,7 @@ class WindowProtocol(Protocol):
     """A protocol that splits windows instead of documents, so that text which validates was trained on too."""
 
     LEAKY: str
-    """What is said wherever its figures are shown."""
+    """The warning beside all its figures."""
 
     def deal_windows(self, boundaries: np.ndarray, window: int) -> dict[SplitName, np.ndarray]:
         """The positions of the targets of each split, (windows,) int64, rising.

@@ -37,7 +37,7 @@ def write_report(config: PrepareConfig, corpus: Corpus, tokenizer: Tokenizer, sp
 
 
 def _known_overlap(path: Path) -> Report | None:
-    """The overlap in an earlier report on the same text."""
+    """The overlap from an earlier report on the same text."""
     with suppress(RunError, KeyError, TypeError):
         found: Report = read_json(path)["overlap"]
         return found

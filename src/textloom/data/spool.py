@@ -20,7 +20,7 @@ from textloom.system.progress import advance
 
 
 class Spool:
-    """Documents end to end in a file without a name, which ends with the process."""
+    """Documents end to end in an unnamed file, which is deleted when the process ends."""
 
     def __init__(self, directory: Path | None = None):
         self.directory = directory

@@ -100,6 +100,6 @@ def _about_documents(data: DataConfig, splits: Splits, facts: Facts | None) -> I
     folded, kept = (facts.duplicates_folded, facts.documents) if facts else (0, 0)
     if folded > FOLDED_SHARE * (folded + kept):
         yield (
-            f"{folded:,} of {folded + kept:,} documents repeat another one but for case, punctuation and space, and "
+            f"{folded:,} of {folded + kept:,} documents repeat another one except for case, punctuation and space, and "
             "are left out; data.fold_duplicates=false keeps them"
         )

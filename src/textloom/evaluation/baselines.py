@@ -40,7 +40,7 @@ def counting_figures(run: Run, with_ngrams: bool) -> Figures:
         return {}  # the article's windows: the counts would include the validation targets
     if with_ngrams and splits["train"].targets > MOST_TARGETS:
         raise RunError(
-            f"{run.directory}: {splits['train'].targets:,} targets are too many to count in passing; "
+            f"{run.directory}: {splits['train'].targets:,} targets are too many to count here; "
             f"count them once with: {as_command('train')} experiment=ngram and the same data and tokenizer"
         )
     headers = [read_json(run.tokens / f"{name}.json")["tokens_sha256"] for name in splits]
@@ -92,4 +92,4 @@ def _keep(file: Path, figures: Figures) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, figures)
     except (OSError, RunError) as error:
-        log.info("not kept for the next time: %s", error)
+        log.info("not cached: %s", error)

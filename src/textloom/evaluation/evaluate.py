@@ -34,7 +34,7 @@ def evaluate_run(run: Run, checkpoint: CheckpointName = "best") -> dict[str, flo
     """
     config, _, model = load_model(run, checkpoint)
     splits = load_splits(run.tokens)
-    if config.data.has_test_part and "test" not in splits:
+    if config.data.has_test_split and "test" not in splits:
         raise RunError(f"{run.tokens}: the tokens of the test split are missing; give a complete run directory")
     try:
         device = choose_device(config.trainer.accelerator)

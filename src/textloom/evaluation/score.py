@@ -1,4 +1,4 @@
-"""The figures of a model on a text. This file imports no torch, so that runs are compared without its start-up time."""
+"""The figures of a model on a text. It does not import torch, so that ``compare`` starts fast."""
 
 from dataclasses import dataclass
 from math import exp, log

@@ -17,7 +17,7 @@ from textloom.tokenizers import Tokenizer
 
 @dataclass(frozen=True)
 class TextScore:
-    """How well a model predicts a text."""
+    """The likelihood of a text under a model."""
 
     loss: float
     """Nats per token."""

@@ -140,8 +140,8 @@ A recurrent language model, trained with textloom.
 ## Data
 
 {_table(_data_facts(config, splits, made))}
-The splits that the scores were computed on are in this folder, as tokens; the training split is not, but for its
-vocabulary and the few words that samples go on from.
+The splits that the scores were computed on are in this folder, as tokens; the training split is not, except for
+its vocabulary and the first words of the samples.
 
 ## Figures
 
@@ -152,7 +152,7 @@ raw text, and compares models with different tokenizers on the same data.
 ## Use
 
 ```sh
-textloom generate run=FOLDER prompt="TEXT TO GO ON FROM"
+textloom generate run=FOLDER prompt="TEXT TO CONTINUE"
 textloom evaluate run=FOLDER
 ```
 

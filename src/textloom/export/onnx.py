@@ -22,7 +22,7 @@ CHECKED_BATCH = 3  # not the batch of the trace: a graph with that one's size ba
 
 
 def export_onnx(run: Run, path: Path, checkpoint: CheckpointName = "best") -> None:
-    """Write the graph to the new file ``path``, once onnxruntime computes with it what torch does.
+    """Write the graph to the new file ``path``, once onnxruntime gives the same results as torch.
 
     Inputs are ``token`` (batch,) int64, ``hidden`` (layers, batch, units) and, for the LSTM, ``cell``; outputs are
     ``logits`` (batch, vocabulary), ``next_hidden`` and ``next_cell``. Zeros are the state to begin with, the

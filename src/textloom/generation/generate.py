@@ -1,4 +1,4 @@
-"""Generating text: each token that is drawn is the next input."""
+"""Generate text: each drawn token is the next input."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -83,7 +83,7 @@ def generate_texts(
     from_beginning = prompt is None
     prompt = without_last_space(tokenizer, valid_text(prompt or ""))
     if not prompt and not from_beginning:
-        raise GenerationError('the prompt is empty; give the text to go on from, such as prompt="deep learn"')
+        raise GenerationError('the prompt is empty; give the text to continue, such as prompt="deep learn"')
     prompt_ids = tokenizer.encode(known_form(tokenizer, prompt)).tolist()
     ids = [tokenizer.end_id, *prompt_ids]
     decoder = model.decoder(len(samplings), window, never=tokenizer.unknown_id)

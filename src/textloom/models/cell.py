@@ -1,4 +1,4 @@
-"""What a cell has to offer, and the check that it does."""
+"""The interface of a cell, and the check that a cell implements it."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
@@ -99,7 +99,7 @@ def build_cell(config: ModelConfig, input_size: int) -> Cell:
 
 @torch.no_grad()
 def _find_mistake(cell: Cell, config: ModelConfig, input_size: int) -> str | None:
-    """What is wrong with the outputs for a small input of zeros; None if nothing is. Uses up no random numbers."""
+    """The mistake in the outputs for a small input of zeros, or None. Leaves random states unchanged."""
     was_training = cell.training
     try:
         with torch.random.fork_rng(devices=[]):

@@ -63,7 +63,7 @@ class RecurrentLanguageModel(LanguageModel):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(self.parameters()).device
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:

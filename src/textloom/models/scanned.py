@@ -1,4 +1,4 @@
-"""What minGRU and minLSTM share: gates that read the input alone, so that a sequence is one scan."""
+"""Base class of minGRU and minLSTM: their gates read the input alone, so that a sequence is computed as one scan."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal

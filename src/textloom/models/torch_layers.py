@@ -1,4 +1,4 @@
-"""What the cells made of ``nn.LSTM``, ``nn.GRU`` and ``nn.RNN`` share: weights, one-hot input, prepared steps."""
+"""Base class of the cells made of ``nn.LSTM``, ``nn.GRU`` and ``nn.RNN``: weights, one-hot input, prepared steps."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal

@@ -1,4 +1,4 @@
-"""Find run directories, and read what a comparison needs of each; damaged runs are reported and skipped."""
+"""Find run directories, and read the files that a comparison needs; damaged runs are reported and skipped."""
 
 import logging
 import os
@@ -98,7 +98,7 @@ def read_records(directories: Iterable[Path]) -> tuple[list[Record], dict[Path, 
         try:
             records.append(_read(Run(directory)))
         except RunError as error:
-            log.warning("passed over: %s", error)
+            log.warning("skipped: %s", error)
             damaged[directory] = str(error)
     started = {record.run.directory: str(record.run.status().get("started", "")) for record in records}
     return sorted(records, key=lambda record: started[record.run.directory]), damaged

@@ -230,5 +230,5 @@ def _how(tests: int) -> str:
     many = f", adjusted by Holm for {tests} comparisons" if tests > 1 else ""
     return (
         f"p: Welch's t-test over seeds against the best row{many}; below {SIGNIFICANCE:g} is beyond noise. "
-        "The best was picked by these same figures, so its mean is a little flattered."
+        "The best row was chosen by these figures, so its mean is slightly too good."
     )

@@ -2,7 +2,7 @@
 
 It is leaky: windows are cut first and then dealt out at random, so that each document is in both splits and nearly
 every validation target occurs in some training window; duplicates are kept, and the vocabulary is that of all
-documents. Its figures compare with the article's and with no others.
+documents. Its figures are comparable only with those of the article.
 """
 
 import numpy as np

@@ -39,7 +39,7 @@ def claimed_run(directory: Path, resume: bool = False, wait: float = 0) -> Itera
         if not resume and run.status_file.exists():
             if run.has_trained:
                 raise RunError(
-                    f"{directory}: already holds a run; go on with it by resume={directory}, "
+                    f"{directory}: already holds a run; resume it with resume={directory}, "
                     "or give another directory as hydra.run.dir=DIR"
                 )
             for path in set(run.files()) - {run.lock_file, run.log_file}:  # killed before its first step

@@ -46,7 +46,7 @@ def _newest_sound(runs: list[Run]) -> Run:
             run.config()
             return run
         except RunError as error:
-            log.warning("passed over: %s", error)
+            log.warning("skipped: %s", error)
     return runs[0]
 
 
@@ -54,7 +54,7 @@ def run_to_resume(name: str, outputs: Path) -> Run:
     """The run that 'latest' or a directory names. Raises RunError if there is none."""
     run = _latest_to_resume(outputs) if name == "latest" else Run(Path(name))
     if run.is_export:
-        raise RunError(f"resume={name}: an export, which has nothing to go on with; give the run that it was made of")
+        raise RunError(f"resume={name}: an export, which cannot be resumed; give the run that it was made from")
     if not run.status_file.exists():
         problem = "not a run directory" if run.directory.is_dir() else "there is no such directory"
         raise RunError(f"resume={name}: {problem}; give a run directory, or latest")
@@ -103,11 +103,11 @@ def _without(run: Run, checkpoint: CheckpointName) -> str:
             missing = "the run has no best checkpoint yet (no validation has finished)"
         else:
             missing = f"{run.checkpoint_file(checkpoint).relative_to(run.directory)} is missing"
-        return f"{missing}; set checkpoint={there[0]}, or go on with: {go_on}"
+        return f"{missing}; set checkpoint={there[0]}, or resume with: {go_on}"
     if status.get("status") == "running":
         return "the run has no checkpoint yet, and is being trained; wait for its first one"
     state = {"failed": "failed", "pruned": "was pruned"}.get(str(status.get("status")), "was cut")
-    return f"the run {state} before its first checkpoint; begin it again with: {go_on}"
+    return f"the run {state} before its first checkpoint; start it again with: {go_on}"
 
 
 def _has_validated(run: Run) -> bool:
@@ -130,7 +130,7 @@ def _runs_below(outputs: Path) -> list[Run]:
             run.results(), _fingerprint(run)
             started.append((str(run.status().get("started", "")), run))
         except RunError as error:
-            log.warning("passed over: %s", error)
+            log.warning("skipped: %s", error)
     return [run for _, run in sorted(started, key=lambda pair: pair[0]) if run.config_file.exists()]
 
 

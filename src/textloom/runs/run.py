@@ -209,7 +209,7 @@ class Run:
         now = datetime.now(UTC).isoformat(timespec="microseconds")
         before = self.status()
         changes = {"finished": None if status == "running" else now, "status": status, "error": error}
-        if status == "running":  # a process begins, whatever the one before it left
+        if status == "running":  # a process begins; it adds to the time of those before it
             before = {"started": now, "trained": bool(before), **before, "seconds": self.seconds_worked}
             before.pop("written", None)
         self._write_status(before, changes)

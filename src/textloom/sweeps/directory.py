@@ -64,7 +64,7 @@ def refuse_another_config(directory: Path, fixed: dict[str, Any], space: Space) 
         if difference is not None:
             raise RunError(
                 f"{directory}: the sweep was begun with another config ({difference}), and does not mix them; "
-                "type the former value, or sweep.name=NAME for another sweep"
+                "give the former value, or sweep.name=NAME for another sweep"
             )
 
 

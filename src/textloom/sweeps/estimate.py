@@ -59,7 +59,9 @@ def print_estimates(composer: Composer, points: list[Point], adaptive: bool, con
         print("  ".join([*numbers, row[-1]]))
     mean = sum(cost.seconds for cost in costs) / len(costs)
     if adaptive:
-        print(f"\nedges of the space, which sweep.n_trials={config.n_trials} trials are chosen from; all checked")
+        print(
+            f"\nthe edges of the space from which sweep.n_trials={config.n_trials} trials are chosen; each was checked"
+        )
     trials = (config.n_trials if adaptive else None) or len(points)
     print(
         f"\n{trials} trials, about {clock(mean * trials)} of training one after the other on this machine "

@@ -28,7 +28,7 @@ def open_storage(place: str) -> BaseStorage:
         timeout = TIMEOUTS.get(place.partition(":")[0].partition("+")[0])
         arguments = {} if timeout is None else {"connect_args": {timeout: SECONDS_TO_ANSWER}}
         return RDBStorage(place, engine_kwargs=arguments)
-    except Exception as error:  # every database has its own exceptions
+    except Exception as error:  # each database has exceptions of its own
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ConfigError(
             f"sweep.storage={_without_password(place)}: does not answer ({reason}); correct it, start the database, or "

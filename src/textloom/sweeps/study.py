@@ -58,7 +58,7 @@ class StudyProposals:
                 return trial
             self.tell(trial)  # completed in an earlier call that did not record it in the study
         if passed_over == TRIES:
-            print(f"{TRIES} suggestions in a row were no new trial: the space is searched through", file=sys.stderr)
+            print(f"{TRIES} suggestions in a row were no new trial: the search space is exhausted", file=sys.stderr)
             self.table.total = len(self.table.trials)
             self.total = 0
         return None
@@ -92,7 +92,7 @@ class StudyProposals:
         try:
             trial = self.sweep.trial(asked.number, point)
         except ConfigError as error:
-            print(f"passed over: {point_text(point)}: {error}", file=sys.stderr)
+            print(f"skipped: {point_text(point)}: {error}", file=sys.stderr)
             self._pass_over(asked, str(error))
             return None
         if any(other.directory == trial.directory and other.point != point for other in self.table.trials):
@@ -116,7 +116,7 @@ class StudyProposals:
                         value = asked.suggest_float(label, domain.low, domain.high, log=domain.log)
                 except ValueError as error:
                     raise ConfigError(
-                        f"{label}: the study was begun with other choices ({error}); type the former ones, or "
+                        f"{label}: the study was begun with other choices ({error}); give the former ones, or "
                         "sweep.name=NAME for another sweep"
                     ) from error
                 point[parameter.key] = domain.text(value)
@@ -161,7 +161,7 @@ def _open_study(sweep: Sweep, place: str) -> optuna.Study:
     config = sweep.config
     wanted = directions(config.metric)
     if config.pruner is not None and (len(config.metric) > 1 or not config.metric[0].startswith("val/")):
-        raise ConfigError(f"sweep.pruner={config.pruner}: asks after validations; set one sweep.metric, as val/loss")
+        raise ConfigError(f"sweep.pruner={config.pruner}: prunes at validations; set one sweep.metric, as val/loss")
     if config.sampler == "cmaes" and len(wanted) > 1:
         raise ConfigError("sweep.sampler=cmaes: searches for one metric; set sweep.sampler=tpe, or one sweep.metric")
     study = optuna.create_study(

@@ -80,7 +80,7 @@ def _described(config: SweepConfig, master: DictConfig, loader: ConfigLoader, ar
     own = [o.input_line or "" for o in parsed if not o.key_or_group.startswith(("sweep.", "hydra.", "hydra/"))]
     space = read_space(own, config.space, config.when, loader)
     if not space.parameters:
-        raise ConfigError("-m: nothing varies; give a key several values, as model.units=64,128, or leave -m out")
+        raise ConfigError("-m: nothing varies; give a key several values, such as model.units=64,128, or leave -m out")
     composer = Composer(master, loader, space)
     directory = _directory(config, master, composer)
     return Sweep(config, directory, space, composer, Fingerprints.below(directory, tuple(space.keys)))
@@ -157,7 +157,7 @@ def _run(proposals: Proposals, launcher: Launcher, table: TrialTable, config: Sw
             TrialScheduler(proposals, launcher, table, config.retries).run()
     except Interrupted as error:
         left = [trial.name for trial in table.trials if trial.state in ("cut", "waiting")]
-        raise Interrupted(f"{error}; not run to the end: {'; '.join(left)}; the same command goes on") from error
+        raise Interrupted(f"{error}; not finished: {'; '.join(left)}; the same command continues the sweep") from error
     print(table.text(shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
     for line in table.verdict():
         print(f"\n{line}")
@@ -165,6 +165,5 @@ def _run(proposals: Proposals, launcher: Launcher, table: TrialTable, config: Sw
     failed = [trial for trial in table.trials if trial.state in ("failed", "cut")]
     if failed:
         raise TrialsFailed(
-            f"{len(failed)} of {table.total} trials did not come to their end, see {table.file}; "
-            "the same command runs them again"
+            f"{len(failed)} of {table.total} trials did not finish, see {table.file}; the same command runs them again"
         )

@@ -64,7 +64,7 @@ class TrialTable:
         return [trial for _, winners in self._best() for trial in winners]
 
     def verdict(self) -> list[str]:
-        """Lines that name the best trials, or say why there is none."""
+        """Lines that name the best trials, or the reason why there is none."""
         named = [(heading, ", ".join(trial.name for trial in winners)) for heading, winners in self._best()]
         if len(self._comparable()) == 1:
             return [f"best: {names}" for _, names in named]

@@ -186,7 +186,7 @@ def differing(before: dict[str, Any], now: dict[str, Any]) -> str | None:
 def _other_config(directory: Path, before: dict[str, Any], now: dict[str, Any]) -> str:
     return (
         f"{directory}: trained with another config ({differing(before, now)}), and one sweep does not mix them; "
-        "type the former value, or sweep.name=NAME for another sweep"
+        "give the former value, or sweep.name=NAME for another sweep"
     )
 
 

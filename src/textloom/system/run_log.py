@@ -1,4 +1,4 @@
-"""The log of one run, written while somebody else decides what the rest of the process logs."""
+"""The log of one run, written without changing how the rest of the process logs."""
 
 import logging
 from collections.abc import Iterator

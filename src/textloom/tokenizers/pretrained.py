@@ -38,7 +38,7 @@ class PretrainedTokenizer(Tokenizer):
 
     @classmethod
     def fit(cls, documents: Iterable[Iterable[str]], path: str) -> Self:
-        """The tokenizer as it is; a warning says if it does not give the first document back as it was."""
+        """The tokenizer, unchanged. Logs a warning if decoding does not restore the first document."""
         tokenizer = cls.load(path)
         _warn_if_lossy(tokenizer, "".join(next(iter(documents), "")))
         return tokenizer

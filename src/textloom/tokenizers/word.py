@@ -2,7 +2,7 @@
 
 The space between two tokens follows from them: one between words, none before a comma. If the text has something else,
 that is a token: the white space itself, or ``<join>`` for a missing space. So the vocabulary holds each word once, and
-decoding gives the text back.
+decoding restores the text.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Where a training computes: device, number format and processes, refused at once if this machine lacks them."""
+"""The device, number format and processes of a training; refused at once if this machine lacks them."""
 
 import logging
 from contextlib import suppress
@@ -51,7 +51,7 @@ def _precision(config: TrainConfig, run: Run, device: torch.device) -> str:
         kept = config.model_copy(update={"trainer": config.trainer.model_copy(update={"precision": made["precision"]})})
         with suppress(ConfigError):  # another machine
             check_precision(kept, device)
-            log.info("device: %s, precision: %s (as before)", device.type, made["precision"])
+            log.info("device: %s, precision: %s (unchanged)", device.type, made["precision"])
             return str(made["precision"])
     precision, reason = choose_precision(config, device)
     log.info("device: %s, precision: %s (%s)", device.type, precision, reason)

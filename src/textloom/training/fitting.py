@@ -1,4 +1,4 @@
-"""One fit, on one rank: batches, model and trainer are built and trained; a loss that diverges goes back."""
+"""One fit, on one rank: build batches, model and trainer, and train; after a divergence, return to a checkpoint."""
 
 import logging
 from math import log as natural_log
@@ -57,7 +57,7 @@ def fit(plan: FitPlan, learning_rate_scale: float = 1.0) -> FitResult:
     batches = build_batches(plan)
     module = build_module(plan, batches, learning_rate_scale)
     if checkpoint is not None:
-        log.info("going on from %s", checkpoint)
+        log.info("resuming from %s", checkpoint)
     logger = build_logger(plan, checkpoint) if plan.compute.ranks.rank == 0 else None
     efficiency = build_efficiency(plan, batches)
     trainer = build_trainer(plan, module.meter, efficiency, logger)
@@ -110,7 +110,7 @@ def build_module(plan: FitPlan, batches: TokenDataModule, learning_rate_scale: f
 
 
 def build_logger(plan: FitPlan, checkpoint: str | None) -> RunLogger:
-    """The writer of the run's curves; a new training removes the curves of one that came to no checkpoint."""
+    """The writer of the run's curves. A new training removes the curves of one that wrote no checkpoint."""
     if checkpoint is None:
         plan.run.forget_training()
     logger = RunLogger(plan.run.directory, checkpoint, ExtraLoggers(plan.config, plan.run, checkpoint is not None))
@@ -120,7 +120,7 @@ def build_logger(plan: FitPlan, checkpoint: str | None) -> RunLogger:
 
 
 def build_efficiency(plan: FitPlan, batches: TokenDataModule) -> Efficiency:
-    """What turns targets per second into floating-point operations."""
+    """The figures of hardware efficiency, computed from targets per second."""
     model, training = plan.config.model, batches.training
     assert not model.is_ngram
     some = training.split.tokens[:TARGETS_THAT_STAND_FOR_ALL]

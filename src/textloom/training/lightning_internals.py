@@ -1,8 +1,8 @@
 """Every use of a private or undocumented part of Lightning.
 
-Nothing else in textloom touches those parts, and ``tests/training/test_lightning_internals.py`` states for each what we
-rely on. Whoever raises the limits of ``pytorch-lightning`` in pyproject.toml runs ``make test-versions`` and changes
-this file where a test fails.
+Nothing else in textloom touches those parts, and ``tests/training/test_lightning_internals.py`` states for each the
+behaviour that textloom relies on. Whoever raises the limits of ``pytorch-lightning`` in pyproject.toml runs ``make
+test-versions`` and changes this file where a test fails.
 """
 
 import logging
@@ -75,7 +75,7 @@ def scale_learning_rate(trainer: pl.Trainer, factor: float) -> None:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Suppress Lightning's advice for other kinds of data, and its notes on settings that were made on purpose."""
+    """Suppress Lightning's advice for other kinds of data, and its notes on settings that are intended."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
@@ -145,7 +145,7 @@ STEP_HOOKS = (
 
 @runtime_checkable
 class SkippableCallback(Protocol):
-    """A callback that says which steps it has to see; its hooks are skipped in the others."""
+    """A callback that needs its hooks in some steps only; they are skipped in the others."""
 
     def needs_step(self, trainer: pl.Trainer, step: int) -> bool:
         """Return True if the hooks must be called in the batch that may become this step (``global_step``)."""

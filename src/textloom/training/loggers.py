@@ -77,7 +77,7 @@ class ExtraLoggers:
             try:
                 call(logger)
             except Exception as error:
-                log.warning("logger=%s: failed (%s); it gets no more of this run", name, _first_line(error))
+                log.warning("logger=%s: failed (%s); it receives nothing more of this run", name, _first_line(error))
                 del self.loggers[name]
 
 

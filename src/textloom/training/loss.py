@@ -1,8 +1,8 @@
 """Softmax and cross-entropy in one step; of a dense softmax a few targets at a time.
 
 For a large vocabulary the (targets, vocabulary) matrix of logits is most of the memory of a training step. Here only a
-slice of it exists at any time, as large as the weights at most or as a cache, and its gradient is taken at once: the
-forward pass leaves the gradients, the backward pass scales them. The idea is that of Wijmans et al. (2024), "Cut your
+slice of it exists at any time, as large as the weights at most or as a cache, and its gradient is computed at once: the
+forward pass stores the gradients, the backward pass scales them. The idea is that of Wijmans et al. (2024), "Cut your
 losses in large-vocabulary language models", arXiv 2411.09009, without a kernel of our own.
 """
 

@@ -1,4 +1,4 @@
-"""What a fit is made of, and what it gives back."""
+"""The inputs of a fit, and its result."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,9 +36,9 @@ class FitPlan:
     compute: Compute
     request: StopRequest
     sampler: Sampler | None = None
-    """None for all ranks but the first, which alone writes."""
+    """The writer of samples; None except on the first rank."""
     callbacks: Sequence[pl.Callback] = ()
-    """Of the first rank; they come after the run's own, when the results of a validation are saved."""
+    """Further callbacks of the first rank; they are called after the run's own, once a validation is saved."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,16 @@ class FitResult:
     """Result of a fit; the weights lie in the run's checkpoints."""
 
     logger: RunLogger | None
-    """Open, for the figures of the best checkpoint; None for all ranks but the first."""
+    """Still open, to write the figures of the best checkpoint; None except on the first rank."""
     steps: int
     last_step: int
-    """Where the last point of each curve belongs."""
+    """The step of the last point of each curve."""
     parameters: int
     targets_per_second: float
     efficiency: Efficiency | None = None
     """None for n-grams, which are counted."""
     order: int | None = None
-    """Of n-grams alone."""
+    """The order of an n-gram model; None for networks."""
     limit: str | None = None
     """The key whose value ended the training, such as ``trainer.max_epochs``; None if it ended by itself."""
     last_loss: float | None = None

@@ -92,7 +92,7 @@ def _on_gpu(model: ModelConfig) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Shape:
-    """What is measured: layers of a cell on a batch."""
+    """The measured computation: layers of a cell on a batch."""
 
     model: ModelConfig
     rows: int
@@ -100,7 +100,7 @@ class Shape:
 
     @classmethod
     def of(cls, config: TrainConfig, model: ModelConfig) -> "Shape":
-        """The run's own, within limits that keep measuring short."""
+        """The shape of the run, within limits that keep the measurement short."""
         assert isinstance(model.units, int)
         batching = config.batching
         steps = batching.context if isinstance(batching, WindowsConfig) else batching.steps
@@ -112,7 +112,7 @@ class Shape:
         )
 
     def facts(self) -> dict[str, Any]:
-        """What the measurement depends on: the sizes, and the keys that only this cell has."""
+        """The inputs of the measurement: the sizes, and the keys that only this cell has."""
         model = self.model.model_dump(mode="json")
         own = {key: value for key, value in model.items() if key not in ModelConfig.model_fields}
         sizes = {"units": self.model.units, "layers": self.model.layers, "rows": self.rows, "steps": self.steps}

@@ -1,4 +1,4 @@
-"""What a training starts from: its config, its tokenizer and its tokens, made from the source or found in a run."""
+"""Prepare a training: its config, its tokenizer and its tokens, made from the source or read from a run."""
 
 import logging
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class EncodedText:
 
 
 def record(config: TrainConfig, overrides: Sequence[str], run: Run) -> None:
-    """Write the config into the run, and what the user typed; a resumed run keeps what was typed first."""
+    """Write the config and the overrides of the user into the run; a resumed run keeps its first overrides."""
     _write_config(config, run)
     if not run.overrides_file.exists():
         write_text(run.overrides_file, yaml.safe_dump(list(overrides), allow_unicode=True))
@@ -80,22 +80,22 @@ def _refuse_other_text(config: TrainConfig, run: Run) -> None:
     made = read_json(run.provenance_file)
     recorded = made["data_fingerprint"]
     if config.data.piped:
-        log.info("data: came through a pipe; not checked against it, the run's own tokens are used")
+        log.info("data: read from a pipe, which cannot be checked again; the run's own tokens are used")
         return
     if made.get("reading") != READING:
-        log.info("data: read by another version of textloom; not checked against the source, the run's tokens are used")
+        log.info("data: read by another version of textloom, so the source is not checked; the run's tokens are used")
         return
     try:
         corpus = load_corpus(config.data)
     except DataError as error:
-        log.warning("%s\nnot checked against the source; the run's own tokens are complete, and used", error)
+        log.warning("%s\nthe source is not checked; the run's own tokens are complete, and are used", error)
         return
     if corpus.facts.fingerprint != recorded:
         raise RunError(
             f"{run.directory}: the text has changed since the run was made: its fingerprint was {recorded[:12]}, "
             f"and is {corpus.facts.fingerprint[:12]} now; restore the text, or train a new run"
         )
-    if config.tokenizer.kind == "pretrained":  # not made from this text, and perhaps no longer where it was
+    if config.tokenizer.kind == "pretrained":  # not made from this text, and its file may be gone
         return
     tokenizer = load_or_fit_tokenizer(corpus, config.tokenizer)
     if tokenizer.to_dict() != load_tokenizer(run.tokenizer_file).to_dict():

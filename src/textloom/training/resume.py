@@ -26,12 +26,12 @@ log = logging.getLogger(__name__)
 
 
 class Change(NamedTuple):
-    """A key that a resumed run is to have another value of."""
+    """A key and the value that it is to have in the resumed run."""
 
     key: str
     value: Any
     line: str
-    """The change as it is typed, without plus signs."""
+    """The change as an override, without plus signs."""
     shown: str
     """The change in a message."""
 
@@ -123,7 +123,7 @@ def newest_checkpoint(run: Run) -> str | None:
 
 
 def how_to_train_further(run: Run) -> str:
-    """The command that trains a completed run further, or the reason why there is none."""
+    """The command that continues the training of a completed run, or the reason why it cannot continue."""
     config = run.config()
     if config.model.is_ngram:
         return "n-grams are counted once, and there is nothing to train further"

@@ -26,7 +26,7 @@ class StopEarly(EarlyStopping):
             log.info("stopping early: no better val/loss in %d validations", failed_validations(self))
 
     def load_state_dict(self, state_dict: dict[str, object]) -> None:
-        """The count and the best score are the run's, the patience is the config's."""
+        """Restore the count and the best score of the run; the patience is that of the config."""
         super().load_state_dict({**state_dict, "patience": self.patience})
 
 
@@ -36,12 +36,12 @@ class EndWithValidation(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Lightning validates when it is asked to stop, but not when it reaches its last step."""
+        """Ask Lightning to stop at the last step: it then validates, which it does not at a limit of its own."""
         if limit_reached(trainer):
             trainer.should_stop = True
 
     def needs_step(self, trainer: pl.Trainer, step: int) -> bool:
-        """Only the last, which every callback sees."""
+        """False: the last step calls the hooks of every callback."""
         return False
 
 

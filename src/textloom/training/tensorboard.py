@@ -1,4 +1,4 @@
-"""What a run writes for TensorBoard: one event file, with the hyper-parameters beside their results."""
+"""The event file of a run for TensorBoard: curves, hyper-parameters and results."""
 
 import hashlib
 from functools import cache
@@ -60,7 +60,7 @@ class RunLogger(TensorBoardLogger):
         """Nothing beside the events: the run directory has its config.yaml."""
 
     def close(self) -> None:
-        """The run is over."""
+        """Close the file and the other loggers at the end of the run."""
         self.experiment.close()
         if self.extras is not None:
             self.extras.close(self.status)

@@ -46,16 +46,16 @@ class Trained:
     stopped: str | None = None
     """Why the training ended before it was complete; None if it is complete."""
     advice: str | None = None
-    """What to change if the model learned too little."""
+    """The key to change if the model learned too little; None if there is nothing to say."""
 
 
 @denormals_flushed()
 def train(config: TrainConfig, run: Run, overrides: Sequence[str], callbacks: Sequence[pl.Callback] = ()) -> Trained:
     """Train a new run, or resume one from its newest checkpoint, and write every file of the run directory.
 
-    ``overrides`` are what the user typed; ``callbacks`` come after the run's own, when the results of a validation are
-    saved. Raises DataError if the text cannot be used, TrainingError if the loss is no longer a number, Interrupted if
-    the process was asked to stop.
+    ``overrides`` are those of the user; ``callbacks`` are called after the run's own, once the results of a validation
+    are saved. Raises DataError if the text cannot be used, TrainingError if the loss is no longer a number,
+    Interrupted if the process was asked to stop.
     """
     began = time.perf_counter() - run.seconds_worked  # as if one process had done all the work
     device = check_machine(config, run)

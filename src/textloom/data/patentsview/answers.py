@@ -52,11 +52,13 @@ def refuse(answer: httpx2.Response, base_url: str, what: str) -> NoReturn:
             f"(some minutes), or was deleted after 90 days without use; compare USPTO_API_KEY with {KEYS}"
         )
     if status == 404:
-        raise PortalError(f"{host}: there is no {what} {code}; look at data.uspto.gov/bulkdata/datasets what there is")
+        raise PortalError(f"{host}: there is no {what} {code}; see data.uspto.gov/bulkdata/datasets for what there is")
     if status == 429:
         _refuse_haste(answer, host, what)
     if status >= 500:
-        raise Transient(f"{host}: the portal is out of order {code} for {what}; try again later, nothing is lost")
+        raise Transient(
+            f"{host}: the portal is out of order {code} for {what}; try again later; what was downloaded is kept"
+        )
     raise PortalError(f"{host}: the portal does not understand the request for {what} {code}; is textloom up to date?")
 
 
@@ -97,7 +99,7 @@ def unreachable(url: str, error: httpx2.HTTPError) -> str:
     reason = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError):
         return f"{host}: cannot be reached ({reason}); check the network, or the proxy in HTTPS_PROXY"
-    return f"{host}: the connection broke off ({reason}); what came stays, run the same command to go on"
+    return f"{host}: the connection broke off ({reason}); what was received is kept; run the same command to continue"
 
 
 def web_page(base_url: str, what: str) -> str:
@@ -111,6 +113,6 @@ def web_page(base_url: str, what: str) -> str:
 def other_form(base_url: str, what: str) -> str:
     """Message for JSON of an unknown form."""
     return (
-        f"{urlsplit(base_url).netloc}: the answer about {what} has another form than the known one; the portal may "
+        f"{urlsplit(base_url).netloc}: the answer about {what} has an unknown form; the portal may "
         "have changed: is textloom up to date?"
     )

@@ -70,7 +70,7 @@ def download(portal: Portal, file: PortalFile, path: Path) -> Downloaded:
         log.info("%s: here already, release of %s", file.name, file.release_date)
         return known
     if known is None and path.exists() and path.stat().st_size == file.size and _damage(path) is None:
-        log.info("%s: found whole, taken as the release of %s", file.name, file.release_date)
+        log.info("%s: complete file found, assumed to be the release of %s", file.name, file.release_date)
         return _record(portal, file, path)
     part = path.with_name(f"{path.name}.{re.sub(r'[^0-9]', '', file.release_date)}.part")
     for other in path.parent.glob(f"{path.name}.*.part"):
@@ -134,9 +134,9 @@ def _fetch(portal: Portal, file: PortalFile, part: Path) -> None:
     if free < file.size - have:
         raise PortalError(
             f"{part.parent}: {(file.size - have) / 1e6:,.0f} MB are needed for {file.name}, {free / 1e6:,.0f} MB are "
-            "free; make room, or give another place as TEXTLOOM_CACHE=DIR"
+            "free; make room, or give another place with TEXTLOOM_CACHE=DIR"
         )
-    log.info("%s: %.0f MB, release of %s%s", file.name, file.size / 1e6, file.release_date, " (going on)" * bool(have))
+    log.info("%s: %.0f MB, release of %s%s", file.name, file.size / 1e6, file.release_date, " (resumed)" * bool(have))
     with tqdm(total=file.size, initial=have, unit="B", unit_scale=True, desc=file.name, disable=None) as bar:
         transfer = _Transfer(portal, file, part, bar)
         while transfer.done() < file.size:
@@ -153,7 +153,7 @@ def _continue(transfer: _Transfer) -> None:
     if asking and transfer.requests == MOST_REQUESTS:
         raise PortalError(
             f"{file.name}: asked for {MOST_REQUESTS} times, {transfer.refusal}; {have:,} of {file.size:,} bytes are "
-            "here and stay: run the same command later to go on"
+            "kept: run the same command later to continue"
         )
     headers = {"Range": f"bytes={have}-"} if have else {}
     try:
@@ -173,7 +173,7 @@ def _continue(transfer: _Transfer) -> None:
         if asking:
             raise
         transfer.address, transfer.refusal = None, str(error)
-        log.info("%s: the signed address serves no longer; asking for another", file.name)
+        log.info("%s: the signed address has expired; asking for a new one", file.name)
 
 
 def _address_in(answer: httpx2.Response, transfer: _Transfer) -> str:
@@ -209,7 +209,7 @@ def _append(transfer: _Transfer, answer: httpx2.Response, have: int) -> None:
         raise PortalError(
             f"{transfer.part}: cannot be written ({error.strerror}); "
             + ("make room" if full else "check its permissions")
-            + ", or give another place as TEXTLOOM_CACHE=DIR; what came stays, run the same command to go on"
+            + ", or set TEXTLOOM_CACHE=DIR; what was received is kept; run the same command to continue"
         ) from error
     if transfer.done() < file.size:
         raise Transient(f"{file.name}: the connection broke off after {transfer.done():,} of {file.size:,} bytes")

@@ -73,7 +73,7 @@ def _claimed(folder: Path) -> Iterator[None]:
 
 def _unwritable(folder: Path, error: OSError) -> DataError:
     reason = error.strerror or error
-    return DataError(f"{folder}: cannot be written ({reason}); make room, or give another place as TEXTLOOM_CACHE=DIR")
+    return DataError(f"{folder}: cannot be written ({reason}); make room, or set TEXTLOOM_CACHE=DIR")
 
 
 def _tables(names: list[str], folder: Path) -> tuple[Downloaded, ...]:
@@ -89,7 +89,7 @@ def _tables(names: list[str], folder: Path) -> tuple[Downloaded, ...]:
         here = [known for known in (recorded(folder / name) for name in names) if known is not None]
         if len(here) < len(names):
             raise
-        log.warning("%s\ngoing on with what is here, released %s", error, here[0].release_date)
+        log.warning("%s\nusing the local copy, released %s", error, here[0].release_date)
         return tuple(here)
 
 

@@ -82,9 +82,7 @@ def select(selection: PatentSelection, folder: Path, target: Path, block: int = 
     with tempfile.TemporaryFile(dir=target.parent) as taken:
         keys = _take(_candidates(selection, expression, folder, block), expression, folder, taken, block)
         if not keys:
-            raise DataError(
-                "data.source=odp: no patent is like that; widen data.query, data.regex, data.cpc or the years"
-            )
+            raise DataError("data.source=odp: no patent matches; widen data.query, data.regex, data.cpc or the years")
         taken.seek(0)
         with written_whole(target) as file, parquet.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
             batches = pa.ipc.open_stream(taken)

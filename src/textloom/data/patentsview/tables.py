@@ -54,7 +54,7 @@ def stream_table(path: Path, columns: Sequence[str], block: int = BLOCK) -> Iter
         reason = str(error).strip("'\"").partition("\n")[0][:300]
         raise DataError(f"{path}: not the table that it should be ({reason}); is textloom up to date?") from error
     if skipped:
-        log.warning("%s: %d rows left out, which have not the header's number of fields", path.name, len(skipped))
+        log.warning("%s: %d rows left out, which do not have the header's number of fields", path.name, len(skipped))
 
 
 def _table_in(archive: zipfile.ZipFile) -> zipfile.ZipInfo:

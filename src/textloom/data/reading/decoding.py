@@ -23,7 +23,7 @@ LONGEST_MARK = 4
 
 
 def read_text(content: Content) -> Iterator[str]:
-    """The text in pieces. Raises DataError, with place and cure, for another encoding or a NUL character."""
+    """The text in pieces. Raises DataError, naming the place and the cure, for another encoding or a NUL character."""
     blocks = content.blocks()
     head = b""
     for block in blocks:

@@ -57,7 +57,7 @@ def read_delimited(content: Content, separator: str, notes: Notes) -> Iterator[S
     if short:
         notes.warn(
             f"{content.label}: line {short[0]}: fewer cells than the header names ({counted(len(short), 'such row')} "
-            "in all); the last columns are taken to be empty there"
+            "in all); the last columns are read as empty there"
         )
     if missing:
         notes.warn(

@@ -44,7 +44,9 @@ class SplitColumn:
         part = LABELS.get(str(value).strip().lower())
         place = SPLITS.index(part) if part else _number_of(value)
         if place is None or self.labels not in (None, part is not None):
-            kinds = "the name of a part (train, validation, test)" if self.labels else "a date (YYYY-MM-DD) or a number"
+            kinds = (
+                "the name of a split (train, validation, test)" if self.labels else "a date (YYYY-MM-DD) or a number"
+            )
             raise DataError(f"{label}: data.split_by={self.name}: {value!r} is not {kinds}; name another column")
         self.labels = part is not None
         self.places.append(place)

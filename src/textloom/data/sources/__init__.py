@@ -40,13 +40,13 @@ class Documents:
     """The documents of a source, ready to be read once."""
 
     splits: Mapping[SplitName, Iterable[Piece]]
-    """Those of each split that the source keeps apart, to be read in order; ``train`` alone is to be split."""
+    """The documents of each split of the source, to be read in this order; if there is only ``train``, it is split."""
     split_column: "SplitColumn | None" = None
-    """What the documents of ``train`` are split by, filled while they are read."""
+    """The column by which ``train`` is split, filled while it is read."""
     normalizer: Normalizer = field(default_factory=lambda: Normalizer(None))
-    """What the text goes through, with counts of what it has changed so far."""
+    """The normalizer of the text, which counts its changes."""
     notes: Notes = field(default_factory=Notes)
-    """What was found out about the source so far."""
+    """Findings about the source so far."""
 
 
 def build_source(config: DataConfig) -> Source[Any]:

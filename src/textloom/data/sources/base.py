@@ -17,14 +17,14 @@ ConfigT = TypeVar("ConfigT", bound=SplitKeys)
 
 
 class Source(ABC, Generic[ConfigT]):
-    """Where the documents of a data group come from; built for one reading of them."""
+    """The documents of a data group; an instance reads them once."""
 
     unit: ClassVar[str] = "row"
     """What a document is called in the log."""
     is_normalized: ClassVar[bool] = False
     """True if ``read`` brings the text into its normal form itself."""
     split_column: "SplitColumn | None" = None
-    """What the documents of ``train`` are split by, filled while they are read; None for shares."""
+    """The column by which ``train`` is split, filled while it is read; None to split by shares."""
 
     def __init__(self, config: ConfigT):
         self.config = config
@@ -42,7 +42,7 @@ class Source(ABC, Generic[ConfigT]):
         """Texts that change whenever the content changes: checksums of files, a revision."""
 
     def fetch(self) -> str | None:
-        """Fetch what must be here before it can be read, for ``prepare``; a line that says what was fetched, if any."""
+        """Download remote data for ``prepare``. Returns a line that describes it, or None if there is nothing to do."""
         return None
 
     def files(self) -> list[Path]:

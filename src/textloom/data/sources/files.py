@@ -1,4 +1,4 @@
-"""What the sources that read files have in common: the files of each split, and what they contain."""
+"""Base class of the sources that read files: the files of each split, and their contents."""
 
 from abc import abstractmethod
 from collections.abc import Collection

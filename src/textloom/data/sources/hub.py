@@ -108,7 +108,7 @@ def _rows(config: HubConfig, split: str) -> "Iterator[Slice]":
 
 
 def _datasets() -> Any:
-    """The library, and the one below it, quiet: their errors come back as exceptions, and are reported once."""
+    """The library, with its log and that of huggingface_hub switched off: their errors are raised."""
     import datasets
 
     for name in ("datasets", "huggingface_hub"):

@@ -33,9 +33,9 @@ class PatentsConfig(PatentSelection, SplitKeys):
         return self.protocol
 
     @property
-    def has_test_part(self) -> bool:
+    def has_test_split(self) -> bool:
         """False with the article's protocol."""
-        return self.protocol is None and super().has_test_part
+        return self.protocol is None and super().has_test_split
 
     @property
     def dealt_window(self) -> int | None:

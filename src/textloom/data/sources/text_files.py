@@ -37,9 +37,9 @@ class TextFilesConfig(GivenFiles):
         return self.protocol
 
     @property
-    def has_test_part(self) -> bool:
+    def has_test_split(self) -> bool:
         """True if the protocol, or the keys without one, make a test split."""
-        return super().has_test_part if self.protocol is None else self.protocol == "torch_rnn"
+        return super().has_test_split if self.protocol is None else self.protocol == "torch_rnn"
 
     @property
     def by_share(self) -> bool:

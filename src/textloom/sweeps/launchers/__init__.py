@@ -13,7 +13,7 @@ class Ending:
 
     job: Job
     died: str | None = None
-    """What ended the process before it could write a status; None for an orderly end."""
+    """The cause of death of a process that wrote no status; None for an orderly end."""
     lost: bool = False
     """True if the machine was lost, so that the trial can be resumed on another."""
 
@@ -41,5 +41,5 @@ def said_by(returncode: int) -> str | None:
         return None
     if returncode < 0:
         name = signal.Signals(-returncode).name
-        return f"killed by {name}" + (" (by hand, or for want of memory)" if name == "SIGKILL" else "")
+        return f"killed by {name}" + (" (by hand, or for lack of memory)" if name == "SIGKILL" else "")
     return f"ended with exit status {returncode}"

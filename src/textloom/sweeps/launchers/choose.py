@@ -24,7 +24,7 @@ def choose_launcher(config: SweepConfig, master: DictConfig, fixed: dict[str, An
         return SlurmLauncher(config, master.hydra.launcher, trials)
     if not target.startswith("hydra._internal."):
         name = master.hydra.runtime.choices["hydra/launcher"]
-        raise ConfigError(f"hydra/launcher={name}: trials are not launched by it; set sweep.launcher=workers, or ray")
+        raise ConfigError(f"hydra/launcher={name}: does not launch trials; set sweep.launcher=workers, or ray")
     accelerator = str(fixed["trainer"]["accelerator"])
     if config.launcher == "serial":
         if config.parallel not in (None, 1):

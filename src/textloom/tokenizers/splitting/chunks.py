@@ -1,6 +1,6 @@
 """A text as numbers of its chunks, found by NumPy. A chunk is a word and the white space after it.
 
-Python takes each distinct chunk apart once, and a text costs a few array operations for each chunk. Chunks of up to 15
+Python splits each distinct chunk once, and a text costs a few array operations for each chunk. Chunks of up to 15
 bytes are two 64-bit words in a hash table with open addressing; longer and new ones, which are few, are in a dict.
 """
 

@@ -46,7 +46,7 @@ class Reader:
 
     @property
     def full(self) -> bool:
-        """True if there are so many distinct chunks that a new reader should take over."""
+        """True if there are so many distinct chunks that the reader should be replaced by a new one."""
         return self.numbers.full
 
     def read(self, content: bytes) -> tuple[np.ndarray, np.ndarray]:

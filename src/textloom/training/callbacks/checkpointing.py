@@ -126,7 +126,7 @@ class ResumePoints(Checkpoint):
         if not _is_whole_step(trainer, batch_idx):
             return
         if not is_followed_by_validation(trainer, batch_idx):
-            if trainer.is_last_batch:  # cannot be resumed from; the next step can
+            if trainer.is_last_batch:  # training cannot resume from this step, but from the next one
                 return
             self._save(trainer)
         self._stop_if_time_is_up(trainer)

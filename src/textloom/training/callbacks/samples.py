@@ -60,7 +60,7 @@ class Sampler:
 
 
 def build_sampler(config: TrainConfig, text: EncodedText, run: Run) -> Sampler:
-    """The writer of the run's samples; without a prompt of the user's they go on from the first words of the text."""
+    """The writer of the run's samples; without a prompt of the user they continue the first words of the text."""
     given = config.samples.prompt
     prompt = default_prompt(text.tokenizer, text.splits["train"].tokens) if given is None else given
     prompt = read_prompt(prompt, text.tokenizer, config.data.normalization, "samples.prompt" if given else None)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def build_schedule(config: ScheduleConfig, optimizer: "Optimizer", total_steps: int) -> "LRScheduler | None":
-    """What changes the learning rate; None for a constant one.
+    """The schedule of the learning rate; None for a constant one.
 
     A ReduceLROnPlateau is stepped after each validation, any other schedule after each optimizer step or epoch, as its
     config says.

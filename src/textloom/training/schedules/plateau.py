@@ -17,9 +17,9 @@ class PlateauSchedule(ScheduleConfig):
 
     kind: Literal["plateau"]
     factor: Annotated[float, Field(gt=0, lt=1)]
-    """What the learning rate is multiplied by."""
+    """Factor on the learning rate."""
     patience: Annotated[NonNegative, Unit("validations")]
-    """Validations without improvement that are waited for first."""
+    """Validations without improvement before the learning rate falls."""
 
 
 @SCHEDULES.register(PlateauSchedule)
