@@ -13,13 +13,17 @@ from textloom.models.scanned import ScannedCell, positive
 from textloom.models.stacked import Stacked
 
 VOCABULARY, UNITS, TIME = 17, 12, 20
-every_cell = pytest.mark.parametrize("cell", CELLS.names)
+VARIANTS = ("mogrifier_lstm model.rank=3",)
+"""Cells with keys that change what they compute."""
+every_cell = pytest.mark.parametrize("cell", [*CELLS.names, *VARIANTS])
 
 
 @cache
 def shipped(cell: str) -> ModelConfig:
     """The config of a cell as its YAML file has it, with two small layers."""
-    config = compose_train(f"model={cell}", f"model.units={UNITS}", "model.layers=2", "model.output_dropout=0").model
+    name, *overrides = cell.split()
+    sizes = [f"model.units={UNITS}", "model.layers=2", "model.output_dropout=0"]
+    config = compose_train(f"model={name}", *sizes, *overrides).model
     assert isinstance(config, ModelConfig)
     return config
 

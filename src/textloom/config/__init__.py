@@ -20,6 +20,7 @@ from textloom.config.model import (
     MinGRUConfig,
     MinLSTMConfig,
     ModelConfig,
+    MogrifierLSTMConfig,
     RNNConfig,
 )
 from textloom.config.ngram import NgramConfig
@@ -51,6 +52,7 @@ __all__ = [
     "MinGRUConfig",
     "MinLSTMConfig",
     "ModelConfig",
+    "MogrifierLSTMConfig",
     "NgramConfig",
     "OptimizerConfig",
     "PrepareConfig",

@@ -122,8 +122,23 @@ class MinLSTMConfig(ModelConfig):
     """Initial bias of the forget gate; above 0 the cell keeps its content from the start."""
 
 
+class MogrifierLSTMConfig(ModelConfig):
+    """Mogrifier LSTM: the input and the hidden state gate each other before each step."""
+
+    kind: Literal["mogrifier_lstm"]
+    forget_bias: float
+    """Initial bias of the forget gate; above 0 the cell keeps its content from the start."""
+    rounds: Positive
+    """How many times in turns the hidden state gates the input, and the input the hidden state."""
+    rank: Positive | None
+    """Rank of the matrices of the rounds, each a product of two small ones; null for full matrices."""
+    state_dropout: Fraction
+    """Dropout probability of the recurrent state, with one mask for all steps of a batch."""
+
+
 CELLS.add(LSTMConfig, "textloom.models.cells.lstm:LSTM")
 CELLS.add(GRUConfig, "textloom.models.cells.gru:GRU")
 CELLS.add(RNNConfig, "textloom.models.cells.rnn:RNN")
 CELLS.add(MinGRUConfig, "textloom.models.cells.mingru:MinGRU")
 CELLS.add(MinLSTMConfig, "textloom.models.cells.minlstm:MinLSTM")
+CELLS.add(MogrifierLSTMConfig, "textloom.models.cells.mogrifier_lstm:MogrifierLSTM")
