@@ -15,6 +15,7 @@ from textloom.config.data import (
 from textloom.config.effects import Effect
 from textloom.config.model import (
     CELLS,
+    AWDLSTMConfig,
     GRUConfig,
     LSTMConfig,
     MinGRUConfig,
@@ -37,6 +38,7 @@ __all__ = [
     "SCHEDULES",
     "SOURCES",
     "TOKENIZERS",
+    "AWDLSTMConfig",
     "BatchingConfig",
     "Bounds",
     "CheckpointEvery",

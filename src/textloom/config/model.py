@@ -46,15 +46,32 @@ class ModelConfig(Section):
     initialization: Literal["scaled", "keras"] = "keras"
     """Initial weights: scaled to the size of each layer's inputs, or those of Keras (Glorot)."""
 
+    @property
+    def output_units(self) -> int:
+        """Length of the hidden states that the softmax reads; ``units`` must be a number."""
+        assert isinstance(self.units, int)
+        return self.units
+
+    def with_units(self, units: int) -> Self:
+        """The same model with so many units; tied weights have an embedding as long."""
+        changes: dict[str, int] = {"units": units}
+        if self.tied_weights:
+            changes["embedding_dim"] = units
+        return self.model_copy(update=changes)
+
     @model_validator(mode="after")
-    def _parts_fit(self) -> Self:
-        if self.units == "auto" and self.parameters is None:
-            raise ValueError("units=auto needs a budget; give it as model.parameters=1e6, or set model.units=128")
+    def _tied_weights_fit(self) -> Self:
         if self.tied_weights and self.embedding_dim != self.units and isinstance(self.units, int):
             raise ValueError(
                 f"tied_weights needs embedding_dim equal to units={self.units}; "
                 f"set model.embedding_dim={self.units} or model.tied_weights=false"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.units == "auto" and self.parameters is None:
+            raise ValueError("units=auto needs a budget; give it as model.parameters=1e6, or set model.units=128")
         if self.softmax_cutoffs is not None:
             if not self.softmax_cutoffs or any(a >= b for a, b in pairwise(self.softmax_cutoffs)):
                 raise ValueError("softmax_cutoffs must be rising ids; write model.softmax_cutoffs=[20000,100000]")
@@ -83,6 +100,36 @@ class LSTMConfig(ModelConfig):
     """Cell of the recurrent layers."""
     forget_bias: float = 1.0
     """Initial bias of the forget gate; above 0 the cell keeps its content from the start."""
+
+
+class AWDLSTMConfig(LSTMConfig):
+    """Long short-term memory with DropConnect, and a last layer of another size if weights are tied."""
+
+    kind: Literal["awd_lstm"]  # type: ignore[assignment]
+    tied_weights: bool
+    """Share the weights of embedding and softmax; the last layer then has embedding_dim units."""
+    weight_dropout: Fraction
+    """Probability that a weight between the hidden states of two time steps is zero in a batch (DropConnect)."""
+
+    @property
+    def output_units(self) -> int:
+        """Units of the last layer."""
+        return self.embedding_dim if self.tied_weights and self.embedding_dim else super().output_units
+
+    def with_units(self, units: int) -> Self:
+        """The same model with so many units in all layers but the last, whose size is that of a tied embedding."""
+        return self.model_copy(update={"units": units})
+
+    @model_validator(mode="after")
+    def _tied_weights_fit(self) -> Self:
+        if self.tied_weights and self.embedding_dim is None:
+            raise ValueError("tied_weights needs an embedding; set model.embedding_dim or model.tied_weights=false")
+        if self.tied_weights and self.layers == 1 and self.units != self.embedding_dim:
+            raise ValueError(
+                "tied_weights gives the last layer embedding_dim units, and layers=1 leaves none with model.units; "
+                f"set model.layers=2 or model.units={self.embedding_dim}"
+            )
+        return self
 
 
 class _WithoutForgetBias(ModelConfig):
@@ -142,3 +189,4 @@ CELLS.add(RNNConfig, "textloom.models.cells.rnn:RNN")
 CELLS.add(MinGRUConfig, "textloom.models.cells.mingru:MinGRU")
 CELLS.add(MinLSTMConfig, "textloom.models.cells.minlstm:MinLSTM")
 CELLS.add(MogrifierLSTMConfig, "textloom.models.cells.mogrifier_lstm:MogrifierLSTM")
+CELLS.add(AWDLSTMConfig, "textloom.models.cells.awd_lstm:AWDLSTM")

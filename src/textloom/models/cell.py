@@ -47,12 +47,16 @@ class FastLayer:
 class Cell(nn.Module):
     """Base class of the recurrence of a language model: all its layers.
 
-    A cell is constructed as ``cell(config, input_size)`` and has ``config.layers`` layers of ``config.units`` units.
+    A cell is constructed as ``cell(config, input_size)`` and has ``config.layers`` layers of ``config.units`` units; if
+    the last one is of another size, its config class overrides ``output_units`` and ``with_units``.
     It implements ``forward`` and ``initial_state``; the other methods have defaults that work for any cell.
     """
 
     state_names: ClassVar[tuple[str, ...]] = ()
     """Names of the parts of the state in an ONNX graph; by default state_0, state_1 ..."""
+
+    output_rms: ClassVar[float] = 1.0
+    """Root mean square of the outputs of a layer with initial weights: what the next layer reads."""
 
     def forward(self, vectors: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         """(batch, time, input_size) -> hidden states of the last layer, (batch, time, units), and the state after."""
@@ -117,7 +121,7 @@ def _find_mistake(cell: Cell, config: ModelConfig, input_size: int) -> str | Non
     if not isinstance(returned, tuple) or len(returned) != 2:
         return f"its forward gives {_shown(returned)}, not hidden states and a state"
     hidden, after = returned
-    shape = (CHECKED_BATCH, CHECKED_TIME, config.units)
+    shape = (CHECKED_BATCH, CHECKED_TIME, config.output_units)
     if not isinstance(hidden, torch.Tensor) or hidden.shape != shape:
         return f"its forward gives hidden states {_shown(hidden)}, not {shape} (batch, time, units)"
     if not _is_state(after) or [(p.shape, p.dtype) for p in after] != [(p.shape, p.dtype) for p in before]:

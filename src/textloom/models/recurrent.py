@@ -21,22 +21,22 @@ class RecurrentLanguageModel(LanguageModel):
     def __init__(self, config: ModelConfig, vocabulary_size: int):
         super().__init__()
         config = sized(config, vocabulary_size)
-        assert isinstance(config.units, int)
+        units = config.output_units
         self.vocabulary_size = vocabulary_size
         self.embedding = nn.Embedding(vocabulary_size, config.embedding_dim) if config.embedding_dim else None
         self.recurrence: Cell = build_cell(config, config.embedding_dim or vocabulary_size)
         self.softmax: nn.Linear | nn.AdaptiveLogSoftmaxWithLoss = (
-            nn.Linear(config.units, vocabulary_size)
+            nn.Linear(units, vocabulary_size)
             if config.softmax_cutoffs is None
-            else adaptive_softmax(config.units, vocabulary_size, config.softmax_cutoffs)
+            else adaptive_softmax(units, vocabulary_size, config.softmax_cutoffs)
         )
         self.embedding_dropout = config.embedding_dropout
         self.input_dropout = build_dropout(config.input_dropout, config.locked_dropout)
         # null before training has chosen it
         self.output_dropout = build_dropout(config.output_dropout or 0.0, config.locked_dropout)
-        if self.embedding is None and vocabulary_size <= 4 * config.units:
+        if self.embedding is None and vocabulary_size <= 4 * units:
             self.register_buffer("one_hot_rows", torch.eye(vocabulary_size), persistent=False)
-        self._init_weights(config, config.units)
+        self._init_weights(config, units)
         if config.tied_weights and self.embedding is not None and isinstance(self.softmax, nn.Linear):
             self.softmax.weight = self.embedding.weight
 

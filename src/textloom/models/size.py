@@ -42,16 +42,15 @@ def sized(config: ModelConfig, vocabulary_size: int) -> ModelConfig:
             f"model.units={config.units}: model.parameters={budget} leads to {units} units for a vocabulary of "
             f"{vocabulary_size:,}; set model.units=auto, or model.parameters=null"
         )
-    embedding_dim = units if config.tied_weights else config.embedding_dim
-    return config.model_copy(update={"units": units, "embedding_dim": embedding_dim})
+    return config.with_units(units)
 
 
 def count(config: ModelConfig, units: int, vocabulary_size: int) -> int:
     """Trainable numbers of the model with so many units, shared ones counted once."""
-    embedding_dim = units if config.tied_weights else config.embedding_dim
-    recurrence = sum(weight.numel() for weight in _cell(config, units, embedding_dim or vocabulary_size).parameters())
-    embedding = vocabulary_size * (embedding_dim or 0)
-    softmax = sum(multiplications(units, vocabulary_size, config.softmax_cutoffs))
+    config = config.with_units(units)
+    recurrence = sum(weight.numel() for weight in _cell(config, config.embedding_dim or vocabulary_size).parameters())
+    embedding = vocabulary_size * (config.embedding_dim or 0)
+    softmax = sum(multiplications(config.output_units, vocabulary_size, config.softmax_cutoffs))
     if config.softmax_cutoffs is None:
         softmax = vocabulary_size + (0 if config.tied_weights else softmax)  # with the bias; tied: only the bias
     return embedding + recurrence + softmax
@@ -62,16 +61,15 @@ def recurrent_multiplications(config: ModelConfig) -> int:
 
     What one element of the input costs is the difference between cells for inputs of sizes 1 and 2.
     """
-    assert isinstance(config.units, int)
     if config.embedding_dim is not None:
-        return _in_matrices(_cell(config, config.units, config.embedding_dim))
-    one, two = (_in_matrices(_cell(config, config.units, size)) for size in (1, 2))
+        return _in_matrices(_cell(config, config.embedding_dim))
+    one, two = (_in_matrices(_cell(config, size)) for size in (1, 2))
     return 2 * one - two
 
 
-def _cell(config: ModelConfig, units: int, input_size: int) -> Cell:
+def _cell(config: ModelConfig, input_size: int) -> Cell:
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
-        return build_cell(config.model_copy(update={"units": units}), input_size)
+        return build_cell(config, input_size)
 
 
 def _in_matrices(cell: Cell) -> int:

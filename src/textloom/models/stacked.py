@@ -16,12 +16,11 @@ from textloom.models.state import State
 class Stacked(Cell):
     """Cells of one layer each, every one reading the hidden states of the one below; their states in one tuple."""
 
-    def __init__(self, layer: Callable[..., Cell], config: ModelConfig, input_size: int):
+    def __init__(self, layers: Sequence[Cell], config: ModelConfig):
         super().__init__()
         assert isinstance(config.units, int)
-        self.units = config.units
-        sizes = [input_size] + [config.units] * (config.layers - 1)
-        self.layers = nn.ModuleList([layer(config, size) for size in sizes])
+        self.units = config.units  # of all layers but the last, which may have another size
+        self.layers = nn.ModuleList(layers)
         self.dropout = build_dropout(config.layer_dropout, config.locked_dropout)
 
     def forward(self, vectors: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
@@ -39,9 +38,10 @@ class Stacked(Cell):
         return tuple(part for layer in self._cells() for part in layer.initial_state(batch_size))
 
     def init_weights(self, kind: Literal["scaled", "keras"], input_norm: float) -> None:
-        """Draw each layer's; the inputs of upper layers are taken to have unit variance."""
-        for number, layer in enumerate(self._cells()):
-            layer.init_weights(kind, self.units**0.5 if number else input_norm)
+        """Draw each layer's; the norm of an upper layer's inputs follows from the ``output_rms`` of the one below."""
+        for layer in self._cells():
+            layer.init_weights(kind, input_norm)
+            input_norm = layer.output_rms * self.units**0.5
 
     def fast_layers(self, rows: int) -> Sequence[FastLayer] | None:
         """Those of all layers; None if one has none."""
@@ -71,6 +71,8 @@ def stacked(layer: type[Cell]) -> Callable[[ModelConfig, int], Stacked]:
 
     @wraps(layer, updated=())
     def build(config: ModelConfig, input_size: int) -> Stacked:
-        return Stacked(layer, config, input_size)
+        assert isinstance(config.units, int)
+        sizes = [input_size] + [config.units] * (config.layers - 1)
+        return Stacked([layer(config, size) for size in sizes], config)
 
     return build

@@ -17,8 +17,6 @@ class TorchCell(Cell, nn.RNNBase):
     """A cell whose layers are one of torch's; its parameters have torch's names, ``weight_ih_l0`` and so on."""
 
     state_names: ClassVar[tuple[str, ...]] = ("hidden",)
-    output_rms: ClassVar[float]
-    """Root mean square of the outputs of a layer with initial weights: what the next layer reads."""
     fast_layer: ClassVar[type["TorchFastLayer"]]
 
     def __init__(self, config: ModelConfig, input_size: int):
@@ -45,15 +43,20 @@ class TorchCell(Cell, nn.RNNBase):
         in both ways.
         """
         if not (self.training and self.dropout and self.num_layers > 1):
-            return self.compute_layers(vectors, state, [weight for layer in self.all_weights for weight in layer])
+            weights = [weight for layer in range(self.num_layers) for weight in self.layer_weights(layer)]
+            return self.compute_layers(vectors, state, weights)
         after: list[State] = []
-        for layer, weights in enumerate(self.all_weights):
+        for layer in range(self.num_layers):
             if layer:
                 vectors = self.between_layers(vectors)
-            below = tuple(part[layer : layer + 1] for part in state)
-            vectors, layer_state = self.compute_layers(vectors, below, [*weights])
+            before = tuple(part[layer : layer + 1] for part in state)
+            vectors, layer_state = self.compute_layers(vectors, before, self.layer_weights(layer))
             after.append(layer_state)
         return vectors, tuple(torch.cat(parts) for parts in zip(*after, strict=True))
+
+    def layer_weights(self, layer: int) -> list[torch.Tensor]:
+        """The weights that a layer is computed with: weight_ih, weight_hh, bias_ih, bias_hh."""
+        return list(self.all_weights[layer])
 
     def compute_layers(
         self, vectors: torch.Tensor, state: State, weights: list[torch.Tensor]
@@ -70,9 +73,7 @@ class TorchCell(Cell, nn.RNNBase):
         after: list[State] = []
         hidden = torch.empty(0)
         for layer in range(self.num_layers):
-            weight_ih, weight_hh, bias_ih, bias_hh = (
-                getattr(self, f"{kind}_l{layer}") for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            )
+            weight_ih, weight_hh, bias_ih, bias_hh = self.layer_weights(layer)
             if layer == 0:
                 projected = F.embedding(ids, weight_ih.t()) + bias_ih  # (batch, time, gates * units)
             else:

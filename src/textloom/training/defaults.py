@@ -81,8 +81,7 @@ def _choose_units(given: OpenConfig) -> tuple[TrainConfig, Choice | None]:
         choice = Choice("model.units=auto", model.units, f"the most for {model.parameters:,} parameters")
     else:
         units = _by_length(characters, UNITS, MOST_UNITS)
-        tied = {"embedding_dim": units} if model.tied_weights else {}
-        model = model.model_copy(update={"units": units, **tied})
+        model = model.with_units(units)
         choice = Choice("model.units", units, f"for a text of {characters:,} characters")
     return _with_model(given.config, model), choice
 

@@ -172,9 +172,10 @@ def _layers(shape: Shape, device: torch.device) -> Cell:
 
 
 def _seconds(layers: Cell, shape: Shape, dtype: torch.dtype | None) -> float:
-    began = time.thread_time()
-    _hidden(layers, shape, dtype).float().mean().backward()  # type: ignore[no-untyped-call]
-    return time.thread_time() - began
+    with torch.random.fork_rng(devices=[]):  # a cell may draw masks for its weights
+        began = time.thread_time()
+        _hidden(layers, shape, dtype).float().mean().backward()  # type: ignore[no-untyped-call]
+        return time.thread_time() - began
 
 
 def _hidden(layers: Cell, shape: Shape, dtype: torch.dtype | None) -> torch.Tensor:

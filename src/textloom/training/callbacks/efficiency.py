@@ -32,9 +32,8 @@ def flops_per_target(
     et al. 2022, arXiv 2204.02311, appendix B). Of an adaptive softmax's clusters the share counts that ``targets``
     reach: (tokens,) ids that stand for all; a dense softmax does without.
     """
-    assert isinstance(config.units, int)
     recurrence = recurrent_multiplications(config)
-    softmax, *clusters = map(float, multiplications(config.units, vocabulary_size, config.softmax_cutoffs))
+    softmax, *clusters = map(float, multiplications(config.output_units, vocabulary_size, config.softmax_cutoffs))
     if config.softmax_cutoffs is not None:
         assert targets is not None
         reached = np.histogram(targets, [*config.softmax_cutoffs, vocabulary_size])[0] / len(targets)
