@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.errors import HydraException
 
-from textloom.config import CompareConfig, ExportConfig, GenerateConfig, PrepareConfig, TrainConfig
+from textloom.config import CompareConfig, EvaluateConfig, ExportConfig, GenerateConfig, PrepareConfig, TrainConfig
 from textloom.config.composition import explain
 from textloom.errors import ConfigError, Interrupted, TrainingError
 from textloom.runs.claim import claimed_run
@@ -25,6 +25,7 @@ from textloom.system.progress import stage
 
 if TYPE_CHECKING:
     from textloom.data.report import Report
+    from textloom.evaluation.evaluate import Evaluation
     from textloom.models.language_model import LanguageModel
     from textloom.reports.compare import Comparison
     from textloom.tokenizers import Tokenizer
@@ -138,6 +139,14 @@ def generate_texts(run: RunDirectory, loaded: "LoadedModel", config: GenerateCon
     given = None if not prompt and config.prompt is None else prompt  # None: a document from its beginning
     with stage("generating", config.length, "tokens"):
         return generate_texts(model.to(device), tokenizer, given, config.length, samplings, window, config.seed)
+
+
+def evaluate(run: RunDirectory, config: EvaluateConfig) -> "Evaluation":
+    """Score a run as the config says. The run keeps figures of other protocols than its own."""
+    from textloom.evaluation.evaluate import evaluate_and_keep
+    from textloom.evaluation.protocols import chosen_protocol
+
+    return evaluate_and_keep(run, config.checkpoint, chosen_protocol(config, run.config()))
 
 
 def export(run: RunDirectory, config: ExportConfig) -> Path:

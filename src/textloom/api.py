@@ -28,6 +28,7 @@ from textloom.system.progress import shown
 from textloom.system.run_log import logged_to
 
 if TYPE_CHECKING:
+    from textloom.evaluation.evaluate import Evaluation
     from textloom.evaluation.text import TextScore
     from textloom.models.language_model import LanguageModel
     from textloom.reports.frame import ComparisonTable
@@ -113,12 +114,17 @@ class Run:
             return score_text(self.model, self.tokenizer, self.config, text, ends)
 
     @caller_unchanged()
-    def evaluate(self) -> dict[str, float]:
-        """Compute the figures of the held-out text again, from the run directory alone."""
-        with _libraries("torch"):
-            from textloom.evaluation.evaluate import evaluate_run
+    def evaluate(self, **options: Any) -> "Evaluation":
+        """Compute the figures of the held-out text again, from the run directory alone.
 
-            return evaluate_run(self._files, self.checkpoint)
+        A dictionary such as that of ``results``, with the attribute ``signatures``: for each split what its figures
+        were measured on and how. Options: ``protocol``, ``window``, ``streams`` and the other keys of ``textloom
+        evaluate --help``. Raises ConfigError for an option that does not exist, or a protocol that does not suit the
+        run.
+        """
+        values = {**options, "run": str(self.directory), "checkpoint": self.checkpoint}
+        with _libraries("torch"):
+            return actions.evaluate(self._files, command_config("evaluate", EvaluateConfig, values))
 
     @caller_unchanged()
     def export(self, to: StrPath | None = None, format: Literal["folder", "onnx"] = "folder") -> Path:

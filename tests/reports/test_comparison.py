@@ -133,7 +133,8 @@ def test_other_text_split_or_evaluation_is_another_group_with_its_heading(tmp_pa
     assert sorted(members, key=sorted) == [{"lower"}, {"rows"}, {"split"}, {"text"}, {"toy", "toy_again"}]
     headings = {name: group.heading for group, names in zip(comparison.groups, members, strict=True) for name in names}
     assert len(set(headings.values())) == 5
-    assert "batching.evaluation_rows=4" in headings["rows"]
+    assert headings["rows"].endswith("protocol streams(4)")
+    assert headings["toy"].endswith("protocol stream")
     assert "data.split_seed=1" in headings["split"]
     assert "lower-cased" in headings["lower"]
     assert "case kept" in headings["text"]

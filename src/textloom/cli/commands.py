@@ -158,13 +158,16 @@ def _generate(config: DictConfig) -> None:
 def _evaluate(config: DictConfig) -> None:
     checked = check(config, EvaluateConfig)
 
-    with heavy_imports():
-        from textloom.evaluation.evaluate import evaluate_run
-
     run = find_run(checked.run, Path(checked.outputs), checked.checkpoint)
     log.info("run: %s", run.directory)
-    for name, value in evaluate_run(run, checked.checkpoint).items():
+    with heavy_imports():
+        import textloom.evaluation.evaluate  # noqa: F401
+
+    found = actions.evaluate(run, checked)
+    for name, value in found.items():
         print(f"{name}: {value!r}")
+    for split, signature in found.signatures.items():
+        print(f"{split}/signature: {signature}")
 
 
 def _export(config: DictConfig) -> None:

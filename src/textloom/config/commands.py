@@ -38,7 +38,7 @@ class GenerateConfig(Section):
 
 
 class EvaluateConfig(Section):
-    """The run to evaluate."""
+    """The run to evaluate, and the protocol."""
 
     run: PathText
     """A run directory, 'latest' or 'best'."""
@@ -46,6 +46,15 @@ class EvaluateConfig(Section):
     """Folder in which latest and best are searched."""
     checkpoint: Literal["best", "last"]
     """Checkpoint of the run."""
+    protocol: Literal["training", "stream", "streams", "windows", "sliding", "documents"]
+    """How the text is cut into rows that begin without context; training: as the run was validated.
+
+    stream: one pass with carried state. streams: several equal pieces. windows: pieces of window tokens, each fresh.
+    sliding: every target after the window tokens before it in its document. documents: each document by itself."""
+    window: Annotated[Positive, Unit("tokens")]
+    """Tokens of a window, for protocol=windows and protocol=sliding."""
+    streams: Annotated[Positive, Unit("rows")]
+    """Pieces of the text, for protocol=streams."""
 
 
 class ExportConfig(Section):

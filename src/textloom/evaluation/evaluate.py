@@ -5,12 +5,15 @@ import logging
 import torch
 
 from textloom.batching.batch import Batch
-from textloom.batching.batches import evaluation_batches
-from textloom.config import BatchingConfig
+from textloom.config import BatchingConfig, TrainConfig
 from textloom.data.documents import SplitName
 from textloom.data.encoding import TokenSplit, load_splits
 from textloom.errors import ConfigError, RunError
+from textloom.evaluation.kept import KeptEvaluation, keep
+from textloom.evaluation.protocol_batches import protocol_batches
+from textloom.evaluation.protocols import Protocol, own_protocol, training_protocol
 from textloom.evaluation.score import Score
+from textloom.evaluation.signature import signature
 from textloom.models.language_model import LanguageModel
 from textloom.models.state import State
 from textloom.runs.checkpoints import load_model
@@ -25,40 +28,82 @@ EVALUATED: tuple[SplitName, ...] = ("val", "test")
 SCORED_AT_ONCE = 2048  # targets whose logits are in memory together
 
 
+class Evaluation(dict[str, float]):
+    """Figures by their names in ``results.json``, with the signature of each split's."""
+
+    def __init__(self, figures: dict[str, float], signatures: dict[str, str]):
+        super().__init__(figures)
+        self.signatures = signatures
+
+
 @denormals_flushed()  # as in training
 @memory_kept()
-def evaluate_run(run: Run, checkpoint: CheckpointName = "best") -> dict[str, float]:
+def evaluate_run(run: Run, checkpoint: CheckpointName = "best", protocol: Protocol | None = None) -> Evaluation:
     """Scores of the validation split and, if there is one, the test split, by their names in ``results.json``.
 
-    They are those that training reports, to the last digit. Raises RunError if a file is missing or damaged.
+    Those of the training's own protocol, which is the default, are what training reports, to the last digit. Raises
+    RunError if a file is missing or damaged.
     """
-    config, _, model = load_model(run, checkpoint)
+    config, tokenizer, model = load_model(run, checkpoint)
     splits = load_splits(run.tokens)
     if config.data.has_test_split and "test" not in splits:
         raise RunError(f"{run.tokens}: the tokens of the test split are missing; give a complete run directory")
-    try:
-        device = choose_device(config.trainer.accelerator)
-    except ConfigError:
-        device = choose_device("auto")
-        log.info("no %s here: evaluating on %s", config.trainer.accelerator, device.type)
-    model = model.to(device)
-    # n-grams are not scored in batches, and leave the key open
-    rows = config.trainer.batch_size if isinstance(config.trainer.batch_size, int) else 1
+    protocol = protocol or own_protocol(config)
+    model = model.to(_device(config))
     figures: dict[str, float] = {}
     for name in EVALUATED:
         if name in splits:
             with stage(f"scoring the {name} split", splits[name].targets, "targets"):
-                figures |= score(model, splits[name], config.batching, rows).named(name)
-    return figures
+                figures |= score_by(protocol, model, splits[name], rows_of(config)).named(name)
+    fingerprint = run.data_fingerprint()
+    signatures = {
+        name: signature(fingerprint, name, tokenizer, str(protocol)) for name in EVALUATED if name in splits
+    }
+    return Evaluation(figures, signatures)
+
+
+def evaluate_and_keep(run: Run, checkpoint: CheckpointName, protocol: Protocol) -> Evaluation:
+    """The scores of ``evaluate_run``, kept in ``evaluations.json`` unless ``results.json`` has them."""
+    found = evaluate_run(run, checkpoint, protocol)
+    if protocol != own_protocol(run.config()):
+        keep_evaluation(run, found, checkpoint, protocol)
+    return found
+
+
+def keep_evaluation(run: Run, found: Evaluation, checkpoint: CheckpointName, protocol: Protocol) -> None:
+    """Add scores with their signatures to ``evaluations.json``."""
+    own, loss = protocol == own_protocol(run.config()), run.results().get("val/loss")
+    fingerprint = run.data_fingerprint()
+    keep(run, KeptEvaluation(str(protocol), found.signatures, dict(found), fingerprint, checkpoint, loss, own))
+
+
+def _device(config: TrainConfig) -> torch.device:
+    """The device that the run was trained on; another one if this machine lacks it."""
+    try:
+        return choose_device(config.trainer.accelerator)
+    except ConfigError:
+        device = choose_device("auto")
+        log.info("no %s here: evaluating on %s", config.trainer.accelerator, device.type)
+        return device
+
+
+def rows_of(config: TrainConfig) -> int:
+    """Documents or windows in a batch. n-grams are not scored in batches, and leave the key open."""
+    return config.trainer.batch_size if isinstance(config.trainer.batch_size, int) else 1
 
 
 def score(model: LanguageModel, split: TokenSplit, batching: BatchingConfig, batch_size: int) -> Score:
-    """Score of every token of a split, once, in float32."""
+    """Score of every token of a split by the protocol of a training, once, in float32."""
+    return score_by(training_protocol(batching), model, split, batch_size)
+
+
+def score_by(protocol: Protocol, model: LanguageModel, split: TokenSplit, batch_size: int) -> Score:
+    """Score of every token of a split by a protocol, once, in float32."""
     whole = model.score_text(split.tokens)
     if whole is not None:
         return Score.of(split, *whole, len(split.tokens) - 1)
     tally = Tally()
-    for batch in evaluation_batches(batching, split, batch_size).batches(epoch=0):
+    for batch in protocol_batches(protocol, split, batch_size).batches(epoch=0):
         tally.add(model, batch.to(model.device))
     return tally.score(split)
 

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ from textloom.config.composition import flatten
 from textloom.config.suggestions import nearest
 from textloom.data.reading.files import expand
 from textloom.errors import ConfigError, RunError
+from textloom.evaluation.kept import KeptEvaluation, read_kept
+from textloom.evaluation.protocols import own_protocol
+from textloom.reports.metrics import is_quality
 from textloom.runs.run import HAVE_RESULTS, Run
-from textloom.system.files import read_json
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,12 @@ class Record:
     results: dict[str, float]
     fingerprint: str
     """The fingerprint of the text and its splits."""
+    method: str = ""
+    """The protocol of the results, and how the model adapted to the text."""
+    adaptation: dict[str, Any] = field(default_factory=dict)
+    """The settings of the adaptation, by names that begin with ``evaluation.``; empty for a model that did not."""
+    evaluated: bool = False
+    """True for figures of ``textloom evaluate``, false for those of ``results.json``."""
 
     @property
     def completed(self) -> bool:
@@ -47,7 +55,7 @@ class Record:
         if self.is_ngram:
             kept = {key: value for key, value in self.config.items() if key.startswith("tokenizer.")}
             return kept | {"model.cell": f"{int(self.results['order'])}-gram"}
-        return {key: value for key, value in self.config.items() if effect_of(key).makes_rows}
+        return {key: value for key, value in self.config.items() if effect_of(key).makes_rows} | self.adaptation
 
     @property
     def tokenizer(self) -> tuple[tuple[str, Any], ...]:
@@ -92,11 +100,16 @@ def _status_files(match: Path) -> list[Path]:
 
 
 def read_records(directories: Iterable[Path]) -> tuple[list[Record], dict[Path, str]]:
-    """The runs, oldest first, and the damaged ones with the reason, which is also logged."""
-    records, damaged = [], {}
+    """The runs, oldest first, and the damaged ones with the reason, which is also logged.
+
+    A run has a record for its results, and one more for each method that it was evaluated by.
+    """
+    records: list[Record] = []
+    damaged = {}
     for directory in directories:
         try:
-            records.append(_read(Run(directory)))
+            record = _read(Run(directory))
+            records += [record, *_evaluated(record)]
         except RunError as error:
             log.warning("skipped: %s", error)
             damaged[directory] = str(error)
@@ -107,7 +120,6 @@ def read_records(directories: Iterable[Path]) -> tuple[list[Record], dict[Path, 
 def _read(run: Run) -> Record:
     status = run.status()
     config = run.config() if run.config_file.exists() else None
-    made = read_json(run.provenance_file) if run.provenance_file.exists() else {}
     error = status.get("error")
     return Record(
         run,
@@ -115,5 +127,29 @@ def _read(run: Run) -> Record:
         str(error).partition("\n")[0] if error else None,
         flatten(config.model_dump()) if config is not None else {},
         run.results(),
-        str(made.get("data_fingerprint", "unknown")),
+        run.data_fingerprint(),
+        str(own_protocol(config)) if config is not None else "",
     )
+
+
+def _evaluated(record: Record) -> list[Record]:
+    """The record with the figures of each evaluation of the best checkpoint by another method."""
+    costs = {name: value for name, value in record.results.items() if not is_quality(name)}
+    return [
+        replace(
+            record,
+            results=costs | kept.figures,
+            fingerprint=kept.fingerprint,
+            method=kept.method,
+            adaptation=_adaptation(kept),
+            evaluated=True,
+        )
+        for kept in read_kept(record.run)
+        if kept.checkpoint == "best" and not kept.own
+    ]
+
+
+def _adaptation(kept: KeptEvaluation) -> dict[str, Any]:
+    """The settings that make rows: those that were chosen by hand, or that they were tuned."""
+    settings = {"tuned": True} if kept.tuned else kept.settings
+    return {f"evaluation.{name}": value for name, value in settings.items()}

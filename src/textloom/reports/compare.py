@@ -8,9 +8,11 @@ from typing import Any
 from textloom.errors import RunError
 from textloom.evaluation.baselines import counting_figures
 from textloom.reports.collect import Record, read_records, require_metric
-from textloom.reports.group import by_protocol, contexts_differ, headings
+from textloom.reports.group import adapts, by_protocol, headings
 from textloom.reports.metrics import is_quality, lower_is_better
 from textloom.reports.statistics import SIGNIFICANCE, Spread, against_constant, holm, welch
+
+STATIC = "counting models do not adapt to the text: they are ranked with the figures of models that do not either"
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,9 @@ def compare_runs(directories: Iterable[Path], metric: str = "val/bits_per_char",
     titles = headings(groups)
     unranked = [Unranked(directory, "damaged", reason) for directory, reason in damaged.items()]
     for record in records:
-        if record in repeated:
+        if record in repeated and not record.evaluated:
             unranked.append(Unranked(record.run.directory, "repeated", "a newer run has its configuration and seed"))
-        elif record not in ranked:
+        elif record not in ranked and not record.evaluated:
             reason = f"has no {metric}" if record.completed else record.error or ""
             unranked.append(Unranked(record.run.directory, record.status, reason))
     ordered = sorted(groups, key=lambda protocol: -len(groups[protocol]))
@@ -101,7 +103,7 @@ def _newest_of_each_seed(records: list[Record]) -> tuple[list[Record], list[Reco
     """The newest run of each configuration and seed, and the older repetitions: they are not further samples."""
     newest: dict[object, Record] = {}
     for record in records:  # oldest first
-        newest[record.fingerprint, _hashable(record.setting), record.config.get("seed")] = record
+        newest[record.fingerprint, record.method, _hashable(record.setting), record.config.get("seed")] = record
     kept = list(newest.values())
     return kept, [record for record in records if record not in kept]
 
@@ -112,7 +114,7 @@ def _hashable(setting: dict[str, Any]) -> tuple[tuple[str, str], ...]:
 
 def _group(heading: str, members: list[Record], metric: str, all_keys: bool) -> Group:
     rows = _seeds_together(members)
-    counted, notes = _counting_rows(members)
+    counted, notes = _counting_rows(members) if not adapts(members[0].method) else ([], [STATIC])
     rows = [row for row in [*rows, *counted] if metric in row.figures]
     sign = 1 if lower_is_better(metric) else -1
     rows.sort(key=lambda row: sign * row.figures[metric].mean)
@@ -122,7 +124,7 @@ def _group(heading: str, members: list[Record], metric: str, all_keys: bool) -> 
         keys = _varying([*configs, *(row.setting for row in rows)])
         rows = [replace(row, setting=_whole_setting(row)) for row in rows]
     rows, tests = _judged(rows, metric)
-    said = [contexts_differ(members), _stopped(members), tests, *notes]
+    said = [_stopped(members), tests, *notes]
     return Group(heading, keys, tuple(rows), tuple(note for note in said if note))
 
 

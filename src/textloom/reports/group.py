@@ -1,4 +1,4 @@
-"""Group runs that are comparable: those scored on the same text in the same way."""
+"""Group runs that are comparable: those whose figures have the same text, tokenizer and protocol in their signature."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,12 +6,11 @@ from typing import Any
 from textloom.config.values import value_text
 from textloom.data.encoding import load_splits
 from textloom.errors import RunError
+from textloom.evaluation.protocols import ADAPTED
 from textloom.reports.collect import Record
 from textloom.reports.metrics import is_per_target
 from textloom.reproductions.article import LEAKY
 from textloom.tokenizers import load_tokenizer
-
-ROWS = "batching.evaluation_rows"
 
 
 @dataclass(frozen=True)
@@ -22,14 +21,14 @@ class ScoringProtocol:
     """The fingerprint of the documents and their splits."""
     lowercase: bool
     """True if the text was lower-cased, which makes it easier to predict."""
-    evaluation_rows: int
-    """Parallel rows in evaluation; each starts without context."""
+    method: str
+    """The protocol, and how models adapted to the text: the part of a signature that no setting of theirs changes."""
     tokenizer: tuple[tuple[str, Any], ...]
     """The tokenizer's keys if the metric is per target; else empty."""
 
 
 def by_protocol(records: list[Record], metric: str) -> dict[ScoringProtocol, list[Record]]:
-    """Group completed runs; n-gram models, which read no batches, are in every group of their text."""
+    """Group completed runs; n-gram models, which read no batches, are in every group of their text without adaptation."""
     trained = [record for record in records if not record.is_ngram]
     case_matters = {fingerprint: _case_matters(records, fingerprint) for fingerprint in _fingerprints(records)}
     groups: dict[ScoringProtocol, list[Record]] = {}
@@ -54,22 +53,15 @@ def headings(groups: dict[ScoringProtocol, list[Record]]) -> dict[ScoringProtoco
             text.append(LEAKY)
         if len({other.lowercase for other in groups}) > 1:
             text.append("lower-cased" if protocol.lowercase else "case kept")
-        if len({other.evaluation_rows for other in groups}) > 1:
-            text.append(f"{ROWS}={protocol.evaluation_rows}")
+        text.append(f"protocol {protocol.method}")
         text += [f"{key}={value_text(value)}" for key, value in protocol.tokenizer]
         titles[protocol] = ", ".join(text)
     return titles
 
 
-def contexts_differ(members: list[Record]) -> str | None:
-    """A note if the models of a group had different contexts before a target; None if they did not."""
-    seen = set()
-    for record in members:
-        if not record.is_ngram:
-            config = record.config
-            kind = config.get("batching.kind")
-            seen.add(f"windows of {config['batching.context']}" if kind == "windows" else f"{kind}")
-    return f"contexts differ: {', '.join(sorted(seen))}; every target is scored once in each" if len(seen) > 1 else None
+def adapts(method: str) -> bool:
+    """True if the models of a method learn from the text that they are scored on; counted n-grams do not."""
+    return ADAPTED in method
 
 
 def _fingerprints(records: list[Record]) -> set[str]:
@@ -77,15 +69,16 @@ def _fingerprints(records: list[Record]) -> set[str]:
 
 
 def _same_text(one: ScoringProtocol, other: ScoringProtocol) -> bool:
-    return (one.fingerprint, one.lowercase, one.tokenizer) == (other.fingerprint, other.lowercase, other.tokenizer)
+    """True if the n-gram model of one group is a baseline of the other."""
+    alike = (one.fingerprint, one.lowercase, one.tokenizer) == (other.fingerprint, other.lowercase, other.tokenizer)
+    return alike and not adapts(other.method)
 
 
 def _protocol(record: Record, metric: str, case_matters: bool) -> ScoringProtocol:
-    rows = record.config.get(ROWS, 1)
     return ScoringProtocol(
         record.fingerprint,
         case_matters and bool(record.config.get("tokenizer.lowercase", False)),
-        1 if record.is_ngram else int(rows),
+        record.method,
         record.tokenizer if is_per_target(metric) else (),
     )
 

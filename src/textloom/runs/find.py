@@ -9,7 +9,6 @@ from pathlib import Path
 from textloom.errors import RunError
 from textloom.runs.run import OVER, CheckpointName, Run
 from textloom.system.command_hint import as_command
-from textloom.system.files import read_json
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +30,8 @@ def find_run(name: str, outputs: Path, checkpoint: CheckpointName | None = "best
     if name == "latest":
         latest = _newest_sound(runs)
         return _require(latest, f"run=latest: {latest.directory}", checkpoint)
-    data = _fingerprint(runs[-1])
-    scored = [run for run in runs if run.results() and _fingerprint(run) == data]
+    data = runs[-1].data_fingerprint()
+    scored = [run for run in runs if run.results() and run.data_fingerprint() == data]
     scored = [run for run in scored if checkpoint is None or run.checkpoint_file(checkpoint).exists()]
     if not scored:
         raise RunError(f"{outputs}: no run on the latest run's data has results yet; wait for one, or use run=latest")
@@ -127,7 +126,7 @@ def _runs_below(outputs: Path) -> list[Run]:
     for directory in _run_directories(outputs):
         run = Run(directory)
         try:
-            run.results(), _fingerprint(run)
+            run.results(), run.data_fingerprint()
             started.append((str(run.status().get("started", "")), run))
         except RunError as error:
             log.warning("skipped: %s", error)
@@ -146,7 +145,3 @@ def _run_directories(outputs: Path) -> Iterator[Path]:
         below.sort()
         if "status.json" in files:
             yield Path(folder)
-
-
-def _fingerprint(run: Run) -> str:
-    return str(read_json(run.provenance_file)["data_fingerprint"]) if run.provenance_file.exists() else "unknown"

@@ -61,6 +61,11 @@ class Run:
         return self.directory / "results.json"
 
     @property
+    def evaluations_file(self) -> Path:
+        """The figures of evaluations by other protocols, each with its signature."""
+        return self.directory / "evaluations.json"
+
+    @property
     def tokenizer_file(self) -> Path:
         """The fitted tokenizer."""
         return self.directory / "tokenizer.json"
@@ -134,7 +139,7 @@ class Run:
         """All files that training has written to the directory."""
         fixed = (
             self.config_file, self.overrides_file, self.status_file, self.provenance_file, self.results_file,
-            self.tokenizer_file, self.loggers_file, self.samples_file, self.trace_file, self.profile_file,
+            self.evaluations_file, self.tokenizer_file, self.loggers_file, self.samples_file, self.trace_file, self.profile_file,
             self.log_file, self.lock_file,
         )  # fmt: skip
         checkpoints, tokens = self.checkpoints.glob("*.ckpt"), self.tokens.glob("*")
@@ -179,6 +184,13 @@ class Run:
         if status.get("status") == "running" and not is_locked(self.lock_file):
             return {**status, "status": "interrupted", "error": "its process was killed"}
         return status
+
+    def data_fingerprint(self) -> str:
+        """The fingerprint of the text and its splits; ``unknown`` for runs that did not record it."""
+        if self.is_export:
+            return str(self.exported().get("provenance", {}).get("data_fingerprint", "unknown"))
+        made = read_json(self.provenance_file) if self.provenance_file.exists() else {}
+        return str(made.get("data_fingerprint", "unknown"))
 
     def results(self) -> dict[str, Any]:
         """The content of ``results.json``; empty if there is none yet. Raises RunError if it is damaged."""

@@ -1,0 +1,23 @@
+"""The batches of an evaluation protocol: each scores every token of a split once, in a fixed order."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from textloom.batching.batches import EVALUATION_STEPS, EVALUATION_WINDOWS, Batching, Documents, Stream, Windows
+from textloom.data.encoding import TokenSplit
+from textloom.evaluation.protocols import Protocol
+
+
+def protocol_batches(protocol: Protocol, split: TokenSplit, batch_size: int) -> Batching:
+    """The batches that a model reads; ``batch_size`` documents or fresh windows lie side by side."""
+    if protocol.kind == "stream":
+        return Stream(split, min(protocol.size, split.targets), EVALUATION_STEPS)
+    if protocol.kind == "sliding":
+        return Windows(split, EVALUATION_WINDOWS, protocol.size)
+    return Documents(_in_windows(split, protocol.size) if protocol.kind == "windows" else split, batch_size, EVALUATION_STEPS)
+
+
+def _in_windows(split: TokenSplit, size: int) -> TokenSplit:
+    """The split as if each ``size`` tokens were a document; the last one has the rest."""
+    return replace(split, boundaries=np.append(np.arange(0, split.targets, size), split.targets))

@@ -1,0 +1,35 @@
+"""Signatures: one line that says what a figure was measured on and how, as sacreBLEU's do (Post 2018, "A call for
+clarity in reporting BLEU scores", arXiv 1804.08771). Figures compare if their signatures agree.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+
+from textloom.tokenizers import Tokenizer
+
+SHOWN = 12  # characters of the fingerprint of a text
+
+
+def signature(fingerprint: str, split: str, tokenizer: Tokenizer, method: str) -> str:
+    """``text:FINGERPRINT|split:SPLIT|tokenizer:KIND.SIZE.HASH|protocol:METHOD|version:VERSION``."""
+    parts = {
+        "text": fingerprint[:SHOWN],
+        "split": split,
+        "tokenizer": f"{tokenizer.kind}.{tokenizer.vocabulary_size}.{tokenizer_hash(tokenizer)}",
+        "protocol": method,
+        "version": _version(),
+    }
+    return "|".join(f"{name}:{value}" for name, value in parts.items())
+
+
+def tokenizer_hash(tokenizer: Tokenizer) -> str:
+    """Eight hexadecimal digits that differ between vocabularies."""
+    return hashlib.sha256(json.dumps(tokenizer.to_dict(), sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("textloom")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
