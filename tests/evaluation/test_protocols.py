@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_scoring import fitted, naive_nats
 from torch.nn import functional as F
 
 import textloom
 from conftest import Answer, train_run
-from test_scoring import fitted, naive_nats
 from textloom.evaluation.evaluate import evaluate_run, score_by
 from textloom.evaluation.kept import read_kept
 from textloom.evaluation.protocols import Protocol

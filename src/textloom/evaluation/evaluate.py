@@ -56,9 +56,7 @@ def evaluate_run(run: Run, checkpoint: CheckpointName = "best", protocol: Protoc
             with stage(f"scoring the {name} split", splits[name].targets, "targets"):
                 figures |= score_by(protocol, model, splits[name], rows_of(config)).named(name)
     fingerprint = run.data_fingerprint()
-    signatures = {
-        name: signature(fingerprint, name, tokenizer, str(protocol)) for name in EVALUATED if name in splits
-    }
+    signatures = {name: signature(fingerprint, name, tokenizer, str(protocol)) for name in EVALUATED if name in splits}
     return Evaluation(figures, signatures)
 
 

@@ -15,7 +15,9 @@ def protocol_batches(protocol: Protocol, split: TokenSplit, batch_size: int) -> 
         return Stream(split, min(protocol.size, split.targets), EVALUATION_STEPS)
     if protocol.kind == "sliding":
         return Windows(split, EVALUATION_WINDOWS, protocol.size)
-    return Documents(_in_windows(split, protocol.size) if protocol.kind == "windows" else split, batch_size, EVALUATION_STEPS)
+    return Documents(
+        _in_windows(split, protocol.size) if protocol.kind == "windows" else split, batch_size, EVALUATION_STEPS
+    )
 
 
 def _in_windows(split: TokenSplit, size: int) -> TokenSplit:
