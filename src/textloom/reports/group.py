@@ -28,7 +28,7 @@ class ScoringProtocol:
 
 
 def by_protocol(records: list[Record], metric: str) -> dict[ScoringProtocol, list[Record]]:
-    """Group completed runs; n-gram models, which read no batches, are in every group of their text without adaptation."""
+    """Group completed runs; n-gram models are in every group of their text whose models do not adapt to it."""
     trained = [record for record in records if not record.is_ngram]
     case_matters = {fingerprint: _case_matters(records, fingerprint) for fingerprint in _fingerprints(records)}
     groups: dict[ScoringProtocol, list[Record]] = {}

@@ -139,8 +139,8 @@ class Run:
         """All files that training has written to the directory."""
         fixed = (
             self.config_file, self.overrides_file, self.status_file, self.provenance_file, self.results_file,
-            self.evaluations_file, self.tokenizer_file, self.loggers_file, self.samples_file, self.trace_file, self.profile_file,
-            self.log_file, self.lock_file,
+            self.evaluations_file, self.tokenizer_file, self.loggers_file, self.samples_file, self.trace_file,
+            self.profile_file, self.log_file, self.lock_file,
         )  # fmt: skip
         checkpoints, tokens = self.checkpoints.glob("*.ckpt"), self.tokens.glob("*")
         return [*(path for path in fixed if path.exists()), *checkpoints, *tokens, *self.curve_files()]
