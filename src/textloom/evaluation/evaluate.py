@@ -1,6 +1,7 @@
 """Scoring a model on every token of a split: negative log-likelihoods are summed over targets and divided once."""
 
 import logging
+from collections.abc import Mapping
 
 import torch
 
@@ -31,9 +32,9 @@ SCORED_AT_ONCE = 2048  # targets whose logits are in memory together
 class Evaluation(dict[str, float]):
     """Figures by their names in ``results.json``, with the signature of each split's."""
 
-    def __init__(self, figures: dict[str, float], signatures: dict[str, str]):
+    def __init__(self, figures: Mapping[str, float], signatures: Mapping[SplitName, str]):
         super().__init__(figures)
-        self.signatures = signatures
+        self.signatures: dict[str, str] = {**signatures}
 
 
 @denormals_flushed()  # as in training
