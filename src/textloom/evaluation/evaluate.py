@@ -34,7 +34,7 @@ class Evaluation(dict[str, float]):
 
     def __init__(self, figures: Mapping[str, float], signatures: Mapping[SplitName, str]):
         super().__init__(figures)
-        self.signatures: dict[str, str] = {**signatures}
+        self.signatures = {str(split): text for split, text in signatures.items()}
 
 
 @denormals_flushed()  # as in training
