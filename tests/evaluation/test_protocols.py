@@ -103,7 +103,7 @@ def test_figures_of_the_trainings_own_protocol_are_those_of_its_results(run: Run
     for protocol in ("training", "stream"):
         answer = command("evaluate", f"run={run.directory}", f"protocol={protocol}")
         assert f"val/loss: {results['val/loss']!r}\n" in answer.out
-        assert f"val/signature: {own.signatures['val']}\n" in answer.out
+        assert f"val/signature: {own.signatures['val']}\n" in answer.err
     assert run.evaluations_file.read_bytes() == before
 
 

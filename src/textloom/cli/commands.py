@@ -167,7 +167,7 @@ def _evaluate(config: DictConfig) -> None:
     for name, value in found.items():
         print(f"{name}: {value!r}")
     for split, signature in found.signatures.items():
-        print(f"{split}/signature: {signature}")
+        log.info("%s/signature: %s", split, signature)  # on stdout are the figures alone
 
 
 def _export(config: DictConfig) -> None:
