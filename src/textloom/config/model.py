@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from textloom.config.section import Fraction, Positive, Section, as_whole
+from textloom.config.section import Fraction, PathText, Positive, Section, as_whole
 from textloom.registry import Registry, kind_typed_as
 
 
@@ -41,6 +41,10 @@ class ModelConfig(Section):
     """Draw the masks of these dropouts once for each row of a batch, instead of at each time step."""
     embedding_dropout: Fraction = 0.0
     """Probability that a word of the vocabulary has no embedding in a batch, wherever it occurs."""
+    embedding_path: PathText | None = None
+    """A file of GloVe or word2vec vectors that the embedding begins with; null for random ones."""
+    frozen_embedding: bool = False
+    """Keep the vectors of embedding_path as they are."""
     embedding_range: Annotated[float, Field(gt=0)] | None = 0.1
     """Initial embeddings are uniform between minus and plus this; null for a normal distribution of unit variance."""
     initialization: Literal["scaled", "keras"] = "keras"
@@ -77,9 +81,14 @@ class ModelConfig(Section):
                 raise ValueError("softmax_cutoffs must be rising ids; write model.softmax_cutoffs=[20000,100000]")
             if self.tied_weights:
                 raise ValueError("softmax_cutoffs and tied_weights exclude each other; set model.tied_weights=false")
-        for name in ("input_dropout", "embedding_dropout"):
+        if self.frozen_embedding and (self.embedding_path is None or self.tied_weights):
+            raise ValueError(
+                "frozen_embedding keeps pretrained vectors, and tied weights are trained; set "
+                "model.embedding_path=FILE and model.tied_weights=false, or model.frozen_embedding=false"
+            )
+        for name in ("input_dropout", "embedding_dropout", "embedding_path"):
             if getattr(self, name) and self.embedding_dim is None:
-                raise ValueError(f"{name} needs an embedding; set model.embedding_dim or model.{name}=0")
+                raise ValueError(f"{name} needs an embedding; set model.embedding_dim or leave model.{name} out")
         if self.layer_dropout and self.layers == 1:
             raise ValueError("layer_dropout acts between layers; set model.layers=2 or model.layer_dropout=0")
         return self

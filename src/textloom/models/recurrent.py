@@ -37,6 +37,8 @@ class RecurrentLanguageModel(LanguageModel):
         if self.embedding is None and vocabulary_size <= 4 * units:
             self.register_buffer("one_hot_rows", torch.eye(vocabulary_size), persistent=False)
         self._init_weights(config, units)
+        if config.frozen_embedding and self.embedding is not None:
+            self.embedding.weight.requires_grad_(False)
         if config.tied_weights and self.embedding is not None and isinstance(self.softmax, nn.Linear):
             self.softmax.weight = self.embedding.weight
 
@@ -126,4 +128,4 @@ class RecurrentLanguageModel(LanguageModel):
 
 def parameter_count(model: nn.Module) -> int:
     """Trainable numbers, shared ones counted once."""
-    return sum(parameter.numel() for parameter in model.parameters())
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

@@ -23,6 +23,7 @@ from textloom.training.resume import newest_checkpoint
 from textloom.training.stopping import patience_is_over
 from textloom.training.tensorboard import RunLogger, announce
 from textloom.training.trainer import build_trainer
+from textloom.training.word_vectors import load_word_vectors
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def fit(plan: FitPlan, learning_rate_scale: float = 1.0) -> FitResult:
     pl.seed_everything(plan.config.seed, verbose=False)
     checkpoint = newest_checkpoint(plan.run)
     batches = build_batches(plan)
-    module = build_module(plan, batches, learning_rate_scale)
+    module = build_module(plan, batches, learning_rate_scale, resumed=checkpoint is not None)
     if checkpoint is not None:
         log.info("resuming from %s", checkpoint)
     logger = build_logger(plan, checkpoint) if plan.compute.ranks.rank == 0 else None
@@ -89,11 +90,13 @@ def build_batches(plan: FitPlan) -> TokenDataModule:
     return TokenDataModule(plan.text.splits, config.batching, config.trainer.rows, config.seed, plan.compute.ranks)
 
 
-def build_module(plan: FitPlan, batches: TokenDataModule, learning_rate_scale: float) -> TrainingModule:
-    """The model with new weights, and what trains it."""
+def build_module(plan: FitPlan, batches: TokenDataModule, learning_rate_scale: float, resumed: bool) -> TrainingModule:
+    """The model with new weights, and what trains it; the weights of a resumed run come from its checkpoint."""
     config, ranks, vocabulary_size = plan.config, plan.compute.ranks, plan.text.tokenizer.vocabulary_size
     assert not config.model.is_ngram
     model = RecurrentLanguageModel(config.model, vocabulary_size)
+    if config.model.embedding_path is not None and not resumed:
+        load_word_vectors(model, config.model, plan.text)
     log.info("model: %s, %s parameters", config.model.kind, f"{parameter_count(model):,}")
     module = (TrainingModule if ranks.size == 1 else RankModule)(
         model,

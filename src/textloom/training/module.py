@@ -55,7 +55,7 @@ class TrainingModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer, and its schedule if one changes the learning rate at every step or epoch."""
-        self.trained = list(self.parameters())
+        self.trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         fused = self.trainer.precision != "16-mixed"  # a fused step undoes the loss scaling after the clipping
         optimizer = build_optimizer(self.optimizer_config, self, fused)
         schedule = build_schedule(self.schedule_config, optimizer, self.total_steps)

@@ -18,12 +18,12 @@ Group = dict[str, Any]
 
 
 def parameter_groups(config: OptimizerConfig, model: nn.Module) -> list[nn.Parameter] | list[Group]:
-    """All parameters of a model, as torch's optimizers take them: a plain list if one group is enough.
+    """All trainable parameters of a model, as torch's optimizers take them: a plain list if one group is enough.
 
     Groups that weight decay leaves alone have ``weight_decay=0``. If the optimizer asks for it, every group says with
     ``hidden`` whether it holds hidden matrices.
     """
-    parameters = list(model.parameters())
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     decays_all = config.decayed_weights == "all" or config.weight_decay == 0
     if decays_all and not config.separates_hidden:
         return parameters
