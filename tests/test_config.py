@@ -30,7 +30,6 @@ def test_every_shipped_config_fits_the_schema(choice: str) -> None:
         "optimizer=ntasgd": ["trainer.weight_averaging=null"],
         "tokenizer=article": ["experiment=article_patents", "data.path=some.csv"],
         "tokenizer=pretrained": ["tokenizer.path=tokenizer.json"],
-        "optimizer=ntasgd": ["trainer.weight_averaging=null"],
     }
     compose_train(*others.get(choice, ()), choice, *(["data.path=some.csv"] if needs_path else []))
 
