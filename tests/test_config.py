@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from conftest import compose_train
-from textloom.config.composition import config_directory
+from textloom.config.checking import config_directory
 from textloom.errors import ConfigError
 
 GROUPS = ("data", "tokenizer", "batching", "model", "optimizer", "schedule", "trainer", "sweep", "experiment")
@@ -97,7 +97,7 @@ def test_a_typo_in_a_yaml_file_names_the_key(tmp_path: Path) -> None:
     from omegaconf import OmegaConf
 
     from textloom.config import TrainConfig
-    from textloom.config.composition import check
+    from textloom.config.checking import check
 
     config = compose_train().model_dump(mode="json")
     file = tmp_path / "typo.yaml"

@@ -83,4 +83,4 @@ def test_the_way_of_a_key_to_the_network_is_listed_in_full(
     assert command("train", *sizes, "samples.length=5").status == 0
     on_the_way = list(dict.fromkeys(stack))
     assert [file for file in listed if file in on_the_way] == on_the_way
-    assert set(listed) - set(on_the_way) == {"config/arguments.py", "config/composition.py", "config/model.py"}
+    assert set(listed) - set(on_the_way) == {"config/arguments.py", "config/checking.py", "config/model.py"}

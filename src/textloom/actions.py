@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.errors import HydraException
 
 from textloom.config import CompareConfig, EvaluateConfig, ExportConfig, GenerateConfig, PrepareConfig, TrainConfig
-from textloom.config.composition import explain
+from textloom.config.checking import explain
 from textloom.errors import ConfigError, Interrupted, TrainingError
 from textloom.runs.claim import claimed_run
 from textloom.runs.run import Run as RunDirectory

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from conftest import compose_train, read_documents
 from textloom.config import DataConfig, TrainConfig
-from textloom.config.composition import check
+from textloom.config.checking import check
 from textloom.errors import ConfigError, DataError
 
 ROWS = [

@@ -135,7 +135,7 @@ def test_a_run_on_piped_text_is_complete_without_the_pipe(tmp_path: Path, monkey
     monkeypatch.setattr(sys, "stdin", None)
     before = run.results()["val/loss"]
     from textloom.config import TrainConfig
-    from textloom.config.composition import check
+    from textloom.config.checking import check
     from textloom.evaluation.evaluate import evaluate_run
 
     assert evaluate_run(run)["val/loss"] == before

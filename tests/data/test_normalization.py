@@ -112,7 +112,7 @@ def test_characters_can_be_left_as_they_are(tmp_path: Path) -> None:
 
 def test_configs_written_before_the_key_leave_characters_as_they_were() -> None:
     from textloom.config import TrainConfig
-    from textloom.config.composition import check
+    from textloom.config.checking import check
 
     values = compose_train().model_dump(mode="json")
     del values["data"]["normalization"]

@@ -15,7 +15,7 @@ from textloom.config import SplitKeys
 from textloom.data import cache, leak
 from textloom.data.corpus import build_corpus
 from textloom.data.documents import SPLITS
-from textloom.data.spool import Part, Spool
+from textloom.data.spool import DocumentSet, Spool
 from textloom.system.files import read_json
 
 KEYS = SplitKeys(
@@ -28,7 +28,7 @@ KEYS = SplitKeys(
 )
 
 
-def part(documents: list[str]) -> Part:
+def part(documents: list[str]) -> DocumentSet:
     spool = Spool()
     for _ in spool.fill((document, True) for document in documents):
         pass

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from conftest import compose_train, read_documents, train_run
 from textloom.config import TrainConfig
-from textloom.config.composition import check
+from textloom.config.checking import check
 from textloom.errors import ConfigError, DataError, TextloomError
 from textloom.evaluation.evaluate import evaluate_run
 from textloom.export.folder import export_run

@@ -140,7 +140,7 @@ def test_when_a_sweep_ends_its_children_end_and_it_says_what_was_not_run(
 def sweeping(**keys: object) -> SweepConfig:
     from omegaconf import OmegaConf
 
-    from textloom.config.composition import config_directory
+    from textloom.config.checking import config_directory
 
     values = OmegaConf.to_container(OmegaConf.load(config_directory() / "sweep/default.yaml"))
     assert isinstance(values, dict)

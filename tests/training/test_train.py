@@ -11,7 +11,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from conftest import TINY, compose_train, train_run
-from textloom.config.composition import config_directory
+from textloom.config.checking import config_directory
 from textloom.errors import RunError, TrainingError
 from textloom.runs.checkpoints import load_model, read_checkpoint
 from textloom.runs.claim import claimed_run

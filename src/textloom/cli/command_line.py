@@ -18,7 +18,7 @@ from textloom.cli.help import help_text, version
 from textloom.cli.hydra_app import OPTIONS, run_hydra
 from textloom.config import Section, TrainConfig
 from textloom.config.arguments import SWEEP_OPTIONS, hydra_arguments, unresolved_text
-from textloom.config.composition import explain
+from textloom.config.checking import explain
 from textloom.config.keys import known_keys
 from textloom.config.paths import with_home
 from textloom.config.quoting import as_value, one_line, unquoted

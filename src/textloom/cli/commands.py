@@ -24,7 +24,7 @@ from textloom.config import (
     PrepareConfig,
     TrainConfig,
 )
-from textloom.config.composition import check
+from textloom.config.checking import check
 from textloom.config.suggestions import nearest
 from textloom.runs.find import find_run
 from textloom.runs.new_run import NoteDirectory, nothing_left_of_failures

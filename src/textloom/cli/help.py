@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from omegaconf import OmegaConf
 from pydantic import BaseModel
 
-from textloom.config.composition import config_directory
+from textloom.config.checking import config_directory
 from textloom.config.keys import Form, Key, keys_of
 from textloom.system.command_hint import as_commands
 

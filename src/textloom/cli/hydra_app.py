@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from textloom.config.composition import config_directory
+from textloom.config.checking import config_directory
 from textloom.errors import ConfigError
 
 VERSION_BASE = "1.3"

@@ -20,7 +20,7 @@ from itertools import pairwise
 from omegaconf.errors import GrammarParseError, InterpolationResolutionError
 from pydantic import BaseModel
 
-from textloom.config.composition import config_directory
+from textloom.config.checking import config_directory
 from textloom.config.keys import Form, Key, keys_of
 from textloom.config.paths import with_home
 from textloom.config.quoting import (

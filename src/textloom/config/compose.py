@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from textloom.config.arguments import hydra_arguments, unresolved_text
-from textloom.config.composition import ConfigType, check, config_directory, explain, flatten, merge_into
+from textloom.config.checking import ConfigType, check, config_directory, explain, flatten, merge_into
 from textloom.config.keys import kind_of
 from textloom.config.quoting import as_value, one_line, without_interpolations
 from textloom.config.section import Section

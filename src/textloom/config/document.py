@@ -20,7 +20,7 @@ from textloom.config import (
     PrepareConfig,
     TrainConfig,
 )
-from textloom.config.composition import config_directory, flatten
+from textloom.config.checking import config_directory, flatten
 from textloom.config.keys import Form, Key, members_of, walk_keys
 from textloom.config.values import value_text
 

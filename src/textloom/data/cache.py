@@ -22,7 +22,7 @@ from textloom.data.documents import SplitName
 from textloom.data.encoding import Splits, encode_corpus, load_splits
 from textloom.data.notes import Notes
 from textloom.data.sources import file_states, read_source, source_checksum
-from textloom.data.spool import Part
+from textloom.data.spool import DocumentSet
 from textloom.errors import DataError, RunError
 from textloom.system.files import read_json, write_json
 from textloom.system.progress import stage
@@ -129,7 +129,7 @@ def _remembered(known: dict[str, Any], config: DataConfig) -> Corpus:
     facts, notes = Facts(**known["facts"]), Notes(known["notes"])
     notes.repeat()
 
-    def read_again() -> dict[SplitName, Part]:
+    def read_again() -> dict[SplitName, DocumentSet]:
         corpus, _ = _read(config, notes)
         if corpus.facts.fingerprint != facts.fingerprint:
             raise DataError("data: a file changed while it was read; start again when it is complete")

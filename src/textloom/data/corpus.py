@@ -18,7 +18,7 @@ from textloom.data.near_duplicates import near_duplicate_groups
 from textloom.data.protocols import CUTS
 from textloom.data.reading.rows import SplitColumn
 from textloom.data.sources import Documents
-from textloom.data.spool import Part, Spool
+from textloom.data.spool import DocumentSet, Spool
 from textloom.errors import DataError
 from textloom.system.progress import stage
 
@@ -51,12 +51,12 @@ class Facts:
 class Corpus:
     """The documents of each split; those of a text in the cache are read when they are first asked for."""
 
-    def __init__(self, facts: Facts, read: Callable[[], dict[SplitName, Part]]):
+    def __init__(self, facts: Facts, read: Callable[[], dict[SplitName, DocumentSet]]):
         self.facts = facts
         self._read = read
 
     @cached_property
-    def splits(self) -> dict[SplitName, Part]:
+    def splits(self) -> dict[SplitName, DocumentSet]:
         """The documents of each split."""
         return self._read()
 
@@ -85,7 +85,7 @@ def build_corpus(source: Documents, keys: SplitKeys, directory: Path | None = No
     return split(documents, keys, folded)
 
 
-def split(documents: Part, keys: SplitKeys, duplicates_folded: int = 0) -> Corpus:
+def split(documents: DocumentSet, keys: SplitKeys, duplicates_folded: int = 0) -> Corpus:
     """Split by document; a single document is cut, and its end validates and is tested on. No text is in two splits."""
     if len(documents) == 1:
         return _corpus(cut_by_shares(documents, keys), True, duplicates_folded)
@@ -98,18 +98,20 @@ def split(documents: Part, keys: SplitKeys, duplicates_folded: int = 0) -> Corpu
 
 
 def _corpus(
-    parts: dict[SplitName, Part], contiguous: bool = False, duplicates_folded: int = 0, near_duplicates: int = 0
+    splits: dict[SplitName, DocumentSet], contiguous: bool = False, duplicates_folded: int = 0, near_duplicates: int = 0
 ) -> Corpus:
-    documents = 1 if contiguous else sum(map(len, parts.values()))
+    documents = 1 if contiguous else sum(map(len, splits.values()))
     larger = {"val": "raise data.validation_fraction, ", "test": "raise data.test_fraction, "}
-    for name, part in parts.items():
+    for name, part in splits.items():
         if not (part.ends > part.begins).any():
             raise DataError(
                 f"data: no document is left for the {name} split, with {documents} in all; give more text, "
                 f"{larger.get(name, '')}set data.test_fraction=0, or make the documents of text files smaller "
                 "(data.documents=blank_line or line)"
             )
-    return Corpus(Facts(_fingerprint(parts), contiguous, documents, duplicates_folded, near_duplicates), lambda: parts)
+    return Corpus(
+        Facts(_fingerprint(splits), contiguous, documents, duplicates_folded, near_duplicates), lambda: splits
+    )
 
 
 def _as_given(spool: Spool, source: Documents, keys: SplitKeys) -> Corpus:
@@ -119,15 +121,15 @@ def _as_given(spool: Spool, source: Documents, keys: SplitKeys) -> Corpus:
         _exhaust(spool.fill(pieces))
         borders.append(len(spool.whole()))
     whole = spool.whole()
-    parts: dict[SplitName, Part] = {
+    splits: dict[SplitName, DocumentSet] = {
         name: whole.take(np.arange(first, last))
         for name, first, last in zip(source.splits, borders[:-1], borders[1:], strict=True)
     }
-    contiguous = all(len(part) == 1 for part in parts.values())
-    if "val" not in parts:
-        shares = split(parts["train"], keys.model_copy(update={"test_fraction": 0.0}))
-        parts = {**shares.splits, "test": parts["test"]}
-    return _corpus(parts, contiguous)
+    contiguous = all(len(part) == 1 for part in splits.values())
+    if "val" not in splits:
+        shares = split(splits["train"], keys.model_copy(update={"test_fraction": 0.0}))
+        splits = {**shares.splits, "test": splits["test"]}
+    return _corpus(splits, contiguous)
 
 
 def _exhaust(pieces: Iterable[Piece]) -> None:
@@ -135,13 +137,15 @@ def _exhaust(pieces: Iterable[Piece]) -> None:
         pass
 
 
-def _by_protocol(documents: Part, protocol: str) -> dict[SplitName, Part]:
+def _by_protocol(documents: DocumentSet, protocol: str) -> dict[SplitName, DocumentSet]:
     if len(documents) != 1:
         raise DataError(f"data.protocol={protocol} cuts one file, and there are {len(documents)}; give data.path=FILE")
     return cut_at(documents, CUTS[protocol](character_count(documents)))
 
 
-def _by_column(documents: Part, column: SplitColumn, kept: np.ndarray, keys: SplitKeys) -> dict[SplitName, Part]:
+def _by_column(
+    documents: DocumentSet, column: SplitColumn, kept: np.ndarray, keys: SplitKeys
+) -> dict[SplitName, DocumentSet]:
     """Split by the names in a column, or by its order: first training, then validation, then test."""
     places = np.frombuffer(column.places)[kept]
     if not column.labels:
@@ -150,19 +154,19 @@ def _by_column(documents: Part, column: SplitColumn, kept: np.ndarray, keys: Spl
         test, validation = (len(ordered) - int(count) for count in np.cumsum(list(counts)))
         first, last = ordered[max(0, validation)], ordered[test] if keys.test_fraction else np.inf
         places = (places >= first).astype(int) + (places >= last)  # equal values are in one split
-    parts = {name: documents.take(np.flatnonzero(places == number)) for number, name in enumerate(SPLITS)}
-    return parts if keys.test_fraction else {name: parts[name] for name in SPLITS[:2]}
+    splits = {name: documents.take(np.flatnonzero(places == number)) for number, name in enumerate(SPLITS)}
+    return splits if keys.test_fraction else {name: splits[name] for name in SPLITS[:2]}
 
 
-def _all_in_both(documents: Part, window: int) -> Corpus:
-    parts: dict[SplitName, Part] = {"train": documents, "val": documents}
-    fingerprint = hashlib.sha256(f"article {window} {_fingerprint(parts)}".encode()).hexdigest()
-    return Corpus(Facts(fingerprint, False, len(documents), 0, article_window=window), lambda: parts)
+def _all_in_both(documents: DocumentSet, window: int) -> Corpus:
+    splits: dict[SplitName, DocumentSet] = {"train": documents, "val": documents}
+    fingerprint = hashlib.sha256(f"article {window} {_fingerprint(splits)}".encode()).hexdigest()
+    return Corpus(Facts(fingerprint, False, len(documents), 0, article_window=window), lambda: splits)
 
 
-def _fingerprint(parts: dict[SplitName, Part]) -> str:
+def _fingerprint(splits: dict[SplitName, DocumentSet]) -> str:
     digest = hashlib.sha256()
-    for name, part in parts.items():
+    for name, part in splits.items():
         digest.update(f"{name} {len(part)}\n".encode())
         lengths, inside = iter((part.ends - part.begins).tolist()), False
         with stage(f"hashing the {name} split", part.size, "bytes"):
@@ -172,7 +176,7 @@ def _fingerprint(parts: dict[SplitName, Part]) -> str:
     return digest.hexdigest()
 
 
-def _deal(documents: Part, keys: SplitKeys, groups: np.ndarray | None) -> dict[SplitName, Part]:
+def _deal(documents: DocumentSet, keys: SplitKeys, groups: np.ndarray | None) -> dict[SplitName, DocumentSet]:
     """Documents in random order: the first validate, the next are tested on, the rest train. Groups stay together."""
     order = array("i", range(len(documents)))
     random.Random(keys.split_seed).shuffle(order)

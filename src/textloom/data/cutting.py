@@ -6,12 +6,12 @@ import regex
 from textloom.config.source_keys import SplitKeys
 from textloom.data.documents import SplitName
 from textloom.data.protocols import Ranges
-from textloom.data.spool import Part
+from textloom.data.spool import DocumentSet
 
 CLUSTER = 1 << 9  # bytes looked at on either side of a cut
 
 
-def cut_by_shares(document: Part, keys: SplitKeys) -> dict[SplitName, Part]:
+def cut_by_shares(document: DocumentSet, keys: SplitKeys) -> dict[SplitName, DocumentSet]:
     """A single document in splits: its beginning trains, its end validates and is tested on."""
     characters = character_count(document)
     test = characters - round(characters * keys.test_fraction)
@@ -22,7 +22,7 @@ def cut_by_shares(document: Part, keys: SplitKeys) -> dict[SplitName, Part]:
     return cut_at(document, ranges, whole_clusters=True)
 
 
-def cut_at(document: Part, ranges: Ranges, whole_clusters: bool = False) -> dict[SplitName, Part]:
+def cut_at(document: DocumentSet, ranges: Ranges, whole_clusters: bool = False) -> dict[SplitName, DocumentSet]:
     """A single document in splits, each made of some ranges of its characters.
 
     ``whole_clusters``: ranges begin with the next grapheme cluster, so that no letter is cut from its marks.
@@ -35,17 +35,19 @@ def cut_at(document: Part, ranges: Ranges, whole_clusters: bool = False) -> dict
             found[i] = begin if begin < found[i + 1] else found[i]
     byte = dict(zip(places, found, strict=True))
     return {
-        name: Part(document.spool, *np.array([[byte[a], byte[b]] for a, b in spans], dtype=np.int64).reshape(-1, 2).T)
+        name: DocumentSet(
+            document.spool, *np.array([[byte[a], byte[b]] for a, b in spans], dtype=np.int64).reshape(-1, 2).T
+        )
         for name, spans in ranges.items()
     }
 
 
-def character_count(documents: Part) -> int:
+def character_count(documents: DocumentSet) -> int:
     """Number of characters."""
     return sum(int(_first_bytes(content).sum()) for content, _ in documents.blocks())
 
 
-def _byte_places(document: Part, places: list[int]) -> list[int]:
+def _byte_places(document: DocumentSet, places: list[int]) -> list[int]:
     """The positions in the spool of the characters with these rising numbers; the end for a number past the last."""
     found: list[int] = []
     characters, position = 0, int(document.begins[0])
@@ -57,7 +59,7 @@ def _byte_places(document: Part, places: list[int]) -> list[int]:
     return found + [position] * (len(places) - len(found))
 
 
-def _next_cluster(document: Part, place: int) -> int:
+def _next_cluster(document: DocumentSet, place: int) -> int:
     """The position of the first grapheme cluster at or after a position in the spool."""
     begin, end = max(int(document.begins[0]), place - CLUSTER), min(int(document.ends[0]), place + CLUSTER)
     before = document.spool.read(begin, place)

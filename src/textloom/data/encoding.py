@@ -21,7 +21,7 @@ from textloom.data.corpus import Corpus, Facts
 from textloom.data.documents import SPLITS, SplitName
 from textloom.data.protocols import window_protocol
 from textloom.data.spelling import Spelling
-from textloom.data.spool import Part
+from textloom.data.spool import DocumentSet
 from textloom.errors import DataError, RunError
 from textloom.system.files import file_checksum, read_json, write_json, written_whole
 from textloom.system.progress import stage
@@ -128,7 +128,12 @@ def _has(directory: Path, name: SplitName) -> bool:
 
 
 def _write(
-    part: Part, tokenizer: Tokenizer, spelling: Spelling, directory: Path, name: SplitName, ends_are_targets: bool
+    part: DocumentSet,
+    tokenizer: Tokenizer,
+    spelling: Spelling,
+    directory: Path,
+    name: SplitName,
+    ends_are_targets: bool,
 ) -> None:
     unknown, unknown_characters, spelling_nats = 0, 0, 0.0
     with (
@@ -150,7 +155,7 @@ def _write(
     write_json(directory / f"{name}.json", asdict(header))
 
 
-def _encoded(part: Part, tokenizer: Tokenizer, ends_are_targets: bool) -> Iterator[EncodedDocuments]:
+def _encoded(part: DocumentSet, tokenizer: Tokenizer, ends_are_targets: bool) -> Iterator[EncodedDocuments]:
     """The documents of a split, or pieces of them; the tokens of a piece belong to the next document that ends."""
     for short, documents in groupby(part.documents(), key=lambda pieces: isinstance(pieces, tuple)):
         if short and ends_are_targets:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from textloom.data.duplicates import Folding
-from textloom.data.spool import Part
+from textloom.data.spool import DocumentSet
 from textloom.tokenizers.base import blocks, cut_at_space
 from textloom.tokenizers.byte import bytes_of_text
 from textloom.tokenizers.splitting.chunks import ChunkNumbers, Column, find_chunks
@@ -36,7 +36,7 @@ class Overlap:
     """Number of those that occur in the other split."""
 
 
-def overlap(part: Part, other: Part) -> Overlap:
+def overlap(part: DocumentSet, other: DocumentSet) -> Overlap:
     """Count the n-grams of a split that occur in another."""
     ngrams = sum(len(hashes) for hashes in _ngrams(part))
     mask = np.uint64((1 << max(0, (ngrams // CHECKED).bit_length())) - 1)
@@ -54,7 +54,7 @@ def overlap(part: Part, other: Part) -> Overlap:
     return Overlap(ngrams, int(counts.sum()), int(counts[found].sum()))
 
 
-def _ngrams(part: Part) -> Iterator[np.ndarray]:
+def _ngrams(part: DocumentSet) -> Iterator[np.ndarray]:
     """The hashes of all n-grams, in order, (n-grams,) uint64 of each block."""
     before = np.zeros(0, np.uint64)
     for hashes in _words(part):
@@ -71,7 +71,7 @@ def _ngrams(part: Part) -> Iterator[np.ndarray]:
         yield _joined(twelve, one, 12)[within]
 
 
-def _words(part: Part) -> Iterator[np.ndarray]:
+def _words(part: DocumentSet) -> Iterator[np.ndarray]:
     """The hashes of the words, in order, (words,) uint64 of each block; END_OF_DOCUMENT after each document."""
     numbers, known = ChunkNumbers(), Column(np.uint64)
     for content in _contents(part):
@@ -83,7 +83,7 @@ def _words(part: Part) -> Iterator[np.ndarray]:
         yield hashes[hashes != NO_WORD]
 
 
-def _contents(part: Part) -> Iterator[bytes]:
+def _contents(part: DocumentSet) -> Iterator[bytes]:
     """The documents end to end, in blocks that end between words."""
     texts, size = [], 0
     for document in part.documents():

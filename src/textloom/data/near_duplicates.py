@@ -16,7 +16,7 @@ import numpy as np
 import regex
 
 from textloom.data.normalization import in_form
-from textloom.data.spool import Part
+from textloom.data.spool import DocumentSet
 from textloom.tokenizers.base import cut_at_space
 
 PERMUTATIONS = 128
@@ -25,7 +25,7 @@ PAIRS_AT_ONCE = 10_000
 WORD = regex.compile(r"[\p{L}\p{N}\p{M}_]+")
 
 
-def near_duplicate_groups(documents: Part, threshold: float) -> np.ndarray:
+def near_duplicate_groups(documents: DocumentSet, threshold: float) -> np.ndarray:
     """(documents,) int32: the group of each document; a chain of near-duplicates is one group.
 
     Two documents are near-duplicates where their estimated Jaccard similarity is the threshold or more.
@@ -59,7 +59,7 @@ def _content(file: BinaryIO) -> np.ndarray:
     return np.fromfile(file, dtype=np.uint64)
 
 
-def _signatures(documents: Part) -> Iterator[np.ndarray]:
+def _signatures(documents: DocumentSet) -> Iterator[np.ndarray]:
     """(permutations,) uint32 for each document."""
     from datasketch import MinHash
 

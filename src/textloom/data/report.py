@@ -54,7 +54,7 @@ def make_report(
         "near_duplicates_threshold": config.data.near_duplicates,
         "tokenizer": config.tokenizer.model_dump(mode="json"),
         "vocabulary": tokenizer.vocabulary_size,
-        "parts": {name: _part(split, corpus.facts.contiguous) for name, split in splits.items()},
+        "parts": {name: _facts_of(split, corpus.facts.contiguous) for name, split in splits.items()},
         "frequent": [[tokenizer.token_text(i), int(frequencies[i])] for i in _frequent(frequencies)],
         "rare": [[tokenizer.token_text(i), int(frequencies[i])] for i in _rare(frequencies)],
         "overlap": _overlaps(corpus) if overlaps is None else overlaps,
@@ -128,7 +128,7 @@ def _overlap(found: dict[str, int]) -> str:
     return f"{found['found']:,}  of {checked:,} sequences of {LENGTH} words{drawn} occur there verbatim, {share:.2%}"
 
 
-def _part(split: TokenSplit, contiguous: bool) -> Report:
+def _facts_of(split: TokenSplit, contiguous: bool) -> Report:
     lengths = np.diff(split.boundaries) - (not contiguous)  # without <eos>
     return {
         "documents": split.documents,

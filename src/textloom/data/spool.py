@@ -46,11 +46,11 @@ class Spool:
             yield piece
         self._write(b"", flush=True)
 
-    def whole(self) -> "Part":
+    def whole(self) -> "DocumentSet":
         """All documents."""
         borders = np.zeros(len(self._lengths) + 1, dtype=np.int64)
         np.cumsum(self._lengths, out=borders[1:])
-        return Part(self, borders[:-1], borders[1:])
+        return DocumentSet(self, borders[:-1], borders[1:])
 
     def read(self, begin: int, end: int) -> bytes:
         """The bytes from ``begin`` to ``end``."""
@@ -70,8 +70,8 @@ class Spool:
 
 
 @dataclass(frozen=True)
-class Part:
-    """Some of the documents of a spool, in its order: a split."""
+class DocumentSet:
+    """Some of the documents of a spool, in its order, such as those of a split."""
 
     spool: Spool
     begins: np.ndarray
@@ -88,9 +88,9 @@ class Part:
         """Number of bytes."""
         return int((self.ends - self.begins).sum())
 
-    def take(self, which: np.ndarray) -> "Part":
+    def take(self, which: np.ndarray) -> "DocumentSet":
         """The documents of the given numbers, (documents,) rising, or of a mask."""
-        return Part(self.spool, self.begins[which], self.ends[which])
+        return DocumentSet(self.spool, self.begins[which], self.ends[which])
 
     def texts(self) -> Iterator[str]:
         """The text of each piece."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from textloom.config import effect_of
-from textloom.config.composition import flatten
+from textloom.config.checking import flatten
 from textloom.config.suggestions import nearest
 from textloom.data.reading.files import expand
 from textloom.errors import ConfigError, RunError

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import yaml
 
 from textloom.config import TrainConfig
-from textloom.config.composition import check
+from textloom.config.checking import check
 from textloom.errors import ConfigError, RunError
 from textloom.system.files import is_locked, read_checked_text, read_json, write_json
 

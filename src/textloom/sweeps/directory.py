@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from textloom.config import effect_of
-from textloom.config.composition import flatten
+from textloom.config.checking import flatten
 from textloom.errors import RunError
 from textloom.sweeps.space import Space
 from textloom.sweeps.trials import comparable, compared, differing, is_of

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from textloom.actions import failure_status, train_and_mark
 from textloom.config import TrainConfig
-from textloom.config.composition import check
+from textloom.config.checking import check
 from textloom.errors import Interrupted, Pruned, TextloomError
 from textloom.runs.claim import claimed_run
 from textloom.runs.run import Run, Status

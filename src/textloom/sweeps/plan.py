@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from textloom.config import SweepConfig, TrainConfig
+from textloom.config.checking import check, explain
 from textloom.config.compose import hydra_values
-from textloom.config.composition import check, explain
 from textloom.errors import ConfigError
 from textloom.sweeps.job import Job, Pruning
 from textloom.sweeps.space import Point, Space, as_overrides, point_text

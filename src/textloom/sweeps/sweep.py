@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from textloom.config import Section, SweepConfig, TrainConfig
-from textloom.config.composition import check
+from textloom.config.checking import check
 from textloom.errors import ConfigError, Interrupted, RunError, TrialsFailed
 from textloom.reports.compare import compare_runs
 from textloom.reports.metrics import directions, is_per_target

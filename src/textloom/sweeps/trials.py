@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from textloom.config import TrainConfig, effect_of
-from textloom.config.composition import check, flatten
+from textloom.config.checking import check, flatten
 from textloom.config.keys import keys_of
 from textloom.config.paths import one_spelling
 from textloom.config.quoting import unquoted

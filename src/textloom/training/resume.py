@@ -11,8 +11,8 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from textloom.config import SCHEDULES, TrainConfig, effect_of
+from textloom.config.checking import check, flatten
 from textloom.config.compose import as_override
-from textloom.config.composition import check, flatten
 from textloom.config.keys import is_entry, keys_of, kind_of
 from textloom.config.suggestions import nearest_key
 from textloom.errors import ConfigError, RunError

@@ -14,7 +14,7 @@ from textloom.config.patents import PatentSelection
 from textloom.data.patentsview.answers import PortalError
 from textloom.data.patentsview.download import ATTRIBUTION, LICENCE, Downloaded, download, provenance_file, recorded
 from textloom.data.patentsview.portal import Portal
-from textloom.data.patentsview.prepared import patentsview_directory, prepared_file, settings
+from textloom.data.patentsview.selected_file import patentsview_directory, selected_file, settings
 from textloom.data.patentsview.selection import pattern, select, tables_of
 from textloom.errors import DataError
 from textloom.system.files import file_checksum, write_text
@@ -94,7 +94,7 @@ def _tables(names: list[str], folder: Path) -> tuple[Downloaded, ...]:
 
 
 def _selected(selection: PatentSelection, folder: Path, tables: tuple[Downloaded, ...]) -> FetchedPatents:
-    path = prepared_file(selection)
+    path = selected_file(selection)
     made_from = {
         "layout": LAYOUT,
         "selection": settings(selection),

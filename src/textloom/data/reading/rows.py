@@ -61,8 +61,8 @@ class EmptyTableError(DataError):
 
 
 @dataclass(frozen=True)
-class Rows:
-    """How rows become documents."""
+class RowMapping:
+    """Maps the rows of a table to documents: the columns of the text, and the filters."""
 
     columns: tuple[str, ...]
     """The columns whose texts make the document."""
@@ -71,8 +71,8 @@ class Rows:
     filters: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, keys: RowKeys) -> "Rows":
-        """The rows of a data group."""
+    def of(cls, keys: RowKeys) -> "RowMapping":
+        """The mapping of a data group."""
         if keys.template is None:
             return cls((keys.text_column,), filters=keys.filters or {})
         parsed = [(text, name) for text, name, _, _ in string.Formatter().parse(keys.template)]

@@ -12,7 +12,7 @@ from textloom.data.reading.decoding import without_empty
 from textloom.data.reading.delimited import read_delimited
 from textloom.data.reading.files import PIPED
 from textloom.data.reading.json_rows import read_json_rows
-from textloom.data.reading.rows import EmptyTableError, Rows, SplitColumn
+from textloom.data.reading.rows import EmptyTableError, RowMapping, SplitColumn
 from textloom.data.reading.slices import ROWS, ArrowSlice, Slice
 from textloom.errors import DataError
 
@@ -40,7 +40,7 @@ def read_table(content: Content, notes: Notes, columns: Sequence[str] = ()) -> I
 
 
 def table_documents(
-    contents: list[Content], rows: Rows, notes: Notes, column: SplitColumn | None = None
+    contents: list[Content], rows: RowMapping, notes: Notes, column: SplitColumn | None = None
 ) -> Iterator[Piece]:
     """The documents of some tables. Raises DataError if none has any; those without are noted."""
     wanted = list(rows.needed(column))

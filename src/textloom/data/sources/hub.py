@@ -55,9 +55,9 @@ class Hub(Source[HubConfig]):
 
     def read(self, normalizer: "Normalizer", notes: "Notes") -> Mapping[SplitName, Iterable[Piece]]:
         """The documents of each split that is named."""
-        from textloom.data.reading.rows import Rows, SplitColumn
+        from textloom.data.reading.rows import RowMapping, SplitColumn
 
-        rows, self.split_column = Rows.of(self.config), SplitColumn.of(self.config)
+        rows, self.split_column = RowMapping.of(self.config), SplitColumn.of(self.config)
         config, documents = self.config, dict[SplitName, Iterable[Piece]]()
         names = (config.split, config.validation_split, config.test_split)
         for name, split in zip(SPLITS, names, strict=True):

@@ -49,13 +49,13 @@ class Patents(FileSource[PatentsConfig]):
 
     def files_of_splits(self) -> dict[SplitName, list[Path]]:
         """The user's files, or the file of the selection. Raises DataError if that has not been fetched yet."""
-        from textloom.data.patentsview.prepared import find_prepared
+        from textloom.data.patentsview.selected_file import find_selected_file
         from textloom.data.reading.files import find_files
 
         if self.config.source == "file":
             assert self.config.path is not None  # checked by the schema
             return {"train": find_files(self.config.path)}
-        return {"train": find_files((str(find_prepared(self.config)),))}
+        return {"train": find_files((str(find_selected_file(self.config)),))}
 
     def fetch(self) -> str | None:
         """Fetch the selection from the portal, if the user asks for one and it has not been fetched yet."""
@@ -67,8 +67,8 @@ class Patents(FileSource[PatentsConfig]):
 
     def read(self, normalizer: "Normalizer", notes: "Notes") -> Mapping[SplitName, Iterable[Piece]]:
         """The abstracts, to be split."""
-        from textloom.data.reading.rows import Rows
+        from textloom.data.reading.rows import RowMapping
         from textloom.data.reading.tables import KINDS, table_documents
 
         contents = self.contents(KINDS, notes)
-        return {"train": table_documents(contents["train"], Rows(columns=(ABSTRACT_COLUMN,)), notes)}
+        return {"train": table_documents(contents["train"], RowMapping(columns=(ABSTRACT_COLUMN,)), notes)}

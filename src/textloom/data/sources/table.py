@@ -30,9 +30,9 @@ class Table(FileSource[TableConfig]):
 
     def read(self, normalizer: "Normalizer", notes: "Notes") -> Mapping[SplitName, Iterable[Piece]]:
         """The documents of the files of each split."""
-        from textloom.data.reading.rows import Rows, SplitColumn
+        from textloom.data.reading.rows import RowMapping, SplitColumn
         from textloom.data.reading.tables import KINDS, table_documents
 
-        rows, self.split_column = Rows.of(self.config), SplitColumn.of(self.config)
+        rows, self.split_column = RowMapping.of(self.config), SplitColumn.of(self.config)
         contents = self.contents(KINDS, notes)
         return {name: table_documents(found, rows, notes, self.split_column) for name, found in contents.items()}

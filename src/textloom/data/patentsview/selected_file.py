@@ -23,7 +23,7 @@ def settings(selection: PatentSelection) -> dict[str, str | int | list[str]]:
     return {name: value for name, value in selection.model_dump(mode="json", include=set(names)).items() if value}
 
 
-def prepared_file(selection: PatentSelection) -> Path:
+def selected_file(selection: PatentSelection) -> Path:
     """The file of a selection, named after its settings."""
     given = settings(selection)
     key = hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:12]
@@ -31,9 +31,9 @@ def prepared_file(selection: PatentSelection) -> Path:
     return patentsview_directory() / "selections" / f"{words}-{key}.parquet"
 
 
-def find_prepared(selection: PatentSelection) -> Path:
+def find_selected_file(selection: PatentSelection) -> Path:
     """The file of a selection. Raises DataError if it has not been fetched yet."""
-    path = prepared_file(selection)
+    path = selected_file(selection)
     if not path.exists():
         asked = " ".join(
             shlex.quote(f"data.{name}={'[' + ','.join(value) + ']' if isinstance(value, list) else value}")
