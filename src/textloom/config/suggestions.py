@@ -13,6 +13,8 @@ SYNONYMS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("dropout", "drop", "dropout_rate", "p"): ("output_dropout", "input_dropout", "layer_dropout"),
     ("variational", "variational_dropout", "lockdrop", "shared_dropout"): ("locked_dropout",),
     ("word_dropout", "dropoute", "token_dropout"): ("embedding_dropout",),
+    ("alpha", "ar"): ("activation_regularization",),
+    ("tar",): ("temporal_activation_regularization",),
     ("dropouti",): ("input_dropout",),
     ("dropouth",): ("layer_dropout",),
     ("epochs", "num_epochs", "n_epochs", "epoch", "num_train_epochs"): ("max_epochs",),

@@ -55,6 +55,10 @@ class TrainerConfig(Section):
     """Decay of the running mean of the weights, which is validated and kept; null for the last weights."""
     gradient_clip_val: Annotated[float, Field(gt=0)] | None
     """Largest gradient norm; null for no clipping."""
+    activation_regularization: Annotated[float, Field(ge=0)] = 0.0
+    """Weight in the loss of the mean square of the last layer's outputs after dropout (AR)."""
+    temporal_activation_regularization: Annotated[float, Field(ge=0)] = 0.0
+    """Weight in the loss of the mean squared change of the last layer's outputs from step to step (TAR)."""
     accumulate_grad_batches: Annotated[Positive, Unit("batches")]
     """Batches that add up to one optimizer step."""
     accelerator: Annotated[Literal["auto", "cpu", "gpu", "cuda", "mps"], Effect.PLACE]

@@ -47,6 +47,11 @@ class RecurrentLanguageModel(LanguageModel):
 
         ``inputs`` are token ids, (batch, time); ``state`` is what an earlier call returned, None for the initial one.
         """
+        hidden, after = self.last_layer(inputs, state)
+        return self.output_dropout(hidden), after
+
+    def last_layer(self, inputs: torch.Tensor, state: State | None = None) -> tuple[torch.Tensor, State]:
+        """``forward`` without the dropout before the softmax."""
         if state is None:
             state = self.initial_state(len(inputs))
         if self.embedding is not None:
@@ -61,7 +66,7 @@ class RecurrentLanguageModel(LanguageModel):
             hidden, after = self.recurrence(vectors, state)
         else:
             hidden, after = self.recurrence.forward_one_hot(inputs, self.vocabulary_size, state)
-        return self.output_dropout(hidden), after
+        return hidden, after
 
     @property
     def device(self) -> torch.device:

@@ -19,6 +19,7 @@ from textloom.training.loggers import ExtraLoggers
 from textloom.training.meter import Meter
 from textloom.training.module import TrainingModule
 from textloom.training.plan import FitPlan, FitResult
+from textloom.training.regularization import ActivationPenalty
 from textloom.training.resume import newest_checkpoint
 from textloom.training.stopping import patience_is_over
 from textloom.training.tensorboard import RunLogger, announce
@@ -106,6 +107,9 @@ def build_module(plan: FitPlan, batches: TokenDataModule, learning_rate_scale: f
         validation=plan.text.splits["val"],
         meter=Meter(largest_loss=EXPLOSION * natural_log(vocabulary_size), ranks=ranks),
         learning_rate_scale=learning_rate_scale,
+        penalty=ActivationPenalty(
+            config.trainer.activation_regularization, config.trainer.temporal_activation_regularization
+        ),
     )
     if isinstance(module, RankModule):
         module.ranks = ranks

@@ -19,7 +19,10 @@ from textloom.training.lightning_internals import scale_learning_rate
 from textloom.training.loss import mean_nats
 from textloom.training.meter import Meter
 from textloom.training.optimizers import build_optimizer
+from textloom.training.regularization import ActivationPenalty
 from textloom.training.schedules import build_schedule
+
+NO_PENALTY = ActivationPenalty()
 
 
 class TrainingModule(pl.LightningModule):
@@ -36,6 +39,7 @@ class TrainingModule(pl.LightningModule):
         validation: TokenSplit,
         meter: Meter,
         learning_rate_scale: float = 1.0,
+        penalty: ActivationPenalty = NO_PENALTY,
     ):
         super().__init__()
         self.model = model
@@ -46,6 +50,7 @@ class TrainingModule(pl.LightningModule):
         self.meter = meter
         self.learning_rate_scale = learning_rate_scale  # rollbacks halve it
         self.saved_scale = 1.0
+        self.penalty = penalty
         self.state: State | None = None
         self.tally = Tally()
         self.last_loss: float | None = None  # of the last validation in this process
@@ -70,13 +75,17 @@ class TrainingModule(pl.LightningModule):
     # --- training ---------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
-        """Mean nats per target of the batch; its final state, detached, is the initial state of the next batch."""
+        """Mean nats per target of the batch, and the penalty, which no curve shows.
+
+        The final state of the batch, detached, is the initial state of the next one.
+        """
         self.meter.start()
-        hidden, state = self.model(batch.inputs, None if batch.starts else self.state)
+        hidden, state = self.model.last_layer(batch.inputs, None if batch.starts else self.state)
         self.state = detach(state)
-        loss = mean_nats(self.model.softmax, batch.states_with_targets(hidden), batch.targets)
+        dropped = batch.states_with_targets(self.model.output_dropout(hidden))  # (targets, units)
+        loss = mean_nats(self.model.softmax, dropped, batch.targets)
         self.meter.add(self.global_step, loss.detach(), len(batch.targets))
-        return loss
+        return loss + self.penalty.of(batch, hidden, dropped) if self.penalty else loss
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
