@@ -13,7 +13,7 @@ from textloom.models.scanned import ScannedCell, positive
 from textloom.models.stacked import Stacked
 
 VOCABULARY, UNITS, TIME = 17, 12, 20
-VARIANTS = ("mogrifier_lstm model.rank=3",)
+VARIANTS = ("mogrifier_lstm model.rank=3", "transformer model.context=5")
 """Cells with keys that change what they compute."""
 every_cell = pytest.mark.parametrize("cell", [*CELLS.names, *VARIANTS])
 

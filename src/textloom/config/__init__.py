@@ -23,6 +23,7 @@ from textloom.config.model import (
     ModelConfig,
     MogrifierLSTMConfig,
     RNNConfig,
+    TransformerConfig,
 )
 from textloom.config.ngram import NgramConfig
 from textloom.config.optimizer import OPTIMIZERS, SCHEDULES, OptimizerConfig, ScheduleConfig
@@ -69,6 +70,7 @@ __all__ = [
     "TokenizerConfig",
     "TrainConfig",
     "TrainerConfig",
+    "TransformerConfig",
     "WindowsConfig",
     "effect_of",
 ]

@@ -192,6 +192,18 @@ class MogrifierLSTMConfig(ModelConfig):
     """Dropout probability of the recurrent state, with one mask for all steps of a batch."""
 
 
+class TransformerConfig(ModelConfig):
+    """Decoder-only Transformer, the control for recurrent cells: its state is a cache of keys and values."""
+
+    kind: Literal["transformer"]
+    heads: Positive
+    """Attention heads of each layer; each has units / heads numbers, rounded up to an even one."""
+    context: Annotated[int, Field(ge=2)]
+    """Tokens that a token attends to in each layer, itself included; the state holds one less."""
+    block_dropout: Fraction
+    """Dropout probability of what attention and feed-forward network add in each layer."""
+
+
 CELLS.add(LSTMConfig, "textloom.models.cells.lstm:LSTM")
 CELLS.add(GRUConfig, "textloom.models.cells.gru:GRU")
 CELLS.add(RNNConfig, "textloom.models.cells.rnn:RNN")
@@ -199,3 +211,4 @@ CELLS.add(MinGRUConfig, "textloom.models.cells.mingru:MinGRU")
 CELLS.add(MinLSTMConfig, "textloom.models.cells.minlstm:MinLSTM")
 CELLS.add(MogrifierLSTMConfig, "textloom.models.cells.mogrifier_lstm:MogrifierLSTM")
 CELLS.add(AWDLSTMConfig, "textloom.models.cells.awd_lstm:AWDLSTM")
+CELLS.add(TransformerConfig, "textloom.models.cells.transformer:Transformer")

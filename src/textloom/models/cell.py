@@ -54,6 +54,8 @@ class Cell(nn.Module):
 
     state_names: ClassVar[tuple[str, ...]] = ()
     """Names of the parts of the state in an ONNX graph; by default state_0, state_1 ..."""
+    attention_multiplications: int = 0
+    """Of a token, in matrix products with a state instead of weights."""
 
     output_rms: ClassVar[float] = 1.0
     """Root mean square of the outputs of a layer with initial weights: what the next layer reads."""

@@ -57,7 +57,7 @@ def count(config: ModelConfig, units: int, vocabulary_size: int) -> int:
 
 
 def recurrent_multiplications(config: ModelConfig) -> int:
-    """Weights of the recurrence that a token meets in matrix products: those of matrices; one-hot input meets none.
+    """Multiplications of a token in the matrix products of the recurrence; one-hot input meets none.
 
     What one element of the input costs is the difference between cells for inputs of sizes 1 and 2.
     """
@@ -73,4 +73,4 @@ def _cell(config: ModelConfig, input_size: int) -> Cell:
 
 
 def _in_matrices(cell: Cell) -> int:
-    return sum(weight.numel() for weight in cell.parameters() if weight.dim() > 1)
+    return sum(weight.numel() for weight in cell.parameters() if weight.dim() > 1) + cell.attention_multiplications

@@ -31,6 +31,8 @@ class MogrifierLayer(Cell):
     next batch is the one before the mask.
     """
 
+    output_rms = 0.25
+
     def __init__(self, config: MogrifierLSTMConfig, input_size: int):
         super().__init__()
         assert isinstance(config.units, int)
