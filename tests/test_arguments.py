@@ -136,6 +136,7 @@ def test_every_text_of_the_schema_is_one_without_being_listed() -> None:
         ("data.filters={lang:no}", {"lang": "no"}),
         ("data.filters.lang=größe, (1)", "größe, (1)"),
         ("trainer.extra.max_time=00:00:00:10", "00:00:00:10"),
+        ("trainer.extra={min_epochs: 1}", {"min_epochs": 1}),
         ("model.units=16", 16),
         ("optimizer.learning_rate=1e-3", 0.001),
         ("model.softmax_cutoffs=[20,60]", [20, 60]),

@@ -12,9 +12,10 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
-from conftest import Answer, train_run
+from conftest import Answer, compose_train, train_run
 from textloom.data.encoding import load_splits
 from textloom.errors import RunError, TextloomError
 from textloom.evaluation.evaluate import evaluate_run
@@ -23,7 +24,7 @@ from textloom.export.onnx import export_onnx
 from textloom.runs.checkpoints import load_model
 from textloom.runs.find import find_run
 from textloom.runs.run import Run
-from textloom.system.files import read_json, write_json
+from textloom.system.files import read_checked_text, read_json, write_checked_text, write_json
 
 TIED = ("model.embedding_dim=8", "model.tied_weights=true")
 ONE_HOT_ROWS = ("model.embedding_dim=null", "model.units=16")
@@ -89,6 +90,17 @@ class TestTheFolder:
         assert "The licence of the training text is not known to textloom; state it here." in card
         assert not list((tmp_path / "export/tokens").glob("test.*"))
         assert evaluate_run(Run(tmp_path / "export")).items() <= read_json(tmp_path / "run/results.json").items()
+
+    def test_ids_on_the_hub_stay_whole(self, toy_run: Run, tmp_path: Path) -> None:
+        hub = ("data=hub", "data.path=owner/corpus", "tokenizer=pretrained", "tokenizer.path=owner/tokenizer")
+        config = compose_train(*hub).model_dump(mode="json")
+        run = Run(Path(shutil.copytree(toy_run.directory, tmp_path / "run")))
+        values = yaml.safe_load(read_checked_text(run.config_file))
+        values |= {"data": config["data"], "tokenizer": config["tokenizer"]}
+        write_checked_text(run.config_file, yaml.safe_dump(values))
+        export_run(run, tmp_path / "export")
+        exported = read_json(tmp_path / "export/config.json")["config"]
+        assert (exported["data"]["path"], exported["tokenizer"]["path"]) == ("owner/corpus", "owner/tokenizer")
 
     def test_the_figures_are_those_of_the_exported_checkpoint(self, tmp_path: Path) -> None:
         run = train_run(tmp_path / "run", "trainer.max_epochs=2", "optimizer.learning_rate=3.0")

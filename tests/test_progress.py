@@ -61,6 +61,36 @@ def assert_only_whole_lines(terminal: Terminal, expected: list[str]) -> None:
             assert len(line) < terminal.columns, screen
 
 
+IN_A_NOTEBOOK = """
+import time
+from textloom.system import progress
+
+progress.SECONDS_BETWEEN_REDRAWS = 0.01
+publisher, published = get_ipython().display_pub, []
+publish = publisher.publish
+
+def recorded(data, **keywords):
+    published.append(data["text/plain"])
+    publish(data, **keywords)
+
+publisher.publish = recorded
+with progress.shown(), progress.stage("counting", 10, "tokens"):
+    progress.advance(5)
+    time.sleep(1)
+print(published[0])
+"""
+
+
+@pytest.mark.slow
+def test_a_notebook_shows_progress_below_the_cell_and_removes_it_at_the_end() -> None:
+    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    pytest.importorskip("ipykernel")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(IN_A_NOTEBOOK)])
+    shown, printed = nbclient.NotebookClient(notebook, kernel_name="python3").execute().cells[0].outputs
+    assert shown["data"] == {"text/plain": ""}
+    assert re.match(r"counting  50%\|.*\| 5/10 tokens, ", printed["text"])
+
+
 def test_a_training_that_is_stopped_by_control_c_leaves_whole_lines_and_no_progress(tmp_path: Path) -> None:
     terminal, run = Terminal(80), tmp_path / "run"
 

@@ -17,9 +17,11 @@ def execute(notebook: Path, directory: Path, timeout: int = 1200) -> nbformat.No
 
 
 def portable(notebook: nbformat.NotebookNode, directory: Path) -> nbformat.NotebookNode:
-    """The notebook without times of execution, Python's version, and the path of the directory."""
+    """The notebook without times of execution, Python's version, progress lines, and the path of the directory."""
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.output_type != "display_data"]
     notebook.metadata.pop("language_info", None)
     return nbformat.reads(nbformat.writes(notebook).replace(f"{directory}/", ""), as_version=4)
 

@@ -46,6 +46,14 @@ def test_what_is_accepted_trains(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     assert "RecurrentLanguageModel | 4.9 K" in caplog.text  # the summary
 
 
+@pytest.mark.parametrize("value", ["{nonsense: 1}", "{min_epochs: 1, nonsense: 1}"])
+def test_an_unknown_argument_in_a_mapping_is_named(value: str, command: Callable[..., Answer]) -> None:
+    status, _, said = command("train", *TINY, f"trainer.extra={value}")
+    assert status == 2
+    assert said.startswith("trainer.extra.nonsense: not an argument of Lightning's Trainer")
+    assert len(said.strip().splitlines()) == 1
+
+
 @pytest.mark.parametrize("key", [*REFUSED, *WITHOUT_EFFECT])
 def test_what_is_refused_says_what_to_set(key: str, command: Callable[..., Answer]) -> None:
     status, _, said = command("train", *TINY, f"trainer.extra.{key}=1")

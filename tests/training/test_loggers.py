@@ -16,10 +16,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from conftest import TINY, Answer, compose_train, train_run
 from textloom.config import TrainConfig
 from textloom.config.arguments import hydra_arguments
-from textloom.errors import ConfigError, TrainingError
+from textloom.errors import ConfigError, RunError, TrainingError
 from textloom.runs.run import Run
 from textloom.system.files import read_json
 from textloom.training import loggers as module
+from textloom.training import train as training
 from textloom.training.loggers import check_loggers
 from textloom.training.tensorboard import hyperparameters
 from training.test_resume import resume
@@ -198,3 +199,17 @@ def test_how_a_training_ended_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
         train_run(tmp_path / "run", "logger=csv", "optimizer=sgd", "optimizer.learning_rate=1e30")
     train_run(tmp_path / "another", "logger=csv")
     assert told == ["failed", "success"]
+
+
+def test_loggers_are_closed_if_the_best_checkpoint_cannot_be_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(run: Run) -> None:
+        raise RunError("best.ckpt: damaged")
+
+    closed: list[str] = []
+    monkeypatch.setattr(module, "_close", lambda logger, status, shares: closed.append(status))
+    monkeypatch.setattr(training, "evaluate_run", fail)
+    with pytest.raises(RunError, match="damaged"):
+        train_run(tmp_path / "run", "logger=csv")
+    assert closed == ["failed"]

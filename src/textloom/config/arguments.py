@@ -84,7 +84,7 @@ class Arguments:
         if "." not in plain and not key.field.is_required() and plain not in _keys_of_commands():
             name = f"++{plain}"  # Hydra otherwise refuses a key whose default stands in the schema alone
         if key.form is Form.MAPPING:
-            return f"{name}={_open_value(plain, value)}"
+            return f"++{plain}={_open_value(plain, value)}"  # as above: its keys may be new
         if Mark.LIST in key.marks and value[:1] not in BRACKETS:
             return f"{name}={as_value(unquoted(value))}"
         if key.form is Form.OTHER:

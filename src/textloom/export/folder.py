@@ -25,6 +25,8 @@ LICENCES = {
     "patents": "Patent abstracts: PatentsView (www.patentsview.org, now USPTO Open Data Portal), CC BY 4.0.",
     "toy": "The toy text comes with textloom: MIT.",
 }
+ON_HUB = ("hub", "pretrained")
+"""Kinds of data and of tokenizers whose path may be an id on the Hugging Face Hub."""
 UNKNOWN_LICENCE = "The licence of the training text is not known to textloom; state it here."
 
 
@@ -107,12 +109,20 @@ def _results(run: Run, checkpoint: CheckpointName, model: LanguageModel, tokeniz
 def _portable(config: TrainConfig, tokenizer: Tokenizer, splits: Splits) -> dict[str, Any]:
     """The config in plain JSON types, without directories of this machine.
 
-    The prompt that the run took from its training split is written out, as that split is not exported.
+    The id of a data set or a tokenizer on the Hugging Face Hub stays whole. The prompt that the run took from its
+    training split is written out, as that split is not exported.
     """
     values = config.model_dump(mode="json", exclude={"resume"})
     for key in keys_of(TrainConfig).values():
         group, _, name = key.name.partition(".")
-        if Mark.PATH in key.marks and group in ("data", "tokenizer") and values[group].get(name) is not None:
+        if (
+            Mark.PATH in key.marks
+            and name
+            and isinstance(values.get(group), dict)
+            and values[group].get(name) is not None
+        ):
+            if getattr(config, group).kind in ON_HUB and not Path(values[group][name]).exists():
+                continue  # an id such as owner/name
             values[group][name] = _without_directories(values[group][name])
     if config.samples.prompt is None:
         values["samples"]["prompt"] = default_prompt(tokenizer, splits["train"].tokens) or None

@@ -1,7 +1,7 @@
-"""Progress lines at the bottom of a terminal, and functions that write above them.
+"""Progress lines at the bottom of a terminal or below a cell of a notebook, and functions that write above them.
 
 Code that takes long opens a stage and advances it. A thread redraws five times a second, so that advancing costs
-only an addition. Nothing is drawn without a terminal, or outside of ``shown``.
+only an addition. Nothing is drawn without a terminal or a notebook, or outside of ``shown``.
 """
 
 import logging
@@ -11,15 +11,16 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO
 
 from tqdm import tqdm
 from tqdm.utils import disp_len, disp_trim
 
 SECONDS_BETWEEN_REDRAWS = 0.2
 SHORTEST_BAR = 10  # columns; if there are fewer, parts of the text are left out
+NOTEBOOK_COLUMNS = 100
 ERASE = "\r\x1b[J"  # from the start of the line to the end of the screen
 
 
@@ -73,54 +74,88 @@ class Stage:
         return f"{tqdm.format_interval(elapsed / done * (self.total - self.done))} left"
 
 
+class _Terminal:
+    """Draws lines at the bottom of a terminal. The cursor stays at the start of the first line."""
+
+    def __init__(self, stream: TextIO):
+        self.stream = stream
+        self.ascii_only = not (stream.encoding or "").lower().startswith("utf")
+
+    def size(self) -> tuple[int, int]:
+        """Columns and rows for the lines; a line as wide as the terminal would wrap."""
+        columns, rows = _size(self.stream)
+        return columns - 1, max(1, rows - 1)
+
+    def draw(self, lines: list[str]) -> None:
+        """Replace the lines. Raises OSError or ValueError if the terminal is gone."""
+        up = f"\x1b[{len(lines) - 1}A" if len(lines) > 1 else ""
+        text = f"{ERASE}{chr(10).join(lines)}{up}\r" if lines else ERASE
+        self.stream.write(text.encode(self.stream.encoding or "utf-8", "replace").decode(self.stream.encoding))
+        self.stream.flush()
+
+
+class _Notebook:
+    """Draws lines in an output of the cell of a Jupyter notebook, which is updated in place."""
+
+    ascii_only = False
+
+    def __init__(self, display: Callable[..., Any]):
+        self.display = display  # of IPython
+        self.handle: Any = None
+
+    def size(self) -> tuple[int, int]:
+        """Columns and rows for the lines."""
+        return NOTEBOOK_COLUMNS, 24
+
+    def draw(self, lines: list[str]) -> None:
+        """Replace the lines."""
+        content = {"text/plain": "\n".join(lines)}
+        if self.handle is None:
+            self.handle = self.display(content, raw=True, display_id=True)
+        else:
+            self.handle.update(content, raw=True)
+
+
 class _Display:
-    """The stages of this process, the innermost last, on its terminal. The cursor stays at the start of their lines."""
+    """The stages of this process, the innermost last, on its terminal or in its notebook."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.stages: list[Stage] = []
-        self.stream: TextIO | None = None  # None: nothing is drawn
+        self.place: _Terminal | _Notebook | None = None  # None: nothing is drawn
         self.drawn = False
 
     def draw(self) -> None:
         """Redraw the lines."""
         with self.lock:
-            if self.stream is None:
+            if self.place is None:
                 return
-            columns, rows = _size(self.stream)
-            ascii_only = not (self.stream.encoding or "").lower().startswith("utf")
-            lines = [
-                line
-                for stage in self.stages
-                if stage.stays or stage is self.stages[-1]
-                for line in self._lines(stage, columns - 1, ascii_only)  # a full line would wrap
-            ][: max(1, rows - 1)]
-            up = f"\x1b[{len(lines) - 1}A" if len(lines) > 1 else ""
-            self._write(f"{ERASE}{chr(10).join(lines)}{up}\r" if lines else ERASE)
-            self.drawn = bool(lines)
+            columns, rows = self.place.size()
+            visible = [stage for stage in self.stages if stage.stays or stage is self.stages[-1]]
+            lines = [line for stage in visible for line in self._lines(stage, columns, self.place.ascii_only)]
+            self._write(lines[:rows])
 
     def erase(self) -> None:
         """Erase the lines, for other output."""
         with self.lock:
             if self.drawn:
-                self._write(ERASE)
-                self.drawn = False
+                self._write([])
 
     def _lines(self, stage: Stage, columns: int, ascii_only: bool) -> list[str]:
         stage.refresh()
         return stage.line(columns, ascii_only).splitlines()
 
-    def _write(self, text: str) -> None:
-        assert self.stream is not None
+    def _write(self, lines: list[str]) -> None:
+        self.drawn = bool(lines)
         try:
-            self.stream.write(text.encode(self.stream.encoding or "utf-8", "replace").decode(self.stream.encoding))
-            self.stream.flush()
+            if self.place is not None:
+                self.place.draw(lines)
         except (OSError, ValueError):  # the terminal is gone
-            self.stream = None
+            self.place = None
 
 
 _display = _Display()
-os.register_at_fork(after_in_child=lambda: setattr(_display, "stream", None))  # the parent draws
+os.register_at_fork(after_in_child=lambda: setattr(_display, "place", None))  # the parent draws
 
 
 @contextmanager
@@ -146,17 +181,17 @@ def advance(count: int = 1) -> None:
 
 @contextmanager
 def shown(wanted: bool = True) -> Iterator[None]:
-    """Draw stages on stderr if it is a terminal and they are wanted; warnings are logged meanwhile."""
-    before = _display.stream
+    """Draw stages on a terminal (stderr) or in a notebook, if they are wanted; warnings are logged meanwhile."""
+    before = _display.place
     with _display.lock:
         _display.erase()
-        _display.stream = sys.stderr if wanted and _is_terminal(sys.stderr) else None
-    if _display.stream is before:  # nested
+        _display.place = _place(before) if wanted else None
+    if _display.place is before:  # nested
         yield
         return
     over = threading.Event()
     show_warning = warnings.showwarning
-    if _display.stream is not None:
+    if _display.place is not None:
         threading.Thread(target=_redraw, args=(over,), daemon=True).start()
         logging.captureWarnings(True)
     captured = warnings.showwarning is not show_warning  # not if the caller had them captured already
@@ -166,14 +201,14 @@ def shown(wanted: bool = True) -> Iterator[None]:
         over.set()
         with _display.lock:
             _display.erase()
-            _display.stream = before
+            _display.place = before
         if captured:
             logging.captureWarnings(False)
 
 
 def is_drawing() -> bool:
     """True while stages are drawn."""
-    return _display.stream is not None
+    return _display.place is not None
 
 
 def say(text: str) -> None:
@@ -202,6 +237,23 @@ def _redraw(over: threading.Event) -> None:
         with _display.lock:
             if not over.is_set() and _display.stages:
                 _display.draw()
+
+
+def _place(before: _Terminal | _Notebook | None) -> _Terminal | _Notebook | None:
+    """Where to draw: the same place as before, if nothing has changed; None without a terminal or a notebook."""
+    if _is_terminal(sys.stderr):
+        return before if isinstance(before, _Terminal) and before.stream is sys.stderr else _Terminal(sys.stderr)
+    display = _display_of_notebook()
+    return None if display is None else before if isinstance(before, _Notebook) else _Notebook(display)
+
+
+def _display_of_notebook() -> Callable[..., Any] | None:
+    """IPython's function ``display`` if this process is the kernel of a notebook; None otherwise."""
+    if "ipykernel" not in sys.modules:
+        return None
+    from IPython import display, get_ipython  # in a kernel alone: IPython is no requirement of textloom
+
+    return display.display if hasattr(get_ipython(), "kernel") else None
 
 
 def _is_terminal(stream: TextIO) -> bool:

@@ -85,12 +85,17 @@ def finish(plan: FitPlan, result: FitResult, began: float) -> Trained:
     if result.efficiency is not None:
         costs = result.efficiency.figures(result.targets_per_second)
     log.info("scoring the best checkpoint on every token that is held out")
-    figures = evaluate_run(plan.run)
-    texts = plan.sampler.write(load_model(plan.run, "best")[2], "best checkpoint")
-    write_results(result.logger, figures, result.last_step)
-    if plan.config.model.is_ngram:
-        plan.sampler.show(result.logger, texts, result.last_step)
-    result.logger.close()
+    try:
+        figures = evaluate_run(plan.run)
+        texts = plan.sampler.write(load_model(plan.run, "best")[2], "best checkpoint")
+        write_results(result.logger, figures, result.last_step)
+        if plan.config.model.is_ngram:
+            plan.sampler.show(result.logger, texts, result.last_step)
+    except BaseException:
+        result.logger.finalize("failed")
+        raise
+    finally:
+        result.logger.close()
     results = {
         **figures,
         **costs,
