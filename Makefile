@@ -11,11 +11,11 @@ DOCS_INSTALLED := $(VENV)/.docs_installed
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-install: $(INSTALLED)  ## make .venv with the pinned dependencies; does nothing where that is done
+install: $(INSTALLED)  ## make .venv with the pinned dependencies; does nothing if they are installed
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
-		|| { echo "$(PYTHON) is no Python 3.11, 3.12 or 3.13; give one as: make PYTHON=python3.12 ..." >&2; exit 2; }
+		|| { echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13; give one as: make PYTHON=python3.12 ..." >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the pinned dependencies into $(VENV), once"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
@@ -59,7 +59,7 @@ test-pythons:  ## run the tests with other versions of Python; PYTHONS="python3.
 		&& OMP_NUM_THREADS=1 build/$$python/bin/python $(PYTEST) || exit 1; \
 	done
 
-fuzz: install  ## damage 3,000 files, and see each refused or read as it was
+fuzz: install  ## damage 3,000 files: each must be refused or read unchanged
 	@$(BIN)/python -m pytest -q -s -m slow tests/faults
 
 bench: install  ## measure everything and write benchmarks/RESULTS.md; or ONLY=training
@@ -87,7 +87,7 @@ lint: install  ## style, format, and the order of the packages (ruff, import-lin
 types: install  ## mypy in strict mode
 	@$(BIN)/mypy
 
-format: install  ## mend style and format
+format: install  ## correct style and format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 

@@ -382,7 +382,7 @@ def test_the_callers_handlers_see_warnings_alone(run: textloom.Run, caplog: pyte
     assert "INFO model: lstm" in Path("quiet/train.log").read_text()
 
 
-def test_the_callers_own_hydra_goes_on(tmp_path: Path) -> None:
+def test_the_callers_own_hydra_still_works_afterwards(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("learning: 3\n")
     with initialize_config_dir(str(tmp_path), version_base="1.3"):
         own = hydra_compose("own", return_hydra_config=True)
@@ -415,7 +415,7 @@ def test_a_training_within_a_training_is_refused(
     assert not Path("inner").exists()
 
 
-def test_of_two_threads_one_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_one_of_two_threads_trains(monkeypatch: pytest.MonkeyPatch) -> None:
     began, refused = threading.Event(), threading.Event()
     original, trained = preparation.load_corpus, []
 

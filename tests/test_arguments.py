@@ -208,7 +208,7 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing_behind(
     assert not list(tmp_path.glob("outputs/*/*"))
 
 
-def test_a_text_whose_quotes_were_forgotten_is_told_with_them() -> None:
+def test_a_text_whose_quotes_were_forgotten_is_reported_with_them() -> None:
     for typed in (["prompt=deep", "learn"], ["run=my", "folder"]):
         with pytest.raises(ConfigError, match=rf"{typed[1]}: cannot be read; a text with blanks needs quotes, as in '"):
             hydra_arguments(typed, GenerateConfig)

@@ -90,7 +90,7 @@ def _stubs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_stubs")
-def test_a_gpu_has_its_rows_alone_the_most_telling_first() -> None:
+def test_a_gpu_measures_its_own_rows_the_most_telling_first() -> None:
     rows = [row.work for _, row in gpu.measured(gpu.measurements())]
     assert all("gpu" in work or "GPU" in work or "cuda" in work for work in rows)
     assert rows[0].startswith("training on gpu, LSTM 512, word (10,000)")

@@ -109,7 +109,7 @@ def test_several_texts_come_under_headings_the_first_as_if_alone(command: Comman
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_a_gpu_that_is_not_there_is_told_under_the_commands_own_key(command: Command, toy_run: Run) -> None:
+def test_a_gpu_that_is_not_there_is_reported_under_the_commands_own_key(command: Command, toy_run: Run) -> None:
     answer = command("generate", f"run={toy_run.directory}", "accelerator=cuda")
     assert answer.status == 2
     assert answer.err.strip() == "accelerator=cuda: this machine has none; set accelerator=auto"

@@ -73,7 +73,7 @@ def test_a_mistake_is_one_line_with_key_value_and_cure(overrides: list[str], mes
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_kind_changed_by_itself_is_told_to_be_chosen_whole() -> None:
+def test_a_kind_changed_by_itself_is_reported_to_be_chosen_whole() -> None:
     with pytest.raises(ConfigError, match=r"^tokenizer\.minimum_frequency is missing; choose .* tokenizer=word"):
         compose_train("tokenizer.level=word")
 

@@ -77,7 +77,7 @@ class TestTheFolder:
         figures = [command("evaluate", f"run={run.directory}").out for run in (toy_run, toy_export)]
         assert figures[0] == figures[1] != ""
 
-    def test_no_directory_of_this_machine_is_told(self, tmp_path: Path) -> None:
+    def test_no_directory_of_this_machine_is_reported(self, tmp_path: Path) -> None:
         (tmp_path / "secret").mkdir()
         (tmp_path / "secret/book.txt").write_text("one two three four\n\n" * 40)
         (tmp_path / "secret/held_out.txt").write_text("one two three four five\n\n" * 9)
@@ -229,7 +229,7 @@ class TestRefusals:
             with pytest.raises(RunError, match=r"cannot be written \(Not a directory\); give another directory"):
                 export_run(toy_run, directory)
 
-    def test_the_training_part_is_not_there_to_be_asked_for(self, toy_export: Run) -> None:
+    def test_the_training_split_is_absent_and_asking_for_it_is_an_error(self, toy_export: Run) -> None:
         with pytest.raises(RunError, match=r"tokens: the tokens of the train split are missing; give a complete"):
             load_splits(toy_export.tokens)["train"]
 
@@ -290,7 +290,7 @@ class TestOnnx:
         assert capfd.readouterr() == ("", "")
 
     @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
-    def test_a_missing_package_is_told_in_one_line(
+    def test_a_missing_package_is_reported_in_one_line(
         self, toy_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
     ) -> None:
         monkeypatch.setitem(sys.modules, package, None)

@@ -52,7 +52,7 @@ def test_what_depends_on_the_device_is_chosen_and_trains(override: str, tmp_path
     assert run.results()["val/loss"] < 5
 
 
-def test_what_recurrent_layers_are_computed_in_is_said() -> None:
+def test_the_number_format_of_recurrent_layers_is_logged() -> None:
     chosen = precision.choose_precision(compose_train("model.units=8"), torch.device("cuda"))
     assert chosen == ("bf16-mixed", "the GPU multiplies bf16; torch computes lstm layers in float16 there")
     chosen = precision.choose_precision(compose_train("model=mingru", "model.units=8"), torch.device("cuda"))

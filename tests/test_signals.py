@@ -44,7 +44,7 @@ def test_the_signal_handlers_of_the_caller_are_put_back() -> None:
         signal.signal(signal.SIGUSR1, before)
 
 
-def test_sigterm_writes_a_checkpoint_and_resume_goes_on(tmp_path: Path) -> None:
+def test_sigterm_writes_a_checkpoint_from_which_resume_continues(tmp_path: Path) -> None:
     with textloom("train", *ARGUMENTS, cwd=tmp_path) as training:
         run = Run(tmp_path / "outputs/run")
         last = run.checkpoint_file("last")

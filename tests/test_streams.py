@@ -62,7 +62,7 @@ def test_nothing_is_said_of_a_closed_pipe(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_full_disk_is_told_once_and_ends_with_status_1(
+def test_a_full_disk_is_reported_once_and_ends_with_status_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Path("/dev/full").open("w") as full:

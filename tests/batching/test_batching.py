@@ -60,7 +60,7 @@ CONFIGS = [
 
 
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=8), st.sampled_from(CONFIGS), st.integers(1, 5))
-def test_every_token_of_an_evaluation_part_is_a_target_once_ragged_tail_included(
+def test_every_token_of_an_evaluation_split_is_a_target_once_ragged_tail_included(
     lengths: list[int], config: WindowsConfig | DocumentsConfig | StreamConfig, batch_size: int
 ) -> None:
     part = tokens_of(lengths)
@@ -231,7 +231,7 @@ def test_stride_and_shortest_context_thin_the_training_windows() -> None:
     assert next(target for _, target in all_pairs(Windows(part, 4, context=3, shortest_context=3))) == 102
 
 
-def test_documents_of_similar_length_share_a_batch_and_long_ones_go_on_in_equal_pieces() -> None:
+def test_documents_of_similar_length_share_a_batch_and_long_ones_continue_in_equal_pieces() -> None:
     batches = list(Documents(tokens_of([3, 9, 2, 10]), batch_size=2, steps=8).batches(0))
     assert [(tuple(batch.inputs.shape), batch.starts) for batch in batches] == [
         ((2, 6), True),
@@ -245,7 +245,7 @@ def test_the_pieces_of_a_long_document_differ_by_one_token_at_most() -> None:
     assert [batch.inputs.shape[1] for batch in batches] == [4, 4, 4, 4, 4, 4, 3, 3, 3]
 
 
-def test_stream_rows_go_on_from_batch_to_batch() -> None:
+def test_stream_rows_continue_from_batch_to_batch() -> None:
     batches = list(Stream(tokens_of([11]), rows=2, steps=4).batches(0))
     assert [batch.starts for batch in batches] == [True, False]
     rows = torch.cat([batch.inputs for batch in batches], dim=1)
@@ -267,7 +267,7 @@ def test_no_validation_token_stands_in_any_training_window(tmp_path: Path) -> No
             assert not read & (set(splits[name].tokens.tolist()) - {0, 1})
 
 
-def test_too_little_text_for_a_batch_is_told() -> None:
+def test_too_little_text_for_a_batch_is_reported() -> None:
     with pytest.raises(DataError, match=r"too few for 64 rows; lower trainer\.batch_size"):
         training_batches(CONFIGS[2], tokens_of([10]), 64, seed=0)
     with pytest.raises(DataError, match="has the 31 tokens of one window; lower batching"):
@@ -310,9 +310,7 @@ def test_damaged_tokens_are_refused(tmp_path: Path, damage: str) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [4, 7])
-def test_of_very_many_windows_each_stretch_is_shuffled_by_itself(
-    batch_size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_very_many_windows_are_shuffled_in_stretches(batch_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(orders, "SHUFFLED_AT_ONCE", 20)
     part = tokens_of([9, 30, 2, 44, 17])
     batching = Windows(part, batch_size, context=5, shuffle_seed=1)

@@ -113,7 +113,7 @@ def test_it_is_trained_and_evaluated_and_called_leaky_wherever_it_shows(
         (["data.protocol=null"], "tokenizer=article goes with data.protocol=article alone"),
     ],
 )
-def test_what_does_not_fit_the_protocol_is_told(overrides: list[str], message: str) -> None:
+def test_what_does_not_fit_the_protocol_is_reported(overrides: list[str], message: str) -> None:
     base = [] if overrides == ["batching=stream"] else OVERRIDES
     if not base:
         base = ["data=patents", "data.path=x.csv", "data.protocol=article", "tokenizer=article"]
@@ -123,7 +123,7 @@ def test_what_does_not_fit_the_protocol_is_told(overrides: list[str], message: s
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_window_longer_than_all_documents_is_told(command: Callable[..., Answer], tmp_path: Path) -> None:
+def test_a_window_longer_than_all_documents_is_reported(command: Callable[..., Answer], tmp_path: Path) -> None:
     write_patents(tmp_path / "patents.csv")
     answer = command(
         "prepare", "data=patents", "data.path=patents.csv", "data.protocol=article", "data.article_window=500",

@@ -65,7 +65,7 @@ def test_two_processes_that_ask_at_once_get_the_same_bytes_and_one_encodes(corpu
     assert found[1:] == found[:1] * 3
 
 
-def test_a_damaged_entry_is_encoded_anew(corpus: Corpus, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_entry_is_encoded_again(corpus: Corpus, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     first = take(corpus, tmp_path / "first")
     (entry,) = (path for path in (tmp_path / "cache/tokens").iterdir() if path.is_dir())
     tokens = entry / "val.tokens"
@@ -77,7 +77,7 @@ def test_a_damaged_entry_is_encoded_anew(corpus: Corpus, tmp_path: Path, caplog:
     assert "damaged" in caplog.text
 
 
-def test_an_encoding_that_died_in_the_middle_is_begun_anew(corpus: Corpus, tmp_path: Path) -> None:
+def test_an_encoding_that_died_in_the_middle_is_started_again(corpus: Corpus, tmp_path: Path) -> None:
     first = take(corpus, tmp_path / "first")
     (entry,) = (path for path in (tmp_path / "cache/tokens").iterdir() if path.is_dir())
     entry.rename(entry.with_suffix(".unfinished"))

@@ -28,7 +28,7 @@ def test_documents_that_differ_in_case_marks_and_space_are_one() -> None:
 
 
 @given(st.integers(3, 200), st.sampled_from([0.0, 0.1, 0.3]), st.integers(0, 5))
-def test_every_document_is_in_one_part_alone(count: int, test_fraction: float, seed: int) -> None:
+def test_every_document_is_in_one_split_alone(count: int, test_fraction: float, seed: int) -> None:
     documents = [f"document {i}" for i in range(count)]
     corpus = split(documents, 0.1, test_fraction, seed)
     assert sorted(functools.reduce(operator.iadd, texts(corpus).values(), [])) == sorted(documents)
@@ -51,7 +51,7 @@ def test_a_single_document_is_cut_in_order_its_end_validates_and_tests(text: str
 
 
 @pytest.mark.parametrize("cluster", ["कि", "e\u0301", "👩\u200d👩\u200d👧", "🇩🇪", "1\ufe0f\u20e3", "a"])
-def test_a_cut_does_not_part_a_letter_from_its_marks(cluster: str) -> None:
+def test_a_cut_does_not_separate_a_letter_from_its_marks(cluster: str) -> None:
     for count in range(40, 60):
         parts = texts(split([cluster * count], 0.1, 0.1, 0))
         assert all(text == cluster * (len(text) // len(cluster)) for (text,) in parts.values())
@@ -59,12 +59,12 @@ def test_a_cut_does_not_part_a_letter_from_its_marks(cluster: str) -> None:
 
 
 @pytest.mark.parametrize("documents", [[], ["ab"], ["one", "two"]])
-def test_a_part_without_a_document_is_refused(documents: list[str]) -> None:
+def test_a_split_without_a_document_is_refused(documents: list[str]) -> None:
     with pytest.raises(DataError, match=r"no document is left for the .* split"):
         split(documents, 0.1, 0.1, 0)
 
 
-def test_the_cure_for_a_part_without_a_document_names_a_key_that_exists() -> None:
+def test_the_cure_for_a_split_without_a_document_names_a_key_that_exists() -> None:
     cure = "give more text, set data.test_fraction=0"
     with pytest.raises(DataError, match=f"for the train split, with 2 in all; {cure}"):
         split(["one", "two"], 0.1, 0.1, 0)
@@ -72,7 +72,7 @@ def test_the_cure_for_a_part_without_a_document_names_a_key_that_exists() -> Non
         split(["abc"], 0.1, 0.1, 0)
 
 
-def test_two_documents_are_enough_without_a_test_part() -> None:
+def test_two_documents_are_enough_without_a_test_split() -> None:
     assert {name: len(part) for name, part in split(["one", "two"], 0.1, 0.0, 0).splits.items()} == {
         "train": 1,
         "val": 1,

@@ -149,7 +149,7 @@ def test_a_nul_that_json_escapes_is_refused_too(tmp_path: Path) -> None:
     assert "line 2: the column text holds a NUL character" in refused(tmp_path / "a.jsonl", "table")
 
 
-def test_text_that_is_cut_off_is_told(tmp_path: Path) -> None:
+def test_text_that_is_cut_off_is_reported(tmp_path: Path) -> None:
     (tmp_path / "cut.txt").write_bytes("Größe schön".encode() + b"\xc3")
     assert "not UTF-8 at byte 14 (line 1): the file ends within a character" in refused(tmp_path / "cut.txt")
     (tmp_path / "cut16.txt").write_bytes("two\nlines".encode("utf-16")[:-1])
@@ -191,7 +191,7 @@ def test_compressed_texts_are_read_like_plain_ones(ending: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("ending", [*PACK, "zip"])
-def test_an_archive_that_is_cut_off_or_none_is_told(ending: str, tmp_path: Path) -> None:
+def test_an_archive_that_is_cut_off_or_none_is_reported(ending: str, tmp_path: Path) -> None:
     whole, path = tmp_path / "whole.zip", tmp_path / f"text.txt.{ending}"
     text = b"".join(b"%d " % (i * i * 7919) for i in range(5000))
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -206,7 +206,7 @@ def test_an_archive_that_is_cut_off_or_none_is_told(ending: str, tmp_path: Path)
     assert read(path.with_name("text.txt")) == ["plain text, no archive"]
 
 
-def test_what_is_compressed_twice_or_a_table_is_told_what_works(tmp_path: Path) -> None:
+def test_a_file_compressed_twice_and_a_table_read_as_text_get_a_message_with_the_cure(tmp_path: Path) -> None:
     twice = gzip.compress(gzip.compress(TEXT.encode()))
     (tmp_path / "twice.txt.gz").write_bytes(twice)
     with zipfile.ZipFile(tmp_path / "books.zip", "w") as archive:
@@ -244,7 +244,7 @@ def test_all_members_of_an_archive_are_read_and_others_named(tmp_path: Path, cap
     assert read(tmp_path / "tables.zip", "table") == ["one", "two"]
 
 
-def test_a_file_that_changes_while_it_is_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_changes_while_it_is_read_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "growing.txt"
     path.write_text("one text " * 20)
     monkeypatch.setattr(contents, "BLOCK", 50)

@@ -79,7 +79,7 @@ def test_a_folder_with_brackets_may_have_a_glob_after_it(tmp_path: Path) -> None
     assert names("data [v2]/*.csv") == names("data [[]v2]/*.csv") == ["data [v2]/a.csv"]
 
 
-def test_paths_that_name_no_file_are_told_with_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_that_name_no_file_are_reported_with_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "book.txt").write_text("text")
     (tmp_path / "folder").mkdir()
     os.symlink("nowhere", "gone.txt")
@@ -147,7 +147,7 @@ def test_a_run_on_piped_text_is_complete_without_the_pipe(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize("content", [b"", None])
-def test_no_text_through_the_pipe_is_told(content: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_text_through_the_pipe_is_reported(content: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
     if content is None:
         monkeypatch.setattr(sys, "stdin", None)
     else:
@@ -178,7 +178,7 @@ def test_each_line_can_be_a_document(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert read("data=text_files", "data.path=names.txt", "data.documents=line") == expected
 
 
-def test_the_parts_of_sorted_lines_hold_names_from_everywhere(tmp_path: Path) -> None:
+def test_the_splits_of_sorted_lines_hold_names_from_everywhere(tmp_path: Path) -> None:
     from textloom.data.cache import load_corpus
 
     (tmp_path / "names.txt").write_text("".join(f"{chr(97 + i // 20)}name{i % 20}\n" for i in range(520)))
@@ -196,7 +196,7 @@ def test_many_lines_are_read_in_linear_time(tmp_path: Path) -> None:
     assert time.process_time() - begin < 10
 
 
-def test_empty_files_are_told_on_a_cached_second_call_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_empty_files_are_reported_on_a_cached_second_call_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     from textloom.data.cache import load_corpus
 
     for i in range(6):

@@ -79,7 +79,7 @@ def test_compressed_tables_hold_what_plain_ones_do(kind: str, compression: str, 
 
 
 @pytest.mark.parametrize("name", ["table.csv.gz", "table.csv.zip", "table.parquet.zst"])
-def test_a_damaged_archive_is_told(name: str, tmp_path: Path) -> None:
+def test_a_damaged_archive_is_reported(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"no archive at all")
     with pytest.raises(DataError, match=f"{name}: cannot be read") as caught:
         read("data=table", f"data.path={name}")
@@ -92,7 +92,7 @@ def test_another_separator_is_recognised(separator: str, tmp_path: Path) -> None
     assert read(*TABLE) == ["a, b", "c"]
 
 
-def test_an_empty_file_among_others_is_left_out_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_empty_file_among_others_is_left_out_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for suffix, content in (("txt", "text"), ("csv", "title\ntext\n")):
         (tmp_path / f"a.{suffix}").write_text("")
         (tmp_path / f"b.{suffix}").write_text(content)
@@ -101,7 +101,7 @@ def test_an_empty_file_among_others_is_left_out_and_said(tmp_path: Path, caplog:
     assert caplog.text.count("the file is empty; left out") == 2
 
 
-def test_a_table_without_texts_among_others_is_left_out_and_said(
+def test_a_table_without_texts_among_others_is_left_out_and_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for year in (2001, 2002, 2003):
@@ -150,7 +150,7 @@ def test_rows_are_split_by_a_date_or_number(tmp_path: Path) -> None:
     assert {name: len(texts) for name, texts in found.items()} == {"train": 9, "val": 1}
 
 
-def test_rows_are_split_by_the_part_they_name(tmp_path: Path) -> None:
+def test_rows_are_split_by_the_name_of_a_split_in_a_column(tmp_path: Path) -> None:
     names = ["train", "test", "Validation", "train", "dev", "train"]
     (tmp_path / "table.csv").write_text("title,part\n" + "".join(f"row {i},{name}\n" for i, name in enumerate(names)))
     assert parts(*TABLE, "data.split_by=part") == {
@@ -173,7 +173,7 @@ def test_rows_are_split_by_the_part_they_name(tmp_path: Path) -> None:
         (["data.template='{title} {body}'"], "there is no column body"),
     ],
 )
-def test_columns_that_do_not_serve_are_told(overrides: list[str], message: str, table: Path) -> None:
+def test_columns_that_do_not_serve_are_reported(overrides: list[str], message: str, table: Path) -> None:
     with pytest.raises(DataError) as caught:
         load_corpus(data(*TABLE, *overrides))
     assert message in str(caught.value)
@@ -195,13 +195,13 @@ def test_columns_that_do_not_serve_are_told(overrides: list[str], message: str, 
         ),
     ],
 )
-def test_settings_that_contradict_are_told(overrides: list[str], message: str) -> None:
+def test_settings_that_contradict_are_reported(overrides: list[str], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         data(*overrides)
     assert message in str(caught.value)
 
 
-def test_given_parts_are_taken_as_they_are(tmp_path: Path) -> None:
+def test_given_splits_are_used_as_they_are(tmp_path: Path) -> None:
     for name, text in {"train": "one\n\ntwo\n\ntwo", "valid": "two\n\nthree", "test": "four"}.items():
         (tmp_path / f"{name}.txt").write_text(text)
     given = ["data=text_files", "data.path=train.txt", "data.documents=blank_line", "data.validation_path=valid.txt"]
@@ -213,7 +213,7 @@ def test_given_parts_are_taken_as_they_are(tmp_path: Path) -> None:
     assert sorted(found["train"] + found["val"]) == ["one", "two", "two"]
 
 
-def test_a_run_on_given_parts_has_the_parts_that_were_given(tmp_path: Path) -> None:
+def test_a_run_on_given_splits_has_exactly_these(tmp_path: Path) -> None:
     for name in ("train", "valid"):
         (tmp_path / f"{name}.txt").write_text(f"the {name} text " * 20)
     run = train_run(
@@ -332,7 +332,7 @@ def test_the_revision_is_pinned_in_the_provenance(hub: Path, tmp_path: Path) -> 
         (["data.path=nowhere/nothing"], "nowhere/nothing data.name=abstract: neither reachable nor in the cache"),
     ],
 )
-def test_what_the_hub_cannot_give_is_told_in_one_line(
+def test_what_the_hub_cannot_give_is_reported_in_one_line(
     overrides: list[str], message: str, hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import datasets
@@ -368,7 +368,7 @@ def test_every_documented_command_is_a_config(arguments: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_a_hub_that_does_not_answer_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_hub_that_does_not_answer_is_reported_in_one_line(tmp_path: Path) -> None:
     """The Hub's library tries for half a minute, and says nothing of it."""
     command = [sys.executable, "-m", "textloom", "prepare", "data=hub", "data.path=no/body", "data.text_column=text"]
     nobody = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}

@@ -59,7 +59,7 @@ def test_the_overlap_is_what_counting_by_hand_finds(validation: list[str], train
     assert found == leak.Overlap(len(wanted), len(wanted), sum(ngram in there for ngram in wanted))
 
 
-def test_of_very_many_ngrams_a_share_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_share_is_looked_up_of_very_many_ngrams(monkeypatch: pytest.MonkeyPatch) -> None:
     chance = random.Random(0)
     one, other = ([str(chance.randrange(200)) for _ in range(20_000)] for _ in range(2))
     monkeypatch.setattr(leak, "CHECKED", 2000)
@@ -154,7 +154,7 @@ def test_prepare_shows_special_tokens_by_their_names(command: Callable[..., Answ
     assert "<token" not in answer.out
 
 
-def test_prepare_without_a_place_for_the_tokens_is_told(
+def test_prepare_without_a_place_for_the_tokens_is_reported(
     command: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")

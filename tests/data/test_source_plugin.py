@@ -97,7 +97,7 @@ def test_it_is_prepared_trained_evaluated_and_generates(command: Callable[..., A
     assert generated.out.startswith("The")
 
 
-def test_its_errors_and_its_keys_are_told_as_those_of_any_source(command: Callable[..., Answer]) -> None:
+def test_its_errors_and_its_keys_are_reported_as_those_of_any_source(command: Callable[..., Answer]) -> None:
     Path("one.cards").write_text("one")
     answer = command("prepare", "data=cards", "data.path=one.cards")
     assert (answer.status, answer.err) == (2, "one.cards: holds one card; part cards by ---\n")

@@ -27,7 +27,7 @@ def test_text_files_are_one_document_each_in_the_order_of_their_names(tmp_path: 
     assert read("data=text_files", "data.path=[b.txt,a.txt,'*.txt']") == read("data=text_files", "data.path='*.txt'")
 
 
-def test_blank_lines_can_part_documents(tmp_path: Path) -> None:
+def test_blank_lines_can_separate_documents(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf\n\none\r\nmore\r\n \r\n\n  two\n\n\n")
     assert read("data=text_files", "data.path=a.txt", "data.documents=blank_line") == ["one\nmore", "two"]
 
@@ -98,14 +98,14 @@ def test_a_file_that_cannot_be_used_is_named_with_the_cure(
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_paths_that_name_nothing_are_told(tmp_path: Path) -> None:
+def test_paths_that_name_nothing_are_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data\.path=no\*\.txt: names no file"):
         read("data=text_files", "data.path='no*.txt'")
     with pytest.raises(DataError, match="is a folder; give a file or a glob"):
         read("data=text_files", "data.path=.")
 
 
-def test_a_file_without_read_permission_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_without_read_permission_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "secret.txt").write_text("text")
 
     def refuse(path: Path, *arguments: object) -> bytes:  # the superuser, who runs many a CI, may read everything

@@ -74,7 +74,7 @@ def blank_line_documents(texts: Iterator[str]) -> Iterator[Piece]:
 
 
 @given(text=TEXT)
-def test_blank_lines_part_documents_wherever_the_file_is_read_in_two(text: str) -> None:
+def test_blank_lines_separate_documents_wherever_the_file_is_read_in_two(text: str) -> None:
     expected = documents_of(blank_line_documents(iter([text])))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_files, "BLOCK", 5)

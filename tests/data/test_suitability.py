@@ -38,14 +38,14 @@ def warnings(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> Callable[..., 
     return about
 
 
-def test_words_of_a_language_without_spaces_are_said_to_be_unknown(warnings: Callable[..., list[str]]) -> None:
+def test_words_of_a_language_without_spaces_are_reported_as_unknown(warnings: Callable[..., list[str]]) -> None:
     (line,) = warnings(CHINESE, "tokenizer=word")
     assert line.startswith("most characters are hidden behind <unk> (91% in train, ")
     assert line.endswith("; set tokenizer=char or tokenizer=bpe")
     assert warnings(CHINESE, "tokenizer=char") == []
 
 
-def test_a_validation_part_in_another_script_is_said_to_be_unknown(warnings: Callable[..., list[str]]) -> None:
+def test_a_validation_split_in_another_script_is_reported_as_unknown(warnings: Callable[..., list[str]]) -> None:
     (line,) = warnings("a quiet text. " * 200 + "тихий-текст" * 28)
     assert "% in test); set tokenizer=byte or tokenizer=bpe" in line
     assert "train" not in line
@@ -61,12 +61,14 @@ def test_a_validation_part_in_another_script_is_said_to_be_unknown(warnings: Cal
         ("x " * 4999, "word", "a single word, so that there is nothing to learn; set tokenizer=char"),
     ],
 )
-def test_a_text_of_one_token_is_told(text: str, tokenizer: str, cure: str, warnings: Callable[..., list[str]]) -> None:
+def test_a_text_of_one_token_is_reported(
+    text: str, tokenizer: str, cure: str, warnings: Callable[..., list[str]]
+) -> None:
     (line,) = warnings(text, f"tokenizer={tokenizer}")
     assert cure in line
 
 
-def test_a_vocabulary_as_large_as_the_text_is_told(warnings: Callable[..., list[str]]) -> None:
+def test_a_vocabulary_as_large_as_the_text_is_reported(warnings: Callable[..., list[str]]) -> None:
     lines = warnings(" ".join(WORDS), "tokenizer=word", "tokenizer.minimum_frequency=1")
     assert any("the vocabulary is as large as the text: 1,62" in line and "tokenizer=char" in line for line in lines)
     letters = "".join(random.Random(0).choices("abcdefghijklmnop   ", k=3000))
@@ -74,7 +76,7 @@ def test_a_vocabulary_as_large_as_the_text_is_told(warnings: Callable[..., list[
     assert "set tokenizer.maximum_size=300" in line
 
 
-def test_a_part_that_is_one_document_of_many_is_told(warnings: Callable[..., list[str]]) -> None:
+def test_a_split_that_is_one_document_of_many_is_reported(warnings: Callable[..., list[str]]) -> None:
     rows = "text\n" + "\n".join(f"a row of number {i * i} and some words" for i in range(10))
     lines = warnings(rows, "data=table")
     assert [line.split(",")[0] for line in lines] == [
@@ -85,7 +87,7 @@ def test_a_part_that_is_one_document_of_many_is_told(warnings: Callable[..., lis
     assert warnings(rows + "\n" + rows.replace("row", "line"), "data=table", "data.validation_fraction=0.2") != lines
 
 
-def test_duplicates_above_a_half_are_told(warnings: Callable[..., list[str]]) -> None:
+def test_duplicates_above_a_half_are_reported(warnings: Callable[..., list[str]]) -> None:
     rows = "text\n" + "\n".join(
         ["Another text!", "another text"] * 60 + [f"a row of number {i * i}" for i in range(80)]
     )

@@ -134,7 +134,7 @@ def test_keys_may_appear_late_and_change_their_type() -> None:
         ("split.json", '{"columns": ["text"], "data": [["a"]]}', "one object of lists or objects, not one"),
     ],
 )  # fmt: skip
-def test_a_row_that_does_not_add_up_is_told_with_its_line(name: str, content: str, message: str) -> None:
+def test_a_row_that_does_not_add_up_is_reported_with_its_line(name: str, content: str, message: str) -> None:
     assert message in refused(name, content)
 
 

@@ -60,7 +60,7 @@ def train_in_a_child(directory: Path, give_up_after: float | None = None) -> boo
 
 
 @pytest.mark.timeout(600)
-def test_killed_at_any_moment_it_resumes_and_ends_bit_for_bit_as_the_undisturbed_one(tmp_path: Path) -> None:
+def test_a_run_killed_at_any_moment_resumes_and_equals_an_uninterrupted_one_bit_for_bit(tmp_path: Path) -> None:
     config()
     whole = tmp_path / "whole"
     began = time.monotonic()

@@ -49,7 +49,7 @@ def run_in_a_child(directory: Path, *overrides: str, largest_file: int) -> str:
         return answer.read()
 
 
-def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_the_run_resumes_when_there_is_room(tmp_path: Path) -> None:
     overrides = [*BASE, "model.units=64", "trainer.accelerator=cpu"]
     message = run_in_a_child(tmp_path / "run", *overrides, largest_file=60_000)
     assert message.startswith("RunError:")
@@ -62,21 +62,21 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(tmp_path: Pa
     assert_equal_runs(resume(tmp_path / "run"), start(tmp_path / "whole", overrides))
 
 
-def test_a_disk_too_full_for_the_tokens_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_too_full_for_the_tokens_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXTLOOM_CACHE", str(tmp_path / "cache"))
     message = run_in_a_child(tmp_path / "run", *TINY, largest_file=4_000)
     assert "cannot be written" in message
     assert not Run(tmp_path / "run").provenance_file.exists()
 
 
-def test_a_directory_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot be written"), claimed_run(tmp_path / "file/run"):
         pass
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="the superuser may write everywhere")
-def test_a_directory_without_write_permission_is_told(tmp_path: Path) -> None:
+def test_a_directory_without_write_permission_is_reported(tmp_path: Path) -> None:
     tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
     with pytest.raises(RunError, match=r"cannot be written \(Permission denied\)"), claimed_run(tmp_path / "run"):
         pass

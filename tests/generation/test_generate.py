@@ -73,7 +73,7 @@ def test_temperature_towards_zero_equals_argmax() -> None:
     assert TOKENIZER.decode(ids) == greedy
 
 
-def test_a_window_reads_its_last_tokens_anew() -> None:
+def test_a_window_reads_its_last_tokens_again() -> None:
     built = model()
     ids = [TOKENIZER.end_id, *TOKENIZER.encode("deep").tolist()]
     for _ in range(30):
@@ -161,7 +161,7 @@ def test_a_token_without_probability_is_never_drawn() -> None:
     assert sampler.draw(logits, ends).tolist() == [1, 3]
 
 
-def test_of_equally_likely_tokens_greed_takes_the_first() -> None:
+def test_greedy_sampling_takes_the_first_of_equally_likely_tokens() -> None:
     assert set(drawn(torch.tensor([0.0, 2.0, 2.0, 2.0]), Sampling(0), 50).tolist()) == {1}
 
 

@@ -56,7 +56,7 @@ def test_no_output_depends_on_a_later_token(cell: str) -> None:
 @every_cell
 @pytest.mark.parametrize("cut", [1, 8, TIME - 1])
 @torch.no_grad()
-def test_two_parts_with_the_state_carried_over_equal_one_pass(cell: str, cut: int) -> None:
+def test_two_halves_with_carried_state_equal_one_pass(cell: str, cut: int) -> None:
     model, inputs = build(cell), tokens()
     whole, last = model(inputs)
     first, state = model(inputs[:, :cut])

@@ -78,7 +78,7 @@ def test_units_and_another_budget_contradict_each_other(tmp_path: Path) -> None:
         train_run(tmp_path / "run", "model.parameters=2e4")  # the tiny runs have 8 units
 
 
-def test_a_run_knows_its_size_and_goes_on_by_the_command_that_made_it(tmp_path: Path) -> None:
+def test_a_run_stores_its_size_and_resumes_by_the_command_that_made_it(tmp_path: Path) -> None:
     run = train_run(tmp_path / "run", *BUDGET)
     units = run.config().model.units
     assert isinstance(units, int)

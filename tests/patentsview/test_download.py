@@ -84,7 +84,9 @@ def test_a_file_comes_whole_with_its_provenance_and_the_key_stays_at_the_portal(
 
 
 @pytest.mark.parametrize("mode", ["redirect", "message"])
-def test_a_cut_download_goes_on_at_the_storage_and_counts_once(fake: FakePortal, tmp_path: Path, mode: str) -> None:
+def test_an_interrupted_download_is_resumed_at_the_storage_and_counts_once(
+    fake: FakePortal, tmp_path: Path, mode: str
+) -> None:
     fake.mode = mode  # type: ignore[assignment]
     fake.cuts = [1_000_000, 500_000]
     waits: list[float] = []
@@ -98,7 +100,7 @@ def test_a_cut_download_goes_on_at_the_storage_and_counts_once(fake: FakePortal,
     assert waits == [2, 2]  # patience begins anew when bytes have come
 
 
-def test_a_cut_direct_download_goes_on_at_the_portal(fake: FakePortal, tmp_path: Path) -> None:
+def test_an_interrupted_direct_download_is_resumed_at_the_portal(fake: FakePortal, tmp_path: Path) -> None:
     fake.mode, fake.cuts = "direct", [1_000_000]
     get(fake, tmp_path / NAME)
     assert (tmp_path / NAME).read_bytes() == CONTENT
@@ -121,7 +123,7 @@ def test_the_portal_is_not_asked_without_end(fake: FakePortal, tmp_path: Path) -
     assert fake.file_requests() == 5
 
 
-def test_a_message_without_an_address_is_told(fake: FakePortal, tmp_path: Path) -> None:
+def test_a_message_without_an_address_is_reported(fake: FakePortal, tmp_path: Path) -> None:
     portal = Portal(KEY, fake.url)
     file = portal.files("PVGPATDIS")[NAME]
     fake.answers = [(200, {"Content-Type": "application/json"}, b'{"message": "quota exceeded"}')]
@@ -129,7 +131,7 @@ def test_a_message_without_an_address_is_told(fake: FakePortal, tmp_path: Path) 
         download(portal, file, tmp_path / NAME)
 
 
-def test_a_download_of_a_process_that_died_is_gone_on_with(fake: FakePortal, tmp_path: Path) -> None:
+def test_a_download_of_a_process_that_died_is_resumed(fake: FakePortal, tmp_path: Path) -> None:
     path = tmp_path / NAME
     fake.cuts = [1_000_000, 0, 0, 0]
     with pytest.raises(
@@ -166,7 +168,7 @@ def test_a_process_killed_in_the_middle_loses_nothing(fake: FakePortal, tmp_path
     assert fake.fetched[-1][2] == f"bytes={have}-"
 
 
-def test_the_part_of_another_release_is_not_gone_on_with(fake: FakePortal, tmp_path: Path) -> None:
+def test_a_partial_download_of_another_release_is_not_resumed(fake: FakePortal, tmp_path: Path) -> None:
     (tmp_path / f"{NAME}.20260410000000.part").write_bytes(b"PK of April")
     get(fake, tmp_path / NAME)
     assert fake.fetched[0][2] is None
@@ -180,7 +182,7 @@ def test_a_server_without_ranges_is_read_from_the_beginning(fake: FakePortal, tm
     assert (tmp_path / NAME).read_bytes() == CONTENT
 
 
-def test_a_body_that_ends_early_without_a_length_is_gone_on_with(fake: FakePortal, tmp_path: Path) -> None:
+def test_a_body_that_ends_early_without_a_length_is_resumed(fake: FakePortal, tmp_path: Path) -> None:
     fake.announces_length, fake.cuts = False, [1_000_000]
     get(fake, tmp_path / NAME)
     assert (tmp_path / NAME).read_bytes() == CONTENT
@@ -236,7 +238,7 @@ def test_an_archive_damaged_at_its_source_is_found_by_its_checksum_and_removed(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_told_and_what_came_stays(fake: FakePortal, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_what_was_received_is_kept(fake: FakePortal, tmp_path: Path) -> None:
     path = tmp_path / NAME
     part_of(path).symlink_to("/dev/full")
     with pytest.raises(
@@ -246,7 +248,7 @@ def test_a_full_disk_is_told_and_what_came_stays(fake: FakePortal, tmp_path: Pat
     assert part_of(path).is_symlink()
 
 
-def test_too_little_room_is_told_before_the_download_counts(
+def test_too_little_room_is_reported_before_the_download_counts(
     fake: FakePortal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1_000_000}))

@@ -82,7 +82,9 @@ def test_the_recorded_answer_is_read(fake: FakePortal, real_data: Path) -> None:
         ((429, {}, b"you have submitted 21 requests in 31536000 sec"), "the same file 20 times a year"),
     ],
 )
-def test_an_answer_that_waiting_does_not_mend_is_told_at_once(fake: FakePortal, answer: object, sentence: str) -> None:
+def test_an_error_that_waiting_does_not_cure_is_reported_at_once(
+    fake: FakePortal, answer: object, sentence: str
+) -> None:
     waits: list[float] = []
     fake.answers.append(answer)  # type: ignore[arg-type]
     assert sentence in str(refusal(client(fake, waits)))
@@ -104,7 +106,7 @@ def test_a_portal_out_of_order_is_asked_again_later_and_later(fake: FakePortal) 
     assert waits == [2, 4, 8] * 2
 
 
-def test_haste_is_mended_by_waiting_as_long_as_the_portal_asks(fake: FakePortal) -> None:
+def test_too_many_requests_are_retried_after_the_wait_that_the_portal_asks_for(fake: FakePortal) -> None:
     waits: list[float] = []
     fake.answers += [(429, {}, b""), (429, {"Retry-After": "30"}, b"")]
     assert client(fake, waits).files("PVGPATDIS")
@@ -124,7 +126,7 @@ def test_a_redirect_of_the_list_does_not_take_the_key_along(fake: FakePortal) ->
     assert fake.fetched == [("/signin", None, None)]
 
 
-def test_no_network_is_told_after_some_patience(fake: FakePortal) -> None:
+def test_a_missing_network_is_reported_after_some_retries(fake: FakePortal) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{free.getsockname()[1]}"

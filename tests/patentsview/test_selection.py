@@ -168,18 +168,18 @@ def test_small_blocks_and_many_passes_give_the_same_rows(folder: Path, monkeypat
     assert parquet.read_table(target).to_pylist() == whole
 
 
-def test_a_selection_without_a_patent_is_told_and_leaves_nothing(folder: Path) -> None:
+def test_a_selection_without_a_patent_is_reported_and_leaves_nothing(folder: Path) -> None:
     with pytest.raises(DataError, match="no patent matches; widen"):
         selected(folder, query="perpetual motion")
     assert {path.name for path in folder.iterdir()} == set(tables())
 
 
-def test_a_mistake_in_an_expression_is_told(folder: Path) -> None:
+def test_a_mistake_in_an_expression_is_reported(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"data\.regex=\(: not a regular expression of RE2 \(.*missing \)"):
         selected(folder, regex="(")
 
 
-def test_tables_that_are_not_what_they_should_be_are_told(tmp_path: Path) -> None:
+def test_tables_that_are_not_what_they_should_be_are_reported(tmp_path: Path) -> None:
     good = zipped("t.tsv.zip", ["patent_id", "x"], [(str(i), str(i * i)) for i in range(9999)])
     bad = bytearray(good)
     bad[len(bad) // 2] ^= 1

@@ -104,7 +104,7 @@ def test_a_network_that_does_not_beat_counting_says_so(tmp_path: Path) -> None:
     assert f"does not beat {name}" in render_text(compare_runs([tmp_path / "lstm", tmp_path / "ngram"]))
 
 
-def test_runs_without_their_tokens_are_ranked_and_the_lack_is_told(tmp_path: Path) -> None:
+def test_runs_without_tokens_are_ranked_with_a_note(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     (run.tokens / "train.tokens").unlink()
     group = only(compare_runs([run.directory]))
@@ -248,7 +248,7 @@ def test_a_glob_that_matches_nothing_or_no_run_is_one_line(command: Callable[...
         assert f"runs={pattern}: {told}" in answer.err
 
 
-def test_a_results_file_that_is_not_json_is_told_and_the_others_are_compared(
+def test_a_results_file_that_is_not_json_is_reported_and_the_others_are_compared(
     command: Callable[..., Answer], tmp_path: Path
 ) -> None:
     good, bad = make_run(tmp_path / "good"), make_run(tmp_path / "bad", "seed=1")

@@ -171,7 +171,7 @@ def test_an_event_file_cut_in_half_gives_the_curves_up_to_there_and_a_warning(
     assert "<h1>Runs compared by val/bits_per_char</h1>" in answer.out
 
 
-def test_an_event_file_with_a_flipped_bit_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_event_file_with_a_flipped_bit_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run = make_run(tmp_path / "run")
     (file,) = run.directory.glob("events.*")
     content = bytearray(file.read_bytes())

@@ -25,7 +25,7 @@ def test_the_time_of_all_processes_is_counted(tmp_path: Path) -> None:
     assert run.seconds_worked >= 3 * SLOT
 
 
-def test_of_a_killed_process_the_time_until_its_last_checkpoint_is_counted(tmp_path: Path) -> None:
+def test_the_time_of_a_killed_process_counts_until_its_last_checkpoint(tmp_path: Path) -> None:
     with claimed_run(tmp_path / "run") as run:
         time.sleep(SLOT)
         run.mark_progress()
@@ -38,7 +38,7 @@ def test_of_a_killed_process_the_time_until_its_last_checkpoint_is_counted(tmp_p
         assert run.seconds_worked == worked
 
 
-def test_of_a_run_of_a_former_version_the_time_of_its_last_process_is_known(tmp_path: Path) -> None:
+def test_a_run_of_an_earlier_version_has_the_time_of_its_last_process(tmp_path: Path) -> None:
     run = Run(tmp_path)
     write_json(run.status_file, {"status": "completed", "trained": True})
     write_json(run.results_file, {"duration_seconds": 12.5})

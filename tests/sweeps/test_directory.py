@@ -41,7 +41,7 @@ def test_what_changes_no_figure_and_what_varies_make_no_other_sweep(tmp_path: Pa
     assert config_checksum(config(), space) != config_checksum(config(data={"path": "b.txt"}), space)
 
 
-def test_of_a_sweep_over_experiments_what_was_typed_beside_them_is_compared(tmp_path: Path) -> None:
+def test_a_sweep_over_experiments_compares_the_keys_given_beside_them(tmp_path: Path) -> None:
     write_config(tmp_path, config(), Space({"model.layers": "1"}, (EXPERIMENT,)))
     write_config(tmp_path, config(), Space({"model.layers": "1", "samples.length": "9"}, (EXPERIMENT,)))
     with pytest.raises(RunError, match=r"model\.layers=1 then, model\.layers=2 now"):

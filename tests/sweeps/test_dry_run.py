@@ -29,7 +29,7 @@ def test_a_dry_run_tells_parameters_steps_and_time_and_trains_nothing(
     assert re.search(r"4 trials, about 0:0\d of training one after the other on this machine", answer.out)
 
 
-def test_of_a_sampled_space_the_edges_are_checked_and_priced(command: Command) -> None:
+def test_the_edges_of_a_sampled_space_are_checked_and_their_cost_is_estimated(command: Command) -> None:
     keys = ["model.units=int(interval(4,64))", "tokenizer=char,word", "sweep.n_trials=20"]
     answer = command("train", "-m", *TINY, *keys, "sweep.dry_run=true")
     assert answer.status == 0, answer.err

@@ -55,9 +55,7 @@ def test_the_same_command_again_skips_what_is_completed_resumes_what_was_cut_and
     assert "resuming from" not in (sweep / "seed=3/train.log").read_text()
 
 
-def test_a_failed_trial_is_told_with_its_log_others_go_on_and_only_it_runs_again(
-    command: Command, tmp_path: Path
-) -> None:
+def test_a_failed_trial_is_reported_with_its_log_and_only_it_runs_again(command: Command, tmp_path: Path) -> None:
     arguments = ["train", "-m", *SMALL, "optimizer=sgd", "optimizer.learning_rate=1e38,0.1"]
     for call in range(2):
         answer = command(*arguments)

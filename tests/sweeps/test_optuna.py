@@ -110,7 +110,7 @@ def test_a_study_that_cannot_be_is_one_line(command: Command, arguments: list[st
     assert len(answer.err.strip().splitlines()) == 1, answer.err
 
 
-def test_a_study_with_other_goals_or_choices_is_not_gone_on_with(command: Command) -> None:
+def test_a_study_with_other_goals_or_choices_is_not_continued(command: Command) -> None:
     assert command("train", "-m", *SMALL, "seed=1,2,3", "sweep.n_trials=1").status == 0
     other = command("train", "-m", *SMALL, "seed=1,2,3", "sweep.n_trials=2", "sweep.metric=val/loss")
     assert (other.status, other.err.count("\n")) == (2, 1)
@@ -128,7 +128,7 @@ def test_a_sqlite_database_serves_as_storage(command: Command, tmp_path: Path) -
     assert [trial.state.name for trial in loaded.trials] == ["COMPLETE", "COMPLETE"]
 
 
-def test_killed_in_the_middle_it_ends_at_n_trials_repeats_nothing_and_goes_on_with_what_was_cut(
+def test_a_killed_sweep_resumes_interrupted_trials_repeats_none_and_ends_at_n_trials(
     command: Command, tmp_path: Path
 ) -> None:
     slow = ["trainer.max_epochs=12", "trainer.early_stopping_patience=null"]

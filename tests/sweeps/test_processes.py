@@ -57,7 +57,7 @@ def kill_when_it_has_a_checkpoint(directory: Path, killed: list[int], over: thre
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the process to kill in /proc")
 @pytest.mark.parametrize("launcher", ["workers", pytest.param("subprocess", marks=pytest.mark.slow)])
-def test_of_six_one_raises_one_is_killed_one_takes_too_long_and_only_these_run_again(
+def test_trials_that_raise_are_killed_or_take_too_long_run_again_and_no_others(
     command: Command, tmp_path: Path, launcher: str
 ) -> None:
     (tmp_path / "mine/sweep").mkdir(parents=True)

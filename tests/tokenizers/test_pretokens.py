@@ -49,7 +49,9 @@ def test_a_unigram_model_too(kind: str) -> None:
     assert time.process_time() - begin < 15
 
 
-def test_a_unigram_model_sees_a_part_of_a_text_in_which_nothing_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_unigram_model_is_trained_on_a_sample_of_a_text_in_which_nothing_repeats(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(pretokens, "DISTINCT", 1 << 14)
     assert 1 << 12 < sum(map(len, repetitive([ENDLESS["random letters"]]))) <= 1 << 14
     prose = [PROSE * 200] * 3

@@ -120,7 +120,7 @@ def test_one_that_loses_text_says_so(published: dict[str, Path], caplog: pytest.
         ("binary.json", "cannot be read"),
     ],
 )
-def test_a_wrong_path_is_told_in_one_line(path: str, message: str, tmp_path: Path) -> None:
+def test_a_wrong_path_is_reported_in_one_line(path: str, message: str, tmp_path: Path) -> None:
     Path("broken.json").write_text('{"model": {"type": "Nothing", "vocab": {}}}')
     Path("text.json").write_text("To be, or not to be")
     Path("binary.json").write_bytes(b"\xff\xfe\x00")

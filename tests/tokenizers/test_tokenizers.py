@@ -205,7 +205,7 @@ def test_the_same_text_gives_the_same_pieces(kind: type[BPETokenizer | UnigramTo
     assert len(first.encode(PROSE)) < 0.9 * len(PROSE)
 
 
-def test_of_a_long_text_a_part_from_all_over_it_is_trained_on() -> None:
+def test_a_sample_from_all_over_a_long_text_is_trained_on() -> None:
     seen: list[str] = []
 
     def texts() -> Iterator[str]:

@@ -122,7 +122,7 @@ def test_a_full_table_changes_no_token() -> None:
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-def test_too_many_words_to_count_cost_the_rarest_and_are_said(
+def test_too_many_words_to_count_cost_the_rarest_and_are_reported(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(words, "MOST_COUNTED", 50)

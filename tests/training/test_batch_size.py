@@ -86,7 +86,7 @@ def test_a_resumed_run_keeps_the_number(tmp_path: Path, monkeypatch: pytest.Monk
         resumed_config(other, ["trainer.batch_size=auto"])
 
 
-def test_a_text_too_short_for_any_is_refused_as_ever(tmp_path: Path) -> None:
+def test_a_text_too_short_for_any_is_refused_as_before(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("abcdefghij")
     given = [*TINY, "data=text_files", "data.path=text.txt", "data.test_fraction=0.2", "data.validation_fraction=0.3"]
     with claimed_run(tmp_path / "run") as run, pytest.raises(DataError, match="too few for 8 rows"):

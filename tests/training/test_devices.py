@@ -208,7 +208,7 @@ def test_two_processes_resumed_equal_two_never_stopped(
 
 
 @pytest.mark.usefixtures("_forked")
-def test_a_lost_rank_ends_a_process_that_waits_for_it_deaf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_rank_ends_a_process_that_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole command ends, its run marked as failed, where rank 0 would not notice for long."""
     from textloom.training.distributed import processes
 
@@ -266,7 +266,7 @@ def test_a_rank_that_fails_ends_all_with_its_own_message(
 
 
 @pytest.mark.usefixtures("_forked")
-def test_a_divergence_is_told_once_and_rolled_back_by_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_divergence_is_reported_once_and_rolled_back_by_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = RankModule.training_step
     done: list[int] = []
 
@@ -320,7 +320,7 @@ def test_more_gpus_than_there_are() -> None:
         check_devices(99, torch.device("cuda"))
 
 
-def test_nodes_need_someone_who_starts_processes_on_them(tmp_path: Path) -> None:
+def test_several_nodes_need_torchrun_or_srun(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="start one for each device with torchrun or srun"):
         start(tmp_path / "run", "trainer.num_nodes=2")
 

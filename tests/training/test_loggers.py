@@ -192,7 +192,7 @@ def test_a_logger_that_fails_later_ends_no_training(
     assert points(run)["val/loss"]
 
 
-def test_how_a_training_ended_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loggers_are_told_how_a_training_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     monkeypatch.setattr(module, "_close", lambda logger, status, shares: told.append(status))
     with pytest.raises(TrainingError):

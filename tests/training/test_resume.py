@@ -295,7 +295,7 @@ def test_a_damaged_last_checkpoint_is_named_and_the_one_before_used(
     assert going_on == [str(last.with_name("previous.ckpt"))]
 
 
-def test_when_every_checkpoint_is_damaged_that_is_said(tmp_path: Path, toy_run: Run) -> None:
+def test_a_run_whose_checkpoints_are_all_damaged_is_refused(tmp_path: Path, toy_run: Run) -> None:
     run = Run(tmp_path)
     run.checkpoints.mkdir()
     for name in ("last", "best"):
@@ -312,7 +312,7 @@ def test_more_epochs_may_be_asked_for(tmp_path: Path, signal_at: Callable[..., N
     assert_equal_runs(resumed, start(tmp_path / "whole", [*BASE, "trainer.max_epochs=4"]))
 
 
-def test_an_early_stopped_run_goes_on_with_more_patience(tmp_path: Path) -> None:
+def test_an_early_stopped_run_continues_with_more_patience(tmp_path: Path) -> None:
     overrides = [*BASE, "trainer.max_epochs=6", "optimizer.learning_rate=1e-12"]
     start(tmp_path / "run", [*overrides, "trainer.early_stopping_patience=2"])
     further = resume(tmp_path / "run", ["trainer.early_stopping_patience=4"])
@@ -327,7 +327,7 @@ def test_going_back_is_refused_and_leaves_the_run_as_it_was(tmp_path: Path, toy_
             resumed_config(toy_run, [change])
 
 
-def test_a_completed_run_goes_on_when_it_may_go_further(tmp_path: Path) -> None:
+def test_a_completed_run_continues_if_a_limit_is_raised(tmp_path: Path) -> None:
     start(tmp_path / "run", [*BASE, "trainer.max_epochs=2"])
     further = resume(tmp_path / "run", ["trainer.max_epochs=3"])
     whole = start(tmp_path / "whole", BASE)
@@ -373,7 +373,7 @@ def test_changed_text_is_refused_naming_both_fingerprints(tmp_path: Path, signal
         resume(tmp_path / "cut")
 
 
-def test_a_run_whose_source_is_gone_goes_on_with_its_own_tokens(tmp_path: Path, signal_at: Callable[..., None]) -> None:
+def test_a_run_whose_source_is_gone_resumes_with_its_own_tokens(tmp_path: Path, signal_at: Callable[..., None]) -> None:
     overrides = [*BASE, *KINDS["documents"]]
     whole = start(tmp_path / "whole", overrides)
     signal_at(9)

@@ -46,7 +46,7 @@ def test_torchrun(tmp_path: Path) -> None:
     assert_one_run(tmp_path / "outputs/run", out)
 
 
-def test_a_mistake_under_torchrun_is_told_once(tmp_path: Path) -> None:
+def test_a_mistake_under_torchrun_is_reported_once(tmp_path: Path) -> None:
     with start(*TORCHRUN, *ARGUMENTS, "trainer.devices=3") as training:
         _, said = training.communicate(timeout=120)
     assert training.returncode != 0

@@ -214,7 +214,7 @@ def test_every_run_has_the_same_keys_with_the_same_types() -> None:
     assert not {"name", "resume"} & set(shown[0])
 
 
-def test_runs_can_be_told_apart_by_the_first_characters_of_their_names(tmp_path: Path) -> None:
+def test_runs_differ_in_the_first_characters_of_their_names(tmp_path: Path) -> None:
     config = compose_train()
     place = str(compose("train", TrainConfig).directory)
     assert re.fullmatch(rf"outputs/{config.name}/\d{{6}}-\d{{6}}_\d{{6}}", place)

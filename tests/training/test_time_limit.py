@@ -57,7 +57,7 @@ NEVER = 10**9
         ("windows", 5),
     ],
 )  # fmt: skip
-def test_the_next_process_goes_on_as_if_time_had_never_been_up(
+def test_the_next_process_continues_as_if_there_had_been_no_time_limit(
     kind: str, step: int, tmp_path: Path, time_is_up_at: Callable[[int], None]
 ) -> None:
     given = [*BASE, *KINDS[kind]]
@@ -98,7 +98,7 @@ def _begin(module: TrainingModule, validating: list[bool]) -> None:
     module.tally = Tally()
 
 
-def test_a_stopped_run_says_how_to_go_on_and_is_ranked(
+def test_a_stopped_run_says_how_to_resume_it_and_is_ranked(
     command: Callable[..., Answer], time_is_up_at: Callable[[int], None]
 ) -> None:
     given = ["trainer.extra.max_time=00:00:30:00", "trainer.max_epochs=3", "hydra.run.dir=outputs/run"]

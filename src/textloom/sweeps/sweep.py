@@ -156,13 +156,13 @@ def _run(proposals: Proposals, launcher: Launcher, table: TrialTable, config: Sw
         with shown(), stage(table.stage):
             TrialScheduler(proposals, launcher, table, config.retries).run()
     except Interrupted as error:
-        left = [trial.name for trial in table.trials if trial.state in ("cut", "waiting")]
+        left = [trial.name for trial in table.trials if trial.state in ("interrupted", "waiting")]
         raise Interrupted(f"{error}; not finished: {'; '.join(left)}; the same command continues the sweep") from error
     print(table.text(shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
     for line in table.verdict():
         print(f"\n{line}")
     _compare(table, config)
-    failed = [trial for trial in table.trials if trial.state in ("failed", "cut")]
+    failed = [trial for trial in table.trials if trial.state in ("failed", "interrupted")]
     if failed:
         raise TrialsFailed(
             f"{len(failed)} of {table.total} trials did not finish, see {table.file}; the same command runs them again"

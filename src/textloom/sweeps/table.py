@@ -15,7 +15,7 @@ from textloom.sweeps.trials import State, Trial
 from textloom.system.files import write_text
 from textloom.system.progress import Stage, is_drawing, say
 
-ORDER: tuple[State, ...] = ("completed", "running", "pruned", "failed", "cut", "waiting")
+ORDER: tuple[State, ...] = ("completed", "running", "pruned", "failed", "interrupted", "waiting")
 
 
 @dataclass
@@ -120,7 +120,11 @@ class TrialTable:
         rows = [["", *self.metrics, "state", "time", "trial"]]
         for trial in sorted(self.trials, key=self._rank):
             figures = [f"{value:.4f}" for value in trial.values] if trial.values else ["-"] * len(self.metrics)
-            name = f"{trial.name}: {trial.error}" if trial.state in ("pruned", "cut") and trial.error else trial.name
+            name = (
+                f"{trial.name}: {trial.error}"
+                if trial.state in ("pruned", "interrupted") and trial.error
+                else trial.name
+            )
             rows.append(["*" if trial in winners else "", *figures, trial.state, _took(trial), name])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
         before = sum(widths) + 2 * len(widths)
@@ -140,7 +144,7 @@ class TrialTable:
         """The remaining time, from the trials of this call; None until one of them has ended."""
         over = [trial for trial in self.trials if trial.state in ("completed", "pruned")]
         took = [seconds for trial in over if (seconds := trial.wall or trial.seconds) is not None]
-        ahead = counts["waiting"] + counts["cut"] + counts["running"]
+        ahead = counts["waiting"] + counts["interrupted"] + counts["running"]
         if not took or not ahead:
             return None
         mean = sum(took) / len(took)

@@ -22,7 +22,7 @@ from textloom.runs.run import HAVE_RESULTS, Run
 from textloom.sweeps.space import Point, as_overrides, point_text
 from textloom.system.files import read_json
 
-State = Literal["waiting", "running", "completed", "pruned", "failed", "cut"]
+State = Literal["waiting", "running", "completed", "pruned", "failed", "interrupted"]
 COMPOSED = "trial.json"  # in the directory of a trial: its composed config
 LONGEST_NAME = 120  # bytes: file systems allow 255, and tools append suffixes
 
@@ -83,7 +83,7 @@ def _state(status: str, has_results: bool) -> State:
     if status in HAVE_RESULTS and has_results:  # a trial that trainer.max_time ended is over
         return "completed"
     over: dict[str, State] = {"pruned": "pruned", "failed": "failed", "": "waiting"}
-    return over.get(status, "cut")
+    return over.get(status, "interrupted")
 
 
 def _seconds_between(started: str | None, finished: str | None) -> float | None:
