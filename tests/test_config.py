@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import compose_train
+from conftest import compose_train, files_of_the_user
 from textloom.config.checking import config_directory
 from textloom.errors import ConfigError
 
@@ -24,14 +24,16 @@ def test_every_group_has_its_files() -> None:
 
 @pytest.mark.parametrize("choice", shipped())
 def test_every_shipped_config_fits_the_schema(choice: str) -> None:
-    needs_path = choice in ("data=text_files", "data=table", "data=hub", "experiment=tiny_shakespeare")
-    needs_path = needs_path or "patents" in choice
+    group, _, name = choice.partition("=")
+    needs_path = choice in ("data=text_files", "data=table", "data=hub") or "patents" in name
+    given = ["data.path=some.csv"] if needs_path else []
+    given = files_of_the_user(name) if group == "experiment" else given
     others = {
         "optimizer=ntasgd": ["trainer.weight_averaging=null"],
         "tokenizer=article": ["experiment=article_patents", "data.path=some.csv"],
         "tokenizer=pretrained": ["tokenizer.path=tokenizer.json"],
     }
-    compose_train(*others.get(choice, ()), choice, *(["data.path=some.csv"] if needs_path else []))
+    compose_train(*others.get(choice, ()), choice, *given)
 
 
 def test_a_config_names_its_run_after_its_choices() -> None:

@@ -11,7 +11,6 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from conftest import TINY, compose_train, train_run
-from textloom.config.checking import config_directory
 from textloom.errors import RunError, TrainingError
 from textloom.runs.checkpoints import load_model, read_checkpoint
 from textloom.runs.claim import claimed_run
@@ -166,21 +165,6 @@ def test_every_optimizer_trains_under_every_schedule(optimizer: str, schedule: s
     )  # fmt: skip
     rates = [value for _, value in curves(run)["train/learning_rate"]]
     assert len(set(rates)) > 1 if schedule == "cosine" else len(set(rates)) == 1
-
-
-@pytest.mark.parametrize("experiment", sorted(path.stem for path in (config_directory() / "experiment").iterdir()))
-def test_every_shipped_experiment_trains_shrunk(experiment: str, tmp_path: Path) -> None:
-    (tmp_path / "patents.csv").write_text(
-        "patent_abstract,patent_date,patent_number,patent_title\n"
-        + "".join(
-            f'"A neural network, number {i}, learns{" and learns" * 10}.",2018-05-29,{i},Net\n' for i in range(30)
-        )
-    )
-    path = ["data.path=patents.csv"] if "patents" in experiment else []
-    path += ["data.article_window=4"] if experiment == "article_patents" else []
-    path += ["data.path=patents.csv", "trainer.max_steps=3"] if experiment == "tiny_shakespeare" else []
-    run = train_run(tmp_path / "run", f"experiment={experiment}", *path, "trainer.batch_size=8")
-    assert run.results()["val/loss"] > 0
 
 
 class TestDamagedRuns:
