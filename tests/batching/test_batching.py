@@ -329,3 +329,50 @@ def test_tokens_that_were_released_are_read_again(tmp_path: Path) -> None:
     assert part.tokens.tolist() == before
     assert part.read(1, 4).tolist() == before[1:4]
     tokens_of([3]).release()  # nothing is mapped there
+
+
+RANDOM = StreamConfig(kind="stream", steps=40, evaluation_rows=1, random_steps=True)
+
+
+class TestRandomLengths:
+    """Merity et al. (2018), section 4.1."""
+
+    @given(st.lists(st.integers(1, 90), min_size=3, max_size=9), st.integers(1, 3), st.integers(1, 3))
+    def test_each_token_is_a_target_once_in_every_epoch_and_rows_go_on(
+        self, lengths: list[int], batch_size: int, size: int
+    ) -> None:
+        part = tokens_of(lengths)
+        if size * batch_size > part.targets:
+            return
+        batching = training_batches(RANDOM, part, size * batch_size, seed=1)
+        for epoch in range(3):
+            batches = list(batching.batches(epoch))
+            assert len(batches) == batching.batches_in(epoch)
+            assert sorted(pair for batch in batches for pair in pairs(batch)) == neighbours(part)
+            shares = [training_batches(RANDOM, part, batch_size, 1, Ranks(rank, size)) for rank in range(size)]
+            for one, *of_ranks in zip(batches, *(share.batches(epoch) for share in shares), strict=True):
+                assert sorted(pair for share in of_ranks for pair in pairs(share)) == sorted(pairs(one))
+                assert {share.relative_length for share in of_ranks} == {one.relative_length}
+
+    def test_most_are_around_the_steps_some_around_half_and_none_is_very_short(self) -> None:
+        batching = training_batches(RANDOM, tokens_of([400_000]), 1, seed=1)
+        lengths = np.array([batch.inputs.shape[1] for batch in batching.batches(0)])[:-1]
+        assert lengths.min() >= 5
+        assert (lengths < 30).mean() == pytest.approx(0.95 * 0.023 + 0.05 * 0.977, abs=0.01)  # 2 deviations
+        assert lengths[lengths >= 30].mean() == pytest.approx(40, abs=0.5)
+        assert lengths[lengths >= 30].std() == pytest.approx(5, abs=0.5)
+        relative = [batch.relative_length for batch in batching.batches(0)]
+        assert relative[:-1] == [length / 40 for length in lengths]
+
+    def test_an_epoch_can_be_entered_at_any_batch_and_each_cuts_at_other_places(self) -> None:
+        batching = training_batches(RANDOM, tokens_of([700, 300]), 2, seed=1)
+        whole = [pairs(batch) for batch in batching.batches(3)]
+        for start in range(len(whole)):
+            assert [pairs(batch) for batch in batching.batches(3, start)] == whole[start:]
+        assert whole != [pairs(batch) for batch in batching.batches(4)]
+        assert whole != [pairs(batch) for batch in training_batches(RANDOM, tokens_of([700, 300]), 2, 2).batches(3)]
+
+    def test_evaluation_has_equal_lengths(self) -> None:
+        batches = list(evaluation_batches(RANDOM, tokens_of([1300]), 2).batches(0))
+        assert [batch.inputs.shape[1] for batch in batches[:-1]] == [orders.EVALUATION_STEPS] * 2
+        assert {batch.relative_length for batch in batches} == {1.0}

@@ -127,6 +127,17 @@ KINDS = {
         "batching=stream", "batching.steps=32", "optimizer=ntasgd", "optimizer.nonmonotone=1",
         "optimizer.learning_rate=20", "trainer.weight_averaging=null", "trainer.val_check_interval=5",
     ],
+    "stream, everything of AWD-LSTM": [
+        "batching=stream", "batching.steps=32", "batching.random_steps=true", "model=awd_lstm", "model.units=8",
+        "model.tied_weights=true", "model.embedding_dim=6", "model.embedding_dropout=0.1", "optimizer=ntasgd",
+        "optimizer.nonmonotone=1", "optimizer.learning_rate=3", "trainer.weight_averaging=null",
+        "trainer.activation_regularization=2", "trainer.temporal_activation_regularization=1",
+        "trainer.val_check_interval=5", "trainer.early_stopping_patience=100",
+    ],
+    "stream, random lengths, accumulation, cosine": [
+        "batching=stream", "batching.steps=32", "batching.random_steps=true", "trainer.accumulate_grad_batches=3",
+        "schedule=cosine", "schedule.warmup_steps=10",
+    ],
     "windows": ["batching=windows", "batching.context=8", "batching.stride=20", "schedule=cosine"],
     "documents": [
         "data=text_files", "data.path=text.txt", "data.documents=blank_line", "batching=documents", "batching.steps=16",

@@ -25,6 +25,8 @@ class Batch(NamedTuple):
     """True if the rows start from the initial state, False if they continue from the state after the last batch."""
     targets_of_all_ranks: int
     """Targets of the whole batch, of which this is the share of one rank; the same as here if there is one rank."""
+    relative_length: float = 1.0
+    """Time steps over ``batching.steps`` if lengths are random: what the learning rate of the step is multiplied by."""
 
     def states_with_targets(self, hidden: torch.Tensor) -> torch.Tensor:
         """The hidden states that have a target: (batch, time, units) -> (targets, units)."""
@@ -53,6 +55,8 @@ class Spans(NamedTuple):
     starts: bool
     """As in Batch."""
     targets_of_all_ranks: int
+    """As in Batch."""
+    relative_length: float = 1.0
     """As in Batch."""
 
     @property
@@ -103,6 +107,7 @@ class HostTokens:
             None if positions is None else torch.from_numpy(positions),
             spans.starts,
             spans.targets_of_all_ranks,
+            spans.relative_length,
         )
 
 
@@ -133,7 +138,7 @@ class DeviceTokens:
             targets = self._at(begins + lengths)
         else:
             targets = self._at(1 + (source.flatten() if positions is None else source.flatten()[positions]))
-        return Batch(inputs, targets, positions, spans.starts, spans.targets_of_all_ranks)
+        return Batch(inputs, targets, positions, spans.starts, spans.targets_of_all_ranks, spans.relative_length)
 
     def _at(self, source: torch.Tensor) -> torch.Tensor:
         return self.tokens[source].long() & self.mask
@@ -175,7 +180,7 @@ def _gather_together(tokens: Tokens, several: list[Spans]) -> list[Batch]:
         rows = slice(row, row + len(spans.begins))
         targets = slice(target, target + (len(spans.begins) if spans.last_only else int(spans.lengths.sum())))
         positions = None if every.positions is None else every.positions[targets] - row * spans.width
-        batch = Batch(every.inputs[rows], every.targets[targets], positions, spans.starts, spans.targets_of_all_ranks)
-        batches.append(batch)
+        same_for_rows = spans.starts, spans.targets_of_all_ranks, spans.relative_length
+        batches.append(Batch(every.inputs[rows], every.targets[targets], positions, *same_for_rows))
         row, target = rows.stop, targets.stop
     return batches

@@ -49,6 +49,10 @@ class StreamConfig(Section):
     kind: Literal["stream"]
     steps: Annotated[Positive, Unit("tokens")]
     """Tokens between two cuts of the gradient."""
+    random_steps: bool = False
+    """Draw the length of each training batch: steps in 95 % of them, else half, plus or minus about 5 tokens.
+
+    The learning rate of a step is multiplied by the length of its batch over steps."""
     evaluation_rows: Annotated[Positive, Unit("rows")]
     """Parallel rows in evaluation; 1 carries one state through the whole text, more are faster and score worse."""
 

@@ -95,7 +95,7 @@ class _Meter:
         seconds = _once(
             self._seconds, shape, lambda: self._time(config, model, vocabulary_size, batching.batches(0, 0))
         )
-        steps = total_steps(config, len(batching))
+        steps = total_steps(config, batching)
         return Cost(parameters, steps, seconds * steps * config.trainer.accumulate_grad_batches)
 
     @denormals_flushed()

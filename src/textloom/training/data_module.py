@@ -25,7 +25,7 @@ class Loader:
         self.start = start
 
     def __len__(self) -> int:
-        return len(self.batching)
+        return self.batching.batches_in(self.epoch)
 
     def __iter__(self) -> Iterator[Batch]:
         for index, batch in enumerate(self.batching.batches(self.epoch, self.start), start=1):

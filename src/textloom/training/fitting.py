@@ -5,7 +5,8 @@ from math import log as natural_log
 
 import pytorch_lightning as pl
 
-from textloom.config import TrainConfig
+from textloom.batching.batches import Batching
+from textloom.config import StreamConfig, TrainConfig
 from textloom.errors import DivergenceError
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
 from textloom.system.cpu import memory_kept
@@ -103,7 +104,7 @@ def build_module(plan: FitPlan, batches: TokenDataModule, learning_rate_scale: f
         model,
         config.optimizer,
         config.schedule,
-        total_steps=total_steps(config, len(batches.training)),
+        total_steps=total_steps(config, batches.training),
         validation=plan.text.splits["val"],
         meter=Meter(largest_loss=EXPLOSION * natural_log(vocabulary_size), ranks=ranks),
         learning_rate_scale=learning_rate_scale,
@@ -142,9 +143,22 @@ def _limit(trainer: pl.Trainer, plan: FitPlan) -> str | None:
     return None if patience_is_over(trainer) or plan.request.out_of_time else "trainer.max_epochs"
 
 
-def total_steps(config: TrainConfig, batches_per_epoch: int) -> int:
+def total_steps(config: TrainConfig, batching: Batching) -> int:
     """Optimizer steps of a training that nothing ends early."""
-    limit = config.trainer.extra.get("limit_train_batches") or 1.0
-    batches_per_epoch = min(batches_per_epoch, limit if isinstance(limit, int) else int(limit * batches_per_epoch))
-    steps = -(-batches_per_epoch // config.trainer.accumulate_grad_batches) * config.trainer.epochs
-    return min(steps, config.trainer.max_steps or steps)
+    trainer = config.trainer
+    limit = trainer.extra.get("limit_train_batches") or 1.0
+
+    def steps_in(epoch: int) -> int:
+        batches = batching.batches_in(epoch)
+        batches = min(batches, limit if isinstance(limit, int) else int(limit * batches))
+        return -(-batches // trainer.accumulate_grad_batches)
+
+    if not (isinstance(config.batching, StreamConfig) and config.batching.random_steps):
+        steps = steps_in(0) * trainer.epochs
+        return min(steps, trainer.max_steps or steps)
+    steps = 0
+    for epoch in range(trainer.epochs):
+        steps += steps_in(epoch)
+        if trainer.max_steps is not None and steps >= trainer.max_steps:
+            return trainer.max_steps
+    return steps

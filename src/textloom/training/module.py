@@ -21,6 +21,7 @@ from textloom.training.meter import Meter
 from textloom.training.optimizers import build_optimizer
 from textloom.training.regularization import ActivationPenalty
 from textloom.training.schedules import build_schedule
+from textloom.training.step_length import StepLength
 
 NO_PENALTY = ActivationPenalty()
 
@@ -51,6 +52,7 @@ class TrainingModule(pl.LightningModule):
         self.learning_rate_scale = learning_rate_scale  # rollbacks halve it
         self.saved_scale = 1.0
         self.penalty = penalty
+        self.step_length = StepLength()
         self.state: State | None = None
         self.tally = Tally()
         self.last_loss: float | None = None  # of the last validation in this process
@@ -63,6 +65,7 @@ class TrainingModule(pl.LightningModule):
         self.trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         fused = self.trainer.precision != "16-mixed"  # a fused step undoes the loss scaling after the clipping
         optimizer = build_optimizer(self.optimizer_config, self, fused)
+        optimizer.register_step_post_hook(self.step_length.restore)
         schedule = build_schedule(self.schedule_config, optimizer, self.total_steps)
         self.plateau = schedule if isinstance(schedule, ReduceLROnPlateau) else None
         if schedule is None or self.plateau is not None:
@@ -80,6 +83,7 @@ class TrainingModule(pl.LightningModule):
         The final state of the batch, detached, is the initial state of the next one.
         """
         self.meter.start()
+        self.step_length.add(batch)
         hidden, state = self.model.last_layer(batch.inputs, None if batch.starts else self.state)
         self.state = detach(state)
         dropped = batch.states_with_targets(self.model.output_dropout(hidden))  # (targets, units)
@@ -92,8 +96,10 @@ class TrainingModule(pl.LightningModule):
     ) -> None:
         """Limit the norm of the gradient, or each of its values if the algorithm is ``value``.
 
-        Lightning's own clipping refuses fused optimizers in every mixed precision, bf16 included.
+        Lightning's own clipping refuses fused optimizers in every mixed precision, bf16 included. It is called right
+        before each update of the weights, which is also the moment to scale the learning rate of one step.
         """
+        self.step_length.scale(optimizer)
         for parameter in self.trained:
             if parameter.grad is None:  # no target lay in one of an adaptive softmax's clusters
                 parameter.grad = torch.zeros_like(parameter)

@@ -22,6 +22,7 @@ class RankModule(TrainingModule):
         """Mean nats per target of the share, weighted so that the ranks' mean gradient is that of the whole batch."""
         if len(batch.targets) == 0:  # the last batch of a split may not reach all ranks, but all take the step
             self.state = None if batch.starts else self.state
+            self.step_length.add(batch)
             self.meter.add(self.global_step, torch.zeros((), device=self.device), 0)
             return _zero_of(self.parameters())
         weight = len(batch.targets) * self.ranks.size / batch.targets_of_all_ranks
