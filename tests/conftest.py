@@ -1,4 +1,4 @@
-"""What tests share: composing a config, training a tiny run in this process, typing a command."""
+"""Shared by tests: composing a config, training a tiny run in this process, running a command."""
 
 import logging
 import os
@@ -66,7 +66,7 @@ def files_of_the_user(experiment: str) -> list[str]:
 
 
 def model_config(values: dict[str, Any]) -> ModelConfig:
-    """The config of a model from its keys as they are typed."""
+    """The config of a model from its keys on the command line."""
     return CELLS.config_class(values["cell"]).model_validate(values)
 
 
@@ -139,7 +139,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 class Answer(NamedTuple):
-    """What a command left behind."""
+    """Exit status, standard output and standard error of a command."""
 
     status: int
     out: str

@@ -1,4 +1,4 @@
-"""A pseudo-terminal: what a person sees while a command runs, screen by screen."""
+"""A pseudo-terminal: the screens that a user sees while a command runs."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""What a person types for a text arrives as it was typed, or is refused with an argument that works."""
+"""A text on the command line arrives unchanged, or is refused with an argument that works."""
 
 import os
 import random
@@ -51,14 +51,14 @@ def generated(number: int) -> list[str]:
 
 
 def composed(argument: str, schema: type[Section]) -> Any:
-    """The value that Hydra and OmegaConf make of a typed argument."""
+    """The value of an argument after Hydra and OmegaConf have read it."""
     override = PARSER.parse_override(hydra_arguments([argument], schema)[0])
     assert not override.is_sweep_override()
     return OmegaConf.to_container(OmegaConf.create({"value": override.value()}), resolve=True)["value"]  # type: ignore[index, call-overload]
 
 
 def from_the_shell(word: str) -> str:
-    """What a command gets when this is typed in bash."""
+    """The arguments of a command line in bash."""
     if word.startswith("$'"):
         return subprocess.run(["bash", "-c", f"printf %s {word}"], capture_output=True, check=True).stdout.decode()
     (argument,) = shlex.split(word)

@@ -1,4 +1,4 @@
-"""Every benchmark runs, and what it measures is told."""
+"""Every benchmark runs, and reports its measurements."""
 
 import json
 import sys

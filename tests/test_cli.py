@@ -1,4 +1,4 @@
-"""The commands as they are typed."""
+"""The commands, as a user runs them."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Configs: every shipped file fits the schema, and mistakes are told in one line."""
+"""Configs: every shipped file fits the schema, and mistakes are reported in one line."""
 
 from pathlib import Path
 

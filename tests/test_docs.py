@@ -1,4 +1,4 @@
-"""The docs say what the code does."""
+"""The documentation agrees with the code."""
 
 import re
 import tomllib

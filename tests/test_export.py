@@ -1,4 +1,4 @@
-"""Exports: what is handed on does what the run does, and is refused where it is not what was exported."""
+"""Exports: an export evaluates and generates like its run, and a changed export is refused."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""On a machine with a GPU: it is used, and what it trained serves on a CPU."""
+"""On a machine with a GPU: it is used, and runs that it trained can be used on a CPU."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What others add from outside the package: found, checked, and as good as what is shipped."""
+"""Plugins: cells, tokenizers and sources from outside the package are found, checked, and work like those inside."""
 
 import sys
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
 from textloom.models.size import count
 from textloom.models.state import State
 from textloom.plugins import config_directories, load_plugins
-from textloom.registry import OneOf, Registry, kind_typed_as
+from textloom.registry import OneOf, Registry, kind_alias
 from textloom.runs.checkpoints import load_model
 from textloom.runs.run import Run
 from training.test_resume import assert_equal_runs, resume, signal_at, start
@@ -33,7 +33,7 @@ __all__ = ["signal_at"]
 
 
 class ShapeConfig(Section):
-    model_config = kind_typed_as("shape")
+    model_config = kind_alias("shape")
     kind: str
     size: int
 
@@ -169,7 +169,7 @@ late = Registry[ShapeConfig]("shape", "textloom.shapes", key="shape")
 
 
 def _install(folder: Path, monkeypatch: pytest.MonkeyPatch, entries: str) -> None:
-    """What pip leaves of a package ``made-up`` with these entry points."""
+    """The installed files of a package ``made-up`` with these entry points."""
     metadata = folder / "made_up-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: made-up\nVersion: 1.0\n")
@@ -178,7 +178,7 @@ def _install(folder: Path, monkeypatch: pytest.MonkeyPatch, entries: str) -> Non
 
 
 LEAKY = '''
-"""A cell of someone else: leaky units, with a state whose batch comes first and a clock beside it."""
+"""A cell of a plugin: leaky units, with a state whose batch comes first and a clock beside it."""
 
 from typing import Annotated, Literal
 

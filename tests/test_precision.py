@@ -1,4 +1,4 @@
-"""The number format of training: what this machine computes fastest, and nothing that it does not compute."""
+"""The number format of training: the fastest that this machine can compute."""
 
 import logging
 import os

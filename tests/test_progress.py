@@ -1,4 +1,4 @@
-"""Progress and log share a terminal: every line is whole, the progress stands below, and nothing of it is left."""
+"""Progress and log share a terminal: every line is whole, the progress is below, and it is removed at the end."""
 
 import io
 import logging

@@ -1,4 +1,4 @@
-"""Whatever becomes of standard output, a command does its work, and a terminal of any encoding gets the text."""
+"""A command does its work even if standard output fails, and writes the text to a terminal of any encoding."""
 
 import io
 import os

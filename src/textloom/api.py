@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from textloom import actions
 from textloom.config import CompareConfig, EvaluateConfig, ExportConfig, GenerateConfig, PrepareConfig, TrainConfig
-from textloom.config.compose import as_overrides, command_config, compose, plain, typed_overrides
+from textloom.config.compose import as_overrides, command_config, compose, hydra_overrides, plain
 from textloom.config.paths import with_home
 from textloom.config.quoting import unquoted
 from textloom.errors import ConfigError, TrainingError
@@ -140,7 +140,7 @@ class Run:
         with _libraries("textloom.training.train"):
             files = run_to_resume(str(self.directory), Path("outputs"))
             with logged_to(files.log_file):
-                actions.train_further(files, typed_overrides(overrides, TrainConfig), plain(groups))
+                actions.train_further(files, hydra_overrides(overrides, TrainConfig), plain(groups))
         return Run(self.directory, self.checkpoint)
 
     def __fspath__(self) -> str:

@@ -169,7 +169,7 @@ class OneOf:
         return by_name[value[key]].model_validate(value)
 
 
-def kind_typed_as(key: str) -> ConfigDict:
+def kind_alias(key: str) -> ConfigDict:
     """Model config of classes whose field ``kind`` is another key in YAML, on the command line and in runs."""
     return ConfigDict(alias_generator=lambda name: key if name == "kind" else name, serialize_by_alias=True)
 

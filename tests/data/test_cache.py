@@ -1,4 +1,4 @@
-"""The token cache: whoever asks gets the same bytes, whatever befell the cache."""
+"""The token cache: every process gets the same bytes, even if the cache is damaged or deleted."""
 
 import os
 import shutil

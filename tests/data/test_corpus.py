@@ -1,4 +1,4 @@
-"""The corpus: duplicates are folded, and no text is in two parts."""
+"""The corpus: duplicates are folded, and no text is in two splits."""
 
 import functools
 import operator

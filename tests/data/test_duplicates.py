@@ -1,4 +1,4 @@
-"""Folding of duplicates: what differs in letters or marks stays apart, what is canonically equivalent is one."""
+"""Folding of duplicates: texts with other letters or marks are different, canonically equivalent texts are equal."""
 
 import time
 import unicodedata

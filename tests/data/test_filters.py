@@ -1,4 +1,4 @@
-"""Filters: what YAML and the command line make of a value is what the rows are compared with, or it is refused."""
+"""Filters: a value that YAML or the command line has changed is refused."""
 
 import copy
 import functools

@@ -1,4 +1,4 @@
-"""Text in one form: line ends are LF, canonically equivalent texts are equal, wherever a text is cut into pieces."""
+"""Normalization: line ends are LF, canonically equivalent texts are equal, wherever a text is cut into pieces."""
 
 import itertools
 import logging

@@ -1,4 +1,4 @@
-"""Other data: tables of any kind, parts that are given, well-known splits, and the Hub's layout."""
+"""Other data: tables of any kind, given splits, well-known splits, and the Hub's layout."""
 
 import gzip
 import json

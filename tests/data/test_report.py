@@ -1,4 +1,4 @@
-"""The report: what it counts is there, and counting by hashes finds what counting by hand finds."""
+"""The report: its counts are right, and counting by hashes gives the same as counting directly."""
 
 import json
 import random

@@ -14,7 +14,7 @@ from textloom.runs.run import Run
 from textloom.system.files import read_json
 
 CARDS = '''
-"""A data source of someone else: cards, parted by lines of dashes."""
+"""A data source of a plugin: cards, separated by lines of dashes."""
 
 from pathlib import Path
 from typing import Literal

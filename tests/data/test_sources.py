@@ -1,4 +1,4 @@
-"""Sources: every kind of file that is promised is read, and what cannot be read is said in one line."""
+"""Sources: every documented kind of file is read, and an unreadable file is reported in one line."""
 
 from pathlib import Path
 

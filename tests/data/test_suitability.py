@@ -1,4 +1,4 @@
-"""A text that the settings do not suit gets a warning that names what to set; other texts get none."""
+"""Settings that do not suit the text cause a warning that names the key to set; other settings cause none."""
 
 import logging
 import random

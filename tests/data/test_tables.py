@@ -1,4 +1,4 @@
-"""Tables as pandas, Excel, databases and Macs write them: each row once and whole, or told with its line."""
+"""Tables as pandas, Excel, databases and Macs write them: each row is read whole, or reported with its line."""
 
 import functools
 import json

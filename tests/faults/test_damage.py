@@ -67,7 +67,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def use(run: Run) -> tuple[dict[str, float], str]:
-    """What a user sees of a run: its figures again, and a text."""
+    """The figures of a run, computed again, and a generated text."""
     figures = evaluate_run(run)
     config, tokenizer, model = load_model(run, "best")
     text = generate(model, tokenizer, "deep", 5, Sampling(0), window_of(config.batching))

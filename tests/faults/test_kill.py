@@ -33,12 +33,12 @@ OVERRIDES = [
 
 @cache
 def config() -> TrainConfig:
-    """Composed once, before the processes part."""
+    """Composed once, before the processes fork."""
     return compose_train(*OVERRIDES)
 
 
 def train_in_a_child(directory: Path, give_up_after: float | None = None) -> bool:
-    """Train or go on, in a process of its own; whether it came to its end before it was killed."""
+    """Train or resume in a child process. Returns True if it finished before it was killed."""
     child = os.fork()
     if child == 0:
         status = 1

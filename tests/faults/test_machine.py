@@ -24,7 +24,7 @@ from training.test_resume import BASE, assert_equal_runs, resume, start
 
 
 def run_in_a_child(directory: Path, *overrides: str, largest_file: int) -> str:
-    """Train in a process that may write no file larger than this; what it says of its end."""
+    """Train in a process that may write no file larger than this, and return its last messages."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:

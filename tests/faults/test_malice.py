@@ -24,7 +24,7 @@ from textloom.training.train import train
 
 
 class Malice:
-    """Whoever unpickles this has run its code."""
+    """An object that runs code when it is unpickled."""
 
     def __init__(self, marker: Path):
         self.marker = marker

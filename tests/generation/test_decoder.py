@@ -1,4 +1,4 @@
-"""The prepared way of generating gives what the model gives."""
+"""The decoder with prepared layers gives the same as the model."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -42,7 +42,7 @@ def build(cell: Cell, layers: int, **keys: object) -> RecurrentLanguageModel:
 
 
 def reference(model: RecurrentLanguageModel, prompt: str, length: int, window: int | None) -> str:
-    """Greedy decoding by the model itself, which reads everything anew for every token."""
+    """Greedy decoding by the model itself, which reads the whole text again for every token."""
     ids = [TOKENIZER.end_id, *TOKENIZER.encode(prompt).tolist()]
     for _ in range(length):
         logits = model.logits(model(torch.tensor([ids[-window:] if window else ids]))[0][0, -1])

@@ -1,4 +1,4 @@
-"""What every registered cell promises, whatever its equations."""
+"""Properties of every registered cell."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""A portal and its storage on two local ports, which answer as the real ones are known to, and can be told to fail."""
+"""A portal and its storage on two local ports, which answer like the real ones, and can be set to fail."""
 
 import io
 import json
@@ -32,7 +32,7 @@ def _set() -> threading.Event:
 
 @dataclass
 class FakePortal:
-    """What it serves, how, and what it was asked."""
+    """A server with its files, its behaviour and the requests that it received."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     release: str = "2026-07-15 00:00:00"
@@ -42,11 +42,11 @@ class FakePortal:
     uses: int = 100
     """How many requests a signed address is good for."""
     cuts: list[int] = field(default_factory=list)
-    """After how many bytes each of the next bodies is cut."""
+    """Number of bytes after which each of the next bodies ends."""
     hold: threading.Event = field(default_factory=_set)
-    """While this is not set, a connection that is to be cut stays open instead."""
+    """While this is not set, a connection that would be closed stays open."""
     answers: list[Answer] = field(default_factory=list)
-    """What the portal's next requests get instead."""
+    """The answers to the next requests to the portal."""
     offered: dict[str, int] = field(default_factory=dict)
     """Sizes that the list of files tells wrongly."""
     asked: list[tuple[str, str | None, str | None]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Downloads: whole or not at all, resumed where they were cut, and never asked for without need."""
+"""Downloads: whole or not at all, resumed after an interruption, and requested only if needed."""
 
 import io
 import json

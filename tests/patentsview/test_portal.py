@@ -35,7 +35,7 @@ def refusal(portal: Portal, product: str = "PVGPATDIS") -> PortalError:
 
 
 def assert_no_key(problem: BaseException | None) -> None:
-    """Neither in the error, nor in what led to it, nor in a request that one of them carries."""
+    """The key is neither in the error, nor in its causes, nor in the requests that they carry."""
     while problem is not None:
         assert KEY not in f"{problem!r} {problem} {problem.args} {vars(problem)}"
         for carried in vars(problem).values():

@@ -1,4 +1,4 @@
-"""The commands: fetch, prepare, train; and the key is nowhere in what they write."""
+"""The commands prepare and train with the portal; the key is in none of their files and messages."""
 
 import json
 import re

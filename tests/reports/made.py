@@ -14,7 +14,7 @@ from textloom.training.preparation import prepare
 def make_run(
     directory: Path, *overrides: str, loss: float = 2.0, status: Status = "completed", error: str | None = None
 ) -> Run:
-    """A run whose val/loss is this; its other figures follow from it."""
+    """A run with this val/loss; its other figures follow from it."""
     config, run = compose_train(*overrides), Run(directory)
     run.checkpoints.mkdir(parents=True)
     run.mark("running")

@@ -1,4 +1,4 @@
-"""Runs side by side: grouped by what compares, ranked, judged, and every run accounted for."""
+"""Comparisons: comparable runs are grouped, ranked and tested, and every run is listed."""
 
 import csv
 import io

@@ -31,7 +31,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def expected(unpacked: Path) -> dict[str, Any]:
-    """What the textloom that wrote the runs gave for them."""
+    """The figures and texts of the version that wrote the runs."""
     content: dict[str, Any] = json.loads((unpacked / "expected.json").read_text())
     return content
 

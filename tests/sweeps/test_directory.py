@@ -1,4 +1,4 @@
-"""A sweep's folder: whose trials may lie in it, and what they are called."""
+"""A sweep's folder: which trials it may hold, and their names."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A grid: what is completed stays, what was cut goes on, what failed is tried again, and nothing else is mixed in."""
+"""A grid: completed trials are kept, interrupted ones resumed, failed ones run again, and no others are mixed in."""
 
 from collections.abc import Callable
 from pathlib import Path

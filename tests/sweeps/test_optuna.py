@@ -202,7 +202,7 @@ def test_the_sanity_check_is_no_validation_to_prune_by(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_ranks_prune_together(tmp_path: Path) -> None:
-    """A rank that went on alone would wait for the other for ever; here both end, and each says so."""
+    """A rank that continued alone would wait for the other for ever; both must end, and each must report it."""
     pruning = trial_of_a_bad_run(tmp_path)
     script = tmp_path / "ranks.py"
     script.write_text(f"""

@@ -1,4 +1,4 @@
-"""What varies, as points and as bounds."""
+"""Search spaces: points and intervals."""
 
 from typing import Any
 

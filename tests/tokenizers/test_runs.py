@@ -65,7 +65,7 @@ def test_onnx_comes_with_the_whole_tokenizer(command: Callable[..., Answer], tmp
 
 @pytest.mark.parametrize("fit", [CharTokenizer.fit, WordTokenizer.fit, WhitespaceTokenizer.fit])
 def test_bits_per_char_fall_as_a_vocabulary_hides_less(fit: Callable[..., Tokenizer], tmp_path: Path) -> None:
-    """What it costs to say each token by its frequency, and to spell each ``<unk>``: the best that hiding can give."""
+    """The cost of coding each token by its frequency and of spelling each ``<unk>``, which no vocabulary can beat."""
     sentences = [line for line in toy_text().splitlines() if line]
     corpus = split(sentences, 0.2, 0.0, 0)
     bits: list[float] = []

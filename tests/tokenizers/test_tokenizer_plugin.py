@@ -17,7 +17,7 @@ from textloom.system.files import read_json
 from textloom.tokenizers import fit_tokenizer, load_tokenizer, origin, save_tokenizer
 
 PAIRS = '''
-"""A tokenizer of someone else: pairs of characters."""
+"""A tokenizer of a plugin: pairs of characters."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal

@@ -1,4 +1,4 @@
-"""Tokenizers: what goes in comes out, and what is unknown is said."""
+"""Tokenizers: decoding restores the text, and unknown pieces are reported."""
 
 import tracemalloc
 from collections.abc import Callable, Iterator

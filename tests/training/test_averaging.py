@@ -1,4 +1,4 @@
-"""The running mean of the weights: what it is, and that it never waits for the device."""
+"""The running mean of the weights: its values, and that it never waits for the device."""
 
 import pytest
 import pytorch_lightning as pl
@@ -38,7 +38,7 @@ def test_the_mean_follows_its_equation_from_the_first_step_on(decay: float) -> N
 
 
 def test_the_initial_weights_are_forgotten_in_a_short_training() -> None:
-    """A mean of fixed decay 0.998 would still be nearly half of what came first."""
+    """With a fixed decay of 0.998 the initial weights would still be nearly half of the mean."""
     assert means_of([100.0] + [1.0] * 300, 0.998)[-1] < 1.01
 
 

@@ -1,4 +1,4 @@
-"""What a training makes of its machine, and where its time goes."""
+"""Hardware efficiency and profiles of a training."""
 
 import json
 import math

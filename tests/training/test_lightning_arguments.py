@@ -1,4 +1,4 @@
-"""Every argument of Lightning's Trainer works in ``trainer.extra``, or is refused in one line that says what to set."""
+"""Every argument of Lightning's Trainer works in ``trainer.extra``, or is refused in one line with the key to set."""
 
 import inspect
 import logging

@@ -1,4 +1,4 @@
-"""What textloom relies on in Lightning, beyond what Lightning documents; and that one file alone relies on it.
+"""The undocumented behaviour of Lightning that textloom relies on, in one file alone.
 
 Each contract is a function that trains something tiny. The tests of a changed Lightning take one of its parts away and
 show that a contract then fails, so that a release that changes it cannot go unnoticed.
@@ -176,7 +176,7 @@ def last_step_is_validated_whatever_the_epoch(directory: Path) -> None:
 
 
 class Places(pl.Callback):
-    """Notes where it is in each hook."""
+    """Records its position in each hook."""
 
     def __init__(self) -> None:
         self.announced: list[int] = []  # steps after which a validation was announced

@@ -1,4 +1,4 @@
-"""A run can be moved, copied, linked and made read-only, and gives what it gave before."""
+"""A run can be moved, copied, linked and made read-only, and gives the same results."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""A run that fails before its first step leaves nothing behind; what a resumed run cannot change is explained."""
+"""A run that fails before its first step leaves nothing behind; keys that a resumed run cannot change are explained."""
 
 import os
 import signal

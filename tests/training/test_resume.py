@@ -1,4 +1,4 @@
-"""A run that was cut and resumed is the run that was never cut, to the last bit."""
+"""An interrupted and resumed run equals an uninterrupted one, to the last bit."""
 
 import os
 import signal

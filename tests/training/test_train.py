@@ -1,4 +1,4 @@
-"""Training: what a run leaves behind, and what stops it."""
+"""Training: the files of a run, and the errors that end it."""
 
 import json
 import math
@@ -168,7 +168,7 @@ def test_every_optimizer_trains_under_every_schedule(optimizer: str, schedule: s
 
 
 class TestDamagedRuns:
-    """A run directory that is not whole is refused, in one line that names the file."""
+    """An incomplete run directory is refused, in one line that names the file."""
 
     @pytest.fixture
     def run(self, toy_run: Run, tmp_path: Path) -> Run:

@@ -1,4 +1,4 @@
-"""Translation of arguments into Hydra's grammar, so that texts arrive as typed.
+"""Translation of arguments into Hydra's grammar, so that texts arrive unchanged.
 
 Hydra's grammar gives many characters a meaning. The schema says which keys take a text, and the value of such a key is
 taken literally, except for

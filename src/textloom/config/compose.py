@@ -1,4 +1,4 @@
-"""Compose the config of a command from Python: overrides as they are typed, and keyword values as they are.
+"""Compose the config of a command from Python: overrides of the command line, and keyword values as they are.
 
 Hydra's grammar sees the overrides alone: a text given by keyword may hold any characters.
 """
@@ -53,7 +53,7 @@ def compose(
     Hydra's state in this process is left as it was. Raises ConfigError with one line for each mistake.
     """
     chosen, exact = _choices(overrides, plain(values or {}))
-    arguments = typed_overrides([*chosen, *overrides], schema)
+    arguments = hydra_overrides([*chosen, *overrides], schema)
     try:
         with _own_hydra(), initialize_config_dir(str(config_directory()), name, version_base="1.3"):
             config = hydra_compose(name, arguments, return_hydra_config=True)
@@ -91,7 +91,7 @@ def hydra_values(config: DictConfig) -> Iterator[None]:
         HydraConfig.instance().cfg = before
 
 
-def typed_overrides(overrides: Sequence[str], schema: type[Section]) -> list[str]:
+def hydra_overrides(overrides: Sequence[str], schema: type[Section]) -> list[str]:
     """Overrides as Hydra reads them. Raises ConfigError for one that is no text, or an option."""
     return hydra_arguments([_override(override) for override in overrides], schema)
 
@@ -103,7 +103,7 @@ def as_overrides(values: Mapping[str, Any]) -> list[str]:
 
 def as_override(key: str, value: Any) -> str:
     """One value as an override of the command line."""
-    return f"{key}={_typed(value)}"
+    return f"{key}={_override_text(value)}"
 
 
 def plain(value: Any, key: str = "") -> Any:
@@ -189,13 +189,13 @@ def _without_meaning(value: Any) -> Any:
     return [_without_meaning(content) for content in value] if isinstance(value, list) else value
 
 
-def _typed(value: Any) -> str:
+def _override_text(value: Any) -> str:
     if isinstance(value, str):
         return as_value(value)
     if isinstance(value, list):
-        return f"[{','.join(map(_typed, value))}]"
+        return f"[{','.join(map(_override_text, value))}]"
     if isinstance(value, dict):
-        return f"{{{','.join(f'{as_value(key)}:{_typed(content)}' for key, content in value.items())}}}"
+        return f"{{{','.join(f'{as_value(key)}:{_override_text(content)}' for key, content in value.items())}}}"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return repr(value)

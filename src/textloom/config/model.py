@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from textloom.config.section import Fraction, PathText, Positive, Section, as_whole
-from textloom.registry import Registry, kind_typed_as
+from textloom.registry import Registry, kind_alias
 
 
 class ModelConfig(Section):
@@ -15,7 +15,7 @@ class ModelConfig(Section):
     Each cell has a config class of its own, with ``kind`` and the keys that only this cell has.
     """
 
-    model_config = kind_typed_as("cell")
+    model_config = kind_alias("cell")
     is_ngram: ClassVar[Literal[False]] = False
     kind: str
     """Cell of the recurrent layers."""

@@ -3,13 +3,13 @@
 from typing import Annotated, ClassVar, Literal
 
 from textloom.config.section import Positive, Section, Unit
-from textloom.registry import kind_typed_as
+from textloom.registry import kind_alias
 
 
 class NgramConfig(Section):
     """An n-gram model with modified Kneser-Ney smoothing, the baseline of all networks."""
 
-    model_config = kind_typed_as("cell")
+    model_config = kind_alias("cell")
     is_ngram: ClassVar[Literal[True]] = True
     kind: Literal["ngram"]
     largest_order: Annotated[Positive, Unit("tokens")]

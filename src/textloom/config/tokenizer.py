@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from textloom.config.section import PathText, Positive, Prose, Section
-from textloom.registry import Registry, kind_typed_as
+from textloom.registry import Registry, kind_alias
 
 
 class TokenizerConfig(Section):
@@ -15,7 +15,7 @@ class TokenizerConfig(Section):
     class method ``fit``.
     """
 
-    model_config = kind_typed_as("level")
+    model_config = kind_alias("level")
     protocol: ClassVar[str | None] = None
     """The choice of ``data.protocol`` that the tokenizer belongs to; None for any data."""
     kind: str

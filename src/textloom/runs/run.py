@@ -37,7 +37,7 @@ class Run:
 
     @property
     def overrides_file(self) -> Path:
-        """The overrides that the user typed, a YAML list."""
+        """The overrides of the user, a YAML list."""
         return self.directory / "overrides.yaml"
 
     @property

@@ -84,7 +84,7 @@ def config_checksum(fixed: dict[str, Any], space: Space) -> str:
 
 
 def _content(fixed: dict[str, Any], space: Space) -> dict[str, Any]:
-    """The fixed values. An experiment may set any key: if it varies, only what was typed is fixed."""
+    """The fixed values. An experiment may set any key: if it varies, only the keys of the command line are fixed."""
     if "experiment" in space.keys:
         typed = {key: text for key, text in space.fixed.items() if effect_of(key).changes_results}
         return {"fixed": {}, "typed": typed, "varying": space.keys}

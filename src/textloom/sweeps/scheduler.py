@@ -33,7 +33,7 @@ class Proposals(Protocol):
 
 
 class Grid:
-    """All combinations, in the order in which they were typed; trials that are over are not trained again."""
+    """All combinations, in the order of the values on the command line; finished trials are not trained again."""
 
     def __init__(self, trials: list[Trial], job: Callable[[Trial], Job]):
         self._waiting = [trial for trial in trials if trial.state not in ("completed", "pruned")]

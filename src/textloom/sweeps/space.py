@@ -1,4 +1,4 @@
-"""The search space of a sweep: keys with several values or an interval, typed or written in a config."""
+"""The search space of a sweep: keys with several values or an interval, on the command line or in a config."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ from textloom.errors import ConfigError
 
 Plain = str | int | float | bool | None
 Point = dict[str, str]
-"""The choices of one trial: keys and values as typed on the command line."""
+"""The choices of one trial: keys and values as on the command line."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,16 @@ class Choices:
 
     values: tuple[Plain, ...]
     texts: tuple[str, ...]
-    """The values as typed."""
+    """The values as on the command line."""
     ordered: bool = False
     """True if the values are numbers at equal distances."""
 
     def text(self, value: Plain) -> str:
-        """The value as typed."""
+        """The value as on the command line."""
         return self.texts[self.values.index(value)]
 
     def value(self, text: str) -> Plain:
-        """The value of a typed text."""
+        """The value of a text of the command line."""
         return self.values[self.texts.index(text)]
 
 
@@ -49,7 +49,7 @@ class Interval:
     whole: bool
 
     def text(self, value: Plain) -> str:
-        """The value as typed, with four significant digits."""
+        """The value as on the command line, with four significant digits."""
         return repr(float(f"{value:.4g}")) if isinstance(value, float) else repr(value)
 
 
@@ -130,7 +130,7 @@ class Space:
 def read_space(
     typed: list[str], space: Mapping[str, Any], when: Mapping[str, Mapping[str, Any]], loader: ConfigLoader
 ) -> Space:
-    """The search space of a config, overridden by what was typed. Raises ConfigError for an invalid space."""
+    """The search space of a config, overridden by the command line. Raises ConfigError for an invalid space."""
     parser = OverridesParser.create(config_loader=loader)
     given = {override.key_or_group: override for override in parser.parse_overrides(typed)}
     fixed: dict[str, str] = {}

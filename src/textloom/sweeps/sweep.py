@@ -1,4 +1,4 @@
-"""Run a sweep: from the typed arguments to a table of trials."""
+"""Run a sweep: from the arguments to a table of trials."""
 
 import shlex
 import shutil

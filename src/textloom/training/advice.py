@@ -32,8 +32,8 @@ def advice(ending: Ending, config: TrainConfig, text: EncodedText, run: Run) -> 
         rate = config.optimizer.learning_rate
         cure = f"try optimizer.learning_rate={rate / 3:.2g} or {3 * rate:.2g}"
         return (
-            f"val/loss {ending.loss:.3f} is no better than {unigram:.3f}, the loss of knowing only how frequent each "
-            f"token is: the model has learned nothing else; {how_to_train_further(run) if ending.limit else cure}"
+            f"val/loss {ending.loss:.3f} is no better than {unigram:.3f}, the loss of a model that knows only token "
+            f"frequencies: this one has learned nothing else; {how_to_train_further(run) if ending.limit else cure}"
         )
     if ending.limit is None or ending.best_before is None or ending.last_loss is None:
         return None

@@ -50,7 +50,7 @@ def resumed_config(run: Run, overrides: Sequence[str], values: Mapping[str, Any]
         if key == "resume" or key.startswith("hydra."):
             continue
         if change.line in made_by and not may_change(key, config.schedule.kind):
-            continue  # typed when the run was made, and perhaps another value in its config: "auto" is a number there
+            continue  # an override of the first call, and perhaps another value in its config: "auto" is a number there
         section, name, before = _find(tree, key)
         if isinstance(before, list) and not isinstance(after, list):
             after = [after]
