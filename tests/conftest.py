@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,6 +69,13 @@ def files_of_the_user(experiment: str) -> list[str]:
 def model_config(values: dict[str, Any]) -> ModelConfig:
     """The config of a model from its keys on the command line."""
     return CELLS.config_class(values["cell"]).model_validate(values)
+
+
+@cache
+def own_keys(cell: str) -> dict[str, Any]:
+    """The keys that only this cell has, with the values of its YAML file."""
+    values = compose_train(f"model={cell}").model.model_dump()
+    return {key: value for key, value in values.items() if key not in ModelConfig.model_fields and key != "cell"}
 
 
 def source_of(documents: list[str]) -> Documents:

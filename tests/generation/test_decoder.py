@@ -1,12 +1,12 @@
 """The decoder with prepared layers gives the same as the model."""
 
 from collections.abc import Callable
-from typing import Literal
 
 import pytest
 import torch
 
-from conftest import model_config
+from conftest import model_config, own_keys
+from textloom.config import CELLS
 from textloom.generation import generate as generating
 from textloom.generation.generate import generate, generate_texts
 from textloom.generation.sampling import Sampling
@@ -14,7 +14,6 @@ from textloom.models.decoder import RecurrentDecoder
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.tokenizers.char import CharTokenizer
 
-Cell = Literal["lstm", "gru", "rnn"]
 TEXT = "deep learning is learning from examples"
 TOKENIZER = CharTokenizer.fit([TEXT], lowercase=False)  # 17 tokens with <unk> and <eos>
 
@@ -27,10 +26,10 @@ INPUTS = {
 }
 
 
-def build(cell: Cell, layers: int, **keys: object) -> RecurrentLanguageModel:
+def build(cell: str, layers: int, **keys: object) -> RecurrentLanguageModel:
     torch.manual_seed(0)
     values = {
-        "cell": cell, "units": 12, "layers": layers, "embedding_dim": 5, "tied_weights": False,
+        **own_keys(cell), "cell": cell, "units": 12, "layers": layers, "embedding_dim": 5, "tied_weights": False,
         "input_dropout": 0.0, "layer_dropout": 0.0, "output_dropout": 0.0, **keys,
     }  # fmt: skip
     model = RecurrentLanguageModel(model_config(values), TOKENIZER.vocabulary_size)
@@ -53,12 +52,11 @@ def reference(model: RecurrentLanguageModel, prompt: str, length: int, window: i
     return TOKENIZER.decode(ids)
 
 
-ALL = [
-    pytest.mark.parametrize("window", [None, 1, 6]),
-    pytest.mark.parametrize("which", INPUTS),
-    pytest.mark.parametrize("layers", [1, 2]),
-    pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"]),
+OF_TORCH = ("lstm", "gru", "rnn")
+MODELS = [(cell, layers, which) for cell in OF_TORCH for layers in (1, 2) for which in INPUTS] + [
+    (cell, 2, which) for cell in CELLS.names if cell not in OF_TORCH for which in ("embedding", "one_hot_index")
 ]
+ALL = [pytest.mark.parametrize("window", [None, 1, 6]), pytest.mark.parametrize(("cell", "layers", "which"), MODELS)]
 
 
 def all_models(test: Callable[..., None]) -> Callable[..., None]:
@@ -71,7 +69,7 @@ def all_models(test: Callable[..., None]) -> Callable[..., None]:
 @all_models
 @torch.inference_mode()
 def test_the_logits_after_every_token_are_the_models_own(
-    cell: Cell, layers: int, which: str, window: int | None
+    cell: str, layers: int, which: str, window: int | None
 ) -> None:
     model = build(cell, layers, **INPUTS[which])
     tokens = torch.randint(TOKENIZER.vocabulary_size, (3, 20), generator=torch.Generator().manual_seed(1))
@@ -83,7 +81,7 @@ def test_the_logits_after_every_token_are_the_models_own(
 
 
 @all_models
-def test_greedy_decoding_equals_the_models_own(cell: Cell, layers: int, which: str, window: int | None) -> None:
+def test_greedy_decoding_equals_the_models_own(cell: str, layers: int, which: str, window: int | None) -> None:
     model = build(cell, layers, **INPUTS[which])
     for prompt in ("deep learning", "d"):
         expected = reference(model, prompt, 20, window)
@@ -100,8 +98,8 @@ def test_a_large_vocabulary_makes_no_table(window: int | None, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("window", [None, 5])
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_texts_side_by_side_equal_each_by_itself(cell: Cell, window: int | None) -> None:
+@pytest.mark.parametrize("cell", CELLS.names)
+def test_texts_side_by_side_equal_each_by_itself(cell: str, window: int | None) -> None:
     model = build(cell, 2)
     together = generate_texts(model, TOKENIZER, "deep", 70, [Sampling(0.7)] * 5, window, seed=3)
     assert len(set(together)) == 5

@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.summary.writer import event_file_writer
 
 from conftest import TINY, compose_train, train_run
+from textloom.config import CELLS
 from textloom.errors import ConfigError, Interrupted, RunError
 from textloom.runs.checkpoints import read_checkpoint
 from textloom.runs.claim import claimed_run
@@ -170,6 +171,19 @@ def test_resume_equals_never_stopped(
     resumed = resume(tmp_path / "cut", ["resume=latest"])
     assert_equal_runs(resumed, whole)
     assert resumed.overrides_file.read_text() == whole.overrides_file.read_text()
+
+
+@pytest.mark.parametrize("cell", [cell for cell in CELLS.names if cell != "lstm"])
+def test_resume_equals_never_stopped_with_every_cell(cell: str, tmp_path: Path, signal_at: Callable[..., None]) -> None:
+    """As the LSTM of the other tests: with the carried state, and with the masks that the cell itself draws."""
+    own = {"mogrifier_lstm": ["model.state_dropout=0.3"], "transformer": ["model.context=20"]}
+    overrides = [*BASE, f"model={cell}", *own.get(cell, []), "batching=stream", "batching.steps=32"]
+    overrides += ["trainer.max_steps=6", "trainer.val_check_interval=4"]
+    whole = start(tmp_path / "whole", overrides)
+    signal_at(3)
+    with pytest.raises(Interrupted, match="stopped by SIGTERM"):
+        start(tmp_path / "cut", overrides)
+    assert_equal_runs(resume(tmp_path / "cut"), whole)
 
 
 @pytest.mark.parametrize("kind", ["stream, both", "windows", "documents"])
