@@ -22,6 +22,7 @@ NTASGD = ("optimizer=ntasgd", "trainer.weight_averaging=null")
     [
         (["optimizer=adam"], torch.optim.Adam, {"lr": 0.004, "betas": (0.9, 0.999), "weight_decay": 0.0}),
         (["optimizer=adamw", "optimizer.beta1=0.8"], torch.optim.AdamW, {"betas": (0.8, 0.999), "weight_decay": 0.01}),
+        (["optimizer=adam", "optimizer.epsilon=1e-6"], torch.optim.Adam, {"eps": 1e-6}),
         (["optimizer=rmsprop", "optimizer.momentum=0.5"], torch.optim.RMSprop, {"alpha": 0.95, "momentum": 0.5}),
         (["optimizer=sgd", "optimizer.learning_rate=2.0"], torch.optim.SGD, {"lr": 2.0, "momentum": 0.0}),
         ([*NTASGD, "optimizer.learning_rate=3.0"], torch.optim.SGD, {"lr": 3.0, "weight_decay": 1.2e-6}),
