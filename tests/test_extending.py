@@ -106,17 +106,17 @@ def test_the_sampling_option_is_a_change_of_two_files(
 ) -> None:
     (patch,) = blocks("diff")
     files = re.findall(r"^\+\+\+ b/(.*)", patch, re.MULTILINE)
-    assert [Path(name).name for name in files] == ["commands.py", "sampling.py"]
+    assert [Path(name).name for name in files] == ["generation.py", "sampling.py"]
     for name in ("src", "conf", "scripts"):
         shutil.copytree(ROOT / name, workplace / name, ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run(["git", "apply", "-"], input=patch, text=True, cwd=workplace, check=True)
     (line,) = commands("python")
     _, script, _, *arguments = shlex.split(line)
-    assert arguments[-1] == "min_p=0.1"
+    assert arguments[-1] == "epsilon_cutoff=0.02"
 
     given = [f"run={toy_run.directory}", *arguments[:-1], "length=20", "seed=0"]
     told = {**os.environ, "PYTHONPATH": str(workplace / "src")}
-    changed = [sys.executable, script, *given, "min_p=1"]
+    changed = [sys.executable, script, *given, "epsilon_cutoff=0.999999"]
     done = subprocess.run(changed, cwd=workplace, env=told, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == command("generate", *given, "temperature=0").out  # only the likeliest token is left

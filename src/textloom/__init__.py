@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         TextloomError,
         TrainingError,
     )
+    from textloom.generation.state import State
 
 __all__ = [
     "ConfigError",
@@ -33,6 +34,7 @@ __all__ = [
     "PluginError",
     "Run",
     "RunError",
+    "State",
     "TextloomError",
     "TrainingError",
     "compare",
@@ -41,13 +43,14 @@ __all__ = [
     "train",
 ]
 _API = ("Run", "compare", "load", "prepare", "train")
+_MODULES = dict.fromkeys(_API, "textloom.api") | {"State": "textloom.generation.state"}
 
 
 def __getattr__(name: str) -> Any:
     """Import the object of this name when it is first used."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("textloom.api" if name in _API else "textloom.errors"), name)
+    return getattr(import_module(_MODULES.get(name, "textloom.errors")), name)
 
 
 def __dir__() -> list[str]:

@@ -26,6 +26,9 @@ from textloom.system.progress import stage
 if TYPE_CHECKING:
     from textloom.data.report import Report
     from textloom.evaluation.evaluate import Evaluation
+    from textloom.generation.plan import GenerationPlan, Reader
+    from textloom.generation.requests import Generated
+    from textloom.generation.state import State
     from textloom.models.language_model import LanguageModel
     from textloom.reports.compare import Comparison
     from textloom.tokenizers import Tokenizer
@@ -117,28 +120,35 @@ def resume_command(directory: Path) -> str:
     return f"{as_command('train')} resume={shlex.quote(os.path.relpath(directory))}"
 
 
-def generate_texts(run: RunDirectory, loaded: "LoadedModel", config: GenerateConfig) -> list[str]:
-    """Texts from a run's model, on the device that the config names."""
-    from textloom.data.encoding import load_splits
-    from textloom.generation.generate import default_prompt, generate_texts, window_of
-    from textloom.generation.prompts import read_prompt, shorter_than_window
-    from textloom.generation.sampling import Sampling
-    from textloom.system.devices import choose_device
+def build_reader(run: RunDirectory, loaded: "LoadedModel", accelerator: str) -> "Reader":
+    """A run's model on a device, to read texts with."""
+    from textloom.generation.plan import build_reader
 
-    device = choose_device(config.accelerator, "accelerator")
-    trained, tokenizer, model = loaded
-    prompt = config.prompt if config.prompt is not None else trained.samples.prompt
-    if prompt is None:
-        # the config of an export holds the prompt, unless its samples are documents from their beginning
-        prompt = "" if run.is_export else default_prompt(tokenizer, load_splits(run.tokens)["train"].tokens)
-    prompt = read_prompt(prompt, tokenizer, trained.data.normalization, "prompt" if config.prompt else None)
-    samplings = [Sampling.of(config)] * config.count
-    window = None if trained.model.is_ngram else window_of(trained.batching)
-    if config.prompt and window and (note := shorter_than_window(tokenizer, prompt, window)):
-        log.info(note)
-    given = None if not prompt and config.prompt is None else prompt  # None: a document from its beginning
-    with stage("generating", config.length, "tokens"):
-        return generate_texts(model.to(device), tokenizer, given, config.length, samplings, window, config.seed)
+    return build_reader(run, loaded, accelerator)
+
+
+def generation_plan(
+    run: RunDirectory, loaded: "LoadedModel", config: GenerateConfig, state: "State | None" = None
+) -> "GenerationPlan":
+    """The texts that a config asks for, to be drawn from a run's model on the device that it names."""
+    from textloom.generation.plan import plan_generation
+
+    return plan_generation(build_reader(run, loaded, config.accelerator), config, state)
+
+
+def generate_texts(plan: "GenerationPlan") -> "list[Generated]":
+    """Draw all texts of a plan; progress is shown."""
+    with stage("generating", plan.rules.limits.length, "tokens"):
+        texts = plan.texts()
+    save_state(plan, texts)
+    return texts
+
+
+def save_state(plan: "GenerationPlan", texts: "list[Generated]") -> None:
+    """Write the state after the only text, if the config asks for it."""
+    if plan.config.save_state is not None and texts:
+        plan.state_after(texts[0]).save(plan.config.save_state)
+        log.info("state: %s", plan.config.save_state)
 
 
 def evaluate(run: RunDirectory, config: EvaluateConfig) -> "Evaluation":

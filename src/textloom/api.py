@@ -12,7 +12,7 @@ from functools import cached_property
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from textloom import actions
 from textloom.config import CompareConfig, EvaluateConfig, ExportConfig, GenerateConfig, PrepareConfig, TrainConfig
@@ -30,6 +30,9 @@ from textloom.system.run_log import logged_to
 if TYPE_CHECKING:
     from textloom.evaluation.evaluate import Evaluation
     from textloom.evaluation.text import TextScore
+    from textloom.generation.plan import GenerationPlan
+    from textloom.generation.requests import Generated
+    from textloom.generation.state import State
     from textloom.models.language_model import LanguageModel
     from textloom.reports.frame import ComparisonTable
     from textloom.tokenizers import Tokenizer
@@ -88,26 +91,71 @@ class Run:
     def generate(self, prompt: str | None = None, length: int | None = None, **options: Any) -> str:
         """Continue a prompt, as ``textloom generate`` does.
 
-        The default prompt is that of the run's own samples. Options: ``temperature``, ``top_k``,
-        ``top_p``, ``seed``, ``accelerator`` and the other keys of ``textloom generate --help``. Raises ConfigError for
-        an option that does not exist, GenerationError if the prompt is empty.
+        The default prompt is that of the run's own samples. With ``state``, a ``State`` or a file with
+        one, it goes on from the text that was read, and only what is new is returned. Other options: ``temperature``,
+        ``top_p``, ``stop``, ``seed``, ``accelerator`` and the other keys of ``textloom generate --help``. Raises
+        ConfigError for an option that does not exist, GenerationError if the prompt is empty.
         """
         return self.generate_texts(1, prompt, length, **options)[0]
 
-    @caller_unchanged()
     def generate_texts(
         self, count: int, prompt: str | None = None, length: int | None = None, **options: Any
     ) -> list[str]:
         """Several texts, side by side; 64 take far less time than 64 calls of ``generate``."""
-        given = {"prompt": prompt, "length": length, "count": count}
-        values = {key: value for key, value in given.items() if value is not None} | options
-        with _libraries("torch"):
-            checked = command_config("generate", GenerateConfig, values)
-            return actions.generate_texts(self._files, self._loaded, checked)
+        return [found.text for found in self._draw(count, prompt, length, options)]
+
+    def generate_details(
+        self, count: int = 1, prompt: str | None = None, length: int | None = None, **options: Any
+    ) -> "list[Generated]":
+        """The texts of ``generate_texts`` with their tokens, the log-probabilities of these, and a seed for each."""
+        return self._draw(count, prompt, length, {"format": "jsonl", **options})
+
+    def stream(self, prompt: str | None = None, length: int | None = None, **options: Any) -> Iterator[str]:
+        """The text of ``generate``, in pieces while it is drawn, the prompt first."""
+        with caller_unchanged(), _libraries("textloom.generation.plan"):
+            pieces = self._plan(1, prompt, length, options).pieces()
+        while True:
+            with caller_unchanged(), _libraries():
+                piece = next(pieces, None)
+            if piece is None:
+                return
+            yield piece
 
     @caller_unchanged()
-    def score(self, text: str, ends: bool = False) -> "TextScore":
-        """Score a text as a document from its beginning. If ``ends`` is true, its end is a target, too."""
+    def _draw(self, count: int, prompt: str | None, length: int | None, options: dict[str, Any]) -> "list[Generated]":
+        with _libraries("textloom.generation.plan"):
+            return actions.generate_texts(self._plan(count, prompt, length, options))
+
+    def _plan(self, count: int, prompt: str | None, length: int | None, options: dict[str, Any]) -> "GenerationPlan":
+        from textloom.generation.state import State
+
+        given = {"prompt": prompt, "length": length, "count": count}
+        values = {key: value for key, value in given.items() if value is not None} | options
+        state = values.pop("state") if isinstance(values.get("state"), State) else None
+        checked = command_config("generate", GenerateConfig, values)
+        return actions.generation_plan(self._files, self._loaded, checked, state)
+
+    @caller_unchanged()
+    def read(self, text: str, state: "State | StrPath | None" = None, accelerator: str = "cpu") -> "State":
+        """What the model keeps of a text, to go on from with ``generate`` and ``score``: a few kilobytes.
+
+        With ``state`` the text goes on from what was read before. Going on from the result gives, to the last digit,
+        what reading the text again would give. Raises RunError for the state of another model.
+        """
+        with _libraries("textloom.generation.plan"):
+            reader = actions.build_reader(self._files, self._loaded, accelerator)
+            return reader.read(text, _as_state(state))
+
+    @caller_unchanged()
+    def score(self, text: str, ends: bool = False, state: "State | StrPath | None" = None) -> "TextScore":
+        """Score a text as a document from its beginning. If ``ends`` is true, its end is a target, too.
+
+        With ``state`` the text goes on from what was read before.
+        """
+        if state is not None:
+            with _libraries("textloom.generation.plan"):
+                reader = actions.build_reader(self._files, self._loaded, self.model.device.type)
+                return reader.score(text, _as_state(state), ends)
         with _libraries("torch"):
             from textloom.evaluation.text import score_text
 
@@ -232,6 +280,21 @@ def _libraries(*modules: str) -> Iterator[None]:
         import_module(module)
     with libraries_unchanged(), shown():
         yield
+
+
+@overload
+def _as_state(state: "State | StrPath") -> "State": ...
+
+
+@overload
+def _as_state(state: None) -> None: ...
+
+
+def _as_state(state: "State | StrPath | None") -> "State | None":
+    """A state, or the one in a file."""
+    from textloom.generation.state import State
+
+    return State.load(state) if isinstance(state, str | PathLike) else state
 
 
 def _without_resume(overrides: Sequence[str]) -> tuple[list[str], str | None]:

@@ -7,7 +7,7 @@ import torch
 
 from conftest import model_config, own_keys
 from textloom.config import CELLS
-from textloom.generation import generate as generating
+from textloom.generation import step_settings
 from textloom.generation.generate import generate, generate_texts
 from textloom.generation.sampling import Sampling
 from textloom.models.decoder import RecurrentDecoder
@@ -140,7 +140,7 @@ def test_threads_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     generate(build("lstm", 1), TOKENIZER, "deep", 3, Sampling())
     assert set(seen) == {1}
     assert torch.get_num_threads() == 2
-    monkeypatch.setattr(generating, "THREADS_PAY", 0)
+    monkeypatch.setattr(step_settings, "THREADS_PAY", 0)
     seen.clear()
     generate(build("lstm", 1), TOKENIZER, "deep", 3, Sampling())
     assert set(seen) == {2}

@@ -34,7 +34,7 @@ def model(spread: float = 3.0) -> RecurrentLanguageModel:
 def drawn(logits: torch.Tensor, sampling: Sampling, draws: int) -> torch.Tensor:
     """So many independent draws from the same logits: each from the one text's next random number."""
     sampler = TokenSampler([sampling], len(logits), logits.device)
-    return sampler.draw(logits.expand(draws, -1), sampler.uniforms(0, draws)[:, 0])
+    return sampler.draw(logits.expand(draws, -1), sampler.uniforms([0], draws)[:, 0])
 
 
 def test_samples_follow_the_softmax() -> None:
@@ -144,7 +144,7 @@ def test_each_row_is_drawn_in_its_own_way() -> None:
     ways = [Sampling(0), Sampling(1.0), Sampling(1.0, top_k=2), Sampling(1.0, top_p=0.6), Sampling(3.0, top_k=4)]
     logits = torch.tensor([0.0, 1.0, 2.0, -1.0, 0.5])
     together = TokenSampler(ways, 5, logits.device)
-    uniforms = together.uniforms(0, 3000)
+    uniforms = together.uniforms(range(5), 3000)
     found = torch.stack([together.draw(logits.expand(5, -1), some) for some in uniforms])  # (draws, rows)
     for row, sampling in enumerate(ways):
         alone = TokenSampler([sampling], 5, logits.device).draw(logits.expand(3000, -1), uniforms[:, row])

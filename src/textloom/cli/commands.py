@@ -32,9 +32,11 @@ from textloom.runs.run import Run as RunDirectory
 from textloom.system.command_hint import as_command
 from textloom.system.heavy_imports import heavy_imports
 from textloom.system.placement import placement
-from textloom.system.streams import for_stdout, tolerant_streams
+from textloom.system.streams import for_stdout, nobody_reads, tolerant_streams
 
 if TYPE_CHECKING:
+    from textloom.generation.plan import GenerationPlan
+    from textloom.generation.requests import Generated
     from textloom.training.train import Trained
 
 log = logging.getLogger("textloom")
@@ -142,6 +144,7 @@ def _generate(config: DictConfig) -> None:
     checked = check(config, GenerateConfig)
 
     with heavy_imports():
+        import textloom.generation.plan  # noqa: F401
         from textloom.runs.checkpoints import load_model
         from textloom.system.devices import choose_device
 
@@ -149,10 +152,29 @@ def _generate(config: DictConfig) -> None:
     run = find_run(checked.run, Path(checked.outputs), checked.checkpoint)
     loaded = load_model(run, checked.checkpoint)
     log.info("run: %s", run.directory)
-    texts = actions.generate_texts(run, loaded, checked)
+    plan = actions.generation_plan(run, loaded, checked)
+    if checked.stream or (checked.stream is None and sys.stdout.isatty() and plan.may_stream):
+        _stream(plan)
+        return
+    texts = actions.generate_texts(plan)
     for number, text in enumerate(texts, start=1):
-        shown = for_stdout(text)
+        if checked.format == "jsonl":
+            print(plan.as_json(text))
+            continue
+        shown = for_stdout(text.text)
         print(shown if len(texts) == 1 else f"--- text {number} of {len(texts)} ---\n{shown}\n")
+
+
+def _stream(plan: "GenerationPlan") -> None:
+    """Write a text while it is drawn, until nobody reads it any more."""
+    texts: list[Generated] = []
+    for piece in plan.pieces(done=texts.append):
+        sys.stdout.write(for_stdout(piece))
+        sys.stdout.flush()
+        if nobody_reads():
+            return
+    print()
+    actions.save_state(plan, texts)
 
 
 def _evaluate(config: DictConfig) -> None:

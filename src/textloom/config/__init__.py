@@ -3,7 +3,7 @@
 YAML composes (see ``conf/``), this checks: no unknown key, every value in its bounds, and the groups fit each other.
 """
 
-from textloom.config.commands import CompareConfig, EvaluateConfig, ExportConfig, GenerateConfig, PrepareConfig
+from textloom.config.commands import CompareConfig, EvaluateConfig, ExportConfig, PrepareConfig
 from textloom.config.data import (
     SOURCES,
     BatchingConfig,
@@ -13,6 +13,7 @@ from textloom.config.data import (
     WindowsConfig,
 )
 from textloom.config.effects import Effect
+from textloom.config.generation import GenerateConfig
 from textloom.config.model import (
     CELLS,
     AWDLSTMConfig,

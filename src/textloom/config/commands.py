@@ -1,40 +1,13 @@
-"""Configs of the commands except train."""
+"""Configs of the commands except train and generate."""
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from textloom.config.data import DataConfig, check_protocol
-from textloom.config.section import Mark, Paths, PathText, Positive, Section, Unit
+from textloom.config.section import Paths, PathText, Positive, Section, Unit
 from textloom.config.tokenizer import TOKENIZERS, TokenizerConfig
 from textloom.registry import OneOf
-
-
-class GenerateConfig(Section):
-    """Text to generate, and the run that generates it."""
-
-    run: PathText
-    """A run directory, 'latest', or 'best': the lowest val/bits_per_char on the data of the latest run."""
-    outputs: PathText
-    """Folder in which latest and best are searched."""
-    checkpoint: Literal["best", "last"]
-    """Checkpoint of the run."""
-    prompt: Annotated[str, Mark.PROSE, Mark.VERBATIM] | None
-    """The text to continue; null for the prompt of the run's own samples."""
-    length: Annotated[Positive, Unit("tokens")]
-    """Tokens to generate; the text ends earlier if the model ends the document."""
-    count: Annotated[Positive, Unit("texts")]
-    """Texts to generate in one batch, which is much faster than one after the other."""
-    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
-    """Device to compute on; auto takes a GPU if there is one."""
-    temperature: Annotated[float, Field(ge=0)]
-    """Divides the logits: below 1 more predictable, above 1 more varied, 0 always takes the likeliest token."""
-    top_k: Annotated[Positive | None, Unit("tokens")]
-    """Sample from the k likeliest tokens; null for all."""
-    top_p: Annotated[float, Field(gt=0, le=1)] | None
-    """Sample from the likeliest tokens with this total probability; null for all."""
-    seed: Annotated[int, Field(ge=0, lt=2**63)] | None
-    """Seed of the sampling: the same seed gives the same text; null for a new seed each time."""
 
 
 class EvaluateConfig(Section):

@@ -2,15 +2,19 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 
 import numpy as np
 import torch
 
 from textloom.config import BatchingConfig, WindowsConfig
 from textloom.errors import GenerationError
-from textloom.generation.prompts import known_form, without_last_space
-from textloom.generation.sampling import Sampling, TokenSampler
+from textloom.generation.beams import search
+from textloom.generation.prompts import encode_after, known_form, without_last_space
+from textloom.generation.reading import CONTEXT, Reading, start
+from textloom.generation.requests import Generated, Opening, Request, Rules
+from textloom.generation.sampling import Sampling, TokenSampler, text_seeds
+from textloom.generation.step_settings import suited_to
+from textloom.generation.text import GrowingText, Limits
 from textloom.models.language_model import Decoder, LanguageModel
 from textloom.system.progress import advance
 from textloom.tokenizers import Tokenizer
@@ -21,7 +25,7 @@ PROMPT_SEARCHED = 10_000  # tokens that are searched for a sequence without unkn
 SHORT_DOCUMENT = 5 * DEFAULT_PROMPT_TOKENS  # in tokens; a prompt would be too large a part of shorter ones
 TOKENS_BETWEEN_CHECKS = 32  # whether all texts have ended; each check synchronizes with the device
 RECORDING_PAYS = 200  # tokens; recording a step for a GPU takes about 0.1 s
-THREADS_PAY = 1 << 21  # multiplications in a step; below it threads take longer to wake than to work
+MOST_ROWS = 1024  # texts drawn side by side
 
 Step = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Tokens to read, (texts,), and random numbers, (texts, 1) -> the tokens drawn, (texts,)."""
@@ -80,71 +84,179 @@ def generate_texts(
     ``window`` tokens again for every token, as in training; others carry their state. Without a prompt (None) each text
     is a document from its beginning. Raises GenerationError if the prompt is empty.
     """
-    from_beginning = prompt is None
+    opening = open_prompt(model, tokenizer, prompt, window)
+    seeds = text_seeds(seed, len(samplings))
+    requests = [Request(opening, sampling, one) for sampling, one in zip(samplings, seeds, strict=True)]
+    return [one.text for one in draw_texts(model, tokenizer, requests, Rules(Limits(length), window=window))]
+
+
+def open_prompt(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompt: str | None,
+    window: int | None = None,
+    before: Reading | None = None,
+) -> Opening:
+    """Read a prompt, from the beginning of a document or after a reading. None: a new document, or nothing more.
+
+    Raises GenerationError if the prompt is empty.
+    """
+    begins = prompt is None and before is None
     prompt = without_last_space(tokenizer, valid_text(prompt or ""))
-    if not prompt and not from_beginning:
+    if not prompt and not begins and before is None:
         raise GenerationError('the prompt is empty; give the text to continue, such as prompt="deep learn"')
-    prompt_ids = tokenizer.encode(known_form(tokenizer, prompt)).tolist()
-    ids = [tokenizer.end_id, *prompt_ids]
-    decoder = model.decoder(len(samplings), window, never=tokenizer.unknown_id)
-    sampler = TokenSampler(samplings, tokenizer.vocabulary_size, decoder.device)
-    uniforms = sampler.uniforms(seed, length)
-    with torch.inference_mode(), _suited_to(decoder):
-        last = ids[-window:] if window else ids
-        drawn = _drawn(decoder, sampler, last, uniforms, end=tokenizer.end_id, begins=from_beginning)
-    known = tokenizer.decode(prompt_ids)
-    return [prompt + _after(known, tokenizer.decode([*prompt_ids, *row])) for row in drawn]
+    before = before or Reading.beginning(tokenizer.end_id)
+    ids = encode_after(tokenizer, before.context, known_form(tokenizer, prompt))
+    reading = before.further(model, ids, window)
+    return Opening(prompt, tuple(ids), reading, begins)
 
 
-def _after(known: str, text: str) -> str:
-    """The text without the prefix that both have. Some tokenizers change the end of a prompt when text follows it."""
-    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(known, text, strict=False))
-    return text[sum(1 for _ in same) :]
+def draw_texts(
+    model: LanguageModel, tokenizer: Tokenizer, requests: Sequence[Request], rules: Rules
+) -> list[Generated]:
+    """The texts of all requests, in their order, as many side by side as there may be."""
+    if rules.beams is not None:
+        return _search_texts(model, tokenizer, requests, rules)
+    found: dict[int, Generated] = {}
+    for rows in _batches(requests, rules.window):
+        texts = _new_texts(tokenizer, [requests[row] for row in rows], rules, watched=rules.limits.watch_text)
+        for _ in grow(model, tokenizer, [requests[row] for row in rows], rules, texts):
+            pass
+        found |= {row: _generated(requests[row], text) for row, text in zip(rows, texts, strict=True)}
+    return [found[row] for row in range(len(requests))]
 
 
-def _drawn(
-    decoder: Decoder,
-    sampler: TokenSampler,
-    ids: list[int],
-    uniforms: torch.Tensor,
-    *,
-    end: int,
-    begins: bool,
-) -> list[list[int]]:
-    """The tokens after ``ids`` in each text, up to its end; at least one if a document begins there."""
-
-    def read_and_draw(tokens: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
-        decoder.read(tokens)
-        return sampler.draw(decoder.score(), uniform)
-
-    step: Step = read_and_draw
-    length, texts, _ = uniforms.shape
-    prompt = torch.tensor(ids, device=decoder.device)[:, None].repeat(1, texts)
-    for tokens in prompt[:-1].unbind():
-        decoder.read(tokens)
-    tokens, drawn = prompt[-1], [prompt[:0]]
-    if begins and length:
-        decoder.read(tokens)
-        scores = decoder.score().clone()
-        scores[:, end] = -torch.inf
-        tokens = sampler.draw(scores, uniforms[0])
-        drawn, uniforms, length = [tokens[None]], uniforms[1:], length - 1
-    recordable = decoder.recordable and decoder.device.type == "cuda"
-    ended = torch.zeros(texts, dtype=torch.bool, device=decoder.device)
-    for begin in range(0, length, TOKENS_BETWEEN_CHECKS):
-        some = uniforms[begin : begin + TOKENS_BETWEEN_CHECKS].unbind()
-        drawn.append(torch.stack([tokens := step(tokens, uniform) for uniform in some]))
-        advance(len(some))
-        ended |= (drawn[-1] == end).any(dim=0)
-        if ended.all():
-            break
-        if recordable and length >= RECORDING_PAYS and len(drawn) == 2:
-            step = _recorded(step, tokens, uniforms[0])
-    return [_until(end, row) for row in torch.cat(drawn).t().tolist()]
+def _search_texts(
+    model: LanguageModel, tokenizer: Tokenizer, requests: Sequence[Request], rules: Rules
+) -> list[Generated]:
+    """The best texts of each opening, as many as there are requests with it; fewer if there are no more."""
+    found: list[Generated] = []
+    for _, same in itertools.groupby(requests, key=lambda request: request.opening):
+        wanted = list(same)
+        best = search(model, tokenizer, wanted[0], rules)
+        for request, one in zip(wanted, best, strict=False):
+            (text,) = _new_texts(tokenizer, [request], rules, watched=rules.limits.watch_text)
+            text.add([*one.tokens, tokenizer.end_id], one.logprobs)
+            found.append(_generated(request, text, one.score))
+    return found
 
 
-def _until(end: int, tokens: list[int]) -> list[int]:
-    return tokens[: tokens.index(end)] if end in tokens else tokens
+def stream_text(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    request: Request,
+    rules: Rules,
+    done: Callable[[Generated], None] | None = None,
+) -> Iterator[str]:
+    """The text of one request, its prompt first, in pieces while it is drawn; ``done`` gets it when it is whole."""
+    yield request.opening.prompt
+    texts, shown = _new_texts(tokenizer, [request], rules, watched=True), 0
+    for _ in grow(model, tokenizer, [request], rules, texts):
+        new = texts[0].text[shown : texts[0].settled]
+        if new:
+            yield new
+            shown += len(new)
+    if done is not None:
+        done(_generated(request, texts[0]))
+
+
+def _batches(requests: Sequence[Request], window: int | None) -> Iterator[list[int]]:
+    """The numbers of the requests that are drawn side by side: with a window, those that have read as many tokens."""
+    groups: dict[int, list[int]] = {}
+    for number, request in enumerate(requests):
+        groups.setdefault(len(request.opening.reading.pending) if window else 0, []).append(number)
+    for rows in groups.values():
+        yield from (rows[begin : begin + MOST_ROWS] for begin in range(0, len(rows), MOST_ROWS))
+
+
+def _new_texts(tokenizer: Tokenizer, requests: Sequence[Request], rules: Rules, watched: bool) -> list[GrowingText]:
+    # a short prompt is the whole context, as some tokenizers write a word by what stands far before it
+    contexts = [request.opening.ids if request.opening.reading.tokens < 4 * CONTEXT else () for request in requests]
+    return [
+        GrowingText(tokenizer, rules.limits, context or request.opening.reading.context, watched)
+        for request, context in zip(requests, contexts, strict=True)
+    ]
+
+
+def _generated(request: Request, text: GrowingText, score: float | None = None) -> Generated:
+    prompt = request.opening.prompt
+    assert text.ending is not None
+    return Generated(prompt + text.finish(), prompt, text.tokens, text.logprobs, request.seed, text.ending, score)
+
+
+# --- the steps ------------------------------------------------------------------------------------------------------
+
+
+def grow(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    requests: Sequence[Request],
+    rules: Rules,
+    texts: Sequence[GrowingText],
+) -> Iterator[None]:
+    """Draw the tokens of all texts side by side until each has ended; pauses when each has got some."""
+    never, end, length = tokenizer.unknown_id, tokenizer.end_id, rules.limits.length
+    openings = [request.opening for request in requests]
+    with torch.inference_mode():
+        decoder, tokens = start(model, [opening.reading for opening in openings], rules.window, never)
+    samplings = [request.sampling for request in requests]
+    sampler = TokenSampler(samplings, tokenizer.vocabulary_size, decoder.device, rules.tokens)
+    sampler.begin([opening.ids for opening in openings])
+    blocks = sampler.uniform_blocks([request.seed for request in requests], length)
+    steps = _Steps(decoder, sampler, rules.with_logprobs, length)
+    begins = any(opening.begins for opening in openings)
+    for block in blocks:
+        for some in torch.split(block, TOKENS_BETWEEN_CHECKS):
+            with torch.inference_mode(), suited_to(decoder):
+                drawn, scores = steps.draw(tokens, some, end if begins else None)
+            tokens, begins = drawn[-1], False
+            rows, logprobs = drawn.t().tolist(), scores.t().tolist() if rules.with_logprobs else [[]] * len(texts)
+            for text, row, numbers in zip(texts, rows, logprobs, strict=True):
+                text.add(row, numbers)
+            advance(len(some))
+            yield
+            if all(text.ending is not None for text in texts):
+                return
+
+
+class _Steps:
+    """Draws tokens, some steps at a time; long texts on a GPU by a recorded step."""
+
+    def __init__(self, decoder: Decoder, sampler: TokenSampler, with_logprobs: bool, length: int):
+        self._decoder, self._sampler, self._with_logprobs = decoder, sampler, with_logprobs
+        plain = not with_logprobs and not sampler.remembers
+        self._record = plain and decoder.recordable and decoder.device.type == "cuda" and length >= RECORDING_PAYS
+        self._step: Step = self._read_and_draw
+
+    def draw(
+        self, tokens: torch.Tensor, uniforms: torch.Tensor, not_first: int | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens, (steps, texts), from those before them, (texts,); and their log-probabilities, if they are wanted.
+
+        The first tokens are not ``not_first``.
+        """
+        if not_first is None and not self._with_logprobs:
+            drawn = torch.stack([tokens := self._step(tokens, uniform) for uniform in uniforms.unbind()])
+            if self._record:
+                self._step, self._record = _recorded(self._step, tokens, uniforms[0]), False
+            return drawn, torch.empty(0)
+        found: list[torch.Tensor] = []
+        logprobs: list[torch.Tensor] = []
+        for number, uniform in enumerate(uniforms.unbind()):
+            self._decoder.read(tokens)
+            scores = self._decoder.score()
+            if number == 0 and not_first is not None:
+                scores = scores.clone()
+                scores[:, not_first] = -torch.inf
+            tokens = self._sampler.draw(scores, uniform)
+            found.append(tokens)
+            if self._with_logprobs:
+                logprobs.append(scores.log_softmax(dim=1).gather(1, tokens[:, None]).squeeze(1))
+        return torch.stack(found), torch.stack(logprobs) if logprobs else torch.empty(0)
+
+    def _read_and_draw(self, tokens: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+        self._decoder.read(tokens)
+        return self._sampler.draw(self._decoder.score(), uniform)
 
 
 def _recorded(step: Step, tokens: torch.Tensor, uniform: torch.Tensor) -> Step:
@@ -161,21 +273,3 @@ def _recorded(step: Step, tokens: torch.Tensor, uniform: torch.Tensor) -> Step:
         return written.clone()
 
     return replay
-
-
-@contextmanager
-def _suited_to(decoder: Decoder) -> Iterator[None]:
-    """Use one thread for small steps, and allow a GPU's cumulative sum, which is not deterministic."""
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    few = decoder.multiplications < THREADS_PAY and decoder.device.type == "cpu"
-    if few and threads > 1:
-        torch.set_num_threads(1)
-    if deterministic and decoder.device.type == "cuda":  # there is no deterministic cumsum
-        torch.use_deterministic_algorithms(False)
-    try:
-        yield
-    finally:
-        if few and threads > 1:
-            torch.set_num_threads(threads)
-        if deterministic and decoder.device.type == "cuda":
-            torch.use_deterministic_algorithms(True)

@@ -3,6 +3,7 @@
 import logging
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from textloom.config.source_keys import Form
 from textloom.data.normalization import normalize_text
@@ -22,16 +23,34 @@ def known_form(tokenizer: Tokenizer, prompt: str) -> str:
     """The prompt, each word in the case and normalization form of which the vocabulary has most pieces."""
     if tokenizer.unknown_id is None or not tokenizer.unknown(prompt):
         return prompt
-    return "".join(_known_word(tokenizer, word) for word in SPACES.split(prompt))
+    known: dict[str, str] = {}
+    words = SPACES.split(prompt)
+    for word in words:
+        if word not in known:
+            known[word] = _known_word(tokenizer, word)
+    return "".join(known[word] for word in words)
 
 
-def read_prompt(prompt: str, tokenizer: Tokenizer, form: Form | None, key: str | None = None) -> str:
+def encode_after(tokenizer: Tokenizer, context: Sequence[int], text: str) -> list[int]:
+    """The tokens of a text that goes on from some tokens, which tell whether a space before it is expected."""
+    if tokenizer.writes_spaces and text and context:
+        before = tokenizer.decode(context)
+        known, ids = tokenizer.encode(before).tolist(), tokenizer.encode(before + text).tolist()
+        if ids[: len(known)] == known:
+            return [*ids[len(known) :]]
+    return [*tokenizer.encode(text).tolist()]
+
+
+def read_prompt(
+    prompt: str, tokenizer: Tokenizer, form: Form | None, key: str | None = None, *, goes_on: bool = False
+) -> str:
     """The prompt in the normalization form of the training text.
 
-    Log a warning that names the key, if there is one, for what is not in the vocabulary.
+    Log a warning that names the key, if there is one, for what is not in the vocabulary. A space at the beginning is
+    expected if the prompt ``goes_on`` from another text.
     """
     prompt = normalize_text(prompt, form)
-    if key is not None and (unknown := unknown_pieces(tokenizer, prompt)):
+    if key is not None and (unknown := unknown_pieces(tokenizer, prompt.lstrip(" ") if goes_on else prompt)):
         log.warning("%s: not in the vocabulary, read as <unk>: %s", key, " ".join(map(repr, unknown)))
     return prompt
 

@@ -80,6 +80,13 @@ class Cell(nn.Module):
         """The layers for generation, with the state of ``rows`` texts; None to generate by ``forward``."""
         return None
 
+    def fast_states(self, state: State) -> Sequence[State] | None:
+        """The parts of a state of ``forward`` that belong to each of the fast layers, in the order of ``states``.
+
+        (rows, units) each. None if they cannot be told: a text is then continued from a state by ``forward``.
+        """
+        return None
+
 
 def build_cell(config: ModelConfig, input_size: int) -> Cell:
     """The cell of a config. Raises PluginError if it cannot be built or does not do what ``Cell`` promises."""

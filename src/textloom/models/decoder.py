@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from textloom.models.cell import FastLayer
-from textloom.models.language_model import LanguageModel
+from textloom.models.language_model import Decoder, LanguageModel
+from textloom.models.state import State, batch_dimensions, expanded
 
 TABLE_ROWS = 1024  # the table of a vocabulary up to this size costs a few milliseconds
 
@@ -79,6 +80,26 @@ class RecurrentDecoder:
             hidden = hidden.view(self._window, -1, hidden.shape[1]).index_select(0, oldest)[0]
         return self._softmax(hidden)
 
+    def restore(self, states: Sequence[State]) -> None:
+        """Set the state of every text to this one: for each layer its parts, (1, units). Not with a window."""
+        for layer, parts in zip(self._layers, states, strict=True):
+            for mine, part in zip(layer.states, parts, strict=True):
+                mine.copy_(part)
+
+    def copy_row(self, source: Decoder, row: int | slice) -> None:
+        """Set the state of some texts to that of a decoder of one text. Not with a window."""
+        assert isinstance(source, RecurrentDecoder)
+        for mine, its in zip(self._layers, source._layers, strict=True):
+            for state, other in zip(mine.states, its.states, strict=True):
+                state[row] = other[0]
+
+    def select(self, rows: torch.Tensor) -> None:
+        """Give text k the state of text ``rows[k]``, for all texts."""
+        for layer in self._layers:
+            for state in layer.states:
+                by_text = state.view(self._window or 1, len(rows), -1)
+                by_text.copy_(by_text.index_select(1, rows))
+
     def _first_product(self, tokens: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
         """The product of the tokens with the first layer's input weights, (texts, gates)."""
         if self._table is not None:
@@ -96,11 +117,19 @@ class ModelDecoder:
 
     recordable = False  # a cell may wait for the GPU
 
-    def __init__(self, model: LanguageModel, texts: int, window: int | None = None, never: int | None = None):
+    def __init__(
+        self,
+        model: LanguageModel,
+        texts: int,
+        window: int | None = None,
+        never: int | None = None,
+        state: State | None = None,
+    ):
         self.device = model.device
         self.multiplications = texts * (window or 1) * _numbers(model.parameters())
         self._model, self._window, self._never = model, window, never
-        self._state = model.initial_state(texts)
+        self._dimensions = batch_dimensions(model.initial_state)
+        self._state = model.initial_state(texts) if state is None else expanded(state, self._dimensions, texts)
         self._hidden = torch.empty(0)  # (texts, 1, units), after the last token
         self._ids = torch.empty(texts, 0, dtype=torch.long, device=self.device)  # the last ones, at most a window
 
@@ -110,6 +139,21 @@ class ModelDecoder:
             self._hidden, self._state = self._model(tokens[:, None], self._state)
         else:
             self._ids = torch.cat([self._ids, tokens[:, None]], dim=1)[:, -self._window :]
+
+    def copy_row(self, source: Decoder, row: int | slice) -> None:
+        """Set the state of some texts to that of a decoder of one text. Not with a window."""
+        assert isinstance(source, ModelDecoder)
+        copies = [part.clone() for part in self._state]
+        for mine, its, dimension in zip(copies, source._state, self._dimensions, strict=True):
+            if dimension is not None:
+                mine.movedim(dimension, 0)[row] = its.movedim(dimension, 0)[0]
+        self._state = tuple(copies)
+
+    def select(self, rows: torch.Tensor) -> None:
+        """Give text k the state of text ``rows[k]``, for all texts."""
+        pairs = zip(self._state, self._dimensions, strict=True)
+        self._state = tuple(part if d is None else part.index_select(d, rows) for part, d in pairs)
+        self._ids = self._ids.index_select(0, rows)
 
     def score(self) -> torch.Tensor:
         """The logits of every text's next token, (texts, vocabulary)."""

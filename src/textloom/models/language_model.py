@@ -26,6 +26,12 @@ class Decoder(Protocol):
     def score(self) -> torch.Tensor:
         """Logits or log-probabilities of every text's next token, (texts, vocabulary)."""
 
+    def copy_row(self, source: "Decoder", row: int | slice) -> None:
+        """Set the state of some texts to that of a decoder of one text. Not with a window."""
+
+    def select(self, rows: torch.Tensor) -> None:
+        """Give text k the state of text ``rows[k]``, (texts,), for all texts."""
+
 
 class LanguageModel(nn.Module, ABC):
     """A model that predicts the next token from the tokens before it."""
@@ -70,11 +76,13 @@ class LanguageModel(nn.Module, ABC):
         return None
 
     @abstractmethod
-    def decoder(self, texts: int, window: int | None = None, never: int | None = None) -> Decoder:
-        """Decode this many texts side by side, each from its beginning.
+    def decoder(
+        self, texts: int, window: int | None = None, never: int | None = None, state: State | None = None
+    ) -> Decoder:
+        """Decode this many texts side by side, each from its beginning, or from the ``state`` of one text.
 
-        With a ``window`` each token is predicted from the last ``window`` tokens only. ``never`` is a token that is not
-        to be drawn: its score is minus infinity.
+        With a ``window`` each token is predicted from the last ``window`` tokens only, and there is no state. ``never``
+        is a token that is not to be drawn: its score is minus infinity.
         """
 
     @abstractmethod

@@ -87,12 +87,18 @@ class RecurrentLanguageModel(LanguageModel):
             return -self.softmax(hidden, targets).output, self.softmax.predict(hidden)
         return super().nats_and_argmax(hidden, targets)
 
-    def decoder(self, texts: int, window: int | None = None, never: int | None = None) -> Decoder:
+    def decoder(
+        self, texts: int, window: int | None = None, never: int | None = None, state: State | None = None
+    ) -> Decoder:
         """Decode this many texts side by side, with the cell's prepared layers if it has them."""
         layers = self.recurrence.fast_layers(texts * (window or 1))
-        if layers is None:
-            return ModelDecoder(self, texts, window, never)
-        return RecurrentDecoder(self.embedding, layers, self.softmax, window=window, never=never)
+        states = None if state is None else self.recurrence.fast_states(state)
+        if layers is None or (state is not None and states is None):
+            return ModelDecoder(self, texts, window, never, state)
+        decoder = RecurrentDecoder(self.embedding, layers, self.softmax, window=window, never=never)
+        if states is not None:
+            decoder.restore(states)
+        return decoder
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Every weight, tied ones once."""

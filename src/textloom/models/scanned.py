@@ -58,6 +58,10 @@ class ScannedCell(Cell):
         """This layer, with preallocated buffers."""
         return [FastScannedLayer(self, rows)]
 
+    def fast_states(self, state: State) -> Sequence[State]:
+        """The state as it is."""
+        return [state]
+
     def _recurrence(self, products: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         """Hidden states from the products of the inputs, (batch, time, gates * units)."""
         (hidden,) = state

@@ -48,6 +48,12 @@ class Stacked(Cell):
         prepared = [layer.fast_layers(rows) for layer in self._cells()]
         return [one for layers in prepared for one in layers or ()] if all(prepared) else None
 
+    def fast_states(self, state: State) -> Sequence[State] | None:
+        """Those of all layers; None if one has none."""
+        cells = self._cells()
+        parts = [layer.fast_states(self._state_of(number, state)) for number, layer in enumerate(cells)]
+        return [one for states in parts for one in states or ()] if all(parts) else None
+
     def _upper_layers(self, hidden: torch.Tensor, after: State, state: State) -> tuple[torch.Tensor, State]:
         """Hidden states of the last layer and the state after, from those of the lowest layer."""
         for number, layer in enumerate(self._cells()[1:], start=1):

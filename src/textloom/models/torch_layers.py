@@ -112,6 +112,10 @@ class TorchCell(Cell, nn.RNNBase):
         """Every layer, with weights laid out as a step multiplies them."""
         return [self.fast_layer(self, number, rows) for number in range(self.num_layers)]
 
+    def fast_states(self, state: State) -> Sequence[State]:
+        """Of each part, (layers, rows, units), that of a layer."""
+        return [tuple(part[number] for part in state) for number in range(self.num_layers)]
+
 
 class TorchFastLayer(FastLayer):
     """Copies of the weights of one of torch's layers, transposed, and buffers for the state."""

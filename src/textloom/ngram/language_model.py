@@ -50,9 +50,11 @@ class NgramLanguageModel(LanguageModel):
         """Summed negative log-likelihood of every token but the first, and how many of them were the likeliest."""
         return self.ngrams.score(tokens)
 
-    def decoder(self, texts: int, window: int | None = None, never: int | None = None) -> ModelDecoder:
+    def decoder(
+        self, texts: int, window: int | None = None, never: int | None = None, state: State | None = None
+    ) -> ModelDecoder:
         """Decode this many texts side by side. The context is ``order - 1`` tokens, whatever the window."""
-        return ModelDecoder(self, texts, never=never)
+        return ModelDecoder(self, texts, never=never, state=state)
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Every array of every level."""

@@ -27,6 +27,12 @@ def for_stdout(text: str) -> str:
     return visible(text) if sys.stdout.isatty() else text
 
 
+def nobody_reads() -> bool:
+    """True if standard output is a pipe or a terminal that has been closed, or could not be written."""
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return isinstance(raw, LossyFile) and raw.error is not None
+
+
 class LossyFile(io.FileIO):
     """A file descriptor that keeps its first write error and drops everything written after it."""
 

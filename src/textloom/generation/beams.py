@@ -1,0 +1,153 @@
+"""Beam search: the likeliest texts, of which several are followed side by side."""
+
+from typing import NamedTuple
+
+import torch
+
+from textloom.generation.reading import start
+from textloom.generation.requests import Beams, Request, Rules
+from textloom.generation.sampling import TokenSampler
+from textloom.generation.step_settings import suited_to
+from textloom.models.language_model import LanguageModel
+from textloom.system.progress import advance
+from textloom.tokenizers import Tokenizer
+
+
+class Found(NamedTuple):
+    """A text that the search has found."""
+
+    score: float
+    """Its log-probability, divided by a power of its length."""
+    tokens: list[int]
+    logprobs: list[float]
+    """Log-probability of each token under the model."""
+
+
+class _End(NamedTuple):
+    """Where a text ends: after a step, in a row; with its score."""
+
+    score: float
+    step: int
+    row: int
+
+
+def search(model: LanguageModel, tokenizer: Tokenizer, request: Request, rules: Rules) -> list[Found]:
+    """The likeliest texts of up to ``rules.limits.length`` tokens, the best first; at most as many as there are beams.
+
+    All beams are computed in one step. Of the sampling only the penalties are used. As in ``transformers``, a group
+    stops when none of its texts can become better than those that it has found.
+    """
+    beams, opening = rules.beams, request.opening
+    assert beams is not None
+    with torch.inference_mode():
+        decoder, tokens = start(model, [opening.reading] * beams.width, rules.window, tokenizer.unknown_id)
+        sampler = TokenSampler(
+            [request.sampling] * beams.width, tokenizer.vocabulary_size, decoder.device, rules.tokens
+        )
+        sampler.begin([opening.ids] * beams.width)
+        tree = _Tree(beams, tokenizer.end_id)
+        with suited_to(decoder):
+            for _ in range(rules.limits.length):
+                decoder.read(tokens)
+                scores = decoder.score()
+                if opening.begins and not tree.steps:
+                    scores = scores.clone()
+                    scores[:, tokenizer.end_id] = -torch.inf
+                logprobs = scores.log_softmax(dim=1)
+                changed = sampler.adjusted(scores).log_softmax(dim=1) if sampler.remembers else logprobs
+                parents, tokens = tree.grow(changed, logprobs)
+                advance()
+                if tree.over:
+                    break
+                decoder.select(parents)
+                sampler.follow(parents, tokens)
+    return tree.best()
+
+
+class _Tree:
+    """The texts that are followed, as rows of a batch, and those that have ended."""
+
+    def __init__(self, beams: Beams, end_id: int):
+        self._beams, self._end_id = beams, end_id
+        self._size = beams.width // beams.groups
+        # all texts of a group are the same at first, so that only one of them is followed
+        self._totals = [0.0 if row % self._size == 0 else -torch.inf for row in range(beams.width)]
+        self.steps: list[tuple[list[int], list[int], list[float]]] = []  # parents, tokens, log-probabilities of rows
+        self._ended: list[list[_End]] = [[] for _ in range(beams.groups)]
+        self._done = [False] * beams.groups
+
+    @property
+    def over(self) -> bool:
+        """True if no text can become better than those that have ended."""
+        return all(self._done)
+
+    def grow(self, scores: torch.Tensor, logprobs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Choose the next token of each text, from (rows, vocabulary): the rows to go on from, and the tokens.
+
+        ``scores`` are log-probabilities after penalties, ``logprobs`` those of the model.
+        """
+        device, vocabulary = scores.device, scores.shape[1]
+        totals = scores + torch.tensor(self._totals, device=device)[:, None]
+        chosen: list[tuple[float, int, int]] = []  # (total, row, token), in the order of the rows
+        for group in range(self._beams.groups):
+            first = group * self._size
+            own = totals[first : first + self._size]
+            if group and self._beams.diversity_penalty:
+                before = torch.tensor([token for _, _, token in chosen], device=device)
+                own = own - self._beams.diversity_penalty * torch.bincount(before, minlength=vocabulary)
+            best = own.flatten().topk(min(2 * self._size, own.numel()))
+            places = [(first + place // vocabulary, place % vocabulary) for place in best.indices.tolist()]
+            chosen += self._choose(
+                group, [(total, *at) for total, at in zip(best.values.tolist(), places, strict=True)]
+            )
+        self._totals = [total for total, _, _ in chosen]
+        parents, tokens = [row for _, row, _ in chosen], [token for _, _, token in chosen]
+        rows, ids = torch.tensor([parents, tokens], device=device)
+        self.steps.append((parents, tokens, logprobs[rows, ids].tolist()))
+        return rows, ids
+
+    def _choose(self, group: int, candidates: list[tuple[float, int, int]]) -> list[tuple[float, int, int]]:
+        """The texts of a group that go on; those that end are kept among the ended ones, if they are good enough."""
+        follow: list[tuple[float, int, int]] = []
+        for rank, (total, row, token) in enumerate(candidates):
+            if token != self._end_id:
+                follow.append((total, row, token))
+            elif rank < self._size and total > -torch.inf and not self._done[group]:
+                self._keep(group, _End(self._score(total, len(self.steps) + 1), len(self.steps), row))
+        follow = (follow + [(-torch.inf, row, self._end_id) for _, row, _ in candidates])[: self._size]
+        follow += [follow[-1]] * (self._size - len(follow))
+        ended = self._ended[group]
+        if len(ended) == self._size and ended[-1].score >= self._score(follow[0][0], len(self.steps) + 1):
+            self._done[group] = True
+        return follow
+
+    def _keep(self, group: int, end: _End) -> None:
+        best = sorted([*self._ended[group], end], key=lambda one: -one.score)
+        self._ended[group] = best[: self._size]
+
+    def _score(self, total: float, length: int) -> float:
+        divisor: float = length**self._beams.length_penalty
+        return total / divisor
+
+    def best(self) -> list[Found]:
+        """The best texts of all groups, different ones, the best first; what is still followed ends here."""
+        ends = [end for group in self._ended for end in group]
+        for row, total in enumerate(self._totals):
+            if total > -torch.inf and not self._done[row // self._size]:
+                ends.append(_End(self._score(total, len(self.steps)), len(self.steps), row))
+        found: dict[tuple[int, ...], Found] = {}
+        for end in sorted(ends, key=lambda one: -one.score):
+            one = self._traced(end)
+            found.setdefault(tuple(one.tokens), one)
+        return list(found.values())[: self._beams.width]
+
+    def _traced(self, end: _End) -> Found:
+        """The tokens that lead to a row, from the last to the first."""
+        tokens: list[int] = []
+        logprobs: list[float] = []
+        row = end.row
+        for parents, step_tokens, step_logprobs in reversed(self.steps[: end.step]):
+            tokens.append(step_tokens[row])
+            logprobs.append(step_logprobs[row])
+            row = parents[row]
+        return Found(end.score, tokens[::-1], logprobs[::-1])

@@ -1,0 +1,58 @@
+"""The likelihood of a text that goes on from what a model has read."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from textloom.errors import DataError
+from textloom.evaluation.text import TextScore
+from textloom.generation.prompts import encode_after
+from textloom.generation.reading import BLOCK, Reading
+from textloom.models.language_model import LanguageModel
+from textloom.tokenizers import Tokenizer
+
+
+@torch.no_grad()
+def score_after(
+    model: LanguageModel, tokenizer: Tokenizer, reading: Reading, text: str, *, ends: bool, window: int | None
+) -> TextScore:
+    """Score every token of a text after a reading, in float32; with ``ends`` the end of the document too.
+
+    Raises DataError for an empty text.
+    """
+    ids = encode_after(tokenizer, reading.context, text) + ([tokenizer.end_id] if ends else [])
+    if not ids:
+        raise DataError("score: the text is empty; give at least one character")
+    tokens = torch.tensor([*reading.pending, *ids], device=model.device)
+    targets, nats, correct = tokens[-len(ids) :], 0.0, 0
+    hidden_states = _by_block(model, reading, tokens[:-1]) if window is None else _by_window(model, tokens[:-1], window)
+    before = len(reading.pending) - 1  # hidden states that come before the first target
+    place = 0
+    for hidden in hidden_states:  # (tokens, units)
+        hidden = hidden[max(0, before - place) :]
+        wanted = targets[max(0, place - before) :][: len(hidden)]
+        place += BLOCK
+        if len(wanted):
+            of_targets, likeliest = model.nats_and_argmax(hidden, wanted)
+            nats += float(of_targets.cpu().double().sum())
+            correct += int((likeliest == wanted).sum())
+    unknown = sum(token == tokenizer.unknown_id for token in ids)
+    return TextScore(nats / len(ids), len(ids), max(1, len(text)), unknown, correct / len(ids))
+
+
+def _by_block(model: LanguageModel, reading: Reading, inputs: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Hidden states after each input, a block at a time, as the text is read."""
+    state = reading.state
+    for block in torch.split(inputs, BLOCK):
+        hidden, state = model(block[None], state)
+        yield hidden[0]
+
+
+def _by_window(model: LanguageModel, inputs: torch.Tensor, window: int) -> Iterator[torch.Tensor]:
+    """The same for a model that reads the last ``window`` tokens for each target."""
+    ends: Sequence[int] = range(1, len(inputs) + 1)
+    for begin in range(0, len(ends), BLOCK):
+        contexts = [inputs[max(0, end - window) : end] for end in ends[begin : begin + BLOCK]]
+        whole = [context for context in contexts if len(context) == window]
+        short = [model(context[None])[0][:, -1] for context in contexts if len(context) < window]
+        yield torch.cat([*short, *([model(torch.stack(whole))[0][:, -1]] if whole else [])])
