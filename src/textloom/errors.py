@@ -22,7 +22,7 @@ class RunError(TextloomError):
 
 
 class TrainingError(TextloomError):
-    """A training that cannot go on, for example because its loss is no longer a number."""
+    """A training that cannot continue, for example because its loss is no longer a number."""
 
 
 class DivergenceError(TrainingError):

@@ -114,10 +114,10 @@ def test_a_study_with_other_goals_or_choices_is_not_continued(command: Command) 
     assert command("train", "-m", *SMALL, "seed=1,2,3", "sweep.n_trials=1").status == 0
     other = command("train", "-m", *SMALL, "seed=1,2,3", "sweep.n_trials=2", "sweep.metric=val/loss")
     assert (other.status, other.err.count("\n")) == (2, 1)
-    assert "sweep.metric=val/loss: the study s was begun with val/bits_per_char" in other.err
+    assert "sweep.metric=val/loss: the study s was started with val/bits_per_char" in other.err
     more = command("train", "-m", *SMALL, "seed=1,2,3,4", "sweep.n_trials=2")
     assert (more.status, more.err.count("\n")) == (2, 1)
-    assert "seed: the study was begun with other choices" in more.err
+    assert "seed: the study was started with other choices" in more.err
 
 
 def test_a_sqlite_database_serves_as_storage(command: Command, tmp_path: Path) -> None:

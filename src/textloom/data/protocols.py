@@ -32,7 +32,7 @@ def torch_rnn(characters: int) -> Ranges:
 
 
 def char_rnn(characters: int) -> Ranges:
-    """The text in 50 rows, the ends of which validate; what is left over goes unused."""
+    """The text in 50 rows, the ends of which validate; the remainder is unused."""
     batches = characters // (ROWS * STEPS)
     row, border = batches * STEPS, int(TRAINING_SHARE * batches) * STEPS
     starts = range(0, ROWS * row, row)

@@ -23,7 +23,7 @@ def render_text(comparison: Comparison, width: int | None = None) -> str:
         lines, left_out = _fitted(group, comparison.metric, width)
         notes = list(group.notes)
         if left_out:
-            notes.append(f"left out for lack of width: {', '.join(left_out)}; columns=all has all")
+            notes.append(f"omitted for lack of width: {', '.join(left_out)}; columns=all shows all")
         trained = [row for row in group.rows if not row.is_ngram]
         if trained:
             notes.append(f"best run: {_best_directory(trained[0], comparison.metric)}")

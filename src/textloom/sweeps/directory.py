@@ -49,7 +49,7 @@ def claimed_sweep(directory: Path) -> Iterator[None]:
 
 
 def refuse_another_config(directory: Path, fixed: dict[str, Any], space: Space) -> None:
-    """Raises RunError if the sweep in this directory was begun with other values of the fixed keys.
+    """Raises RunError if the sweep in this directory was started with other values of the fixed keys.
 
     Keys that only one of the two configs has are not compared: a newer version may have added them.
     """
@@ -63,7 +63,7 @@ def refuse_another_config(directory: Path, fixed: dict[str, Any], space: Space) 
         difference = differing(*both)
         if difference is not None:
             raise RunError(
-                f"{directory}: the sweep was begun with another config ({difference}), and does not mix them; "
+                f"{directory}: the sweep was started with another config ({difference}), and does not mix them; "
                 "give the former value, or sweep.name=NAME for another sweep"
             )
 

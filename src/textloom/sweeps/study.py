@@ -116,7 +116,7 @@ class StudyProposals:
                         value = asked.suggest_float(label, domain.low, domain.high, log=domain.log)
                 except ValueError as error:
                     raise ConfigError(
-                        f"{label}: the study was begun with other choices ({error}); give the former ones, or "
+                        f"{label}: the study was started with other choices ({error}); give the former ones, or "
                         "sweep.name=NAME for another sweep"
                     ) from error
                 point[parameter.key] = domain.text(value)
@@ -178,7 +178,7 @@ def _open_study(sweep: Sweep, place: str) -> optuna.Study:
         before = study.user_attrs.get(name, value)
         if before != value:
             raise ConfigError(
-                f"sweep.{name}={','.join(value)}: the study {study.study_name} was begun with {','.join(before)}; "
+                f"sweep.{name}={','.join(value)}: the study {study.study_name} was started with {','.join(before)}; "
                 "set sweep.name=NAME for another one"
             )
         study.set_user_attr(name, value)

@@ -147,7 +147,7 @@ def _compare(table: TrialTable, config: SweepConfig) -> None:
         return
     print(f"\n{render_text(compare_runs(completed, config.metric[0]), shutil.get_terminal_size().columns)}")
     runs = shlex.quote(f"{table.directory}/**")
-    print(f"\nas a page: {as_command('compare')} runs={runs} format=html > comparison.html")
+    print(f"\nas an HTML page: {as_command('compare')} runs={runs} format=html > comparison.html")
 
 
 def _run(proposals: Proposals, launcher: Launcher, table: TrialTable, config: SweepConfig) -> None:

@@ -128,7 +128,7 @@ def _warn_if_lossy(tokenizer: Tokenizer, text: str) -> None:
     text = text[:SAMPLE]
     if tokenizer.unknown_id not in tokenizer.encode(text) and tokenizer.decode(tokenizer.encode(text)) != text:
         log.warning(
-            "tokenizer: it does not give the text back as it was (case, spaces or marks are lost), so that its "
+            "tokenizer: decoding does not restore the text (case, spaces or marks are lost), so that its "
             "bits_per_char are those of an easier text"
         )
 

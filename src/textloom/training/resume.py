@@ -128,10 +128,7 @@ def how_to_train_further(run: Run) -> str:
     if config.model.is_ngram:
         return "n-grams are counted once, and there is nothing to train further"
     if config.schedule.spans_training:
-        return (
-            f"schedule={config.schedule.kind} has come to its end with it; train a new run with a larger "
-            "trainer.max_epochs"
-        )
+        return f"schedule={config.schedule.kind} ended with it; train a new run with a larger trainer.max_epochs"
     done, trainer = read_checkpoint(run.checkpoint_file("last")), config.trainer
     raised = []
     if trainer.max_steps is not None and done["global_step"] >= trainer.max_steps:
@@ -153,7 +150,7 @@ def _refuse_going_back(run: Run, config: TrainConfig) -> None:
     trainer = config.trainer
     if trainer.max_epochs is not None and trainer.max_epochs < done["epoch"] + 1:
         raise ConfigError(
-            f"trainer.max_epochs={trainer.max_epochs}: the run has come to epoch {done['epoch'] + 1} already; give more"
+            f"trainer.max_epochs={trainer.max_epochs}: the run has reached epoch {done['epoch'] + 1} already; give more"
         )
     if trainer.max_steps is not None and trainer.max_steps < done["global_step"]:
         raise ConfigError(

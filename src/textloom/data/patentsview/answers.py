@@ -16,7 +16,7 @@ LONGEST_WAIT = 60.0  # seconds; a longer wait that the portal asks for is an err
 SHORTEST_WAIT = 5.0  # seconds that the portal asks for after "too many requests"
 YEARLY_LIMIT = (
     "each key may download the same file 20 times a year (31,536,000 seconds); asking for the release date does not "
-    "count, and what lies in the cache is not fetched again"
+    "count, and a file in the cache is not downloaded again"
 )
 
 NO_KEY = (

@@ -116,4 +116,4 @@ def _at_least(characters: int, texts: Iterator[str]) -> str:
 def _broken(content: Content, line: int, error: Exception) -> str:
     reason = error.msg.removesuffix(" starting at") if isinstance(error, json.JSONDecodeError) else str(error)
     kind = content.suffix[1:]
-    return f"{content.label}: cannot be read as {kind}: line {line} is broken ({reason}); mend it, or take it out"
+    return f"{content.label}: cannot be read as {kind}: line {line} is broken ({reason}); correct it, or remove it"

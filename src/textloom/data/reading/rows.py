@@ -181,7 +181,7 @@ def _texts(part: Slice, column: str, label: str) -> list[str]:
                 "name one that holds text"
             )
         if text and "\0" in text:
-            raise DataError(f"{label}: {part.place(i)}: the column {column} holds a NUL character; take it out")
+            raise DataError(f"{label}: {part.place(i)}: the column {column} holds a NUL character; remove it")
     return [text or "" for text in texts]
 
 

@@ -87,7 +87,7 @@ def explain(content: Content, encoding: str, mark: int) -> str:
     if not scan.bad:
         assert scan.first_nul is not None
         where = _place(content, scan.first_nul)
-        return f"a NUL byte at {where}, {scan.nuls:,} in all; take it out: " + content.command("tr -d '\\000'")
+        return f"a NUL byte at {where}, {scan.nuls:,} in all; remove it: " + content.command("tr -d '\\000'")
     where = _place(content, scan.bad[0])
     drop = content.command("iconv -c -f UTF-8 -t UTF-8")
     if _reads(content, "utf-8", "surrogatepass"):
@@ -96,7 +96,7 @@ def explain(content: Content, encoding: str, mark: int) -> str:
     if scan.cut_off:
         return f"not UTF-8 at {where}: the file ends within a character; drop the rest of it: {drop}"
     few = "that byte" if len(scan.bad) == 1 else f"{len(scan.bad):,} bytes"
-    mixed = f"not UTF-8 at {where}: all but {few} of it is UTF-8; mend that in an editor, or drop what is bad: {drop}"
+    mixed = f"not UTF-8 at {where}: all but {few} of it is UTF-8; correct it in an editor, or drop the invalid bytes: {drop}"
     if scan.good >= len(scan.bad):
         return mixed
     sample = _around(content, scan.bad[0])
@@ -136,7 +136,7 @@ def _explain_wide(content: Content, encoding: str, mark: int) -> str:
         if "\0" in text:
             before = text[: text.index("\0")]
             lines += before.count("\n")
-            cure = "take it out in an editor, and save the text as UTF-8"
+            cure = "remove it in an editor, and save the text as UTF-8"
             return f"a NUL character at byte {position + len(before.encode(encoding))} (line {lines}); {cure}"
         lines += text.count("\n")
         position += len(data)

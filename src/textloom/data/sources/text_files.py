@@ -95,7 +95,7 @@ def bordered_documents(texts: Iterator[str], border: re.Pattern[str]) -> Iterato
         first = 0
         for found in border.finditer(buffer, searched):
             if found.end() == len(buffer):
-                break  # the border may go on
+                break  # the border may continue
             yield buffer[first : found.start()], True
             first, inside = found.end(), False
         buffer = buffer[first:]
