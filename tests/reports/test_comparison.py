@@ -165,7 +165,7 @@ def test_the_terminals_width_is_kept_and_figures_are_never_cut(comparison: Compa
         table = render_text(comparison, width)
         assert max(len(line) for line in table.splitlines() if "/" not in line) <= width
         assert "1.0100 ± 0.0100" in table
-    assert "left out for lack of width" in render_text(comparison, 80)
+    assert "omitted for lack of width" in render_text(comparison, 80)
     assert "left out" not in render_text(comparison)
 
 

@@ -33,7 +33,7 @@ def batches_done(trainer: pl.Trainer) -> int:
 
 
 def epoch_number(trainer: pl.Trainer) -> int:
-    """Number of the epoch that was started last, counted from 1; ``current_epoch`` runs ahead when the last one ends."""
+    """Number of the last epoch that was started, from 1; ``current_epoch`` runs ahead when the last one ends."""
     return max(1, trainer.fit_loop.epoch_progress.current.ready)
 
 

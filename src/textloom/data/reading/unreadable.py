@@ -96,7 +96,7 @@ def explain(content: Content, encoding: str, mark: int) -> str:
     if scan.cut_off:
         return f"not UTF-8 at {where}: the file ends within a character; drop the rest of it: {drop}"
     few = "that byte" if len(scan.bad) == 1 else f"{len(scan.bad):,} bytes"
-    mixed = f"not UTF-8 at {where}: all but {few} of it is UTF-8; correct it in an editor, or drop the invalid bytes: {drop}"
+    mixed = f"not UTF-8 at {where}: all but {few} of it is UTF-8; correct it in an editor, or drop those bytes: {drop}"
     if scan.good >= len(scan.bad):
         return mixed
     sample = _around(content, scan.bad[0])
