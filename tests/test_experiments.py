@@ -10,6 +10,7 @@ from textloom.config import TrainConfig
 from textloom.config.checking import config_directory
 from textloom.data.encoding import load_splits
 from textloom.data.sources.toy import toy_text
+from textloom.models.size import count
 from textloom.runs.claim import claimed_run
 from textloom.runs.run import Run
 from textloom.tokenizers import load_tokenizer
@@ -93,3 +94,13 @@ def test_zaremba_et_al_sum_the_loss_over_the_steps_of_which_we_take_the_mean(nam
     steps = config.batching.model_dump()["steps"]
     assert config.optimizer.learning_rate == rate * steps
     assert config.trainer.gradient_clip_val == norm / steps
+
+
+@pytest.mark.parametrize(("name", "size", "millions"), [("awd_ptb", 10_000, 24), ("wikitext2_awd", 33_278, 33)])
+def test_the_awd_lstms_have_the_settings_of_their_authors(name: str, size: int, millions: int) -> None:
+    config = compose_train(f"experiment={name}", *files_of_the_user(name))
+    assert not config.model.is_ngram
+    assert count(config.model, 1150, size) // 1_000_000 == millions
+    assert config.batching.model_dump() == {"kind": "stream", "steps": 70, "random_steps": True, "evaluation_rows": 1}
+    assert (config.trainer.activation_regularization, config.trainer.temporal_activation_regularization) == (2, 1)
+    assert config.optimizer.model_dump().items() >= {"kind": "ntasgd", "learning_rate": 30.0, "nonmonotone": 5}.items()
