@@ -1,12 +1,15 @@
-"""The commands: ``textloom prepare``, ``train``, ``generate``, ``evaluate``, ``compare``, ``export``; also as scripts.
+"""The commands: ``textloom prepare``, ``train``, ``generate``, ``evaluate``, ``compare``, ``export``, ``serve``; also
+as scripts.
 
 Only Hydra and pydantic are imported here. Each command imports the libraries that take seconds to import when it runs.
 """
 
+import importlib.util
 import logging
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +25,12 @@ from textloom.config import (
     ExportConfig,
     GenerateConfig,
     PrepareConfig,
+    ServeConfig,
     TrainConfig,
 )
 from textloom.config.checking import check
 from textloom.config.suggestions import nearest
+from textloom.errors import ConfigError
 from textloom.runs.find import find_run
 from textloom.runs.new_run import NoteDirectory, nothing_left_of_failures
 from textloom.runs.run import Run as RunDirectory
@@ -45,7 +50,7 @@ log = logging.getLogger("textloom")
 @tolerant_streams()
 def main(arguments: list[str]) -> None:
     """Run the command that the first argument names, with the others."""
-    every = (train, prepare, generate, evaluate, compare, export)
+    every = (train, prepare, generate, evaluate, compare, export, serve)
     commands = {command.__name__: command for command in every}
     name = arguments[0] if arguments else "--help"
     if name in commands:
@@ -100,6 +105,11 @@ def export(arguments: list[str]) -> None:
 def compare(arguments: list[str]) -> None:
     """Rank runs, and test whether they differ."""
     run_command("compare", _compare, CompareConfig, arguments)
+
+
+def serve(arguments: list[str]) -> None:
+    """Serve runs over HTTP, for clients of OpenAI's completions."""
+    run_command("serve", _serve, ServeConfig, arguments)
 
 
 # --- the tasks ------------------------------------------------------------------------------------------------------
@@ -209,6 +219,20 @@ def _compare(config: DictConfig) -> None:
         from textloom.reports.render import render
 
     print(render(actions.compare(checked), checked.format, bounded=checked.columns != "all"))
+
+
+def _serve(config: DictConfig) -> None:
+    checked = check(config, ServeConfig)
+    if missing := [name for name in ("starlette", "uvicorn") if importlib.util.find_spec(name) is None]:
+        raise ConfigError(f"serve: {missing[0]} is not installed; install it with: pip install 'textloom[serve]'")
+
+    with heavy_imports():
+        from textloom.serving.server import serve as serve_until_stopped
+
+    def ready(models: Sequence[str], url: str) -> None:
+        print(f"{', '.join(models)}: {url}", flush=True)
+
+    serve_until_stopped(checked, ready)
 
 
 def _show(trained: "Trained", directory: Path) -> float:

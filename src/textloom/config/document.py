@@ -18,6 +18,7 @@ from textloom.config import (
     ExportConfig,
     GenerateConfig,
     PrepareConfig,
+    ServeConfig,
     TrainConfig,
 )
 from textloom.config.checking import config_directory, flatten
@@ -31,6 +32,7 @@ COMMANDS: dict[str, type[BaseModel]] = {
     "evaluate": EvaluateConfig,
     "compare": CompareConfig,
     "export": ExportConfig,
+    "serve": ServeConfig,
 }
 INTRODUCTION = """# All keys
 

@@ -9,7 +9,7 @@ import torch
 from textloom.config import BatchingConfig, WindowsConfig
 from textloom.errors import GenerationError
 from textloom.generation.beams import search
-from textloom.generation.prompts import encode_after, known_form, without_last_space
+from textloom.generation.prompts import prompt_ids, without_last_space
 from textloom.generation.reading import CONTEXT, Reading, start
 from textloom.generation.requests import Generated, Opening, Request, Rules
 from textloom.generation.sampling import Sampling, TokenSampler, text_seeds
@@ -106,7 +106,7 @@ def open_prompt(
     if not prompt and not begins and before is None:
         raise GenerationError('the prompt is empty; give the text to continue, such as prompt="deep learn"')
     before = before or Reading.beginning(tokenizer.end_id)
-    ids = encode_after(tokenizer, before.context, known_form(tokenizer, prompt))
+    ids = prompt_ids(tokenizer, prompt, before.context)
     reading = before.further(model, ids, window)
     return Opening(prompt, tuple(ids), reading, begins)
 

@@ -41,6 +41,11 @@ def encode_after(tokenizer: Tokenizer, context: Sequence[int], text: str) -> lis
     return [*tokenizer.encode(text).tolist()]
 
 
+def prompt_ids(tokenizer: Tokenizer, prompt: str, context: Sequence[int]) -> list[int]:
+    """The tokens of a prompt that goes on from some tokens, in the form that the vocabulary knows best."""
+    return encode_after(tokenizer, context, known_form(tokenizer, without_last_space(tokenizer, prompt)))
+
+
 def read_prompt(
     prompt: str, tokenizer: Tokenizer, form: Form | None, key: str | None = None, *, goes_on: bool = False
 ) -> str:

@@ -79,6 +79,7 @@ class TokenSampler:
 
         # MPS has no float64; elsewhere it keeps the sum over a large vocabulary from losing the rare tokens
         self.dtype = torch.float32 if device.type == "mps" else torch.float64
+        self.device = device
         self.greedy = np.array([sampling.temperature == 0 for sampling in samplings])
         self._sharpness = column([1 / min(max(sampling.temperature, COLDEST), HOTTEST) for sampling in samplings])
         kept = [min(sampling.top_k or vocabulary_size, vocabulary_size) for sampling in samplings]
@@ -113,7 +114,7 @@ class TokenSampler:
 
     def uniform_blocks(self, seeds: Sequence[int], length: int, block: int = BLOCK) -> Iterator[torch.Tensor]:
         """The same in blocks of so many draws, one after the other."""
-        generators = [np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,))) for seed in seeds]
+        generators = [random_numbers(seed) for seed in seeds]
         limit = 1 - torch.finfo(self.dtype).eps  # in float32 the largest numbers would round to 1
         for begin in range(0, length, block):
             rows = [generator.random(min(block, length - begin)) for generator in generators]
@@ -153,6 +154,11 @@ class TokenSampler:
             over = (logits == -inf).all(dim=1)
             logits[:, self._end_id] = logits[:, self._end_id].masked_fill(over, 0.0)
         return logits
+
+
+def random_numbers(seed: int) -> np.random.Generator:
+    """The random numbers that the tokens of a text are drawn with, one for each token."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
 
 
 def text_seeds(seed: int | None, count: int) -> list[int]:

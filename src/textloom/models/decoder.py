@@ -5,7 +5,7 @@ out once as the products want them, the input product of a small vocabulary beco
 and all buffers are preallocated and updated in place, so that a whole step can be recorded as a CUDA graph.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import nn
@@ -35,8 +35,13 @@ class RecurrentDecoder:
         *,
         window: int | None = None,
         never: int | None = None,
+        states_of: Callable[[State], Sequence[State] | None] | None = None,
     ):
-        """Prepare a decoder of layers for ``texts * (window or 1)`` rows; ``never`` is a token not to be drawn."""
+        """Prepare a decoder of layers for ``texts * (window or 1)`` rows; ``never`` is a token not to be drawn.
+
+        ``states_of`` takes a state of the model apart into those of the layers, for ``place``.
+        """
+        self._states_of = states_of
         first, *others = self._layers = layers
         self.device = first.hidden.device
         self._window = window
@@ -85,6 +90,20 @@ class RecurrentDecoder:
         for layer, parts in zip(self._layers, states, strict=True):
             for mine, part in zip(layer.states, parts, strict=True):
                 mine.copy_(part)
+
+    def place(self, row: int, state: State | None) -> None:
+        """Set the state of one text to that of a model that read one text; None: to the beginning of a text."""
+        if state is None:
+            for layer in self._layers:
+                for part in layer.states:
+                    part.view(self._window or 1, -1, part.shape[1])[:, row] = 0.0
+            return
+        states = None if self._states_of is None else self._states_of(state)
+        assert self._window is None
+        assert states is not None
+        for layer, parts in zip(self._layers, states, strict=True):
+            for mine, part in zip(layer.states, parts, strict=True):
+                mine[row] = part[0]
 
     def copy_row(self, source: Decoder, row: int | slice) -> None:
         """Set the state of some texts to that of a decoder of one text. Not with a window."""
@@ -140,11 +159,19 @@ class ModelDecoder:
         else:
             self._ids = torch.cat([self._ids, tokens[:, None]], dim=1)[:, -self._window :]
 
+    def place(self, row: int, state: State | None) -> None:
+        """Set the state of one text to that of a model that read one text; None: to the beginning of a text."""
+        assert self._window is None
+        self._set(row, self._model.initial_state(1) if state is None else state)
+
     def copy_row(self, source: Decoder, row: int | slice) -> None:
         """Set the state of some texts to that of a decoder of one text. Not with a window."""
         assert isinstance(source, ModelDecoder)
+        self._set(row, source._state)
+
+    def _set(self, row: int | slice, state: State) -> None:
         copies = [part.clone() for part in self._state]
-        for mine, its, dimension in zip(copies, source._state, self._dimensions, strict=True):
+        for mine, its, dimension in zip(copies, state, self._dimensions, strict=True):
             if dimension is not None:
                 mine.movedim(dimension, 0)[row] = its.movedim(dimension, 0)[0]
         self._state = tuple(copies)

@@ -26,6 +26,9 @@ class Decoder(Protocol):
     def score(self) -> torch.Tensor:
         """Logits or log-probabilities of every text's next token, (texts, vocabulary)."""
 
+    def place(self, row: int, state: State | None) -> None:
+        """Set the state of one text, given as that of one; None: to the beginning. With a window only None."""
+
     def copy_row(self, source: "Decoder", row: int | slice) -> None:
         """Set the state of some texts to that of a decoder of one text. Not with a window."""
 

@@ -95,7 +95,9 @@ class RecurrentLanguageModel(LanguageModel):
         states = None if state is None else self.recurrence.fast_states(state)
         if layers is None or (state is not None and states is None):
             return ModelDecoder(self, texts, window, never, state)
-        decoder = RecurrentDecoder(self.embedding, layers, self.softmax, window=window, never=never)
+        decoder = RecurrentDecoder(
+            self.embedding, layers, self.softmax, window=window, never=never, states_of=self.recurrence.fast_states
+        )
         if states is not None:
             decoder.restore(states)
         return decoder

@@ -117,7 +117,13 @@ class Run:
     def exported(self) -> dict[str, Any]:
         """The content of the ``config.json`` of an export. Raises RunError if it is damaged or of another program."""
         content = read_json(self.export_file)
-        if content.get("format") != EXPORT_FORMAT:
+        made = str(content.get("format"))
+        if made != EXPORT_FORMAT and made.startswith("textloom export "):
+            raise RunError(
+                f"{self.export_file}: {made}, which this version does not read; use the textloom that exported it, or "
+                "export the run again"
+            )
+        if made != EXPORT_FORMAT:
             raise RunError(f"{self.export_file}: not an export of textloom; give a folder that textloom export wrote")
         return content
 

@@ -1,0 +1,202 @@
+"""``POST /v1/completions``: from a request to texts, and from what comes of them to JSON."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from textloom.errors import RunError
+from textloom.generation.reading import Reading
+from textloom.generation.sampling import Sampling, text_seeds
+from textloom.generation.state import State
+from textloom.generation.text import Limits
+from textloom.serving.errors import ApiError
+from textloom.serving.requests import MOST_TEXTS, CompletionRequest
+from textloom.serving.rows import Drawing
+from textloom.serving.served import Served
+from textloom.serving.states import StateStore
+from textloom.serving.texts import End, Event, Piece, Text, TextRequest, TokenInfo
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The most that a request may ask for, in tokens."""
+
+    tokens: int
+    prompt_tokens: int
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a text goes on from."""
+
+    text: str
+    ids: tuple[int, ...]
+
+
+@dataclass
+class Completion:
+    """The texts of one request, and what has come of them."""
+
+    request: CompletionRequest
+    served: Served
+    states: StateStore
+    prompts: list[Prompt]
+    texts: list[TextRequest]
+    id: str = field(default_factory=lambda: f"cmpl-{secrets.token_hex(12)}")
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    def __post_init__(self) -> None:
+        self._events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
+        self._drawn: list[Text] = []
+        self._new_tokens = 0
+
+    def start(self) -> None:
+        """Hand the texts to the engine. Raises ApiError if too many wait."""
+        self._drawn = self.served.engine.submit(
+            self.texts, lambda number, event: self._events.put_nowait((number, event))
+        )
+
+    def cancel(self) -> None:
+        """Free the rows of the texts that are not complete."""
+        for text in self._drawn:
+            text.cancel()
+
+    async def choices(self) -> AsyncIterator[dict[str, Any]]:
+        """The parts of choices in the order in which they come; the last of each has a reason of its end.
+
+        Raises ApiError if a text ends with an error.
+        """
+        ended = 0
+        while ended < len(self.texts):
+            number, event = await self._events.get()
+            if isinstance(event, ApiError):
+                raise event
+            if isinstance(event, Piece):
+                yield self._choice(number, event)
+                continue
+            ended += 1
+            self._new_tokens += event.new_tokens
+            yield self._choice(number, event.piece) | await self._last(number, event)
+
+    async def whole(self) -> dict[str, Any]:
+        """The body of an answer that is not streamed."""
+        found = {choice["index"]: choice async for choice in self.choices()}
+        if self.request.echo:
+            for number, choice in found.items():
+                choice["text"] = self.prompt_of(number).text + choice["text"]
+        return self.body([found[number] for number in range(len(self.texts))]) | {"usage": self.usage()}
+
+    def body(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        """A body, or a part of a streamed one."""
+        return {
+            "id": self.id,
+            "object": "text_completion",
+            "created": self.created,
+            "model": self.served.name,
+            "choices": choices,
+        }
+
+    def usage(self) -> dict[str, int]:
+        """Numbers of tokens, once all texts have ended."""
+        read = sum(len(prompt.ids) for prompt in self.prompts)
+        return {
+            "prompt_tokens": read,
+            "completion_tokens": self._new_tokens,
+            "total_tokens": read + self._new_tokens,
+        }
+
+    def prompt_of(self, number: int) -> Prompt:
+        """The prompt of a text."""
+        return self.prompts[number // self.request.n]
+
+    def _choice(self, number: int, piece: Piece) -> dict[str, Any]:
+        logprobs = None if self.request.logprobs is None else self._logprobs(piece.tokens)
+        return {"text": piece.text, "index": number, "logprobs": logprobs, "finish_reason": None}
+
+    async def _last(self, number: int, end: End) -> dict[str, Any]:
+        last: dict[str, Any] = {"finish_reason": end.finish_reason, "seed": self.texts[number].drawing.seed}
+        if end.reading is not None:
+            last["state_id"] = await asyncio.to_thread(self._store, end.reading)
+        return last
+
+    def _store(self, reading: Reading) -> str:
+        return self.states.put(State(self.served.signature, reading))
+
+    def _logprobs(self, tokens: Sequence[TokenInfo]) -> dict[str, Any]:
+        text_of = self.served.tokenizer.token_text
+        return {
+            "tokens": [info.text or text_of(info.id) for info in tokens],
+            "token_logprobs": [info.logprob for info in tokens],
+            "top_logprobs": [{text_of(token): number for token, number in info.likeliest} for info in tokens],
+            "text_offset": [info.offset for info in tokens],
+        }
+
+
+def plan_completion(request: CompletionRequest, served: Served, states: StateStore, bounds: Bounds) -> Completion:
+    """Read what a request asks for. May take long; raises ApiError if it cannot be done."""
+    if request.max_tokens > bounds.tokens:
+        message = f"max_tokens: {request.max_tokens} tokens, and there may be {bounds.tokens}; ask for fewer"
+        raise ApiError(400, message, param="max_tokens", code="max_tokens_too_large")
+    before = None if request.state_id is None else read_state(states, request.state_id, served)
+    reading = before or Reading.beginning(served.tokenizer.end_id)
+    prompts = [_prompt(served, one, reading.context) for one in _prompts(request)]
+    longest = max(len(prompt.ids) for prompt in prompts)
+    if longest > bounds.prompt_tokens:
+        message = f"prompt: {longest} tokens, and there may be {bounds.prompt_tokens}; shorten it"
+        raise ApiError(400, message, param="prompt", code="context_length_exceeded")
+    if len(prompts) * request.n > MOST_TEXTS:
+        message = f"n: {len(prompts) * request.n} texts, and there may be {MOST_TEXTS}; ask for fewer"
+        raise ApiError(400, message, param="n", code="too_many_texts")
+    top_p = None if request.top_p == 1 else request.top_p
+    sampling = Sampling(request.temperature, request.top_k, top_p, request.min_p)
+    limits = Limits(request.max_tokens, request.stops)
+    seeds = text_seeds(request.seed, len(prompts) * request.n)
+    texts = [
+        TextRequest(
+            reading,
+            prompt.ids,
+            Drawing(sampling, seeds[number * request.n + one], not prompt.ids and before is None, request.logprobs),
+            limits,
+            streamed=request.stream,
+            store=request.store,
+        )
+        for number, prompt in enumerate(prompts)
+        for one in range(request.n)
+    ]
+    return Completion(request, served, states, prompts, texts)
+
+
+def read_state(states: StateStore, name: str, served: Served) -> Reading:
+    """What was read when a state was stored. Raises ApiError if there is no such state of this model."""
+    try:
+        state = states.get(name)
+    except RunError as error:  # whose message names a file
+        message = "the state is damaged; read its text again"
+        raise ApiError(410, message, param="state_id", code="state_damaged") from error
+    if state is None:
+        message = "there is no such state; it may have been removed, as too old or to make room"
+        raise ApiError(404, message, param="state_id", code="state_not_found")
+    if state.signature != served.signature:
+        message = "the state is of another model; name that one"
+        raise ApiError(400, message, param="state_id", code="state_of_another_model")
+    return state.reading_for(served.signature, served.model.device)
+
+
+def _prompts(request: CompletionRequest) -> Sequence[str | Sequence[int]]:
+    prompt = request.prompt
+    if prompt is None or isinstance(prompt, str):
+        return [prompt or ""]
+    return [prompt] if isinstance(prompt[0], int) else prompt
+
+
+def _prompt(served: Served, prompt: str | Sequence[int], context: Sequence[int]) -> Prompt:
+    tokenizer = served.tokenizer
+    if isinstance(prompt, str):
+        return Prompt(prompt, tuple(served.prompt_ids(prompt, context)))
+    if max(prompt) >= tokenizer.vocabulary_size:
+        message = f"prompt: there is no token {max(prompt)}; the vocabulary has {tokenizer.vocabulary_size}"
+        raise ApiError(400, message, param="prompt", code="invalid_value")
+    return Prompt(tokenizer.decode(prompt), tuple(prompt))

@@ -1,0 +1,101 @@
+"""The bodies of requests."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+MOST_TEXTS = 128
+"""Texts that one request may ask for."""
+MOST_STOPS = 16
+MOST_LOGPROBS = 5
+
+TokenIds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+
+
+class Request(BaseModel):
+    """A body without unknown keys, and without silent conversion between types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+    model: str
+
+
+class StreamOptions(BaseModel):
+    """Options of a streamed answer."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    include_usage: bool = False
+    include_obfuscation: bool = False
+
+
+class CompletionRequest(Request):
+    """``POST /v1/completions``: the parameters of OpenAI's, and ``top_k``, ``min_p``, ``store`` and
+    ``state_id``."""
+
+    prompt: (
+        str
+        | Annotated[list[str], Field(min_length=1)]
+        | TokenIds
+        | Annotated[list[TokenIds], Field(min_length=1)]
+        | None
+    ) = None
+    """A text, several texts, or the same as token ids; None for a new document, or to go on from a state."""
+    max_tokens: Annotated[int, Field(ge=0)] = 16
+    """Most tokens of each text; 0 only reads the prompt."""
+    temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: Annotated[int, Field(gt=0)] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    n: Annotated[int, Field(ge=1, le=MOST_TEXTS)] = 1
+    stop: str | Annotated[list[str], Field(max_length=MOST_STOPS)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    logprobs: Annotated[int, Field(ge=0, le=MOST_LOGPROBS)] | None = None
+    """Log-probabilities of the tokens, and of so many of the likeliest at each place."""
+    echo: bool = False
+    """Begin each text with its prompt."""
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    user: str | None = None
+    store: bool = False
+    """Keep the state after each text, and return its ``state_id``."""
+    state_id: str | None = None
+    """Go on from a stored state."""
+    best_of: int | None = None
+    suffix: str | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: dict[str, float] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_the_default(cls, body: Any) -> Any:
+        return {key: value for key, value in body.items() if value is not None} if isinstance(body, dict) else body
+
+    @model_validator(mode="after")
+    def _is_supported(self) -> Self:
+        if self.best_of not in (None, self.n):
+            raise ValueError("best_of: is not supported; leave it out")
+        for name in ("suffix", "presence_penalty", "frequency_penalty", "logit_bias"):
+            if getattr(self, name):
+                raise ValueError(f"{name}: is not supported; leave it out")
+        if "" in self.stops:
+            raise ValueError("stop: an empty text is everywhere; give at least one character")
+        if self.echo and self.logprobs is not None:
+            raise ValueError("echo: log-probabilities are those of new tokens; leave out echo, or use /v1/score")
+        return self
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The texts that end a text."""
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+
+class ScoreRequest(Request):
+    """``POST /v1/score``: how well a model predicts a text."""
+
+    input: Annotated[str, Field(min_length=1)]
+    """A document from its beginning, or what comes after a state."""
+    state_id: str | None = None
+    ends: bool = False
+    """Score the end of the document too."""

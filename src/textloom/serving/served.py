@@ -1,0 +1,117 @@
+"""The runs that are served, by the names of the models that requests ask for."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from textloom.config import ServeConfig, TrainConfig
+from textloom.config.paths import with_home
+from textloom.data.normalization import normalize_text
+from textloom.errors import ConfigError, RunError
+from textloom.evaluation.text import TextScore, score_text
+from textloom.generation.generate import window_of
+from textloom.generation.prompts import prompt_ids
+from textloom.generation.reading import Reading
+from textloom.generation.scoring import score_after
+from textloom.models.decoder import ModelDecoder
+from textloom.models.language_model import LanguageModel
+from textloom.runs.checkpoints import load_model
+from textloom.runs.find import find_run
+from textloom.runs.run import Run
+from textloom.runs.signature import model_signature
+from textloom.serving.engine import Engine, EngineLimits
+from textloom.system.devices import choose_device
+from textloom.tokenizers import Tokenizer
+from textloom.tokenizers.byte import valid_text
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model that requests can name."""
+
+    name: str
+    config: TrainConfig
+    tokenizer: Tokenizer
+    model: LanguageModel
+    signature: str
+    engine: Engine
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    @property
+    def window(self) -> int | None:
+        """Tokens of the windows that the model was trained on; None if it carries its state."""
+        return _window(self.config)
+
+    def prompt_ids(self, prompt: str, context: Sequence[int] = ()) -> list[int]:
+        """The tokens of a prompt in the form of the training text, after the last tokens before it."""
+        return prompt_ids(self.tokenizer, self.normal(prompt), context)
+
+    def normal(self, text: str) -> str:
+        """The text in the normalization form of the training text."""
+        return normalize_text(valid_text(text), self.config.data.normalization)
+
+    def score(self, text: str, ends: bool, before: Reading | None) -> TextScore:
+        """How well the model predicts a text, from the beginning of a document or after what was read before."""
+        if before is None:
+            return score_text(self.model, self.tokenizer, self.config, text, ends)
+        normal = self.normal(text)
+        return score_after(self.model, self.tokenizer, before, normal, ends=ends, window=self.window)
+
+    def as_json(self) -> dict[str, Any]:
+        """The model as ``/v1/models`` lists it."""
+        return {
+            "id": self.name,
+            "object": "model",
+            "created": self.created,
+            "owned_by": "textloom",
+            "signature": self.signature,
+        }
+
+
+def serve_runs(config: ServeConfig) -> dict[str, Served]:
+    """Load the runs of a config, by their names.
+
+    Raises RunError if one cannot be loaded or is being trained, ConfigError if two have the same name.
+    """
+    device = choose_device(config.accelerator, "accelerator")
+    limits = EngineLimits(config.rows, config.queue, config.max_seconds)
+    found: dict[str, Served] = {}
+    for given, path in _named(config.run):
+        run = find_run(with_home(path, "run"), Path(config.outputs), config.checkpoint)
+        _refuse_unfinished(run)
+        trained, tokenizer, model = load_model(run, config.checkpoint)
+        name = (given or trained.name).replace("/", "-")
+        if name in found:
+            raise ConfigError(f"run={path}: there is another model {name}; name them, as in run={{one: A, two: B}}")
+        window = _window(trained)
+        signature = model_signature(model, tokenizer, window)
+        model = model.to(device)
+        _refuse_windows(model, window, name)
+        found[name] = Served(name, trained, tokenizer, model, signature, Engine(model, tokenizer, window, limits))
+    return found
+
+
+def _named(runs: Mapping[str, str] | tuple[str, ...]) -> list[tuple[str | None, str]]:
+    return list(runs.items()) if isinstance(runs, Mapping) else [(None, path) for path in runs]
+
+
+def _window(config: TrainConfig) -> int | None:
+    return None if config.model.is_ngram else window_of(config.batching)
+
+
+def _refuse_unfinished(run: Run) -> None:
+    if not run.is_export and run.status().get("status") == "running":
+        raise RunError(f"run={run.directory}: is being trained; wait until it ends, or serve an export of it")
+
+
+def _refuse_windows(model: LanguageModel, window: int | None, name: str) -> None:
+    """Raises RunError for a cell that reads windows without prepared layers, whose rows cannot begin one by one."""
+    with torch.inference_mode():
+        if window and isinstance(model.decoder(1, window), ModelDecoder):
+            raise RunError(
+                f"{name}: its cell has no fast_layers, and windows need them here; train it with batching=stream"
+            )
