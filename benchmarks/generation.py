@@ -20,14 +20,14 @@ KERAS, EAGER = "Keras, model.predict on a window of 10 for each token", "eager l
 
 def main(quick: bool = False) -> list[Row]:
     """Rows for the CPU, and for the GPU where there is one."""
-    rows = _one_text(_model(8 if quick else 128), _turns(quick))
+    rows = _one_text(model_of(8 if quick else 128), _turns(quick))
     return [*rows, *rows_on("cpu", quick), *rows_on("cuda", quick)]
 
 
 def rows_on(device: str, quick: bool) -> list[Row]:
     """Many texts against one, on one kind of device."""
     sizes = ((8, 15.0),) if quick else ((128, 15.0), (512, None))
-    return [_many_texts(_model(units), device, units, must, _turns(quick)) for units, must in sizes]
+    return [_many_texts(model_of(units), device, units, must, _turns(quick)) for units, must in sizes]
 
 
 def _turns(quick: bool) -> int:
@@ -81,7 +81,8 @@ def _row(work: str, against: str, ours: list[float], theirs: list[float], must: 
     )
 
 
-def _model(units: int) -> RecurrentLanguageModel:
+def model_of(units: int) -> RecurrentLanguageModel:
+    """An LSTM of random weights that never ends a text."""
     torch.manual_seed(0)
     config = LSTMConfig(
         cell="lstm", units=units, layers=1, embedding_dim=None, tied_weights=False,
