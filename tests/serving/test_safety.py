@@ -50,6 +50,8 @@ def wait_until_idle(server: Running) -> None:
     "headers",
     [
         {"Host": "evil.example"},
+        {"Host": "[::"},
+        {"Origin": "http://[::"},
         {"Host": "evil.example:8000", "Origin": "http://evil.example:8000"},
         {"Origin": "http://evil.example"},
         {"Origin": "null"},

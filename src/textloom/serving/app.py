@@ -27,6 +27,7 @@ from textloom.serving.states import StateStore
 Body = TypeVar("Body", bound=requests.Request)
 Found = TypeVar("Found")
 
+NOT_KEPT = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # by nginx, for example
 CLIENT_IS_GONE = 499  # nobody reads the status; the name is nginx's
 
 
@@ -86,7 +87,7 @@ class Api:
         completion = await asyncio.to_thread(plan_completion, asked, served, self.states, bounds)
         completion.start()
         if asked.stream:
-            return StreamingResponse(_stream(completion), media_type="text/event-stream")
+            return StreamingResponse(_stream(completion), media_type="text/event-stream", headers=NOT_KEPT)
         try:
             return json_response(await _while_connected(request, completion.whole()))
         finally:
@@ -170,8 +171,6 @@ async def _stream(completion: Completion) -> AsyncIterator[bytes]:
         yield DONE
     except ApiError as error:
         yield as_event(error.body())
-    except TextloomError as error:
-        yield as_event(ApiError(507, str(error), code="failed").body())
     finally:
         completion.cancel()
 

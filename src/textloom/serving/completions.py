@@ -1,6 +1,7 @@
 """``POST /v1/completions``: from a request to texts, and from what comes of them to JSON."""
 
 import asyncio
+import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -18,6 +19,8 @@ from textloom.serving.rows import Drawing
 from textloom.serving.served import Served
 from textloom.serving.states import StateStore
 from textloom.serving.texts import End, Event, Piece, Text, TextRequest, TokenInfo
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,11 @@ class Completion:
         return last
 
     def _store(self, reading: Reading) -> str:
-        return self.states.put(State(self.served.signature, reading))
+        try:
+            return self.states.put(State(self.served.signature, reading))
+        except RunError as error:
+            log.error("%s", error)
+            raise ApiError(507, "the state could not be stored; the log says why", code="not_stored") from error
 
     def _logprobs(self, tokens: Sequence[TokenInfo]) -> dict[str, Any]:
         text_of = self.served.tokenizer.token_text

@@ -1,7 +1,7 @@
 """The thread that owns a model: it reads prompts, draws texts side by side, and hands out what comes.
 
-Texts enter and leave the rows between turns. A turn is a number of steps that takes about ``TURN_SECONDS``: what it
-costs to hand texts out is paid once for all of its tokens.
+Texts enter and leave the rows between turns. A turn is a number of steps, so that what it costs to hand out the texts is
+paid once for several tokens. With one text a turn takes a fiftieth of a second, with 64 a tenth.
 """
 
 import asyncio
@@ -26,9 +26,12 @@ from textloom.tokenizers import Tokenizer
 
 log = logging.getLogger(__name__)
 
-TURN_SECONDS = 0.05
-MOST_STEPS = 64  # in a turn
+TURN_SECONDS = 0.02  # at least
+HANDING_OUT = 0.0001  # seconds for a text in a turn, in both threads
+SHARE = 1 / 15  # of a turn that may be spent on handing out
+MOST_STEPS = 128  # in a turn
 MOST_STEPS_WHILE_WAITING = 16  # in a turn, if texts wait for a row
+SMOOTHING = 0.2  # weight of the last turn in the time of a step
 BLOCKS_A_TURN = 8  # of prompts, which the model reads between two turns
 
 
@@ -53,7 +56,7 @@ class Engine:
         self._closed = False
         self._texts: list[Text] = []  # that have a row
         self._outbox: list[tuple[Text, Event]] = []
-        self._step_seconds = TURN_SECONDS
+        self._step_seconds = TURN_SECONDS / 10
         self._loop: asyncio.AbstractEventLoop | None = None
         self._rows = self._new_rows()
         self._thread = threading.Thread(target=self._run, name="textloom-engine", daemon=True)
@@ -209,7 +212,7 @@ class Engine:
         began = time.perf_counter()
         steps = self._steps(rows, texts)
         drawn = rows.step(steps)
-        self._step_seconds = (time.perf_counter() - began) / steps
+        self._step_seconds += SMOOTHING * ((time.perf_counter() - began) / steps - self._step_seconds)
         for text in texts:
             assert text.row is not None
             assert text.growing is not None
@@ -228,7 +231,8 @@ class Engine:
             assert text.growing is not None
             left = text.request.limits.length - len(text.growing.tokens)
             needed = max(needed, rows.unread(text.row) - 1 + left)
-        return max(1, min(most, needed, int(TURN_SECONDS / self._step_seconds)))
+        seconds = max(TURN_SECONDS, len(texts) * HANDING_OUT / SHARE)
+        return max(1, min(most, needed, int(seconds / self._step_seconds)))
 
     def _end(self, rows: Rows, text: Text) -> None:
         assert text.growing is not None

@@ -35,9 +35,9 @@ class Guard:
 
     def _error(self, headers: Headers, method: str) -> ApiError | None:
         host, origin = headers.get("host", ""), headers.get("origin")
-        if self._hosts is not None and (urlsplit(f"//{host}").hostname or "") not in self._hosts:
+        if self._hosts is not None and _split(f"//{host}")[0] not in self._hosts:
             return ApiError(403, "the header Host names another machine", code="wrong_host")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _split(origin)[1] != host:
             return ApiError(403, "pages of another origin are refused", code="wrong_origin")
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             return ApiError(403, "pages of another origin are refused", code="wrong_origin")
@@ -53,3 +53,12 @@ class Guard:
         kind, _, given = authorization.partition(" ")
         assert self._key is not None
         return kind.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._key.encode())
+
+
+def _split(url: str) -> tuple[str, str]:
+    """The name of the host, and the same with its port; empty if they cannot be read."""
+    try:
+        parts = urlsplit(url)
+        return parts.hostname or "", parts.netloc
+    except ValueError:
+        return "", ""

@@ -161,4 +161,5 @@ class _Plan:
 
 def _likeliest(logprobs: torch.Tensor, most: int) -> list[list[tuple[int, float]]]:
     values, ids = logprobs.topk(most, dim=1)
-    return [list(zip(*pair, strict=True)) for pair in zip(ids.tolist(), values.tolist(), strict=True)]
+    pairs = zip(ids.tolist(), values.tolist(), strict=True)
+    return [[one for one in zip(*pair, strict=True) if one[1] > -torch.inf] for pair in pairs]
