@@ -1,7 +1,7 @@
 """The thread that owns a model: it reads prompts, draws texts side by side, and hands out what comes.
 
-Texts enter and leave the rows between turns. A turn is a number of steps, so that what it costs to hand out the texts is
-paid once for several tokens. With one text a turn takes a fiftieth of a second, with 64 a tenth.
+Texts enter and leave the rows between turns. A turn is a number of steps, so that what it costs to hand out the texts
+is paid once for several tokens. With one text a turn takes a fiftieth of a second, with 64 a tenth.
 """
 
 import asyncio
