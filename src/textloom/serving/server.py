@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 KEY_VARIABLE = "TEXTLOOM_API_KEY"
 FEWEST_CHARACTERS = 16  # of a key
 CONNECTIONS = 1024
+SECONDS_IDLE = 75  # of a connection: longer than clients keep one, so that none sends into one that is being closed
 SECONDS_TO_FINISH = 5  # for requests that are being answered when the server is stopped
 
 
@@ -56,6 +57,7 @@ def build_server(
         ws="none",
         server_header=False,
         limit_concurrency=CONNECTIONS,
+        timeout_keep_alive=SECONDS_IDLE,
         timeout_graceful_shutdown=SECONDS_TO_FINISH,
     )
     return uvicorn.Server(settings)
