@@ -153,10 +153,9 @@ def save_state(plan: "GenerationPlan", texts: "list[Generated]") -> None:
 
 def evaluate(run: RunDirectory, config: EvaluateConfig) -> "Evaluation":
     """Score a run as the config says. The run keeps figures of other protocols than its own."""
-    from textloom.evaluation.evaluate import evaluate_and_keep
-    from textloom.evaluation.protocols import chosen_protocol
+    from textloom.evaluation.evaluator import evaluate_as
 
-    return evaluate_and_keep(run, config.checkpoint, chosen_protocol(config, run.config()))
+    return evaluate_as(run, config)
 
 
 def export(run: RunDirectory, config: ExportConfig) -> Path:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 import textloom
 from conftest import Answer, train_run
-from textloom.evaluation.evaluate import evaluate_run, score_by
+from textloom.evaluation.evaluate import score_by
 from textloom.evaluation.kept import read_kept
 from textloom.evaluation.protocols import Protocol
 from textloom.reports.compare import compare_runs
@@ -76,7 +76,7 @@ def test_every_protocol_scores_every_token(tmp_path: Path) -> None:
 
 
 def test_a_signature_tells_text_split_tokenizer_protocol_and_version(run: Run) -> None:
-    found = evaluate_run(run, protocol=Protocol("windows", 20))
+    found = textloom.load(run.directory).evaluate(protocol="windows", window=20)
     parts = [dict(part.split(":") for part in line.split("|")) for line in found.signatures.values()]
     assert [part["split"] for part in parts] == ["val", "test"]
     for part in parts:

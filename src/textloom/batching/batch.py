@@ -76,6 +76,16 @@ class Spans(NamedTuple):
             return last
         return None if filled is None else np.flatnonzero(filled)
 
+    def target_places(self) -> np.ndarray:
+        """(targets,) where in the tokens the targets stand, in the order of ``Batch.targets``."""
+        if self.last_only:
+            after: np.ndarray = self.begins + self.lengths
+            return after
+        source: np.ndarray = (self.begins[:, None] + np.arange(self.width)).ravel()
+        positions = self.positions(self.filled())
+        places: np.ndarray = 1 + (source if positions is None else source[positions])
+        return places
+
 
 class Tokens(Protocol):
     """The tokens of one split, on the host or on a device."""

@@ -97,6 +97,10 @@ class Batching(ABC):
         """The batches of an epoch, from the given one on."""
         return gather_all(self.tokens, self._spans(epoch, start))
 
+    def located(self) -> Iterator[tuple[Batch, np.ndarray]]:
+        """The batches of the first epoch, each with the places of its targets in the tokens, (targets,)."""
+        return zip(self.batches(0), (spans.target_places() for spans in self._spans(0, 0)), strict=True)
+
     @abstractmethod
     def _spans(self, epoch: int, start: int) -> Iterator[Spans]:
         """The place of each of these batches in the tokens."""

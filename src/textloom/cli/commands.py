@@ -193,7 +193,7 @@ def _evaluate(config: DictConfig) -> None:
     run = find_run(checked.run, Path(checked.outputs), checked.checkpoint)
     log.info("run: %s", run.directory)
     with heavy_imports():
-        import textloom.evaluation.evaluate  # noqa: F401
+        import textloom.evaluation.evaluator  # noqa: F401
 
     found = actions.evaluate(run, checked)
     for name, value in found.items():

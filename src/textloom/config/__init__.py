@@ -3,7 +3,7 @@
 YAML composes (see ``conf/``), this checks: no unknown key, every value in its bounds, and the groups fit each other.
 """
 
-from textloom.config.commands import CompareConfig, EvaluateConfig, ExportConfig, PrepareConfig
+from textloom.config.commands import CompareConfig, EvaluateConfig, ExportConfig, PrepareConfig, ScoredTextConfig
 from textloom.config.data import (
     SOURCES,
     BatchingConfig,
@@ -65,6 +65,7 @@ __all__ = [
     "RowKeys",
     "SamplesConfig",
     "ScheduleConfig",
+    "ScoredTextConfig",
     "Section",
     "ServeConfig",
     "SplitKeys",

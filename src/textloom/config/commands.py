@@ -2,12 +2,21 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from textloom.config.data import DataConfig, check_protocol
 from textloom.config.section import Paths, PathText, Positive, Section, Unit
 from textloom.config.tokenizer import TOKENIZERS, TokenizerConfig
 from textloom.registry import OneOf
+
+
+class ScoredTextConfig(Section):
+    """A text to score."""
+
+    path: Paths | None
+    """Files, a glob or a list of them to score in place of the held-out splits; - is standard input; null for these."""
+    documents: Literal["file", "blank_line", "line"]
+    """What one document is: a whole file, a block between blank lines, or a line."""
 
 
 class EvaluateConfig(Section):
@@ -28,6 +37,41 @@ class EvaluateConfig(Section):
     """Tokens of a window, for protocol=windows and protocol=sliding."""
     streams: Annotated[Positive, Unit("rows")]
     """Pieces of the text, for protocol=streams."""
+    temperature: Annotated[float, Field(gt=0)] | None
+    """Divides the logits before the softmax; null for none."""
+    dynamic: bool
+    """Dynamic evaluation: tokens are scored, and then the weights take a gradient step on them. The run stays as it is.
+
+    Needs protocol=stream."""
+    dynamic_steps: Annotated[Positive, Unit("tokens")]
+    """Tokens that are scored and learned from at a time."""
+    dynamic_learning_rate: Annotated[float, Field(ge=0)]
+    """Length of a step, in root mean squares of the weight's gradient on the training split."""
+    dynamic_decay: Annotated[float, Field(ge=0)]
+    """How fast the weights are drawn back to the trained ones."""
+    dynamic_epsilon: Annotated[float, Field(gt=0)]
+    """Added to the root mean square, so that weights with rare gradients take no long steps."""
+    cache: bool
+    """Continuous cache: tokens that followed similar hidden states are likely to follow again.
+
+    Needs protocol=stream."""
+    cache_size: Annotated[Positive, Unit("tokens")]
+    """Tokens that the cache holds, the last ones."""
+    cache_weight: Annotated[float, Field(ge=0, lt=1)]
+    """Share of the cache in the prediction."""
+    cache_sharpness: Annotated[float, Field(ge=0)]
+    """Factor on the dot products of hidden states; 0 counts all tokens of the cache alike."""
+    mix: PathText | None
+    """A run with the same vocabulary whose predictions are mixed in; ngram: the best n-gram of the training split."""
+    mix_weight: Annotated[float, Field(ge=0, le=1)]
+    """Share of the other model in the prediction."""
+    tune: bool
+    """Tune the settings of all that is switched on, on the validation split alone, before both splits are scored."""
+    tune_targets: Annotated[Positive | None, Unit("targets")]
+    """Targets at the beginning of the validation split that settings are tuned on; null for all."""
+    data: ScoredTextConfig
+    per_token: PathText | None
+    """File to write the text, offset, loss, rank and entropy of each token to: FILE.parquet or FILE.jsonl; or null."""
 
 
 class ExportConfig(Section):

@@ -74,8 +74,8 @@ def page() -> str:
 def _sections(command: str, schema: type[BaseModel]) -> Iterator[str]:
     """The tables of a command: its own keys, then one for each group."""
     keys = [key for key in walk_keys(schema) if not key.is_kind]
-    groups = [key.name for key in keys if key.form is Form.GROUP and "." not in key.name]
-    own = [key for key in keys if key.name.partition(".")[0] not in groups]
+    groups = [key.name for key in keys if key.form is Form.GROUP and _is_group_of_training(key)]
+    own = [key for key in keys if key.name.partition(".")[0] not in groups and key.form is not Form.GROUP]
     with_effects = schema is TrainConfig
     if own:
         yield _table(own, {"": _file(config_directory() / f"{command}.yaml")}, with_effects)
@@ -90,6 +90,11 @@ def _sections(command: str, schema: type[BaseModel]) -> Iterator[str]:
             names = ", ".join(f"`{group}={name}`" for name in defaults)
             yield f"Chosen as a whole: {names}. A key with choices in brackets belongs to these alone.\n"
         yield _table([key for key in keys if key.name.startswith(f"{group}.")], defaults, with_effects)
+
+
+def _is_group_of_training(key: Key) -> bool:
+    field = TrainConfig.model_fields.get(key.name)
+    return field is not None and field.annotation == key.field.annotation
 
 
 def _defaults(command: str, group: str) -> dict[str, dict[str, Any]]:

@@ -1,7 +1,6 @@
 """Scoring a model on every token of a split: negative log-likelihoods are summed over targets and divided once."""
 
 import logging
-from collections.abc import Mapping
 
 import torch
 
@@ -32,51 +31,45 @@ SCORED_AT_ONCE = 2048  # targets whose logits are in memory together
 class Evaluation(dict[str, float]):
     """Figures by their names in ``results.json``, with the signature of each split's."""
 
-    def __init__(self, figures: Mapping[str, float], signatures: Mapping[SplitName, str]):
+    def __init__(self, figures: dict[str, float], signatures: dict[str, str]):
         super().__init__(figures)
-        self.signatures = {str(split): text for split, text in signatures.items()}
+        self.signatures = signatures
 
 
 @denormals_flushed()  # as in training
 @memory_kept()
-def evaluate_run(run: Run, checkpoint: CheckpointName = "best", protocol: Protocol | None = None) -> Evaluation:
+def evaluate_run(run: Run, checkpoint: CheckpointName = "best") -> Evaluation:
     """Scores of the validation split and, if there is one, the test split, by their names in ``results.json``.
 
-    Those of the training's own protocol, which is the default, are what training reports, to the last digit. Raises
-    RunError if a file is missing or damaged.
+    They are those that training reports, to the last digit: those of its own protocol. Raises RunError if a file is
+    missing or damaged.
     """
     config, tokenizer, model = load_model(run, checkpoint)
+    parts, protocol = held_out(run, config), own_protocol(config)
+    model = model.to(device_of(config))
+    figures: dict[str, float] = {}
+    for name, part in parts.items():
+        with stage(f"scoring the {name} split", part.targets, "targets"):
+            figures |= score_by(protocol, model, part, rows_of(config)).named(name)
+    fingerprint = run.data_fingerprint()
+    return Evaluation(figures, {str(name): signature(fingerprint, name, tokenizer, str(protocol)) for name in parts})
+
+
+def keep_own(run: Run, found: Evaluation) -> None:
+    """Keep the signatures of the run's own results, and their figures, in ``evaluations.json``."""
+    method, loss = str(own_protocol(run.config())), run.results().get("val/loss")
+    keep(run, KeptEvaluation(method, found.signatures, dict(found), run.data_fingerprint(), "best", loss, own=True))
+
+
+def held_out(run: Run, config: TrainConfig) -> dict[SplitName, TokenSplit]:
+    """The splits that are scored. Raises RunError if the tokens of one are missing."""
     splits = load_splits(run.tokens)
     if config.data.has_test_split and "test" not in splits:
         raise RunError(f"{run.tokens}: the tokens of the test split are missing; give a complete run directory")
-    protocol = protocol or own_protocol(config)
-    model = model.to(_device(config))
-    figures: dict[str, float] = {}
-    for name in EVALUATED:
-        if name in splits:
-            with stage(f"scoring the {name} split", splits[name].targets, "targets"):
-                figures |= score_by(protocol, model, splits[name], rows_of(config)).named(name)
-    fingerprint = run.data_fingerprint()
-    signatures = {name: signature(fingerprint, name, tokenizer, str(protocol)) for name in EVALUATED if name in splits}
-    return Evaluation(figures, signatures)
+    return {name: splits[name] for name in EVALUATED if name in splits}
 
 
-def evaluate_and_keep(run: Run, checkpoint: CheckpointName, protocol: Protocol) -> Evaluation:
-    """The scores of ``evaluate_run``, kept in ``evaluations.json`` unless ``results.json`` has them."""
-    found = evaluate_run(run, checkpoint, protocol)
-    if protocol != own_protocol(run.config()):
-        keep_evaluation(run, found, checkpoint, protocol)
-    return found
-
-
-def keep_evaluation(run: Run, found: Evaluation, checkpoint: CheckpointName, protocol: Protocol) -> None:
-    """Add scores with their signatures to ``evaluations.json``."""
-    own, loss = protocol == own_protocol(run.config()), run.results().get("val/loss")
-    fingerprint = run.data_fingerprint()
-    keep(run, KeptEvaluation(str(protocol), found.signatures, dict(found), fingerprint, checkpoint, loss, own))
-
-
-def _device(config: TrainConfig) -> torch.device:
+def device_of(config: TrainConfig) -> torch.device:
     """The device that the run was trained on; another one if this machine lacks it."""
     try:
         return choose_device(config.trainer.accelerator)
@@ -125,11 +118,14 @@ class Tally:
             for some, targets in zip(
                 torch.split(hidden, SCORED_AT_ONCE), torch.split(batch.targets, SCORED_AT_ONCE), strict=True
             ):
-                nats, likeliest = model.nats_and_argmax(some, targets)
-                self.nats += (nats.cpu() if nats.device.type == "mps" else nats).double().sum()  # MPS has no float64
-                self.correct += (likeliest == targets).sum()
-        self.targets += len(batch.targets)
-        advance(len(batch.targets))
+                self.count(*model.nats_and_argmax(some, targets), targets)
+
+    def count(self, nats: torch.Tensor, likeliest: torch.Tensor, targets: torch.Tensor) -> None:
+        """Add some targets, with their negative log-likelihoods and the tokens that were the likeliest: (targets,)."""
+        self.nats += (nats.cpu() if nats.device.type == "mps" else nats).double().sum()  # MPS has no float64
+        self.correct += (likeliest == targets).sum()
+        self.targets += len(targets)
+        advance(len(targets))
 
     def score(self, split: TokenSplit) -> Score:
         """The score of all batches that were added, which are those of this split."""

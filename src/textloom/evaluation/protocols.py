@@ -10,9 +10,6 @@ from typing import Literal
 from textloom.config import BatchingConfig, EvaluateConfig, StreamConfig, TrainConfig, WindowsConfig
 from textloom.errors import ConfigError
 
-ADAPTED = "+"
-"""Between a protocol and each way in which a model adapts to the text that it is scored on, in the name of a method."""
-
 ProtocolKind = Literal["stream", "windows", "sliding", "documents"]
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from textloom.errors import RunError
+from textloom.evaluation.adaptation import adapts
 from textloom.evaluation.baselines import counting_figures
 from textloom.reports.collect import Record, read_records, require_metric
-from textloom.reports.group import adapts, by_protocol, headings
+from textloom.reports.group import by_protocol, headings
 from textloom.reports.metrics import is_quality, lower_is_better
 from textloom.reports.statistics import SIGNIFICANCE, Spread, against_constant, holm, welch
 

@@ -6,7 +6,7 @@ from typing import Any
 from textloom.config.values import value_text
 from textloom.data.encoding import load_splits
 from textloom.errors import RunError
-from textloom.evaluation.protocols import ADAPTED
+from textloom.evaluation.adaptation import adapts
 from textloom.reports.collect import Record
 from textloom.reports.metrics import is_per_target
 from textloom.reproductions.article import LEAKY
@@ -57,11 +57,6 @@ def headings(groups: dict[ScoringProtocol, list[Record]]) -> dict[ScoringProtoco
         text += [f"{key}={value_text(value)}" for key, value in protocol.tokenizer]
         titles[protocol] = ", ".join(text)
     return titles
-
-
-def adapts(method: str) -> bool:
-    """True if the models of a method learn from the text that they are scored on; counted n-grams do not."""
-    return ADAPTED in method
 
 
 def _fingerprints(records: list[Record]) -> set[str]:

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import pytorch_lightning as pl
 
 from textloom.config import TrainConfig
-from textloom.evaluation.evaluate import evaluate_run, keep_evaluation
-from textloom.evaluation.protocols import own_protocol
+from textloom.evaluation.evaluate import evaluate_run, keep_own
 from textloom.runs.checkpoints import load_model
 from textloom.runs.run import Run
 from textloom.system.cpu import denormals_flushed
@@ -107,7 +106,7 @@ def finish(plan: FitPlan, result: FitResult, began: float) -> Trained:
         **({"leaky": True} if plan.config.data.leaky else {}),
     }
     write_json(plan.run.results_file, results)
-    keep_evaluation(plan.run, figures, "best", own_protocol(plan.config))
+    keep_own(plan.run, figures)
     sample = texts[plan.config.samples.temperatures[0]]
     ending = Ending(figures["val/loss"], result.last_loss, result.best_before, result.limit)
     to_change = None if plan.config.model.is_ngram else advice(ending, plan.config, plan.text, plan.run)
