@@ -72,6 +72,8 @@ class EvaluateConfig(Section):
     data: ScoredTextConfig
     per_token: PathText | None
     """File to write the text, offset, loss, rank and entropy of each token to: FILE.parquet or FILE.jsonl; or null."""
+    analysis: bool
+    """Write calibration and the loss by position in the document and by frequency of the token, for TensorBoard."""
 
 
 class ExportConfig(Section):

@@ -13,6 +13,7 @@ from textloom.config import EvaluateConfig, TrainConfig
 from textloom.data.encoding import TokenSplit, load_splits
 from textloom.errors import ConfigError
 from textloom.evaluation.adaptation import Adaptation, Method, chosen_method
+from textloom.evaluation.analysis import write_analysis
 from textloom.evaluation.baselines import LARGEST_ORDER
 from textloom.evaluation.dynamic import gradient_rms
 from textloom.evaluation.evaluate import Evaluation, Tally, device_of, held_out, rows_of, score_by
@@ -54,6 +55,8 @@ def evaluate_as(run: Run, config: EvaluateConfig) -> Evaluation:
     a file is missing or damaged.
     """
     file = None if config.per_token is None else check_file(config.per_token)
+    if config.analysis and run.is_export:
+        raise ConfigError("analysis=true: writes into the run directory, and an export stays as it is; give the run")
     trained, tokenizer, model = load_model(run, config.checkpoint)
     other = _other_model(config, run, tokenizer)
     method = chosen_method(config, trained, None if other is None else other.name)
@@ -69,9 +72,11 @@ def evaluate_as(run: Run, config: EvaluateConfig) -> Evaluation:
         scorer.rms = gradient_rms(model, load_splits(run.tokens)["train"], method.adaptation.dynamic.steps)
     if config.tune:
         method = _tuned(scorer, method, _beginning(parts["val"], config.tune_targets))
-    found, tokens = _score(scorer, method, texts, tokenizer, per_token=file is not None)
+    found, tokens = _score(scorer, method, texts, tokenizer, per_token=file is not None or config.analysis)
     if file is not None:
         write_token_scores(file, tokens, tokenizer)
+    if config.analysis:
+        found |= write_analysis(run.analysis(method.name), tokens, load_splits(run.tokens)["train"].tokens)
     if config.data.path is None and method != Method(own_protocol(trained)):
         _keep(run, found, config, method)
     return found

@@ -65,6 +65,10 @@ class Run:
         """The figures of evaluations by other protocols, each with its signature."""
         return self.directory / "evaluations.json"
 
+    def analysis(self, method: str) -> Path:
+        """The folder of TensorBoard's events about the errors that the model makes if scored by a method."""
+        return self.directory / "analysis" / method
+
     @property
     def tokenizer_file(self) -> Path:
         """The fitted tokenizer."""
