@@ -22,6 +22,7 @@ from textloom.evaluation.evaluator import Scorer
 from textloom.evaluation.kept import read_kept
 from textloom.evaluation.protocols import Protocol
 from textloom.evaluation.score import Score
+from textloom.evaluation.token_scores import TokenScores
 from textloom.evaluation.tuning import MOST_TRIALS, tune
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.ngram.fit import fit_order
@@ -205,9 +206,9 @@ def test_tuning_sees_validation_alone_and_each_split_is_then_scored_once(
 ) -> None:
     original, scored = Scorer.score, []
 
-    def score(self: Scorer, method: Method, part: TokenSplit) -> Score:
+    def score(self: Scorer, method: Method, part: TokenSplit, tokens: TokenScores | None = None) -> Score:
         scored.append((str(method), part.targets))
-        return original(self, method, part)
+        return original(self, method, part, tokens)
 
     fixed = textloom.load(run.directory).evaluate(cache=True)
     monkeypatch.setattr(Scorer, "score", score)
