@@ -17,6 +17,7 @@ from textloom.evaluation.dynamic import moving_weights
 from textloom.evaluation.evaluator import Scorer
 from textloom.evaluation.protocols import Protocol
 from textloom.models.recurrent import RecurrentLanguageModel
+from textloom.system.cpu import denormals_flushed, memory_kept
 
 WIKITEXT_TARGETS, LIMIT = 245_569, 600.0  # of the test split; seconds
 STATIC = Method(Protocol("stream"))
@@ -44,7 +45,8 @@ def main(quick: bool = False) -> list[Row]:
     if quick:
         word = Size(word.label, 50, 8, 2, 8, 100, is_wikitext=True)
         char = Size(char.label, 20, 8, 1, 8, 100)
-    return [row for size in (word, char) for row in _rows(size, 1 if quick else 5)]
+    with denormals_flushed(), memory_kept():  # as ``textloom evaluate`` does
+        return [row for size in (word, char) for row in _rows(size, 1 if quick else 5)]
 
 
 def _rows(size: Size, turns: int) -> Iterator[Row]:
