@@ -176,6 +176,8 @@ class TrainConfig(Section):
     """Seed of the initial weights, of dropout and of the order of the batches."""
     resume: Annotated[PathText | None, Effect.PLACE] = None
     """A run directory, or 'latest': resume that run."""
+    start: Annotated[PathText | None, Effect.RESULTS] = None
+    """A run directory, an export, 'latest' or 'best': start from its weights, with its model and tokenizer."""
     logger: Annotated[Loggers, Effect.NONE] = ("tensorboard",)
     """Where to write curves and hyper-parameters: tensorboard, which is always written, and csv, mlflow or wandb.
 

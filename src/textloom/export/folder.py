@@ -124,6 +124,8 @@ def _portable(config: TrainConfig, tokenizer: Tokenizer, splits: Splits) -> dict
             if getattr(config, group).kind in ON_HUB and not Path(values[group][name]).exists():
                 continue  # an id such as owner/name
             values[group][name] = _without_directories(values[group][name])
+    if config.start is not None:
+        values["start"] = PurePath(config.start).name
     if config.samples.prompt is None:
         values["samples"]["prompt"] = default_prompt(tokenizer, splits["train"].tokens) or None
     return values

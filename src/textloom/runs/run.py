@@ -75,6 +75,11 @@ class Run:
         return self.directory / "tokenizer.json"
 
     @property
+    def start_file(self) -> Path:
+        """The weights that the training started from, if they are those of another run."""
+        return self.directory / "start.safetensors"
+
+    @property
     def tokens(self) -> Path:
         """The folder of the token stores, one for each split."""
         return self.directory / "tokens"
@@ -150,7 +155,7 @@ class Run:
         fixed = (
             self.config_file, self.overrides_file, self.status_file, self.provenance_file, self.results_file,
             self.evaluations_file, self.tokenizer_file, self.loggers_file, self.samples_file, self.trace_file,
-            self.profile_file, self.log_file, self.lock_file,
+            self.profile_file, self.log_file, self.lock_file, self.start_file,
         )  # fmt: skip
         checkpoints, tokens = self.checkpoints.glob("*.ckpt"), self.tokens.glob("*")
         return [*(path for path in fixed if path.exists()), *checkpoints, *tokens, *self.curve_files()]

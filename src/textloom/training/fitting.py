@@ -22,6 +22,7 @@ from textloom.training.module import TrainingModule
 from textloom.training.plan import FitPlan, FitResult
 from textloom.training.regularization import ActivationPenalty
 from textloom.training.resume import newest_checkpoint
+from textloom.training.start import load_start
 from textloom.training.stopping import patience_is_over
 from textloom.training.tensorboard import RunLogger, announce
 from textloom.training.trainer import build_trainer
@@ -97,7 +98,9 @@ def build_module(plan: FitPlan, batches: TokenDataModule, learning_rate_scale: f
     config, ranks, vocabulary_size = plan.config, plan.compute.ranks, plan.text.tokenizer.vocabulary_size
     assert not config.model.is_ngram
     model = RecurrentLanguageModel(config.model, vocabulary_size)
-    if config.model.embedding_path is not None and not resumed:
+    if config.start is not None and not resumed:
+        load_start(model, plan.run)
+    elif config.model.embedding_path is not None and not resumed:
         load_word_vectors(model, config.model, plan.text)
     log.info("model: %s, %s parameters", config.model.kind, f"{parameter_count(model):,}")
     module = (TrainingModule if ranks.size == 1 else RankModule)(

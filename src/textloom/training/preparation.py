@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import yaml
 
-from textloom.config import DataConfig, TrainConfig
+from textloom.config import TrainConfig
 from textloom.data.cache import load_corpus, load_or_encode_into, load_or_fit_tokenizer
-from textloom.data.corpus import READING, Facts
-from textloom.data.encoding import Splits, load_splits
+from textloom.data.corpus import READING, Corpus, Facts
+from textloom.data.encoding import Splits, encode_corpus, load_splits
 from textloom.data.suitability import warn_if_unsuited
 from textloom.errors import DataError, RunError
 from textloom.reproductions.article import LEAKY
@@ -19,6 +19,7 @@ from textloom.system.devices import choose_device
 from textloom.system.files import read_json, write_checked_text, write_json, write_text
 from textloom.tokenizers import Tokenizer, load_tokenizer
 from textloom.training.defaults import OpenConfig, complete_config
+from textloom.training.start import start_facts
 
 log = logging.getLogger(__name__)
 
@@ -48,14 +49,23 @@ def prepare(config: TrainConfig, run: Run, device: str) -> EncodedText:
         text, facts = EncodedText(load_tokenizer(run.tokenizer_file), load_splits(run.tokens)), None
     else:
         corpus = load_corpus(config.data)
-        text = EncodedText(*load_or_encode_into(corpus, config.tokenizer, run.tokenizer_file, run.tokens))
-        made = provenance(corpus.facts.fingerprint, device)
+        text = EncodedText(*_encode(corpus, config, run))
+        made = provenance(corpus.facts.fingerprint, device) | start_facts(run)
         write_json(run.provenance_file, {**made, "reading": READING, **source_provenance(config.data)})
         facts = corpus.facts
         _log_source(facts)
-    _log_splits(text, config.data)
+    _log_splits(text, config)
     warn_if_unsuited(config.data, text.tokenizer, text.splits, facts)
     return text
+
+
+def _encode(corpus: Corpus, config: TrainConfig, run: Run) -> tuple[Tokenizer, Splits]:
+    """The tokens of a corpus; of a run that starts from another one, in the tokenizer of that one."""
+    if config.start is None:
+        return load_or_encode_into(corpus, config.tokenizer, run.tokenizer_file, run.tokens)
+    tokenizer = load_tokenizer(run.tokenizer_file)
+    encode_corpus(corpus, tokenizer, run.tokens)
+    return tokenizer, load_splits(run.tokens)
 
 
 def complete(config: TrainConfig, text: EncodedText, run: Run, ranks: int) -> TrainConfig:
@@ -95,7 +105,9 @@ def _refuse_other_text(config: TrainConfig, run: Run) -> None:
             f"{run.directory}: the text has changed since the run was made: its fingerprint was {recorded[:12]}, "
             f"and is {corpus.facts.fingerprint[:12]} now; restore the text, or train a new run"
         )
-    if config.tokenizer.kind == "pretrained":  # not made from this text, and its file may be gone
+    if (
+        config.tokenizer.kind == "pretrained" or config.start is not None
+    ):  # not made from this text, and its file may be gone
         return
     tokenizer = load_or_fit_tokenizer(corpus, config.tokenizer)
     if tokenizer.to_dict() != load_tokenizer(run.tokenizer_file).to_dict():
@@ -114,7 +126,7 @@ def _log_source(facts: Facts) -> None:
         log.info("data: %d documents, %d duplicates folded", facts.documents, facts.duplicates_folded)
 
 
-def _log_splits(text: EncodedText, config: DataConfig) -> None:
+def _log_splits(text: EncodedText, config: TrainConfig) -> None:
     several = any(part.documents > 1 for part in text.splits.values())
     rows = [
         (
@@ -134,5 +146,6 @@ def _log_splits(text: EncodedText, config: DataConfig) -> None:
         ]
         log.info("  %s %s %s characters %s targets %s unknown", *aligned)
     size = f"{text.tokenizer.vocabulary_size:,}"
-    fitted_on = "all documents" if config.leaky else "the training split"
-    log.info("tokenizer: %s entries in the vocabulary, fitted on %s", size, fitted_on)
+    fitted_on = "all documents" if config.data.leaky else "the training split"
+    origin = f"fitted on {fitted_on}" if config.start is None else f"that of {config.start}"
+    log.info("tokenizer: %s entries in the vocabulary, %s", size, origin)

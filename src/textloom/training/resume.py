@@ -45,7 +45,7 @@ def resumed_config(run: Run, overrides: Sequence[str], values: Mapping[str, Any]
     config = run.config()
     tree: dict[str, Any] = config.model_dump(mode="json")
     made_by = {line.lstrip("+") for line in _made_by(run)}
-    for change in [*_typed_changes(overrides), *_given_changes(values or {})]:
+    for change in [*typed_changes(overrides), *_given_changes(values or {})]:
         key, after = change.key, change.value
         if key == "resume" or key.startswith("hydra."):
             continue
@@ -67,7 +67,8 @@ def resumed_config(run: Run, overrides: Sequence[str], values: Mapping[str, Any]
     return resumed
 
 
-def _typed_changes(overrides: Sequence[str]) -> Iterator[Change]:
+def typed_changes(overrides: Sequence[str]) -> Iterator[Change]:
+    """The keys that overrides change, in Hydra's grammar, and their values."""
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         key = override.get_key_element().lstrip("+~")
         value = override.value()

@@ -30,6 +30,7 @@ from textloom.training.ngram import fit_ngrams
 from textloom.training.plan import FitPlan, FitResult
 from textloom.training.preparation import complete, prepare, record
 from textloom.training.signals import StopRequest
+from textloom.training.start import start_from
 from textloom.training.tensorboard import write_results
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ def train(config: TrainConfig, run: Run, overrides: Sequence[str], callbacks: Se
         explained_shortage(config, run),
         Workers(config.trainer) as workers,
     ):
+        config = start_from(config, run, overrides)
         record(config, overrides, run)
         text = prepare(config, run, device.type)
         config = complete(config, text, run, workers.size)
