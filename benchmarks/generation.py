@@ -1,5 +1,6 @@
 """Generation: our step against Keras's ``model.predict`` loop and an eager ``nn.LSTM``, and many texts against one."""
 
+import os
 import statistics
 
 import numpy as np
@@ -8,19 +9,24 @@ import torch
 from benchmarks.keras_process import MISSING, keras_process
 from benchmarks.rows import Row, seconds, unmeasured
 from textloom.config import LSTMConfig
-from textloom.generation.generate import generate_texts
+from textloom.generation.generate import draw_texts, generate_texts, open_prompt, stream_text
+from textloom.generation.requests import Beams, Request, Rules
 from textloom.generation.sampling import Sampling
+from textloom.generation.text import Limits
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.tokenizers.char import CharTokenizer
 
 TOKENIZER = CharTokenizer("".join(map(chr, range(32, 90))), lowercase=False)  # 60 tokens
 PROMPT, WINDOW, KERAS_TOKENS = "DEEP LEARN", 10, 20
+BEAMS = 8
 KERAS, EAGER = "Keras, model.predict on a window of 10 for each token", "eager loop: nn.LSTM, nn.Linear, multinomial"
 
 
 def main(quick: bool = False) -> list[Row]:
     """Rows for the CPU, and for the GPU where there is one."""
     rows = _one_text(model_of(8 if quick else 128), _turns(quick))
+    rows += [_streamed(model_of(8 if quick else 128), _turns(quick))]
+    rows += [_beams(model_of(units), units, _turns(quick)) for units in ((8,) if quick else (128, 512))]
     return [*rows, *rows_on("cpu", quick), *rows_on("cuda", quick)]
 
 
@@ -71,6 +77,36 @@ def _many_texts(model: RecurrentLanguageModel, device: str, units: int, must: fl
         many.append(_seconds_a_token(model, 64, 500) / 64)
         one.append(_seconds_a_token(model, 1, 500))
     return _row(work, against, many, one, must)
+
+
+def _streamed(model: RecurrentLanguageModel, turns: int) -> Row:
+    """A text written while it is drawn against the same text at once: at most 5 % slower."""
+    request = Request(open_prompt(model, TOKENIZER, PROMPT), Sampling(0.8), seed=0)
+    rules, length = Rules(Limits(1000)), 1000
+
+    def stream() -> None:
+        with open(os.devnull, "w") as file:
+            for piece in stream_text(model, TOKENIZER, request, rules):
+                file.write(piece)
+                file.flush()
+
+    streamed, whole = [], []
+    for _ in range(turns):
+        streamed.append(seconds(stream) / length)
+        whole.append(seconds(lambda: draw_texts(model, TOKENIZER, [request], rules)) / length)
+    return _row("generation, batch 1, LSTM 128 char, written while it is drawn", "at once", streamed, whole, 0.95)
+
+
+def _beams(model: RecurrentLanguageModel, units: int, turns: int) -> Row:
+    """A beam search of 8 against eight texts one after the other, in tokens of the 8 a second."""
+    length = 200
+    request = Request(open_prompt(model, TOKENIZER, PROMPT), Sampling(0.8), seed=0)
+    search, alone = Rules(Limits(length), beams=Beams(BEAMS)), Rules(Limits(length))
+    beams, one = [], []
+    for _ in range(turns):
+        beams.append(seconds(lambda: draw_texts(model, TOKENIZER, [request], search)) / length / BEAMS)
+        one.append(seconds(lambda: draw_texts(model, TOKENIZER, [request], alone)) / length)
+    return _row(f"beam search of {BEAMS}, LSTM {units} char", f"{BEAMS} texts one after the other", beams, one, 4.0)
 
 
 def _row(work: str, against: str, ours: list[float], theirs: list[float], must: float | None) -> Row:
