@@ -37,7 +37,7 @@ def found(
     window: int | None = None,
 ) -> list[Found]:
     request = Request(open_prompt(built, TOKENIZER, "ab", window), sampling or Sampling(), 0)
-    return search(built, TOKENIZER, request, Rules(Limits(length), window=window, beams=beams))
+    return search(built, TOKENIZER, request, Rules(Limits(length), window=window, with_logprobs=True, beams=beams))
 
 
 @torch.no_grad()

@@ -173,6 +173,7 @@ def _generate(config: DictConfig) -> None:
             continue
         shown = for_stdout(text.text)
         print(shown if len(texts) == 1 else f"--- text {number} of {len(texts)} ---\n{shown}\n")
+        _tell_memorization(plan, text)
 
 
 def _stream(plan: "GenerationPlan") -> None:
@@ -184,7 +185,16 @@ def _stream(plan: "GenerationPlan") -> None:
         if nobody_reads():
             return
     print()
+    for text in texts:
+        _tell_memorization(plan, text)
     actions.save_state(plan, texts)
+
+
+def _tell_memorization(plan: "GenerationPlan", text: "Generated") -> None:
+    """Log how much of a text is copied, if the config asks for it."""
+    if plan.training_text is not None:
+        sys.stdout.flush()  # the text comes first
+        log.info("%s", plan.memorization_of(text))
 
 
 def _evaluate(config: DictConfig) -> None:

@@ -125,6 +125,8 @@ class GenerateConfig(BeamKeys):
     """Seed of the first text, which gives it again; the other texts have seeds that follow from it. null: a new one."""
     format: Literal["text", "jsonl"] = "text"
     """jsonl: for each text a line with its tokens, their log-probabilities, seed and settings, and the run."""
+    memorization: bool = False
+    """Tell how much of each text is copied from the training text: on standard error, or in the JSON line."""
     stream: bool | None = None
     """Write a single text while it is drawn; null: if standard output is a terminal."""
 

@@ -20,7 +20,7 @@ class Found(NamedTuple):
     """Its log-probability, divided by a power of its length."""
     tokens: list[int]
     logprobs: list[float]
-    """Log-probability of each token under the model."""
+    """Log-probability of each token under the model, if it is wanted."""
 
 
 class _End(NamedTuple):
@@ -55,7 +55,7 @@ def search(model: LanguageModel, tokenizer: Tokenizer, request: Request, rules: 
                     scores[:, tokenizer.end_id] = -torch.inf
                 logprobs = scores.log_softmax(dim=1)
                 changed = sampler.adjusted(scores).log_softmax(dim=1) if sampler.remembers else logprobs
-                parents, tokens = tree.grow(changed, logprobs)
+                parents, tokens = tree.grow(changed, logprobs if rules.with_logprobs else None)
                 advance()
                 if tree.over:
                     break
@@ -81,17 +81,17 @@ class _Tree:
         """True if no text can become better than those that have ended."""
         return all(self._done)
 
-    def grow(self, scores: torch.Tensor, logprobs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def grow(self, scores: torch.Tensor, logprobs: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         """Choose the next token of each text, from (rows, vocabulary): the rows to go on from, and the tokens.
 
-        ``scores`` are log-probabilities after penalties, ``logprobs`` those of the model.
+        ``scores`` are log-probabilities after penalties, ``logprobs`` those of the model if they are wanted.
         """
         device, vocabulary = scores.device, scores.shape[1]
         totals = scores + torch.tensor(self._totals, device=device)[:, None]
         chosen: list[tuple[float, int, int]] = []  # (total, row, token), in the order of the rows
         for group in range(self._beams.groups):
             first = group * self._size
-            own = totals[first : first + self._size]
+            own = totals if self._beams.groups == 1 else totals[first : first + self._size]
             if group and self._beams.diversity_penalty:
                 before = torch.tensor([token for _, _, token in chosen], device=device)
                 own = own - self._beams.diversity_penalty * torch.bincount(before, minlength=vocabulary)
@@ -103,7 +103,8 @@ class _Tree:
         self._totals = [total for total, _, _ in chosen]
         parents, tokens = [row for _, row, _ in chosen], [token for _, _, token in chosen]
         rows, ids = torch.tensor([parents, tokens], device=device)
-        self.steps.append((parents, tokens, logprobs[rows, ids].tolist()))
+        wanted = [] if logprobs is None else logprobs[rows, ids].tolist()
+        self.steps.append((parents, tokens, wanted))
         return rows, ids
 
     def _choose(self, group: int, candidates: list[tuple[float, int, int]]) -> list[tuple[float, int, int]]:
@@ -148,6 +149,6 @@ class _Tree:
         row = end.row
         for parents, step_tokens, step_logprobs in reversed(self.steps[: end.step]):
             tokens.append(step_tokens[row])
-            logprobs.append(step_logprobs[row])
+            logprobs += step_logprobs[row : row + 1]
             row = parents[row]
         return Found(end.score, tokens[::-1], logprobs[::-1])

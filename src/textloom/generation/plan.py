@@ -11,12 +11,13 @@ from textloom.config import GenerateConfig, TrainConfig
 from textloom.config.generation import BeamKeys
 from textloom.data.encoding import load_splits
 from textloom.data.normalization import normalize_text
-from textloom.errors import ConfigError
+from textloom.errors import ConfigError, RunError
 from textloom.evaluation.text import TextScore
 from textloom.generation.generate import default_prompt, draw_texts, open_prompt, stream_text, window_of
+from textloom.generation.memorization import Memorization, TrainingText
 from textloom.generation.prompt_file import read_prompts
 from textloom.generation.prompts import encode_after, read_prompt, shorter_than_window
-from textloom.generation.reading import Reading
+from textloom.generation.reading import CONTEXT, Reading
 from textloom.generation.requests import Beams, Generated, Opening, Request, Rules
 from textloom.generation.sampling import Sampling, TokenRules, text_seeds
 from textloom.generation.scoring import score_after
@@ -43,6 +44,8 @@ class GenerationPlan:
     tokenizer: Tokenizer
     requests: list[Request]
     rules: Rules
+    training_text: TrainingText | None = None
+    """What the texts are compared with, if the config asks for it."""
 
     @property
     def may_stream(self) -> bool:
@@ -78,9 +81,16 @@ class GenerationPlan:
             "settings": self._settings,
             "run": self.signature,
         }
+        if self.training_text is not None:
+            record["memorization"] = self.memorization_of(text).to_dict()
         if text.score is not None:
             record["score"] = round(text.score, 6)
         return json.dumps(record, ensure_ascii=False)
+
+    def memorization_of(self, text: Generated) -> Memorization:
+        """How much of a text is copied from the training text."""
+        assert self.training_text is not None
+        return self.training_text.compare(text.tokens, self.tokenizer.encode(text.prompt).tolist()[-CONTEXT:])
 
     @cached_property
     def signature(self) -> str:
@@ -154,7 +164,19 @@ def plan_generation(reader: Reader, config: GenerateConfig, state: State | None 
     limits = Limits(config.most_tokens, config.stop or (), config.characters, config.sentences)
     beams = Beams.of(config, tokenizer.vocabulary_size)
     rules = Rules(limits, token_rules(tokenizer, config), window, config.format == "jsonl", beams)
-    return GenerationPlan(config, model, tokenizer, requests, rules)
+    return GenerationPlan(config, model, tokenizer, requests, rules, _training_text(reader, config))
+
+
+def _training_text(reader: Reader, config: GenerateConfig) -> TrainingText | None:
+    """The training text, if the config asks to compare with it. Raises RunError if the run does not have it."""
+    if not config.memorization:
+        return None
+    if reader.run.is_export:
+        raise RunError(
+            f"memorization: {reader.run.directory} is an export, which has no training text; give the run that it was "
+            "made of, or set memorization=false"
+        )
+    return TrainingText(load_splits(reader.run.tokens)["train"].tokens, reader.tokenizer)
 
 
 def _openings(reader: Reader, config: GenerateConfig, before: Reading | None) -> list[Opening]:
