@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from textloom.config.section import Mark, PathText, Positive, Section, Unit, as_tuple
+from textloom.config.section import Mark, Paths, PathText, Positive, Section, Unit, as_tuple
 
 DEFAULT_LENGTH = 300
 TOKENS_PER_CHARACTER = 4  # at most, in UTF-8 bytes
@@ -119,6 +119,14 @@ class GenerateConfig(BeamKeys):
     """Added to the logits of single tokens, as in bias="{e: -2}"."""
     count: Annotated[Positive, Unit("texts")]
     """Texts to generate for each prompt, side by side, which is much faster than one after the other."""
+    mix: Paths | None = None
+    """Runs whose probabilities are averaged with those of run, networks or n-grams; null for none."""
+    mix_weight: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Share of the runs in mix together; each has an equal part of it."""
+    contrast: PathText | None = None
+    """A weaker run, such as an n-gram, whose log-probabilities are subtracted (contrastive decoding); null for none."""
+    contrast_weight: Annotated[float, Field(gt=0)] = 1.0
+    """Factor of the log-probabilities that are subtracted."""
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
     """Device to compute on; auto takes a GPU if there is one."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None

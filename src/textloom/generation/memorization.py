@@ -109,7 +109,7 @@ def contained(text: np.ndarray, source: np.ndarray, length: int) -> np.ndarray:
         hashes = _hashes(part, length)
         places = np.minimum(np.searchsorted(distinct, hashes), len(distinct) - 1)
         found[places[distinct[places] == hashes]] = True
-    return found[inverse]
+    return np.asarray(found[inverse])
 
 
 def _parts(source: np.ndarray, length: int) -> Iterator[np.ndarray]:
@@ -125,4 +125,4 @@ def _hashes(tokens: np.ndarray, length: int) -> np.ndarray:
     powers = np.cumprod(np.full(len(tokens), MULTIPLIER, dtype=np.uint64))
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed * powers)])
     shifts = np.cumprod(np.full(max(0, len(tokens) - length + 1), INVERSE, dtype=np.uint64))
-    return (sums[length:] - sums[: len(tokens) - length + 1]) * shifts
+    return np.asarray((sums[length:] - sums[: len(tokens) - length + 1]) * shifts)

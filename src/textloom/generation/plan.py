@@ -3,8 +3,9 @@
 import json
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from textloom.config import GenerateConfig, TrainConfig
@@ -15,6 +16,7 @@ from textloom.errors import ConfigError, RunError
 from textloom.evaluation.text import TextScore
 from textloom.generation.generate import default_prompt, draw_texts, open_prompt, stream_text, window_of
 from textloom.generation.memorization import Memorization, TrainingText
+from textloom.generation.mixture import MixedModel, Partner
 from textloom.generation.prompt_file import read_prompts
 from textloom.generation.prompts import encode_after, read_prompt, shorter_than_window
 from textloom.generation.reading import CONTEXT, Reading
@@ -24,6 +26,8 @@ from textloom.generation.scoring import score_after
 from textloom.generation.state import State
 from textloom.generation.text import Limits, written
 from textloom.models.language_model import LanguageModel
+from textloom.runs.checkpoints import load_model
+from textloom.runs.find import find_run
 from textloom.runs.run import Run
 from textloom.runs.signature import model_signature
 from textloom.system.devices import choose_device
@@ -31,7 +35,9 @@ from textloom.tokenizers import Tokenizer
 
 log = logging.getLogger(__name__)
 
-LIMIT_KEYS = ("length", "characters", "sentences", "stop", "ban", "bias")
+LIMIT_KEYS = (
+    "length", "characters", "sentences", "stop", "ban", "bias", "mix", "mix_weight", "contrast", "contrast_weight",
+)  # fmt: skip
 """Keys that change texts, beside those of the sampling."""
 
 
@@ -151,8 +157,46 @@ def build_reader(run: Run, loaded: tuple[TrainConfig, Tokenizer, LanguageModel],
     return Reader(run, trained, tokenizer, model.to(choose_device(accelerator, "accelerator")))
 
 
+def with_partners(reader: Reader, config: GenerateConfig) -> Reader:
+    """The reader of the runs that write together. Raises ConfigError if their tokenizers or windows differ."""
+    names = [(name, "mix") for name in config.mix or ()] + ([(config.contrast, "contrast")] if config.contrast else [])
+    if not names:
+        return reader
+    partners: list[Partner] = []
+    for name, key in names:
+        run = find_run(name, Path(config.outputs))
+        trained, tokenizer, model = load_model(run, "best")
+        _refuse_other_tokens(reader, run, key, tokenizer)
+        window = None if trained.model.is_ngram else window_of(trained.batching)
+        if window != reader.window and not trained.model.is_ngram:
+            raise ConfigError(
+                f"{key}={name}: {_reading(window)}, and {reader.run.directory} {_reading(reader.window)}; "
+                "give a run that was trained in the same way"
+            )
+        model = model.to(reader.model.device)
+        if key == "mix":
+            partners.append(Partner(model, "average", config.mix_weight / len(config.mix or ())))
+        else:
+            partners.append(Partner(model, "contrast", config.contrast_weight))
+    return replace(reader, model=MixedModel(reader.model, partners))
+
+
+def _reading(window: int | None) -> str:
+    return "carries its state" if window is None else f"reads windows of {window} tokens"
+
+
+def _refuse_other_tokens(reader: Reader, run: Run, key: str, tokenizer: Tokenizer) -> None:
+    if tokenizer.to_dict() != reader.tokenizer.to_dict():
+        kinds = [f"{one.kind}, {one.vocabulary_size} entries" for one in (tokenizer, reader.tokenizer)]
+        raise ConfigError(
+            f"{key}={run.directory}: has another tokenizer ({kinds[0]}) than {reader.run.directory} ({kinds[1]}); "
+            "give a run on the same text with the same tokenizer"
+        )
+
+
 def plan_generation(reader: Reader, config: GenerateConfig, state: State | None = None) -> GenerationPlan:
     """Read the prompts, after a state if there is one, and give each text its seed."""
+    reader = with_partners(reader, config)
     if config.state is not None:
         state = State.load(config.state)
     model, tokenizer, window = reader.model, reader.tokenizer, reader.window
