@@ -117,6 +117,13 @@ class GenerateConfig(BeamKeys):
     """Texts that are never written, token by token as the tokenizer splits them; null for none."""
     bias: dict[str, float] = Field(default_factory=dict)
     """Added to the logits of single tokens, as in bias="{e: -2}"."""
+    regex: Annotated[str, Mark.PROSE] | None = None
+    """A regular expression that what is written has to match; null for any text. This and the next two need the extra
+    textloom[constrained]."""
+    words: ShellTexts = None
+    """Words of which what is written consists, with a space between two; null for any text."""
+    json_schema: PathText | None = None
+    """A file with a JSON schema that what is written has to match; null for any text."""
     count: Annotated[Positive, Unit("texts")]
     """Texts to generate for each prompt, side by side, which is much faster than one after the other."""
     mix: Paths | None = None
@@ -152,6 +159,8 @@ class GenerateConfig(BeamKeys):
 
     @model_validator(mode="after")
     def _keys_fit(self) -> Self:
+        if sum(one is not None for one in (self.regex, self.words, self.json_schema)) > 1:
+            raise ValueError("regex, words and json_schema: each says what may be written; give one of them")
         if self.prompts is not None and self.prompt is not None:
             raise ValueError("prompts: the prompt is given too; leave one of them out")
         if self.save_state is not None and (self.count > 1 or self.prompts is not None):

@@ -14,6 +14,7 @@ from textloom.data.encoding import load_splits
 from textloom.data.normalization import normalize_text
 from textloom.errors import ConfigError, RunError
 from textloom.evaluation.text import TextScore
+from textloom.generation.constraint import build_grammar
 from textloom.generation.generate import default_prompt, draw_texts, open_prompt, stream_text, window_of
 from textloom.generation.memorization import Memorization, TrainingText
 from textloom.generation.mixture import MixedModel, Partner
@@ -36,7 +37,8 @@ from textloom.tokenizers import Tokenizer
 log = logging.getLogger(__name__)
 
 LIMIT_KEYS = (
-    "length", "characters", "sentences", "stop", "ban", "bias", "mix", "mix_weight", "contrast", "contrast_weight",
+    "length", "characters", "sentences", "stop", "ban", "bias", "regex", "words", "json_schema",
+    "mix", "mix_weight", "contrast", "contrast_weight",
 )  # fmt: skip
 """Keys that change texts, beside those of the sampling."""
 
@@ -260,7 +262,7 @@ def token_rules(tokenizer: Tokenizer, config: GenerateConfig) -> TokenRules:
         if len(ids) != 1:
             raise ConfigError(f"bias: {text!r} is {len(ids)} tokens, and only one can have a bias; give a single token")
         bias.append((ids[0], number))
-    return TokenRules(tokenizer.end_id, tuple(dict.fromkeys(banned)), tuple(bias))
+    return TokenRules(tokenizer.end_id, tuple(dict.fromkeys(banned)), tuple(bias), build_grammar(tokenizer, config))
 
 
 def _refuse_unknown(tokenizer: Tokenizer, key: str, text: str) -> None:

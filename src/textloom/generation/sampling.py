@@ -59,6 +59,8 @@ class TokenRules:
     """Sequences of tokens that are never completed."""
     bias: tuple[tuple[int, float], ...] = ()
     """(token, number added to its logit)."""
+    grammar: Callable[[int], Adjustment] | None = None
+    """Builds what allows each of so many rows only texts of a given form."""
 
 
 NO_RULES = TokenRules()
@@ -184,6 +186,8 @@ def _adjustments(
     sizes = [one.no_repeat_ngram_size for one in samplings]
     if rules.banned or rules.bias or any(sizes):
         found.append(Bans(rules.banned, rules.bias, sizes, vocabulary_size, device))
+    if rules.grammar is not None:
+        found.append(rules.grammar(len(samplings)))
     return found
 
 

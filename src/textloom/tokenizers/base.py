@@ -73,6 +73,10 @@ class Tokenizer(ABC):
     def decode(self, ids: Iterable[int]) -> str:
         """The text of token ids; ends of documents are left out."""
 
+    def pieces(self) -> list[bytes] | None:
+        """The bytes that each token writes; None if they depend on the tokens around it."""
+        return None
+
     def token_text(self, token: int) -> str:
         """A token in reports: its text, or the name of a special token."""
         return {self.unknown_id: UNKNOWN, self.end_id: END}.get(token) or self.decode([token])

@@ -45,6 +45,10 @@ class ByteTokenizer(Tokenizer):
         array = id_array(ids)
         return text_of_bytes(array[array < 256].astype(np.uint8).tobytes())
 
+    def pieces(self) -> list[bytes]:
+        """Each byte; none for ``<eos>``."""
+        return [*(bytes([byte]) for byte in range(256)), b""]
+
     def safe_cut(self, text: str) -> tuple[str, str]:
         """Cut anywhere."""
         return text, ""

@@ -80,6 +80,10 @@ class CharTokenizer(Tokenizer):
             text_of_code_points(self._characters[part[i > 0 :]]) for i, part in enumerate(np.split(array, unknown))
         )
 
+    def pieces(self) -> list[bytes]:
+        """The characters in UTF-8; none for ``<eos>``."""
+        return [UNKNOWN.encode(), b"", *(character.encode() for character in self.characters)]
+
     def safe_cut(self, text: str) -> tuple[str, str]:
         """Cut anywhere, but at white space if case is folded: the lower case of a capital sigma depends on its word."""
         return cut_at_space(text) if self.lowercase else (text, "")

@@ -73,6 +73,10 @@ class SubwordTokenizer(Tokenizer):
         """The text of token ids; bytes that are not UTF-8, which a model may write, become U+FFFD."""
         return text_of_bytes(b"".join([self._bytes[i] for i in id_array(ids).tolist()]))
 
+    def pieces(self) -> list[bytes]:
+        """The bytes of each id; none for ``<eos>``."""
+        return self._bytes
+
     def safe_cut(self, text: str) -> tuple[str, str]:
         """Cut before white space between two words; if there is none, between two pre-tokens."""
         head, rest = cut_before_space(text)
