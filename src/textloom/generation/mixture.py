@@ -1,6 +1,6 @@
 """Several models that write one text: their probabilities averaged, or one against another."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from math import log
@@ -73,7 +73,8 @@ class MixedModel(LanguageModel):
         """A decoder of each model, side by side."""
         states = [None] * len(self.models) if state is None else self.split(state)
         pairs = zip(self.models, states, strict=True)
-        return MixedDecoder([model.decoder(texts, window, never, own) for model, own in pairs], self.partners)
+        decoders = [model.decoder(texts, window, never, own) for model, own in pairs]
+        return MixedDecoder(decoders, self.partners, self.split)
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Those of all models, and how they are combined."""
@@ -91,8 +92,10 @@ class MixedModel(LanguageModel):
 class MixedDecoder:
     """The decoders of several models, and the scores that follow from theirs."""
 
-    def __init__(self, decoders: Sequence[Decoder], partners: Sequence[Partner]):
-        self._decoders, self._partners = decoders, partners
+    def __init__(
+        self, decoders: Sequence[Decoder], partners: Sequence[Partner], split: Callable[[State], list[State]]
+    ):
+        self._decoders, self._partners, self._split = decoders, partners, split
         self.device = decoders[0].device
         self.multiplications = sum(decoder.multiplications for decoder in decoders)
         self.recordable = all(decoder.recordable for decoder in decoders)
@@ -116,6 +119,12 @@ class MixedDecoder:
                 plausible = first >= first.amax(dim=1, keepdim=True) + log(PLAUSIBLE)
                 first = torch.where(plausible, first - partner.weight * scores, -torch.inf)
         return first
+
+    def place(self, row: int, state: State | None) -> None:
+        """Set the state of one text, given as that of one; None: to the beginning."""
+        states = [None] * len(self._decoders) if state is None else self._split(state)
+        for decoder, own in zip(self._decoders, states, strict=True):
+            decoder.place(row, own)
 
     def copy_row(self, source: Decoder, row: int | slice) -> None:
         """Set the state of some texts to that of a decoder of one text."""
