@@ -92,9 +92,7 @@ class MixedModel(LanguageModel):
 class MixedDecoder:
     """The decoders of several models, and the scores that follow from theirs."""
 
-    def __init__(
-        self, decoders: Sequence[Decoder], partners: Sequence[Partner], split: Callable[[State], list[State]]
-    ):
+    def __init__(self, decoders: Sequence[Decoder], partners: Sequence[Partner], split: Callable[[State], list[State]]):
         self._decoders, self._partners, self._split = decoders, partners, split
         self.device = decoders[0].device
         self.multiplications = sum(decoder.multiplications for decoder in decoders)
