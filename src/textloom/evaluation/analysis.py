@@ -70,7 +70,7 @@ def write_analysis(directory: Path, scores: Mapping[str, TokenScores], training:
     ``training`` are the tokens of the training split. Raises RunError if the directory cannot be written.
     """
     with without_tensorflow():
-        from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard import SummaryWriter  # slow to import, and only an analysis needs it
     errors = {f"{name}/calibration_error": calibration_error(found) for name, found in scores.items()}
     try:
         shutil.rmtree(directory, ignore_errors=True)

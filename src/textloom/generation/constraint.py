@@ -60,7 +60,7 @@ def build_grammar(tokenizer: Tokenizer, config: GenerateConfig) -> Callable[[int
         return None
     key = "regex" if config.regex is not None else "words" if config.words is not None else "json_schema"
     try:
-        from llguidance import LLMatcher
+        from llguidance import LLMatcher  # an optional package
     except ImportError as error:
         raise ConfigError(f"{key}: needs llguidance; pip install 'textloom[constrained]'") from error
     library_tokenizer = _library_tokenizer(tokenizer, key)
@@ -99,7 +99,7 @@ def _read_schema(path: str) -> str:
 
 
 def _library_tokenizer(tokenizer: Tokenizer, key: str) -> Any:
-    from llguidance import LLTokenizer, TokenizerWrapper
+    from llguidance import LLTokenizer, TokenizerWrapper  # an optional package
 
     pieces = tokenizer.pieces()
     if pieces is None:
