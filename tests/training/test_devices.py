@@ -46,6 +46,10 @@ KINDS = {
         "model.softmax_cutoffs=[50,120]",
     ],
     "stream, accumulation": ["batching.steps=30", "trainer.batch_size=4", "trainer.accumulate_grad_batches=3"],
+    "stream, a state of (rows, units)": ["batching.steps=50", "trainer.batch_size=7", "model=mingru", "model.layers=2"],
+    "stream, random lengths": [
+        "batching.steps=50", "batching.random_steps=true", "trainer.batch_size=7", "optimizer=sgd",
+    ],
     "stream, rows of evaluation": ["batching.steps=50", "batching.evaluation_rows=5", "trainer.batch_size=16"],
     "windows, ragged": ["batching=windows", "batching.context=8", "batching.stride=9", "trainer.batch_size=100"],
     "windows, a last batch of one": [*TEXT, "batching=windows", "batching.stride=67", "trainer.batch_size=7"],
@@ -183,7 +187,7 @@ RESUMED = ["trainer.devices=2", "model.output_dropout=0.3", "trainer.determinist
 
 
 @pytest.mark.usefixtures("_forked")
-@pytest.mark.parametrize("kind", ["stream", "documents"])
+@pytest.mark.parametrize("kind", ["stream", "stream, a state of (rows, units)", "documents"])
 def test_two_processes_resumed_equal_two_never_stopped(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

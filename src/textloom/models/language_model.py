@@ -62,6 +62,14 @@ class LanguageModel(nn.Module, ABC):
         """Names of the parts of the state."""
         return tuple(f"state_{number}" for number in range(len(self.initial_state(1))))
 
+    @property
+    def row_axes(self) -> tuple[int, ...]:
+        """The axis of each part of the state along which the rows of a batch lie."""
+        pairs = zip(self.initial_state(1), self.initial_state(2), strict=True)
+        return tuple(
+            next(axis for axis in range(one.dim()) if one.shape[axis] != two.shape[axis]) for one, two in pairs
+        )
+
     @abstractmethod
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits or log-probabilities of every token, (..., units) -> (..., vocabulary_size)."""

@@ -1,6 +1,6 @@
 """Training one model in several processes, with the gradient of the mean loss over all targets of the whole batch."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -49,13 +49,16 @@ class RankModule(TrainingModule):
         """Save the carried state of all rows, in their order."""
         super().on_save_checkpoint(checkpoint)
         parts = None if self.state is None else [part.cpu() for part in self.state]
-        checkpoint["recurrent_state"] = _interleaved(self.ranks.gather(parts))
+        checkpoint["recurrent_state"] = _interleaved(self.ranks.gather(parts), self.model.row_axes)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the carried state of this rank's rows."""
         super().on_load_checkpoint(checkpoint)
         if self.state is not None:
-            self.state = tuple(part[:, self.ranks.share].contiguous() for part in self.state)
+            self.state = tuple(
+                part.movedim(axis, 0)[self.ranks.share].movedim(0, axis).contiguous()
+                for part, axis in zip(self.state, self.model.row_axes, strict=True)
+            )
 
 
 def _zero_of(parameters: Iterable[torch.nn.Parameter]) -> torch.Tensor:
@@ -63,16 +66,18 @@ def _zero_of(parameters: Iterable[torch.nn.Parameter]) -> torch.Tensor:
     return 0 * torch.stack([parameter.sum() for parameter in parameters]).sum()
 
 
-def _interleaved(shares: list[list[torch.Tensor] | None]) -> list[torch.Tensor] | None:
+def _interleaved(shares: list[list[torch.Tensor] | None], row_axes: Sequence[int]) -> list[torch.Tensor] | None:
     """The states of all rows from those of each rank: rank r has rows r, r + ranks, r + 2 * ranks, ..."""
     held = [share for share in shares if share is not None]
     if not held:
         return None
-    rows = sum(share[0].shape[1] for share in held)
-    whole = [part.new_empty(part.shape[0], rows, part.shape[2]) for part in held[0]]  # each (layers, rows, units)
-    for rank, share in enumerate(held):  # ranks without rows come last
-        for part, mine in zip(whole, share, strict=True):
-            part[:, rank :: len(shares)] = mine
+    whole = []
+    for axis, parts in zip(row_axes, zip(*held, strict=True), strict=True):
+        rows_first = [part.movedim(axis, 0) for part in parts]  # each (rows of the rank, ...)
+        together = parts[0].new_empty(sum(map(len, rows_first)), *rows_first[0].shape[1:])
+        for rank, rows in enumerate(rows_first):  # ranks without rows come last
+            together[rank :: len(shares)] = rows
+        whole.append(together.movedim(0, axis).contiguous())
     return whole
 
 
