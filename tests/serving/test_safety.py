@@ -234,15 +234,31 @@ def test_an_ngram_and_an_export_are_served(
 
 
 def test_a_score_is_that_of_the_run(server: Running, stream_run: Run) -> None:
+    text = "the network learns what a letter is. " * 20
+    found = server.post("/score", input=text, ends=True).json()
+    expected = textloom.load(stream_run.directory).score(text, ends=True)
+    assert found["tokens"] == expected.tokens == len(text) + 1
+    for name in ("nats", "bits_per_char", "accuracy"):
+        assert found[name] == pytest.approx(getattr(expected, name), rel=1e-6)
 
-    found = server.post("/score", input="the network learns", ends=True).json()
-    expected = textloom.load(stream_run.directory).score("the network learns", ends=True)
-    assert found["tokens"] == expected.tokens == 19
-    assert found["nats"] == pytest.approx(expected.nats, rel=1e-6)
-    assert found["bits_per_char"] == pytest.approx(expected.bits_per_char, rel=1e-6)
+
+def test_a_score_goes_on_from_a_state(server: Running) -> None:
     (read,) = server.complete("the ", max_tokens=0, extra_body={"store": True}).choices
     after = server.post("/score", input="network learns", ends=True, state_id=read.state_id).json()
     first = server.post("/score", input="the ").json()
-    assert after["nats"] + first["nats"] == pytest.approx(expected.nats, rel=1e-5)
+    whole = server.post("/score", input="the network learns", ends=True).json()
+    assert after["nats"] + first["nats"] == pytest.approx(whole["nats"], rel=1e-5)
+
+
+def test_what_cannot_be_scored_is_refused(server: Running) -> None:
     assert error_of(server.post("/score", input=""), 400)["param"] == "input"
     assert error_of(server.post("/score", input="a" * 70_000), 400)["code"] == "context_length_exceeded"
+    assert error_of(server.post("/score", input="a", state_id="x"), 404)["code"] == "state_not_found"
+
+
+def test_a_long_score_does_not_keep_others_waiting(server: Running) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        score = pool.submit(server.post, "/score", input="deep learning " * 4000)
+        while not score.done():
+            assert server.complete(max_tokens=5).choices
+        assert score.result().json()["tokens"] == 56_000

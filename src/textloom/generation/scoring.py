@@ -1,6 +1,6 @@
 """The likelihood of a text that goes on from what a model has read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 import torch
 
@@ -12,7 +12,6 @@ from textloom.models.language_model import LanguageModel
 from textloom.tokenizers import Tokenizer
 
 
-@torch.no_grad()
 def score_after(
     model: LanguageModel, tokenizer: Tokenizer, reading: Reading, text: str, *, ends: bool, window: int | None
 ) -> TextScore:
@@ -20,6 +19,20 @@ def score_after(
 
     Raises DataError for an empty text.
     """
+    blocks = score_blocks(model, tokenizer, reading, text, ends=ends, window=window)
+    while True:
+        try:
+            next(blocks)
+        except StopIteration as end:
+            score: TextScore = end.value
+            return score
+
+
+@torch.no_grad()
+def score_blocks(
+    model: LanguageModel, tokenizer: Tokenizer, reading: Reading, text: str, *, ends: bool, window: int | None
+) -> Generator[None, None, TextScore]:
+    """The same with a pause after each block of tokens, in which the caller can do something else."""
     ids = encode_after(tokenizer, reading.context, text) + ([tokenizer.end_id] if ends else [])
     if not ids:
         raise DataError("score: the text is empty; give at least one character")
@@ -36,6 +49,7 @@ def score_after(
             of_targets, likeliest = model.nats_and_argmax(hidden, wanted)
             nats += float(of_targets.cpu().double().sum())
             correct += int((likeliest == wanted).sum())
+        yield
     unknown = sum(token == tokenizer.unknown_id for token in ids)
     return TextScore(nats / len(ids), len(ids), max(1, len(text)), unknown, correct / len(ids))
 

@@ -14,7 +14,6 @@ from starlette.routing import Route
 
 from textloom.config import ServeConfig
 from textloom.errors import TextloomError
-from textloom.evaluation.text import TextScore
 from textloom.serving import requests
 from textloom.serving.completions import Bounds, Completion, plan_completion, read_state
 from textloom.serving.errors import ApiError, invalid_request
@@ -103,11 +102,7 @@ class Api:
         if tokens > self.config.max_prompt_tokens:
             message = f"input: {tokens} tokens, and there may be {self.config.max_prompt_tokens}; shorten it"
             raise ApiError(400, message, param="input", code="context_length_exceeded")
-
-        def scored() -> TextScore:
-            return served.score(asked.input, asked.ends, before)
-
-        future = asyncio.wrap_future(served.engine.call(scored))
+        future = asyncio.wrap_future(served.engine.call(served.score(asked.input, asked.ends, before)))
         try:
             score = await asyncio.wait_for(_while_connected(request, _awaited(future)), self.config.max_seconds)
         except TimeoutError as error:

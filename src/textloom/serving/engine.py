@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,7 @@ from textloom.models.language_model import LanguageModel
 from textloom.serving.errors import ApiError
 from textloom.serving.rows import Rows
 from textloom.serving.texts import Event, Text, TextRequest
+from textloom.serving.threads import rows_computed_alike
 from textloom.tokenizers import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,9 @@ MOST_STEPS = 128  # in a turn
 MOST_STEPS_WHILE_WAITING = 16  # in a turn, if texts wait for a row
 SMOOTHING = 0.2  # weight of the last turn in the time of a step
 BLOCKS_A_TURN = 8  # of prompts, which the model reads between two turns
+
+Work = Generator[None, None, Any]
+"""Work in parts, with a pause after each; its value is the result."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Engine:
         self._model, self._tokenizer, self._window, self._limits = model, tokenizer, window, limits
         self._condition = threading.Condition()
         self._waiting: deque[Text] = deque()
-        self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._calls: deque[tuple[Work, Future[Any]]] = deque()
         self._closed = False
         self._texts: list[Text] = []  # that have a row
         self._outbox: list[tuple[Text, Event]] = []
@@ -89,21 +93,19 @@ class Engine:
             self._refuse_if_closed()
             waiting = sum(not text.cancelled for text in self._waiting)
             if waiting + len(texts) > self._limits.queue + self._limits.rows - len(self._texts):
-                raise ApiError(429, f"{waiting} texts wait already; try again soon", code="queue_full", retry_after=1)
+                raise _queue_full(waiting)
             self._waiting.extend(texts)
             self._condition.notify()
         return texts
 
-    def call(self, function: Callable[[], Any]) -> "Future[Any]":
-        """Call a function in the thread, between two turns."""
+    def call(self, work: Work) -> "Future[Any]":
+        """Do some work in the thread, a few of its parts between two turns. Raises ApiError if too much waits."""
         future: Future[Any] = Future()
         with self._condition:
             self._refuse_if_closed()
             if len(self._calls) > self._limits.queue:
-                raise ApiError(
-                    429, f"{len(self._calls)} texts wait already; try again soon", code="queue_full", retry_after=1
-                )
-            self._calls.append((function, future))
+                raise _queue_full(len(self._calls))
+            self._calls.append((work, future))
             self._condition.notify()
         return future
 
@@ -114,7 +116,8 @@ class Engine:
     # --- the thread -------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        with torch.inference_mode(), suited_to(self._rows.decoder):
+        decoder, sizes = self._rows.decoder, (self._limits.rows, self._model.vocabulary_size)
+        with torch.inference_mode(), suited_to(decoder), rows_computed_alike(decoder, *sizes):
             while self._wait():
                 try:
                     self._turn(self._rows)
@@ -147,14 +150,23 @@ class Engine:
             self._draw(rows, drawn)
 
     def _call_next(self) -> None:
+        """Do some parts of the work that waits longest, and let other work come next."""
         with self._condition:
-            function, future = self._calls.popleft() if self._calls else (None, None)
-        if function is None or future is None or not future.set_running_or_notify_cancel():
+            work, future = self._calls.popleft() if self._calls else (None, None)
+        if work is None or future is None or future.cancelled():
             return
         try:
-            future.set_result(function())
+            for _ in range(BLOCKS_A_TURN):
+                next(work)
+        except StopIteration as end:
+            if future.set_running_or_notify_cancel():
+                future.set_result(end.value)
         except Exception as error:
-            future.set_exception(error)
+            if future.set_running_or_notify_cancel():
+                future.set_exception(error)
+        else:
+            with self._condition:
+                self._calls.append((work, future))
 
     def _drop(self, rows: Rows) -> None:
         """Let texts leave that nobody waits for, or whose time is over."""
@@ -255,7 +267,8 @@ class Engine:
                 failed += self._waiting
                 self._waiting.clear()
                 for _, future in self._calls:
-                    future.set_exception(error)
+                    if future.set_running_or_notify_cancel():
+                        future.set_exception(error)
                 self._calls.clear()
         self._outbox += [(text, error) for text in failed]
 
@@ -274,3 +287,7 @@ def _deliver(events: Sequence[tuple[Text, Event]]) -> None:
 
 def _numbered(deliver: Callable[[int, Event], None], number: int) -> Callable[[Event], None]:
     return lambda event: deliver(number, event)
+
+
+def _queue_full(waiting: int) -> ApiError:
+    return ApiError(429, f"{waiting} texts wait already; try again soon", code="queue_full", retry_after=1)

@@ -1,7 +1,7 @@
 """The runs that are served, by the names of the models that requests ask for."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ from textloom.config import ServeConfig, TrainConfig
 from textloom.config.paths import with_home
 from textloom.data.normalization import normalize_text
 from textloom.errors import ConfigError, RunError
-from textloom.evaluation.text import TextScore, score_text
+from textloom.evaluation.text import TextScore
 from textloom.generation.generate import window_of
 from textloom.generation.prompts import prompt_ids
 from textloom.generation.reading import Reading
-from textloom.generation.scoring import score_after
+from textloom.generation.scoring import score_blocks
 from textloom.models.decoder import ModelDecoder
 from textloom.models.language_model import LanguageModel
 from textloom.runs.checkpoints import load_model
@@ -54,12 +54,13 @@ class Served:
         """The text in the normalization form of the training text."""
         return normalize_text(valid_text(text), self.config.data.normalization)
 
-    def score(self, text: str, ends: bool, before: Reading | None) -> TextScore:
-        """How well the model predicts a text, from the beginning of a document or after what was read before."""
-        if before is None:
-            return score_text(self.model, self.tokenizer, self.config, text, ends)
-        normal = self.normal(text)
-        return score_after(self.model, self.tokenizer, before, normal, ends=ends, window=self.window)
+    def score(self, text: str, ends: bool, before: Reading | None) -> Generator[None, None, TextScore]:
+        """How well the model predicts a text, from the beginning of a document or after what was read before.
+
+        Pauses after each block of tokens.
+        """
+        reading = before or Reading.beginning(self.tokenizer.end_id)
+        return score_blocks(self.model, self.tokenizer, reading, self.normal(text), ends=ends, window=self.window)
 
     def as_json(self) -> dict[str, Any]:
         """The model as ``/v1/models`` lists it."""
