@@ -30,6 +30,29 @@ def browser() -> str:
     return found
 
 
+FRAME = """<!DOCTYPE html>
+<iframe src="{page}" style="width: {width}px; height: 1000px; border: 0"></iframe>
+<script>
+addEventListener("message", event => {{
+  const answer = document.createElement("pre");
+  answer.id = "answer";
+  answer.textContent = event.data;
+  document.body.append(answer);
+}});
+</script>
+"""
+
+
+def framed(page: Path, width: int) -> Path:
+    """A page with another one in a frame of this width, because a window is at least 500 pixels wide.
+
+    A message that the inner page sends, as by ``parent.postMessage(text, "*")``, becomes ``<pre id="answer">``.
+    """
+    frame = page.with_name(f"{page.stem}-{width}.html")
+    frame.write_text(FRAME.format(page=page.name, width=width), encoding="utf-8")
+    return frame
+
+
 def dump_dom(address: str, profile: Path) -> str:
     """The page's HTML after its scripts have run."""
     command = [browser(), *FLAGS, f"--user-data-dir={profile}", "--dump-dom", address]

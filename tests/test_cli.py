@@ -183,3 +183,5 @@ def test_the_next_command_is_named_as_the_first_was_typed(monkeypatch: pytest.Mo
         assert as_commands("python scripts/generate.py run=latest") == f"{expected} run=latest"
     monkeypatch.chdir(checkout)
     assert as_command("generate") == "python scripts/generate.py"
+    assert as_command("inspect") == "python -m textloom inspect"  # a script of that name would hide the library's
+    assert not (checkout / "scripts/inspect.py").exists()

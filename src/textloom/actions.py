@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.errors import HydraException
 
-from textloom.config import CompareConfig, EvaluateConfig, ExportConfig, GenerateConfig, PrepareConfig, TrainConfig
+from textloom.config import (
+    CompareConfig,
+    EvaluateConfig,
+    ExportConfig,
+    GenerateConfig,
+    InspectConfig,
+    PrepareConfig,
+    TrainConfig,
+)
 from textloom.config.checking import explain
 from textloom.errors import ConfigError, Interrupted, TrainingError
 from textloom.runs.claim import claimed_run
@@ -173,6 +181,13 @@ def export(run: RunDirectory, config: ExportConfig) -> Path:
         target = Path(config.to) if config.to else target
         export_run(run, target, config.checkpoint)
     return target
+
+
+def inspect(run: RunDirectory, config: InspectConfig) -> Path:
+    """Write a page that shows what a run's model does with a text, and return its path."""
+    from textloom.inspection.run import inspect_run
+
+    return inspect_run(run, config)
 
 
 def prepare(config: PrepareConfig) -> "Report":

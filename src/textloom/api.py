@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from textloom import actions
-from textloom.config import CompareConfig, EvaluateConfig, ExportConfig, GenerateConfig, PrepareConfig, TrainConfig
+from textloom.config import (
+    CompareConfig,
+    EvaluateConfig,
+    ExportConfig,
+    GenerateConfig,
+    InspectConfig,
+    PrepareConfig,
+    TrainConfig,
+)
 from textloom.config.compose import as_overrides, command_config, compose, hydra_overrides, plain
 from textloom.config.paths import with_home
 from textloom.config.quoting import unquoted
@@ -180,6 +188,16 @@ class Run:
         values = {"to": to, "format": format, "checkpoint": self.checkpoint}
         with _libraries("torch"):
             return actions.export(self._files, command_config("export", ExportConfig, values))
+
+    @caller_unchanged()
+    def inspect(self, to: StrPath | None = None, **options: Any) -> Path:
+        """Write a page of what the model does with a text, and return its path; the default is below ``inspections/``.
+
+        Options: ``text``, a file, and the other keys of ``textloom inspect --help``.
+        """
+        values = {"to": to, "checkpoint": self.checkpoint, **options}
+        with _libraries("torch"):
+            return actions.inspect(self._files, command_config("inspect", InspectConfig, values))
 
     @caller_unchanged()
     def resume(self, *overrides: str, **groups: Any) -> "Run":

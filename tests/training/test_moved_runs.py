@@ -106,6 +106,7 @@ def far(toy_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["generate", "run=best", "outputs=OUTPUTS", "length=20", "seed=1"],
         ["compare", "runs=RUN"],
         ["compare", "runs=RUN", "format=html"],
+        ["inspect", "run=RUN", "tokens=50"],
         ["export", "run=RUN", "to=exported"],
         ["export", "run=RUN", "format=onnx", "to=model.onnx"],
     ],

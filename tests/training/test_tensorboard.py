@@ -1,12 +1,6 @@
 """A real TensorBoard shows curves, samples and hyper-parameters beside their results."""
 
-import json
 import re
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -17,6 +11,7 @@ import numpy as np
 import pytest
 
 from conftest import compose_train, train_run
+from tensorboards import ask, tensorboard
 from textloom.config import TrainConfig
 from textloom.config.compose import compose
 from textloom.data.encoding import load_splits
@@ -41,39 +36,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
 
 @pytest.fixture(scope="module")
 def address(runs: list[Run]) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    logdir = runs[0].directory.parent
-    command = [
-        sys.executable,
-        "-m",
-        "tensorboard.main",
-        "--logdir",
-        str(logdir),
-        "--port",
-        str(port),
-        "--load_fast=false",
-    ]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        url = f"http://127.0.0.1:{port}/data/plugin"
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                if len(ask(f"{url}/scalars/tags")) == len(runs):
-                    break
-            except OSError:
-                pass
-            time.sleep(0.2)
+    with tensorboard(runs[0].directory.parent, len(runs)) as url:
         yield url
-        server.terminate()
-
-
-def ask(url: str, body: dict[str, Any] | None = None) -> Any:
-    data = json.dumps(body).encode() if body is not None else None
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.loads(answer.read())
 
 
 def test_each_run_is_there_once_under_its_directorys_name(address: str, runs: list[Run]) -> None:

@@ -1,5 +1,5 @@
-"""The commands: ``textloom prepare``, ``train``, ``generate``, ``evaluate``, ``compare``, ``export``, ``serve``; also
-as scripts.
+"""The commands: ``textloom prepare``, ``train``, ``generate``, ``evaluate``, ``compare``, ``inspect``, ``export`` and
+``serve``; all but ``inspect`` also as scripts.
 
 Only Hydra and pydantic are imported here. Each command imports the libraries that take seconds to import when it runs.
 """
@@ -24,6 +24,7 @@ from textloom.config import (
     EvaluateConfig,
     ExportConfig,
     GenerateConfig,
+    InspectConfig,
     PrepareConfig,
     ServeConfig,
     TrainConfig,
@@ -50,7 +51,7 @@ log = logging.getLogger("textloom")
 @tolerant_streams()
 def main(arguments: list[str]) -> None:
     """Run the command that the first argument names, with the others."""
-    every = (train, prepare, generate, evaluate, compare, export, serve)
+    every = (train, prepare, generate, evaluate, compare, inspect, export, serve)
     commands = {command.__name__: command for command in every}
     name = arguments[0] if arguments else "--help"
     if name in commands:
@@ -105,6 +106,11 @@ def export(arguments: list[str]) -> None:
 def compare(arguments: list[str]) -> None:
     """Rank runs, and test whether they differ."""
     run_command("compare", _compare, CompareConfig, arguments)
+
+
+def inspect(arguments: list[str]) -> None:
+    """Look into a trained model: a page of what it does with a text."""
+    run_command("inspect", _inspect, InspectConfig, arguments)
 
 
 def serve(arguments: list[str]) -> None:
@@ -231,6 +237,16 @@ def _compare(config: DictConfig) -> None:
     print(render(actions.compare(checked), checked.format, bounded=checked.columns != "all"))
 
 
+def _inspect(config: DictConfig) -> None:
+    checked = check(config, InspectConfig)
+    run = find_run(checked.run, Path(checked.outputs), checked.checkpoint)
+    log.info("run: %s", run.directory)
+    with heavy_imports():
+        import textloom.inspection.run  # noqa: F401
+
+    print(actions.inspect(run, checked))
+
+
 def _serve(config: DictConfig) -> None:
     checked = check(config, ServeConfig)
     if missing := [name for name in ("starlette", "uvicorn") if importlib.util.find_spec(name) is None]:
@@ -259,6 +275,7 @@ def _show(trained: "Trained", directory: Path) -> float:
     logdir = Path(relative).parts[0] if inside else str(directory.parent)
     print(f"\nrun directory: {relative}\ngenerate text: {as_command('generate')} run={shlex.quote(relative)}")
     print(f"watch curves:  tensorboard --logdir {shlex.quote(logdir)}")
+    print(f"look inside:   {as_command('inspect')} run={shlex.quote(relative)}")
     if trained.stopped:
         print(f"stopped: {trained.stopped}; resume with: {actions.resume_command(directory)}")
     elif trained.advice is not None:

@@ -3,7 +3,14 @@
 YAML composes (see ``conf/``), this checks: no unknown key, every value in its bounds, and the groups fit each other.
 """
 
-from textloom.config.commands import CompareConfig, EvaluateConfig, ExportConfig, PrepareConfig, ScoredTextConfig
+from textloom.config.commands import (
+    CompareConfig,
+    EvaluateConfig,
+    ExportConfig,
+    InspectConfig,
+    PrepareConfig,
+    ScoredTextConfig,
+)
 from textloom.config.data import (
     SOURCES,
     BatchingConfig,
@@ -53,6 +60,7 @@ __all__ = [
     "ExportConfig",
     "GRUConfig",
     "GenerateConfig",
+    "InspectConfig",
     "LSTMConfig",
     "MinGRUConfig",
     "MinLSTMConfig",

@@ -91,6 +91,27 @@ class ExportConfig(Section):
     """Target path; null for exports/NAME_TIME."""
 
 
+class InspectConfig(Section):
+    """The run to look into, and the text to look at."""
+
+    run: PathText
+    """A run directory, an export, 'latest' or 'best'."""
+    outputs: PathText
+    """Folder in which latest and best are searched."""
+    checkpoint: Literal["best", "last"]
+    """Checkpoint of the run."""
+    text: PathText | None
+    """A text file, read as one document; null for the validation split."""
+    tokens: Annotated[int, Field(gt=1, le=100_000), Unit("tokens")]
+    """Tokens of the text to read, from its beginning; a page of more of them is larger and slower."""
+    distance: Annotated[int, Field(gt=0, le=10_000), Unit("tokens")]
+    """Distance up to which gradients are followed back in time."""
+    to: PathText | None
+    """File to write the page to; null for inspections/NAME_TIME.html."""
+    tensorboard: PathText | None
+    """Folder for the same as TensorBoard shows it, with the embeddings in its projector; null writes none."""
+
+
 class PrepareConfig(Section):
     """The data to prepare, and the tokenizer."""
 

@@ -17,6 +17,7 @@ from textloom.config import (
     EvaluateConfig,
     ExportConfig,
     GenerateConfig,
+    InspectConfig,
     PrepareConfig,
     ServeConfig,
     TrainConfig,
@@ -31,6 +32,7 @@ COMMANDS: dict[str, type[BaseModel]] = {
     "generate": GenerateConfig,
     "evaluate": EvaluateConfig,
     "compare": CompareConfig,
+    "inspect": InspectConfig,
     "export": ExportConfig,
     "serve": ServeConfig,
 }

@@ -59,6 +59,8 @@ class Cell(nn.Module):
 
     output_rms: ClassVar[float] = 1.0
     """Root mean square of the outputs of a layer with initial weights: what the next layer reads."""
+    keeping_gate: str | None = None
+    """The gate that keeps the state where it is 1 and replaces it where it is 0; None if ``gate_values`` gives none."""
 
     def forward(self, vectors: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         """(batch, time, input_size) -> hidden states of the last layer, (batch, time, units), and the state after."""
@@ -75,6 +77,13 @@ class Cell(nn.Module):
 
     def init_weights(self, kind: Literal["scaled", "keras"], input_norm: float) -> None:
         """Draw the initial weights for inputs of norm ``input_norm``; by default those of the constructor stay."""
+
+    def gate_values(self, vectors: torch.Tensor, before: State, after: State) -> dict[str, list[torch.Tensor]]:
+        """The gates in one step, from 0 to 1, by their names: (batch, units) for each layer; empty for a cell without.
+
+        ``vectors`` (batch, input_size) are what the lowest layer reads, ``before`` and ``after`` the states around it.
+        """
+        return {}
 
     def fast_layers(self, rows: int) -> Sequence[FastLayer] | None:
         """The layers for generation, with the state of ``rows`` texts; None to generate by ``forward``."""

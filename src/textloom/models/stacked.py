@@ -22,6 +22,7 @@ class Stacked(Cell):
         self.units = config.units  # of all layers but the last, which may have another size
         self.layers = nn.ModuleList(layers)
         self.dropout = build_dropout(config.layer_dropout, config.locked_dropout)
+        self.keeping_gate = layers[0].keeping_gate
 
     def forward(self, vectors: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         """(batch, time, input_size) -> (batch, time, units) of the last layer, and the state after the last token."""
@@ -42,6 +43,17 @@ class Stacked(Cell):
         for layer in self._cells():
             layer.init_weights(kind, input_norm)
             input_norm = layer.output_rms * self.units**0.5
+
+    def gate_values(self, vectors: torch.Tensor, before: State, after: State) -> dict[str, list[torch.Tensor]]:
+        """Those of all layers; each reads what the one below computes from the state before the step."""
+        found: dict[str, list[torch.Tensor]] = {}
+        for number, layer in enumerate(self._cells()):
+            own = self._state_of(number, before), self._state_of(number, after)
+            for gate, values in layer.gate_values(vectors, *own).items():
+                found.setdefault(gate, []).extend(values)
+            if self.keeping_gate is not None and layer is not self.layers[-1]:
+                vectors = layer(vectors[:, None], own[0])[0][:, 0]
+        return found
 
     def fast_layers(self, rows: int) -> Sequence[FastLayer] | None:
         """Those of all layers; None if one has none."""

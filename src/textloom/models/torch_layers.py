@@ -68,6 +68,15 @@ class TorchCell(Cell, nn.RNNBase):
         """The state of one layer after a step; ``gates`` are the products of the inputs."""
         raise NotImplementedError
 
+    def gate_sums(self, vectors: torch.Tensor, before: State, after: State) -> list[torch.Tensor]:
+        """What enters the gates of each layer in one step, (batch, gates * units); see ``Cell.gate_values``."""
+        sums = []
+        for layer, hidden in enumerate(before[0]):
+            weight_ih, weight_hh, bias_ih, bias_hh = self.layer_weights(layer)
+            sums.append(F.linear(vectors, weight_ih, bias_ih) + F.linear(hidden, weight_hh, bias_hh))
+            vectors = after[0][layer]  # an upper layer reads the new hidden states of the one below
+        return sums
+
     def forward_one_hot(self, ids: torch.Tensor, size: int, state: State) -> tuple[torch.Tensor, State]:
         """A one-hot vector times a matrix is one of its columns, so the columns are looked up."""
         after: list[State] = []

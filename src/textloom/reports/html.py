@@ -4,6 +4,7 @@ import base64
 import json
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
@@ -38,11 +39,12 @@ def render_html(comparison: Comparison) -> str:
         metric=comparison.metric,
         sections=sections,
         unranked=unranked_table(comparison),
-        plotly=_packed_plotly() if any(section.figures for section in sections) else "",
+        plotly=packed_plotly() if any(section.figures for section in sections) else "",
     )
 
 
-def _packed_plotly() -> str:
+def packed_plotly() -> str:
+    """Plotly for ``charts.html.j2``, which draws the charts of a page with it."""
     return base64.b64encode(files("textloom.reports").joinpath(PLOTLY).read_bytes()).decode()
 
 
@@ -55,7 +57,7 @@ def _section(group: Group, metric: str) -> _Section:
     ]
     samples = [(label(row, group), texts) for row in group.rows if row.records and (texts := _samples(row))]
     columns = (*table.columns, "runs")
-    return _Section(group.heading, columns, rows, group.notes, [_drawn(figure) for figure in figures], samples)
+    return _Section(group.heading, columns, rows, group.notes, [drawn(figure) for figure in figures], samples)
 
 
 def _runs(row: Row) -> str:
@@ -74,6 +76,11 @@ def _samples(row: Row) -> dict[str, str]:
     return read_samples(row.records[0].run.samples_file)
 
 
-def _drawn(figure: Figure) -> tuple[str, str]:
+def drawn(figure: Figure) -> tuple[str, str]:
     """The title, and JSON that is safe inside a script element."""
-    return figure["title"], json.dumps(figure, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    return figure["title"], safe_json(figure)
+
+
+def safe_json(value: Any) -> str:
+    """JSON that is safe inside a script element: it holds no tag."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")

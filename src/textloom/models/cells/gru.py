@@ -30,6 +30,7 @@ class FastGRULayer(TorchFastLayer):
 class GRU(TorchCell, nn.GRU):  # type: ignore[misc]  # the state is a tuple in every cell
     """``nn.GRU``; the state is (hidden,)."""
 
+    keeping_gate = "update"
     output_rms = 0.45
     fast_layer = FastGRULayer
 
@@ -48,3 +49,8 @@ class GRU(TorchCell, nn.GRU):  # type: ignore[misc]  # the state is a tuple in e
         update = torch.sigmoid(update_in + update_hidden)
         new = torch.tanh(new_in + torch.sigmoid(reset_in + reset_hidden) * new_hidden)
         return (update * hidden + (1 - update) * new,)
+
+    def gate_values(self, vectors: torch.Tensor, before: State, after: State) -> dict[str, list[torch.Tensor]]:
+        """Reset and update gate of each layer in one step, (batch, units) each; the update gate keeps the state."""
+        chunks = [sums.sigmoid().chunk(3, dim=1) for sums in self.gate_sums(vectors, before, after)]
+        return {"reset": [layer[0] for layer in chunks], "update": [layer[1] for layer in chunks]}

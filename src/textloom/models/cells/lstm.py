@@ -36,6 +36,7 @@ class LSTM(TorchCell, nn.LSTM):  # type: ignore[misc]  # the state is a tuple in
     """``nn.LSTM``; the state is (hidden, cell)."""
 
     state_names = ("hidden", "cell")
+    keeping_gate = "forget"
     output_rms = 0.25
     fast_layer = FastLSTMLayer
 
@@ -56,6 +57,12 @@ class LSTM(TorchCell, nn.LSTM):  # type: ignore[misc]  # the state is a tuple in
         enter, forget, candidate, leave = (gates + nn.functional.linear(hidden, weight_hh, bias_hh)).chunk(4, dim=1)
         cell = torch.sigmoid(forget) * cell + torch.sigmoid(enter) * torch.tanh(candidate)
         return torch.sigmoid(leave) * torch.tanh(cell), cell
+
+    def gate_values(self, vectors: torch.Tensor, before: State, after: State) -> dict[str, list[torch.Tensor]]:
+        """Input, forget and output gate of each layer in one step, (batch, units) each."""
+        chunks = [sums.sigmoid().chunk(4, dim=1) for sums in self.gate_sums(vectors, before, after)]
+        places = {"input": 0, "forget": 1, "output": 3}
+        return {gate: [layer[place] for layer in chunks] for gate, place in places.items()}
 
     def init_weights(self, kind: Literal["scaled", "keras"], input_norm: float) -> None:
         """As for all of torch's layers, and the forget gate with a bias."""

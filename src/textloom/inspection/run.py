@@ -1,0 +1,107 @@
+"""Inspecting a run directory or an export: from its files to a page."""
+
+import logging
+import shlex
+from pathlib import Path
+
+import numpy as np
+
+from textloom.config import InspectConfig, TrainConfig
+from textloom.data.encoding import TokenSplit, load_splits
+from textloom.errors import RunError
+from textloom.inspection.measure import Inspection, inspect_model
+from textloom.inspection.page import GENERATOR, Subject, render_page
+from textloom.inspection.reading import Reading
+from textloom.inspection.tensorboard import require_empty, write_events
+from textloom.inspection.text import text_of_file, text_of_split
+from textloom.models.language_model import LanguageModel
+from textloom.runs.checkpoints import load_model
+from textloom.runs.run import Run
+from textloom.system.files import write_text
+from textloom.system.progress import stage
+from textloom.tokenizers import Tokenizer
+
+log = logging.getLogger(__name__)
+
+COUNTED = 1 << 20
+"""Tokens of the validation split that are counted, for which ones are frequent."""
+HEAD = 2000  # bytes of a page in which its generator is named
+
+
+def inspect_run(run: Run, config: InspectConfig) -> Path:
+    """Inspect a run, and write the page. Nothing is written to the run unless it is told to.
+
+    Raises DataError for a text that cannot be read, RunError if the run is damaged or if the file to be written exists
+    and is no such page.
+    """
+    target = Path(config.to) if config.to else default_target(run)
+    refuse_other_file(target)
+    events = None if config.tensorboard is None else Path(config.tensorboard)
+    if events is not None:
+        require_empty(events)
+    loaded = load_model(run, config.checkpoint)
+    trained, tokenizer, model = loaded
+    split = load_splits(run.tokens)["val"]
+    found = inspect_loaded(loaded, split, config)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_text(target, render_page(found, tokenizer, subject_of(run, trained, tokenizer)))
+    if events is not None:
+        embedding = getattr(model, "embedding", None)
+        if embedding is None:
+            log.info("the model has no embedding, so there is nothing for TensorBoard's projector")
+        vectors = None if embedding is None else embedding.weight.detach()
+        write_events(events, found, tokenizer, vectors, token_counts(split, tokenizer))
+        log.info("for TensorBoard: tensorboard --logdir %s", shlex.quote(str(events)))
+    return target
+
+
+def inspect_loaded(
+    loaded: tuple[TrainConfig, Tokenizer, LanguageModel], split: TokenSplit, config: InspectConfig
+) -> Inspection:
+    """Inspect a model on the file that the config names, or on the validation split."""
+    trained, tokenizer, model = loaded
+    if config.text is None:
+        text = text_of_split(split, "the validation split", tokenizer, config.tokens)
+    else:
+        text = text_of_file(config.text, tokenizer, trained.data.normalization, config.tokens)
+    reading = Reading(None, over_documents=True) if trained.model.is_ngram else Reading.of(trained.batching)
+    with stage("reading the text", len(text), "tokens"):
+        return inspect_model(
+            model, tokenizer, text, reading=reading, distance=config.distance, counts=token_counts(split, tokenizer)
+        )
+
+
+def token_counts(split: TokenSplit, tokenizer: Tokenizer) -> np.ndarray:
+    """How often each token occurs in the first million of a split, (vocabulary,)."""
+    return np.bincount(np.asarray(split.read(1, COUNTED)), minlength=tokenizer.vocabulary_size)
+
+
+def default_target(run: Run) -> Path:
+    """``inspections/NAME_TIME.html``."""
+    directory = run.directory.resolve()
+    return Path("inspections") / f"{directory.parent.name}_{directory.name}.html"
+
+
+def refuse_other_file(path: Path) -> None:
+    """Raises RunError if a file is there that textloom inspect has not written."""
+    if path.is_dir():
+        raise RunError(
+            f"to={path}: is a directory; give the name of a file, such as to={shlex.quote(str(path))}/page.html"
+        )
+    if path.exists():
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+        if f'content="{GENERATOR}"'.encode() not in head:
+            raise RunError(f"to={path}: exists, and is no page of {GENERATOR}; give another name")
+
+
+def subject_of(run: Run, trained: TrainConfig, tokenizer: Tokenizer) -> Subject:
+    """What the page says of the model."""
+    model = trained.model
+    facts = [f"tokenizer {trained.tokenizer.kind} with {tokenizer.vocabulary_size:,} entries"]
+    if not model.is_ngram:
+        layers = f"{model.layers} layer{'s' if model.layers > 1 else ''} of {model.units} units"
+        source = "one-hot input" if model.embedding_dim is None else f"embeddings of {model.embedding_dim}"
+        facts = [layers, source, *facts]
+    no_gates = f"The cell {model.kind} has no gates whose values are shown here; LSTM and GRU have."
+    return Subject(str(run.directory), (f"cell {model.kind}", *facts), no_gates)
