@@ -47,6 +47,14 @@ def test_a_measurement_is_kept_so_that_the_same_command_chooses_the_same(monkeyp
     assert choose_precision(compose_train("model.units=32"), CPU)[0] == "32-true"
 
 
+def test_the_first_step_in_each_number_format_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = compose_train("model.units=8")
+    measured: dict[torch.dtype | None, list[float]] = {None: [9.0, 0.3, 0.2], torch.bfloat16: [0.4, 0.1, 0.2]}
+    monkeypatch.setattr(module, "TURNS", 2)
+    monkeypatch.setattr(module, "_seconds", lambda layers, shape, dtype: measured[dtype].pop(0))
+    assert measured_gain(Shape.of(config, config.model)) == pytest.approx(2)
+
+
 def test_measuring_uses_up_no_random_numbers() -> None:
     config = compose_train("model=gru", "model.units=8", "trainer.batch_size=2", "batching.steps=4")
     torch.manual_seed(1)
