@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 import textloom
 from conftest import Answer, compose_train, train_run
+from textloom.config.checking import config_directory
 from textloom.data.encoding import TokenSplit, load_splits
 from textloom.evaluation.adaptation import Adaptation, CacheSettings, DynamicSettings, Method, MixSettings
 from textloom.evaluation.cache import ContinuousCache
@@ -91,6 +92,17 @@ def test_interpolation_with_weight_1_is_the_other_model_and_between_is_better_th
     assert half.loss < -log(0.5) + min(own.loss, others.loss)
 
 
+def test_interpolation_follows_every_protocol(tmp_path: Path) -> None:
+    model, part = fitted(tmp_path)
+    ngrams = NgramLanguageModel(fit_order(part.tokens, model.vocabulary_size, int(part.tokens[0]), order=3))
+    expected = Scorer(ngrams, 4).score(Method(Protocol("documents")), part)
+    given = Scorer(model, 4, ngrams)
+    for protocol in (Protocol("documents"), Protocol("sliding", 500)):
+        found = given.score(Method(protocol, Adaptation(mix=MixSettings("3-gram", 1.0))), part)
+        assert found.loss == pytest.approx(expected.loss, rel=1e-6)
+    assert given.score(Method(Protocol("windows", 5), Adaptation(mix=MixSettings("3-gram", 1.0))), part) != expected
+
+
 # --- by hand --------------------------------------------------------------------------------------------------------
 
 
@@ -161,7 +173,10 @@ def test_the_root_mean_square_is_that_of_the_gradients_of_the_training_text(tmp_
 # --- promises -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", ["lstm", "gru", "rnn", "mingru", "minlstm"])
+CELLS_SHIPPED = sorted({path.stem for path in (config_directory() / "model").glob("*.yaml")} - {"ngram"})
+
+
+@pytest.mark.parametrize("model", CELLS_SHIPPED)
 def test_every_cell_adapts_repeats_and_is_afterwards_as_it_was(model: str, tmp_path: Path) -> None:
     _, part = fitted(tmp_path)
     torch.manual_seed(1)

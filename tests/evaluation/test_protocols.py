@@ -10,10 +10,12 @@ from test_scoring import fitted, naive_nats
 from torch.nn import functional as F
 
 import textloom
-from conftest import Answer, train_run
+from conftest import Answer, compose_train, train_run
+from textloom.config import EvaluateConfig
+from textloom.config.compose import command_config
 from textloom.evaluation.evaluate import score_by
 from textloom.evaluation.kept import read_kept
-from textloom.evaluation.protocols import Protocol
+from textloom.evaluation.protocols import Protocol, chosen_protocol
 from textloom.reports.compare import compare_runs
 from textloom.runs.run import Run
 from textloom.system.files import write_json
@@ -153,6 +155,15 @@ def test_n_grams_have_no_state_to_begin_a_row_with(protocol: str, command: Comma
     assert (answer.status, len(answer.err.strip().splitlines())) == (2, 2)  # the run that was chosen, and why not
     assert f"protocol={protocol}: n-grams have no state" in answer.err
     assert command("evaluate", "run=ngram", "protocol=stream").out == command("evaluate", "run=ngram").out
+
+
+def test_targets_that_were_dealt_out_in_windows_have_no_other_protocol() -> None:
+    trained = compose_train("experiment=article_patents", "data.path=patents.csv")
+    for protocol in ("stream", "streams", "windows", "sliding", "documents"):
+        config = command_config("evaluate", EvaluateConfig, {"protocol": protocol})
+        with pytest.raises(textloom.ConfigError, match=f"protocol={protocol}: the run's targets are dealt out"):
+            chosen_protocol(config, trained)
+    assert str(chosen_protocol(command_config("evaluate", EvaluateConfig, {}), trained)) == "sliding(50)"
 
 
 def test_unknown_protocols_and_options_are_refused_in_one_line(command: Command, run: Run) -> None:

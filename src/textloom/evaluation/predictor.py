@@ -93,12 +93,15 @@ class Predictor:
             part = slice(begin, begin + size)
             with self._gradients():
                 logits = self.model.logits(hidden[part])  # (targets, vocabulary)
+                scores = F.log_softmax(logits, dim=1)
                 if self._dynamic is not None:
-                    loss = loss + F.cross_entropy(logits, batch.targets[part], reduction="sum")
+                    loss = loss + F.nll_loss(scores, batch.targets[part], reduction="sum")
             with torch.no_grad():
+                if self.adaptation.temperature is not None:
+                    scores = F.log_softmax(logits / self.adaptation.temperature, dim=1)
                 other = None if others is None else others[part]
-                scores = self._adapted(logits.detach(), hidden[part].detach(), batch.targets[part], other)
-                yield Prediction(scores, batch.targets[part], part)
+                adapted = self._adapted(scores.detach(), hidden[part].detach(), batch.targets[part], other)
+                yield Prediction(adapted, batch.targets[part], part)
         if self._dynamic is not None and len(batch.targets):
             self._dynamic.learn(loss / len(batch.targets))
 
@@ -106,10 +109,9 @@ class Predictor:
         return torch.no_grad() if self._dynamic is None else differentiable(self.model)
 
     def _adapted(
-        self, logits: torch.Tensor, hidden: torch.Tensor, targets: torch.Tensor, others: torch.Tensor | None
+        self, scores: torch.Tensor, hidden: torch.Tensor, targets: torch.Tensor, others: torch.Tensor | None
     ) -> torch.Tensor:
-        temperature = self.adaptation.temperature
-        scores = F.log_softmax(logits if temperature is None else logits / temperature, dim=1)
+        """The log-probabilities with the cache and the other model mixed in."""
         if self._cache is not None:
             scores = self._cache.mix(scores, hidden, targets)
         if self._other is not None:
