@@ -5,13 +5,15 @@ The client is a process of its own, as in real use, and shares the machine with 
 
 import asyncio
 import json
-import multiprocessing
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from benchmarks import stream_client
 from benchmarks.generation import PROMPT, TOKENIZER, model_of
 from benchmarks.rows import Row, seconds
 from textloom.config import ServeConfig, TrainConfig
@@ -46,41 +48,15 @@ def _seconds_of_texts(model: RecurrentLanguageModel, texts: int, length: int) ->
 
 
 def _seconds_of_streams(port: int, streams: int, length: int) -> float:
-    """From the first request to the last byte, measured in the process of the client."""
-    receiving, sending = multiprocessing.get_context("spawn").Pipe(duplex=False)
-    client = multiprocessing.get_context("spawn").Process(target=_client, args=(sending, port, streams, length))
-    client.start()
-    found, tokens = receiving.recv()
-    client.join()
-    if tokens != streams * length:
-        raise RuntimeError(f"{tokens} tokens came, and {streams * length} were asked for")
-    return float(found)
-
-
-def _client(sending: "multiprocessing.connection.Connection", port: int, streams: int, length: int) -> None:
-    tokens: list[int] = []
-
-    async def read_all() -> None:
-        tokens.extend(await asyncio.gather(*(_read_stream(port, seed, length) for seed in range(streams))))
-
-    took = seconds(lambda: asyncio.run(read_all()))
-    sending.send((took, sum(tokens)))
-
-
-async def _read_stream(port: int, seed: int, length: int) -> int:
-    """Read a stream to its end. Returns the number of tokens that the server counted."""
-    keys = {"max_tokens": length, "temperature": 0.8, "seed": seed, "stream": True}
-    usage = {"stream_options": {"include_usage": True}}
-    body = json.dumps({"model": NAME, "prompt": PROMPT, **keys, **usage}).encode()
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n"
-    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-    last = b""
-    while part := await reader.read(1 << 16):
-        last = (last + part)[-2000:]
-    writer.close()
-    (event,) = (line for line in last.decode().splitlines() if '"completion_tokens"' in line)
-    return int(json.loads(event.removeprefix("data: "))["usage"]["completion_tokens"])
+    """From the first request to the last byte, measured by the client."""
+    keys = {"model": NAME, "prompt": PROMPT, "max_tokens": length, "temperature": 0.8}
+    streamed = {"stream": True, "stream_options": {"include_usage": True}}
+    bodies = [{**keys, **streamed, "seed": seed} for seed in range(streams)]
+    command = [sys.executable, stream_client.__file__, str(port), json.dumps(bodies)]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    if found["tokens"] != streams * length:
+        raise RuntimeError(f"{found['tokens']} tokens came, and {streams * length} were asked for")
+    return float(found["seconds"])
 
 
 @contextmanager

@@ -115,6 +115,7 @@ def test_the_models_are_listed(server: Running) -> None:
         ({"temperature": 3}, "temperature: Input should be less than or equal to 2"),
         ({"prompt": 5}, "prompt: Input should be a valid string"),
         ({"stop": ""}, "stop: an empty text is everywhere"),
+        ({"stop": ["a", "b" * 257]}, "stop: String should have at most 256 characters"),
         ({"n": 200}, "n: Input should be less than or equal to 128"),
         ({"prompt": ["a"] * 70, "n": 2}, "n: 140 texts, and there may be 128"),
         ({"best_of": 4}, "best_of: is not supported"),

@@ -180,6 +180,15 @@ def test_a_port_in_use_is_told_in_one_line(command: Callable[..., Answer], serve
     assert len(answer.err.splitlines()) == 1
 
 
+def test_without_its_extra_the_command_says_what_to_install(
+    command: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    answer = command("serve")
+    assert answer.status == 2
+    assert answer.err == "serve: starlette is not installed; install it with: pip install 'textloom[serve]'\n"
+
+
 def test_what_cannot_be_served_is_told_in_one_line(
     command: Callable[..., Answer], stream_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

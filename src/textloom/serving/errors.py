@@ -40,8 +40,9 @@ class ApiError(Exception):
 
 
 def invalid_request(error: ValidationError) -> ApiError:
-    """The error for a body that does not fit the model of the request: its first mistake."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    """The error for a body that does not fit the model of the request: the first of its innermost mistakes."""
+    mistakes = error.errors(include_url=False, include_context=False, include_input=False)
+    first = max(mistakes, key=lambda mistake: len(mistake["loc"]))
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         message = "there is no such parameter"

@@ -8,7 +8,10 @@ MOST_TEXTS = 128
 """Texts that one request may ask for."""
 MOST_STOPS = 16
 MOST_LOGPROBS = 5
+LONGEST_STOP = 256
+"""Characters: each end of a text that may be the beginning of a stop text is looked at."""
 
+StopText = Annotated[str, Field(max_length=LONGEST_STOP)]
 TokenIds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
 
@@ -48,7 +51,7 @@ class CompletionRequest(Request):
     top_k: Annotated[int, Field(gt=0)] | None = None
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     n: Annotated[int, Field(ge=1, le=MOST_TEXTS)] = 1
-    stop: str | Annotated[list[str], Field(max_length=MOST_STOPS)] | None = None
+    stop: StopText | Annotated[list[StopText], Field(max_length=MOST_STOPS)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     logprobs: Annotated[int, Field(ge=0, le=MOST_LOGPROBS)] | None = None
     """Log-probabilities of the tokens, and of so many of the likeliest at each place."""

@@ -1,5 +1,6 @@
 """The runs that are served, by the names of the models that requests ask for."""
 
+import logging
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ from textloom.serving.engine import Engine, EngineLimits
 from textloom.system.devices import choose_device
 from textloom.tokenizers import Tokenizer
 from textloom.tokenizers.byte import valid_text
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ def serve_runs(config: ServeConfig) -> dict[str, Served]:
     device = choose_device(config.accelerator, "accelerator")
     limits = EngineLimits(config.rows, config.queue, config.max_seconds)
     found: dict[str, Served] = {}
+    directories: list[Path] = []
     for given, path in _named(config.run):
         run = find_run(with_home(path, "run"), Path(config.outputs), config.checkpoint)
         _refuse_unfinished(run)
@@ -93,6 +97,9 @@ def serve_runs(config: ServeConfig) -> dict[str, Served]:
         model = model.to(device)
         _refuse_windows(model, window, name)
         found[name] = Served(name, trained, tokenizer, model, signature, Engine(model, tokenizer, window, limits))
+        directories.append(run.directory)
+    for name, directory in zip(found, directories, strict=True):
+        log.info("%s: %s", name, directory)
     return found
 
 
