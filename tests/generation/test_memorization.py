@@ -66,6 +66,17 @@ def test_generate_tells_of_it_on_request(toy_run: Run, command: Callable[..., An
     assert set(found) == {"longest_copy", "copied", "new_ngrams", "distinct", "n", "ngram_perplexity"}
 
 
+def test_tensorboard_shows_it_for_the_samples_of_the_best_checkpoint(toy_run: Run) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(toy_run.directory))
+    events.Reload()
+    (shown,) = events.Tensors("samples/memorization/text_summary")
+    table = shown.tensor_proto.string_val[0].decode()
+    assert "| longest copy, tokens |" in table
+    assert len(table.splitlines()) == 2 + len(toy_run.config().samples.temperatures)
+
+
 def test_an_export_has_no_training_text_to_compare_with(toy_run: Run, command: Callable[..., Answer]) -> None:
     assert command("export", f"run={toy_run.directory}", "to=exported").status == 0
     answer = command("generate", "run=exported", "memorization=true")

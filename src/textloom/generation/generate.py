@@ -213,7 +213,7 @@ def grow(
             rows, logprobs = drawn.t().tolist(), scores.t().tolist() if rules.with_logprobs else [[]] * len(texts)
             for text, row, numbers in zip(texts, rows, logprobs, strict=True):
                 text.add(row, numbers)
-            advance(len(some))
+            advance(len(rows[0]))
             yield
             if all(text.ending is not None for text in texts):
                 return

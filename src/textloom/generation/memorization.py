@@ -32,31 +32,36 @@ class Memorization:
     """Distinct n-grams / n-grams of the text (Li et al. 2016, arXiv 1510.03055); 1 if nothing is repeated."""
     n: int
     """Tokens of these n-grams."""
-    ngram_perplexity: float
-    """Perplexity of the text under an n-gram model of the training text: low if it only joins what stands there."""
+    ngram_perplexity: float | None
+    """Perplexity of the text under an n-gram model of the training text: low if it only joins what stands there. None
+    if it was not counted."""
 
     def to_dict(self) -> dict[str, int | float | str | None]:
         """The figures in plain JSON types."""
-        return {**asdict(self), "ngram_perplexity": round(self.ngram_perplexity, 4)}
+        perplexity = None if self.ngram_perplexity is None else round(self.ngram_perplexity, 4)
+        return {**asdict(self), "ngram_perplexity": perplexity}
 
     def __str__(self) -> str:
         shares = [f"{name} {share:.1%}" for name, share in (("new", self.new_ngrams), ("distinct", self.distinct))
                   if share is not None]  # fmt: skip
-        ngrams = f"{self.n}-grams: {', '.join(shares)}; " if shares else ""
-        return (
-            f"longest copy of training text: {self.longest_copy} tokens {self.copied!r}; {ngrams}"
-            f"perplexity under an n-gram {self.ngram_perplexity:.3g}"
-        )
+        parts = [f"longest copy of training text: {self.longest_copy} tokens {self.copied!r}"]
+        if shares:
+            parts.append(f"{self.n}-grams: {', '.join(shares)}")
+        if self.ngram_perplexity is not None:
+            parts.append(f"perplexity under an n-gram {self.ngram_perplexity:.3g}")
+        return "; ".join(parts)
 
 
 class TrainingText:
-    """The training text as tokens, to compare generated texts with."""
+    """The training text as tokens, to compare generated texts with; ``with_ngrams`` counts an n-gram model of it."""
 
-    def __init__(self, tokens: np.ndarray, tokenizer: Tokenizer):
+    def __init__(self, tokens: np.ndarray, tokenizer: Tokenizer, with_ngrams: bool = True):
         self._tokens, self._tokenizer = tokens, tokenizer
         kind = int(tokenizer.writes_spaces)
         self.n = LENGTHS[kind]
-        self._ngrams = fit_order(tokens[:COUNTED], tokenizer.vocabulary_size, tokenizer.end_id, ORDERS[kind])
+        self._ngrams: NgramModel | None = None
+        if with_ngrams:
+            self._ngrams = fit_order(tokens[:COUNTED], tokenizer.vocabulary_size, tokenizer.end_id, ORDERS[kind])
 
     def compare(self, ids: Sequence[int], context: Sequence[int] = ()) -> Memorization:
         """The memorization of a text; ``context`` are the tokens before it, which the n-gram sees."""
@@ -71,9 +76,9 @@ class TrainingText:
         copied = self._tokenizer.decode(text[begin : begin + length].tolist())
         return Memorization(length, copied, new, distinct, self.n, self._perplexity(text, context))
 
-    def _perplexity(self, text: np.ndarray, context: Sequence[int]) -> float:
-        if not len(text):
-            return 1.0
+    def _perplexity(self, text: np.ndarray, context: Sequence[int]) -> float | None:
+        if self._ngrams is None or not len(text):
+            return None
         tokens = np.concatenate([[self._tokenizer.end_id], np.array(context, dtype=np.int64), text])
         return ngram_perplexity(self._ngrams, tokens, len(text))
 

@@ -104,12 +104,14 @@ class GrowingText:
         if self.ending is not None:
             return
         room = self.limits.length - len(self.tokens)
-        ids = ids[:room]
+        if len(ids) > room:
+            ids = ids[:room]
         end = self.tokenizer.end_id
         if end in ids:
             ids, self.ending = ids[: ids.index(end)], "end"
         self.tokens += ids
-        self.logprobs += logprobs[: len(ids)]
+        if logprobs:
+            self.logprobs += logprobs[: len(ids)]
         if self.ending is None and len(self.tokens) == self.limits.length:
             self.ending = "length"
         if self.watched:

@@ -89,6 +89,7 @@ def finish(plan: FitPlan, result: FitResult, began: float) -> Trained:
     try:
         figures = evaluate_run(plan.run)
         texts = plan.sampler.write(load_model(plan.run, "best")[2], "best checkpoint")
+        plan.sampler.show_memorization(result.logger, texts, plan.text.splits["train"].tokens, result.last_step)
         write_results(result.logger, figures, result.last_step)
         if plan.config.model.is_ngram:
             plan.sampler.show(result.logger, texts, result.last_step)

@@ -6,11 +6,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from textloom.config import SamplesConfig, TrainConfig
 from textloom.generation.generate import default_prompt, generate_texts, window_of
+from textloom.generation.memorization import TrainingText
 from textloom.generation.prompts import read_prompt
 from textloom.generation.sampling import Sampling
 from textloom.models.language_model import LanguageModel
@@ -22,6 +24,8 @@ from textloom.training.module import TrainingModule
 from textloom.training.preparation import EncodedText
 
 TAG = "samples"
+MEMORIZATION_TAG = "samples/memorization"
+COMPARED = 2_000_000  # tokens of the training text, which are searched in about a second
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,22 @@ class Sampler:
         """Write the texts to TensorBoard's text tab."""
         shown = "\n\n".join(f"**temperature {t}**\n\n{_preformatted(text)}" for t, text in texts.items())
         logger.experiment.add_text(TAG, shown, step)
+
+    def show_memorization(
+        self, logger: TensorBoardLogger, texts: dict[float, str], training: np.ndarray, step: int
+    ) -> None:
+        """Write to TensorBoard how much of each text is copied from the beginning of the training text."""
+        source = TrainingText(training[:COMPARED], self.tokenizer, with_ngrams=False)
+        rows = [
+            "| temperature | longest copy, tokens | copied | new n-grams | distinct n-grams | n |",
+            "|---|---|---|---|---|---|",
+        ]
+        for temperature, text in texts.items():
+            found = source.compare(self.tokenizer.encode(text.removeprefix(self.prompt)).tolist())
+            shares = ["" if share is None else f"{share:.1%}" for share in (found.new_ngrams, found.distinct)]
+            copied = f"`{visible(found.copied)!r}`".replace("|", "\\|")
+            rows.append(f"| {temperature} | {found.longest_copy} | {copied} | {' | '.join(shares)} | {found.n} |")
+        logger.experiment.add_text(MEMORIZATION_TAG, "\n".join(rows), step)
 
 
 def build_sampler(config: TrainConfig, text: EncodedText, run: Run) -> Sampler:
