@@ -13,7 +13,11 @@ from textloom.models.scanned import ScannedCell, positive
 from textloom.models.stacked import Stacked
 
 VOCABULARY, UNITS, TIME = 17, 12, 20
-VARIANTS = ("mogrifier_lstm model.rank=3", "transformer model.context=5")
+OPTIONS = "model.layer_norm=true model.residual=true model.learned_initial_state=true"
+VARIANTS = (
+    "mogrifier_lstm model.rank=3", "transformer model.context=5",
+    *(f"{cell} {OPTIONS}" for cell in CELLS.names if cell != "transformer"),
+)  # fmt: skip
 """Cells with keys that change what they compute."""
 every_cell = pytest.mark.parametrize("cell", [*CELLS.names, *VARIANTS])
 

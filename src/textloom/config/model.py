@@ -45,6 +45,12 @@ class ModelConfig(Section):
     """A file of GloVe or word2vec vectors that the embedding begins with; null for random ones."""
     frozen_embedding: bool = False
     """Keep the vectors of embedding_path as they are."""
+    layer_norm: bool = False
+    """Layer normalization of what each layer passes on to the next one and to the softmax."""
+    residual: bool = False
+    """Each layer adds its hidden states to what it reads; the first one too if embedding_dim equals units."""
+    learned_initial_state: bool = False
+    """Train the state that texts begin with; else it is zero."""
     embedding_range: Annotated[float, Field(gt=0)] | None = 0.1
     """Initial embeddings are uniform between minus and plus this; null for a normal distribution of unit variance."""
     initialization: Literal["scaled", "keras"] = "keras"
@@ -202,6 +208,15 @@ class TransformerConfig(ModelConfig):
     """Tokens that a token attends to in each layer, itself included; the state holds one less."""
     block_dropout: Fraction
     """Dropout probability of what attention and feed-forward network add in each layer."""
+
+    @model_validator(mode="after")
+    def _has_them_already(self) -> Self:
+        for name in ("layer_norm", "residual"):
+            if getattr(self, name):
+                raise ValueError(f"{name} is part of every transformer; set model.{name}=false")
+        if self.learned_initial_state:
+            raise ValueError("a transformer begins with an empty cache; set model.learned_initial_state=false")
+        return self
 
 
 CELLS.add(LSTMConfig, "textloom.models.cells.lstm:LSTM")

@@ -13,7 +13,7 @@ from torch import nn
 from textloom.errors import RunError, TextloomError
 from textloom.export.folder import load_network, make_directory
 from textloom.models.language_model import LanguageModel
-from textloom.models.state import State
+from textloom.models.state import State, batch_dimensions
 from textloom.runs.run import CheckpointName, Run
 from textloom.system.files import write_bytes
 
@@ -37,7 +37,10 @@ def export_onnx(run: Run, path: Path, checkpoint: CheckpointName = "best") -> No
         if file.exists():
             raise RunError(f"{file}: exists already; give another name as to=, or remove it")
     runtime = _installed()
-    step = SingleStep(load_network(run, checkpoint)[2]).eval()
+    config, _, model = load_network(run, checkpoint)
+    if not config.model.is_ngram and config.model.learned_initial_state:
+        raise RunError(f"{path}: a graph begins with zeros, not with a learned_initial_state; leave out format=onnx")
+    step = SingleStep(model).eval()
     try:
         graph = _graph(step)
     except Exception as error:  # torch's exporter has many
@@ -74,6 +77,7 @@ def _installed() -> ModuleType:
 def _graph(step: SingleStep) -> bytes:
     state, before = step.model.initial_state(2), step.model.state_names
     after = [f"next_{name}" for name in before]
+    axes = [{} if axis is None else {axis: "batch"} for axis in batch_dimensions(step.model.initial_state)]
     content = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         # the TorchScript exporter needs onnx alone, and gives nn.LSTM one node; it warns of its age, and of shapes
@@ -88,20 +92,12 @@ def _graph(step: SingleStep) -> bytes:
             dynamic_axes={
                 "token": {0: "batch"},
                 "logits": {0: "batch"},
-                **dict(zip([*before, *after], 2 * _batch_axes(step), strict=True)),
+                **dict(zip([*before, *after], 2 * axes, strict=True)),
             },
             opset_version=OPSET,
             dynamo=False,
         )
     return content.getvalue()
-
-
-def _batch_axes(step: SingleStep) -> list[dict[int, str]]:
-    """The axes of each part of the state that grow with the batch."""
-    pairs = zip(*(step.model.initial_state(batch) for batch in (2, 3)), strict=True)
-    return [
-        {axis: "batch" for axis in range(one.dim()) if one.shape[axis] != other.shape[axis]} for one, other in pairs
-    ]
 
 
 @torch.no_grad()

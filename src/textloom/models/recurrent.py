@@ -6,13 +6,15 @@ from torch.nn import functional as F
 
 from textloom.config import ModelConfig
 from textloom.models.adaptive_softmax import adaptive_softmax
-from textloom.models.cell import Cell, build_cell
+from textloom.models.building import build_cell
+from textloom.models.cell import Cell
 from textloom.models.decoder import ModelDecoder, RecurrentDecoder
 from textloom.models.dropout import build_dropout, drop_words
+from textloom.models.initial_state import LearnedInitialState
 from textloom.models.initialization import init_embedding, init_softmax
 from textloom.models.language_model import Decoder, LanguageModel, distinct_weights
 from textloom.models.size import sized
-from textloom.models.state import State
+from textloom.models.state import State, detach
 
 
 class RecurrentLanguageModel(LanguageModel):
@@ -25,6 +27,7 @@ class RecurrentLanguageModel(LanguageModel):
         self.vocabulary_size = vocabulary_size
         self.embedding = nn.Embedding(vocabulary_size, config.embedding_dim) if config.embedding_dim else None
         self.recurrence: Cell = build_cell(config, config.embedding_dim or vocabulary_size)
+        self.first_state = LearnedInitialState(self.recurrence, config.kind) if config.learned_initial_state else None
         self.softmax: nn.Linear | nn.AdaptiveLogSoftmaxWithLoss = (
             nn.Linear(units, vocabulary_size)
             if config.softmax_cutoffs is None
@@ -91,7 +94,10 @@ class RecurrentLanguageModel(LanguageModel):
         self, texts: int, window: int | None = None, never: int | None = None, state: State | None = None
     ) -> Decoder:
         """Decode this many texts side by side, with the cell's prepared layers if it has them."""
-        layers = self.recurrence.fast_layers(texts * (window or 1))
+        if self.first_state is not None and state is None and window is None:
+            state = detach(self.initial_state(texts))
+        restarts = self.first_state is None or window is None  # fast layers begin a window with zeros
+        layers = self.recurrence.fast_layers(texts * (window or 1)) if restarts else None
         states = None if state is None else self.recurrence.fast_states(state)
         if layers is None or (state is not None and states is None):
             return ModelDecoder(self, texts, window, never, state)
@@ -120,7 +126,10 @@ class RecurrentLanguageModel(LanguageModel):
         return matrices
 
     def initial_state(self, batch_size: int) -> State:
-        """The cell's state at the beginning of a text."""
+        """The state at the beginning of a text: the cell's own, or the learned one."""
+        if self.first_state is not None:
+            state: State = self.first_state(batch_size)
+            return state
         return self.recurrence.initial_state(batch_size)
 
     @property

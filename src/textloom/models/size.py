@@ -10,7 +10,8 @@ import torch
 from textloom.config import ModelConfig
 from textloom.errors import ConfigError
 from textloom.models.adaptive_softmax import multiplications
-from textloom.models.cell import Cell, build_cell
+from textloom.models.building import build_cell
+from textloom.models.cell import Cell
 
 
 def sized(config: ModelConfig, vocabulary_size: int) -> ModelConfig:
@@ -48,7 +49,10 @@ def sized(config: ModelConfig, vocabulary_size: int) -> ModelConfig:
 def count(config: ModelConfig, units: int, vocabulary_size: int) -> int:
     """Trainable numbers of the model with so many units, shared ones counted once."""
     config = config.with_units(units)
-    recurrence = sum(weight.numel() for weight in _cell(config, config.embedding_dim or vocabulary_size).parameters())
+    cell = _cell(config, config.embedding_dim or vocabulary_size)
+    recurrence = sum(weight.numel() for weight in cell.parameters())
+    if config.learned_initial_state:
+        recurrence += sum(part.numel() for part in cell.initial_state(1))
     embedding = vocabulary_size * (config.embedding_dim or 0)
     softmax = sum(multiplications(config.output_units, vocabulary_size, config.softmax_cutoffs))
     if config.softmax_cutoffs is None:

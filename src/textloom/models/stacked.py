@@ -14,7 +14,13 @@ from textloom.models.state import State
 
 
 class Stacked(Cell):
-    """Cells of one layer each, every one reading the hidden states of the one below; their states in one tuple."""
+    """Cells of one layer each, every one reading the hidden states of the one below; their states in one tuple.
+
+    With ``config.residual`` a layer adds its hidden states to what the layer below passed on (He et al. 2016, arXiv
+    1512.03385), so that the last sum holds those of all layers; the embedding belongs to the sum if it has the same
+    size. With ``config.layer_norm`` every layer but the first, and the softmax, read normalized vectors (Ba et al.
+    2016, arXiv 1607.06450); what is passed on is not normalized.
+    """
 
     def __init__(self, layers: Sequence[Cell], config: ModelConfig):
         super().__init__()
@@ -23,11 +29,15 @@ class Stacked(Cell):
         self.layers = nn.ModuleList(layers)
         self.dropout = build_dropout(config.layer_dropout, config.locked_dropout)
         self.keeping_gate = layers[0].keeping_gate
+        self.residual = config.residual
+        self.adds_embedding = config.residual and config.embedding_dim == _outputs(config)[0]
+        norms = [nn.LayerNorm(size) for size in _outputs(config)] if config.layer_norm else []
+        self.norms = nn.ModuleList(norms)  # after each layer
 
     def forward(self, vectors: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         """(batch, time, input_size) -> (batch, time, units) of the last layer, and the state after the last token."""
         hidden, after = self.layers[0](vectors, self._state_of(0, state))
-        return self._upper_layers(hidden, after, state)
+        return self._upper_layers(self._passed_on(0, vectors, hidden), after, state)
 
     def forward_one_hot(self, ids: torch.Tensor, size: int, state: State) -> tuple[torch.Tensor, State]:
         """As the lowest layer does it."""
@@ -42,21 +52,25 @@ class Stacked(Cell):
         """Draw each layer's; the norm of an upper layer's inputs follows from the ``output_rms`` of the one below."""
         for layer in self._cells():
             layer.init_weights(kind, input_norm)
-            input_norm = layer.output_rms * self.units**0.5
+            input_norm = (1.0 if self.norms else layer.output_rms) * self.units**0.5
 
     def gate_values(self, vectors: torch.Tensor, before: State, after: State) -> dict[str, list[torch.Tensor]]:
         """Those of all layers; each reads what the one below computes from the state before the step."""
         found: dict[str, list[torch.Tensor]] = {}
+        below = vectors
         for number, layer in enumerate(self._cells()):
             own = self._state_of(number, before), self._state_of(number, after)
             for gate, values in layer.gate_values(vectors, *own).items():
                 found.setdefault(gate, []).extend(values)
             if self.keeping_gate is not None and layer is not self.layers[-1]:
-                vectors = layer(vectors[:, None], own[0])[0][:, 0]
+                below = self._passed_on(number, below, layer(vectors[:, None], own[0])[0][:, 0])
+                vectors = self._normalized(below, number)
         return found
 
     def fast_layers(self, rows: int) -> Sequence[FastLayer] | None:
-        """Those of all layers; None if one has none."""
+        """Those of all layers; None if one has none, or if something stands between the layers."""
+        if self.residual or self.norms:
+            return None
         prepared = [layer.fast_layers(rows) for layer in self._cells()]
         return [one for layers in prepared for one in layers or ()] if all(prepared) else None
 
@@ -69,9 +83,20 @@ class Stacked(Cell):
     def _upper_layers(self, hidden: torch.Tensor, after: State, state: State) -> tuple[torch.Tensor, State]:
         """Hidden states of the last layer and the state after, from those of the lowest layer."""
         for number, layer in enumerate(self._cells()[1:], start=1):
-            hidden, layer_state = layer(self.dropout(hidden), self._state_of(number, state))
+            read = self.dropout(self._normalized(hidden, number - 1))
+            found, layer_state = layer(read, self._state_of(number, state))
+            hidden = self._passed_on(number, hidden, found)
             after = (*after, *layer_state)
-        return hidden, after
+        return self._normalized(hidden, len(self.layers) - 1), after
+
+    def _passed_on(self, number: int, below: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
+        """Hidden states of a layer, added to what the layer below passed on if the sizes allow it."""
+        adds = self.residual and found.shape == below.shape if number else self.adds_embedding
+        return below + found if adds else found
+
+    def _normalized(self, hidden: torch.Tensor, number: int) -> torch.Tensor:
+        """What the layer with this number passes on, as the next one reads it."""
+        return self.norms[number](hidden) if self.norms else hidden
 
     def _state_of(self, number: int, state: State) -> State:
         parts = len(state) // len(self.layers)
@@ -79,6 +104,12 @@ class Stacked(Cell):
 
     def _cells(self) -> list[Cell]:
         return list(self.layers)  # type: ignore[arg-type]
+
+
+def _outputs(config: ModelConfig) -> list[int]:
+    """Length of the hidden states of each layer."""
+    assert isinstance(config.units, int)
+    return [config.units] * (config.layers - 1) + [config.output_units]
 
 
 def stacked(layer: type[Cell]) -> Callable[[ModelConfig, int], Stacked]:

@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from textloom.config import OptimizerConfig
+from textloom.models.initial_state import LearnedInitialState
 from textloom.models.recurrent import RecurrentLanguageModel
 
 Group = dict[str, Any]
@@ -44,9 +45,9 @@ def _group(config: OptimizerConfig, members: list[nn.Parameter], hidden: bool, d
 
 
 def _matrices(model: nn.Module) -> Iterator[nn.Parameter]:
-    """Parameters with two dimensions or more, other than those that are used as an embedding alone."""
+    """Parameters with two dimensions or more that are used in products: no embedding alone, no initial state."""
     for module in model.modules():
-        if not isinstance(module, nn.Embedding):
+        if not isinstance(module, nn.Embedding | LearnedInitialState):
             yield from (one for one in module.parameters(recurse=False) if one.dim() > 1)
 
 

@@ -26,7 +26,8 @@ A cell from outside is registered by a plugin; a module in this package works in
             return torch.stack(outputs, dim=1), (hidden,)
 """
 
-from textloom.models.cell import Cell, FastLayer, build_cell
+from textloom.models.building import build_cell
+from textloom.models.cell import Cell, FastLayer
 from textloom.models.stacked import Stacked, stacked
 
 __all__ = ["Cell", "FastLayer", "Stacked", "build_cell", "stacked"]

@@ -89,6 +89,10 @@ class MogrifierLayer(Cell):
         """This layer, with preallocated buffers."""
         return [FastMogrifierLayer(self, rows)]
 
+    def fast_states(self, state: State) -> Sequence[State]:
+        """The state as it is."""
+        return [state]
+
 
 class Round(nn.Module):
     """2 sigmoid(W v + b), (batch, read) -> (batch, gated); W is a product of two matrices if there is a rank."""
