@@ -16,7 +16,7 @@ VOCABULARY, UNITS, TIME = 17, 12, 20
 OPTIONS = "model.layer_norm=true model.residual=true model.learned_initial_state=true"
 VARIANTS = (
     "mogrifier_lstm model.rank=3", "transformer model.context=5",
-    *(f"{cell} {OPTIONS}" for cell in CELLS.names if cell != "transformer"),
+    *(f"{cell} {OPTIONS}" for cell in ("lstm", "mingru", "mogrifier_lstm")),
 )  # fmt: skip
 """Cells with keys that change what they compute."""
 every_cell = pytest.mark.parametrize("cell", [*CELLS.names, *VARIANTS])
@@ -87,7 +87,8 @@ def test_bf16_is_close_to_float32_and_keeps_the_type_of_the_state(cell: str) -> 
     with torch.autocast("cpu", torch.bfloat16):
         found, state = model(tokens())
         assert model(tokens(), state)[0].isfinite().all()
-    torch.testing.assert_close(found.float(), exact, rtol=0, atol=0.05)
+    largest = exact.abs().max().item()  # of a normalized output about 3
+    torch.testing.assert_close(found.float(), exact, rtol=0, atol=0.05 * max(1, largest))
 
 
 @every_cell
