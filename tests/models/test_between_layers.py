@@ -73,7 +73,7 @@ def test_without_the_options_torch_computes_all_layers_in_one_call() -> None:
 def test_generation_uses_prepared_layers_where_they_compute_the_same(window: int | None) -> None:
     assert isinstance(build().decoder(1, window), RecurrentDecoder)
     assert isinstance(build(**BOTH).decoder(1, window), ModelDecoder)
-    assert isinstance(build(**LEARNED).decoder(1, window), RecurrentDecoder if window is None else ModelDecoder)
+    assert isinstance(build(**LEARNED).decoder(1, window), ModelDecoder)
 
 
 @pytest.mark.parametrize("cell", ["lstm", "mingru", "awd_lstm"])
@@ -99,6 +99,16 @@ class TestLearnedInitialState:
         hidden, _ = model(tokens())
         torch.testing.assert_close(hidden, model(tokens(), model.initial_state(3))[0])
         assert not torch.allclose(hidden, model(tokens(), model.recurrence.initial_state(3))[0], atol=1e-3)
+
+    @torch.inference_mode()
+    def test_generation_begins_with_it_also_where_a_text_takes_the_place_of_another(self) -> None:
+        model, read = build(**LEARNED), tokens()
+        decoder = model.decoder(3)
+        decoder.read(read[:, 0])
+        decoder.place(1, None)
+        decoder.read(read[:, 1])
+        alone = model.logits(model(read[1:2, 1:2])[0][:, -1])
+        torch.testing.assert_close(decoder.score()[1:2], alone, rtol=1e-5, atol=1e-5)
 
     def test_gradients_of_all_rows_reach_it_and_a_carried_state_leaves_it_alone(self) -> None:
         model = build(**LEARNED).train()

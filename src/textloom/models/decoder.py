@@ -12,7 +12,7 @@ from torch import nn
 
 from textloom.models.cell import FastLayer
 from textloom.models.language_model import Decoder, LanguageModel
-from textloom.models.state import State, batch_dimensions, expanded
+from textloom.models.state import State, batch_dimensions, detach, expanded
 
 TABLE_ROWS = 1024  # the table of a vocabulary up to this size costs a few milliseconds
 
@@ -148,7 +148,7 @@ class ModelDecoder:
         self.multiplications = texts * (window or 1) * _numbers(model.parameters())
         self._model, self._window, self._never = model, window, never
         self._dimensions = batch_dimensions(model.initial_state)
-        self._state = model.initial_state(texts) if state is None else expanded(state, self._dimensions, texts)
+        self._state = detach(model.initial_state(texts)) if state is None else expanded(state, self._dimensions, texts)
         self._hidden = torch.empty(0)  # (texts, 1, units), after the last token
         self._ids = torch.empty(texts, 0, dtype=torch.long, device=self.device)  # the last ones, at most a window
 

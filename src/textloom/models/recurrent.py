@@ -14,7 +14,7 @@ from textloom.models.initial_state import LearnedInitialState
 from textloom.models.initialization import init_embedding, init_softmax
 from textloom.models.language_model import Decoder, LanguageModel, distinct_weights
 from textloom.models.size import sized
-from textloom.models.state import State, detach
+from textloom.models.state import State
 
 
 class RecurrentLanguageModel(LanguageModel):
@@ -94,10 +94,8 @@ class RecurrentLanguageModel(LanguageModel):
         self, texts: int, window: int | None = None, never: int | None = None, state: State | None = None
     ) -> Decoder:
         """Decode this many texts side by side, with the cell's prepared layers if it has them."""
-        if self.first_state is not None and state is None and window is None:
-            state = detach(self.initial_state(texts))
-        restarts = self.first_state is None or window is None  # fast layers begin a window with zeros
-        layers = self.recurrence.fast_layers(texts * (window or 1)) if restarts else None
+        # prepared layers begin every text with zeros
+        layers = self.recurrence.fast_layers(texts * (window or 1)) if self.first_state is None else None
         states = None if state is None else self.recurrence.fast_states(state)
         if layers is None or (state is not None and states is None):
             return ModelDecoder(self, texts, window, never, state)
