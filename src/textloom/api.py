@@ -173,10 +173,10 @@ class Run:
     def evaluate(self, **options: Any) -> "Evaluation":
         """Compute the figures of the held-out text again, from the run directory alone.
 
-        A dictionary such as that of ``results``, with the attribute ``signatures``: for each split what its figures
-        were measured on and how. Options: ``protocol``, ``window``, ``streams`` and the other keys of ``textloom
-        evaluate --help``. Raises ConfigError for an option that does not exist, or a protocol that does not suit the
-        run.
+        The result is a dictionary such as ``results``, with the attribute ``signatures``: for each split what its
+        figures were measured on and how. Options: ``protocol``, ``window``, ``dynamic``, ``cache``, ``tune``,
+        ``per_token``, ``data={"path": FILE}`` and the other keys of ``textloom evaluate --help``. Raises ConfigError
+        for an option that does not exist or does not suit the run, DataError for a text that cannot be scored.
         """
         values = {**options, "run": str(self.directory), "checkpoint": self.checkpoint}
         with _libraries("torch"):

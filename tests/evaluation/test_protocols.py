@@ -125,6 +125,19 @@ def test_evaluations_of_weights_that_were_trained_further_are_dropped(run: Run) 
     assert read_kept(run) == []
 
 
+def test_damaged_evaluations_are_told_written_anew_and_the_results_are_compared(run: Run, command: Command) -> None:
+    for content in ("not json", "{}"):
+        run.evaluations_file.write_text(content)
+        compared = command("compare", f"runs={run.directory}")
+        assert compared.status == 0
+        assert f"{run.evaluations_file}: damaged" in compared.err
+        assert "protocol stream" in compared.out
+        evaluated = command("evaluate", f"run={run.directory}", "protocol=documents")
+        assert evaluated.status == 0
+        assert "written anew" in evaluated.err
+        assert [kept.method for kept in read_kept(run)] == ["documents"]
+
+
 def test_a_comparison_never_mixes_protocols(run: Run, tmp_path: Path) -> None:
     other = train_run(tmp_path / "outputs/documents", "batching=documents", "trainer.batch_size=4")
     for directory in (run.directory, other.directory):

@@ -58,6 +58,10 @@ def keep(run: Run, evaluation: KeptEvaluation) -> None:
     replaced = (evaluation.signatures, evaluation.checkpoint)
     try:
         others = [one for one in read_kept(run) if (one.signatures, one.checkpoint) != replaced]
+    except RunError as error:
+        log.warning("%s: written anew", error)
+        others = []
+    try:
         write_json(run.evaluations_file, {KEY: [asdict(one) for one in [*others, evaluation]]})
     except RunError as error:
         log.warning("not kept: %s", error)

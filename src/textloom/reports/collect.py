@@ -135,6 +135,11 @@ def _read(run: Run) -> Record:
 def _evaluated(record: Record) -> list[Record]:
     """The record with the figures of each evaluation of the best checkpoint by another method."""
     costs = {name: value for name, value in record.results.items() if not is_quality(name)}
+    try:
+        evaluations = read_kept(record.run)
+    except RunError as error:  # its results are sound
+        log.warning("passed over: %s", error)
+        return []
     return [
         replace(
             record,
@@ -144,7 +149,7 @@ def _evaluated(record: Record) -> list[Record]:
             adaptation=_adaptation(kept),
             evaluated=True,
         )
-        for kept in read_kept(record.run)
+        for kept in evaluations
         if kept.checkpoint == "best" and not kept.own
     ]
 
