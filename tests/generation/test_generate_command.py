@@ -12,6 +12,7 @@ import pytest
 
 import textloom
 from conftest import Answer
+from terminal import Terminal
 from textloom.runs.run import Run
 
 Command = Callable[..., Answer]
@@ -75,6 +76,14 @@ def test_a_streamed_text_is_the_same(toy_run: Run, command: Command) -> None:
     assert command(*given, "stream=true").out == command(*given, "stream=false").out
     run = textloom.load(toy_run.directory)
     assert "".join(run.stream("deep learn", 100, seed=0)) == run.generate("deep learn", 100, seed=0)
+
+
+def test_a_text_appears_in_a_terminal_while_it_is_drawn(toy_run: Run) -> None:
+    terminal = Terminal(80)
+    terminal.run("generate", f"run={toy_run.directory}", "prompt=deep learn", "length=20000", "seed=1", "temperature=1")
+    assert terminal.status == 0
+    lengths = [sum(map(len, screen)) for screen in terminal.screens if any("deep learn" in line for line in screen)]
+    assert len(set(lengths)) > 1 or len(terminal.screens) > 4
 
 
 def test_a_reader_that_goes_away_ends_the_text(toy_run: Run) -> None:

@@ -26,6 +26,10 @@ def _unescaped(text: str) -> str:
     return "".join(parts)
 
 
+def _keys_with_escapes(numbers: dict[str, float]) -> dict[str, float]:
+    return {_unescaped(text): number for text, number in numbers.items()}
+
+
 def _none_empty(texts: tuple[str, ...] | None) -> tuple[str, ...] | None:
     if texts is not None and "" in texts:
         raise ValueError("an empty text is everywhere; give at least one character, or null for none")
@@ -115,7 +119,7 @@ class GenerateConfig(BeamKeys):
     r"""Texts that end the generated text, which does not hold them; ``\n`` is a line end. null for none."""
     ban: ShellTexts = None
     """Texts that are never written, token by token as the tokenizer splits them; null for none."""
-    bias: dict[str, float] = Field(default_factory=dict)
+    bias: Annotated[dict[str, float], AfterValidator(_keys_with_escapes)] = Field(default_factory=dict)
     """Added to the logits of single tokens, as in bias="{e: -2}"."""
     regex: Annotated[str, Mark.PROSE] | None = None
     """A regular expression that what is written has to match; null for any text. This and the next two need the extra
