@@ -245,11 +245,12 @@ def test_saturation_is_that_of_hand_set_weights() -> None:
     assert scales.tolist() == pytest.approx([1 + np.exp(5), 2.0], rel=1e-4)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "awd_lstm"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "awd_lstm", "lstm model.layer_norm=true model.residual=true"])
 @pytest.mark.parametrize("window", [None, 4])
 def test_the_gates_are_those_that_made_the_state(cell: str, window: int | None) -> None:
     tokenizer = char_tokenizer()
-    model = build(composed(cell, "model.layers=2").model, tokenizer.vocabulary_size)
+    name, *options = cell.split()
+    model = build(composed(name, "model.layers=2", *options).model, tokenizer.vocabulary_size)
     layers = model.recurrence.layers if isinstance(model.recurrence, Stacked) else None
     for steps in read_stretch(model, inspected(tokenizer, TEXT).tokens, window):
         gates = step_gates(model, steps)
