@@ -29,7 +29,11 @@ from textloom.system.files import read_checked_text, read_json, write_checked_te
 
 TIED = ("model.embedding_dim=8", "model.tied_weights=true")
 ONE_HOT_ROWS = ("model.embedding_dim=null", "model.units=16")
-ONE_HOT_INDEX = ("model.embedding_dim=null", "model.units=4")  # too few for the toy text's characters: no rows
+ONE_HOT_INDEX = (
+    "model.embedding_dim=null",
+    "model.units=4",
+    "model.input_dropout=0",
+)  # too few for the toy text's characters: no rows
 EMBEDDING = ("model.embedding_dim=6",)
 ADAPTIVE = ("model.units=16", "model.softmax_cutoffs=[8,20]")
 FORMS = (TIED, EMBEDDING, ONE_HOT_ROWS, ONE_HOT_INDEX, ADAPTIVE)
@@ -197,7 +201,10 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"format": "textloom export 9"}, r"config\.json: not an export of textloom; give"),
+            (
+                {"format": "textloom export 9"},
+                r"config\.json: textloom export 9, which this version does not read; use the textloom that exported it",
+            ),
             ({"config": {}}, r"config\.json: .* is missing; .* use the textloom that exported it"),
         ],
     )
