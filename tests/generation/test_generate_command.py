@@ -80,7 +80,7 @@ def test_a_streamed_text_is_the_same(toy_run: Run, command: Command) -> None:
 
 def test_a_text_appears_in_a_terminal_while_it_is_drawn(toy_run: Run) -> None:
     terminal = Terminal(80)
-    terminal.run("generate", f"run={toy_run.directory}", "prompt=deep learn", "length=20000", "seed=1", "temperature=1")
+    terminal.run("generate", f"run={toy_run.directory}", "prompt=deep learn", "length=100000", "temperature=0")
     assert terminal.status == 0
     lengths = [sum(map(len, screen)) for screen in terminal.screens if any("deep learn" in line for line in screen)]
     assert len(set(lengths)) > 1 or len(terminal.screens) > 4

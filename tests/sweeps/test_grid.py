@@ -203,7 +203,7 @@ def test_two_processes_cannot_run_one_sweep(command: Command, tmp_path: Path) ->
 
 
 def test_globs_ranges_and_choices_of_a_group_are_a_grid(command: Command, tmp_path: Path) -> None:
-    varied = ["model=glob(*,exclude=[gru,ngram,min*])", "seed=range(1,3)"]
+    varied = ["model=glob(*,exclude=[gru,ngram,min*,awd*,mog*,trans*])", "seed=range(1,3)"]
     answer = command("train", "-m", *SMALL, *varied, "sweep.dry_run=false")
     assert answer.status == 0, answer.err
     assert sorted(states(tmp_path / "outputs/sweeps/toy_model,seed")) == [

@@ -1,5 +1,6 @@
 """Exporting a run as a folder to pass on: weights, tokenizer, evaluation splits, results and model card."""
 
+import re
 import shutil
 from pathlib import Path, PurePath
 from typing import Any
@@ -121,14 +122,19 @@ def _portable(config: TrainConfig, tokenizer: Tokenizer, splits: Splits) -> dict
             and isinstance(values.get(group), dict)
             and values[group].get(name) is not None
         ):
-            if getattr(config, group).kind in ON_HUB and not Path(values[group][name]).exists():
-                continue  # an id such as owner/name
+            if getattr(config, group).kind in ON_HUB and _is_hub_id(values[group][name]):
+                continue
             values[group][name] = _without_directories(values[group][name])
     if config.start is not None:
         values["start"] = PurePath(config.start).name
     if config.samples.prompt is None:
         values["samples"]["prompt"] = default_prompt(tokenizer, splits["train"].tokens) or None
     return values
+
+
+def _is_hub_id(path: str) -> bool:
+    """True for ``name`` and ``owner/name``, unless a file or folder has this path."""
+    return bool(re.fullmatch(r"[\w.-]+(/[\w.-]+)?", path)) and not path.endswith(".json") and not Path(path).exists()
 
 
 def _without_directories(paths: str | list[str]) -> str | list[str]:
