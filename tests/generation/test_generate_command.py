@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,6 @@ import pytest
 
 import textloom
 from conftest import Answer
-from terminal import Terminal
 from textloom.runs.run import Run
 
 Command = Callable[..., Answer]
@@ -79,11 +79,18 @@ def test_a_streamed_text_is_the_same(toy_run: Run, command: Command) -> None:
 
 
 def test_a_text_appears_in_a_terminal_while_it_is_drawn(toy_run: Run) -> None:
-    terminal = Terminal(80)
-    terminal.run("generate", f"run={toy_run.directory}", "prompt=deep learn", "length=100000", "temperature=0")
-    assert terminal.status == 0
-    lengths = [sum(map(len, screen)) for screen in terminal.screens if any("deep learn" in line for line in screen)]
-    assert len(set(lengths)) > 1 or len(terminal.screens) > 4
+    control, terminal = pty.openpty()
+    endless = [f"run={toy_run.directory}", "prompt=deep learn", "length=100000000", "temperature=0"]
+    command = [sys.executable, "-m", "textloom", "generate", *endless]
+    with subprocess.Popen(command, stdout=terminal, stderr=subprocess.DEVNULL) as process:
+        os.close(terminal)
+        seen = b""
+        while len(seen) < 1000:
+            seen += os.read(control, 1000)
+        assert process.poll() is None
+        process.kill()
+    os.close(control)
+    assert seen.startswith(b"deep learn")
 
 
 def test_a_reader_that_goes_away_ends_the_text(toy_run: Run) -> None:
