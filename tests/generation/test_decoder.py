@@ -102,7 +102,7 @@ def test_a_large_vocabulary_makes_no_table(window: int | None, monkeypatch: pyte
 def test_texts_side_by_side_equal_each_by_itself(cell: str, window: int | None) -> None:
     model = build(cell, 2)
     together = generate_texts(model, TOKENIZER, "deep", 70, [Sampling(0.7)] * 5, window, seed=3)
-    assert len(set(together)) > 2  # a Transformer with large weights is nearly certain of most tokens
+    assert len(set(together)) > (1 if cell == "transformer" else 4)  # which, with these weights, is nearly certain
     assert generate_texts(model, TOKENIZER, "deep", 70, [Sampling(0.7)] * 2, window, seed=3) == together[:2]
     assert generate(model, TOKENIZER, "deep", 70, Sampling(0.7), window, seed=3) == together[0]
 
