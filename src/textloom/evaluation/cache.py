@@ -12,7 +12,7 @@ The cache holds the last pairs of a hidden state ``h[i]`` and the token ``x[i + 
 import torch
 
 from textloom.evaluation.adaptation import CacheSettings
-from textloom.evaluation.mixture import mixed
+from textloom.evaluation.mixture import interpolate
 
 AT_ONCE = 128  # targets whose similarities are in memory together
 
@@ -45,5 +45,5 @@ class ContinuousCache:
         shares = torch.softmax(similarity.masked_fill(~usable, float("-inf")), dim=1)
         cached = torch.zeros_like(scores).scatter_add_(1, tokens.expand(len(hidden), -1), shares.nan_to_num())
         self.states, self.tokens = states[-self.settings.size :], tokens[-self.settings.size :]
-        found = mixed(scores, cached.log(), self.settings.weight)
+        found = interpolate([scores, cached.log()], [1 - self.settings.weight, self.settings.weight])
         return torch.where(usable.any(dim=1, keepdim=True), found, scores)  # an empty cache says nothing

@@ -1,11 +1,16 @@
-"""Linear interpolation of two predictions."""
+"""Linear interpolation of predictions."""
 
-from math import inf, log, log1p
+from collections.abc import Sequence
+from functools import reduce
+from math import inf, log
 
 import torch
 
 
-def mixed(scores: torch.Tensor, others: torch.Tensor, weight: float) -> torch.Tensor:
-    """log((1 - weight) * exp(scores) + weight * exp(others)), exactly one of them for a weight of 0 or 1."""
-    own, other = (log1p(-weight) if weight < 1 else -inf), (log(weight) if weight > 0 else -inf)
-    return torch.logaddexp(scores + own, others + other)
+def interpolate(predictions: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:
+    """log(sum of weight * exp(log-probabilities)); exactly one of the predictions if its weight is 1.
+
+    The weights are not negative, and their sum is 1.
+    """
+    shares = [log(weight) if weight > 0 else -inf for weight in weights]
+    return reduce(torch.logaddexp, (scores + share for scores, share in zip(predictions, shares, strict=True)))

@@ -12,7 +12,7 @@ from textloom.batching.batch import Batch
 from textloom.evaluation.adaptation import Adaptation
 from textloom.evaluation.cache import ContinuousCache
 from textloom.evaluation.dynamic import DynamicEvaluation, differentiable
-from textloom.evaluation.mixture import mixed
+from textloom.evaluation.mixture import interpolate
 from textloom.models.language_model import LanguageModel
 from textloom.models.state import State, detach
 
@@ -117,5 +117,6 @@ class Predictor:
         if self._other is not None:
             assert others is not None
             assert self.adaptation.mix is not None
-            scores = mixed(scores, self._other.scores(others).to(scores), self.adaptation.mix.weight)
+            weight = self.adaptation.mix.weight
+            scores = interpolate([scores, self._other.scores(others).to(scores)], [1 - weight, weight])
         return scores

@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 
+from textloom.evaluation.mixture import interpolate
 from textloom.models.language_model import Decoder, LanguageModel
 from textloom.models.state import State
 
@@ -109,9 +110,8 @@ class MixedDecoder:
         pairs = list(zip(self._partners, others, strict=True))
         averaged = [(partner.weight, scores) for partner, scores in pairs if partner.combination == "average"]
         if averaged:
-            rest = 1 - sum(weight for weight, _ in averaged)
-            mixed = rest * first.exp() + sum(weight * scores.exp() for weight, scores in averaged)
-            first = mixed.log()
+            weights = [weight for weight, _ in averaged]
+            first = interpolate([first, *(scores for _, scores in averaged)], [max(0.0, 1 - sum(weights)), *weights])
         for partner, scores in pairs:
             if partner.combination == "contrast":
                 plausible = first >= first.amax(dim=1, keepdim=True) + log(PLAUSIBLE)
