@@ -99,8 +99,8 @@ class Run:
     def generate(self, prompt: str | None = None, length: int | None = None, **options: Any) -> str:
         """Continue a prompt, as ``textloom generate`` does.
 
-        The default prompt is that of the run's own samples. With ``state``, a ``State`` or a file with
-        one, it goes on from the text that was read, and only what is new is returned. Other options: ``temperature``,
+        The default prompt is that of the run's own samples. With ``state``, a ``State`` or a file with one, it
+        continues from the text that was read, and only the new text is returned. Other options: ``temperature``,
         ``top_p``, ``stop``, ``seed``, ``accelerator`` and the other keys of ``textloom generate --help``. Raises
         ConfigError for an option that does not exist, GenerationError if the prompt is empty.
         """
@@ -145,10 +145,10 @@ class Run:
 
     @caller_unchanged()
     def read(self, text: str, state: "State | StrPath | None" = None, accelerator: str = "cpu") -> "State":
-        """What the model keeps of a text, to go on from with ``generate`` and ``score``: a few kilobytes.
+        """What the model keeps of a text, to continue from with ``generate`` and ``score``: a few kilobytes.
 
-        With ``state`` the text goes on from what was read before. Going on from the result gives, to the last digit,
-        what reading the text again would give. Raises RunError for the state of another model.
+        With ``state`` the text continues from what was read before. Continuing from the result gives, to the last
+        digit, what reading the text again would give. Raises RunError for the state of another model.
         """
         with _libraries("textloom.generation.plan"):
             reader = actions.build_reader(self._files, self._loaded, accelerator)
@@ -158,7 +158,7 @@ class Run:
     def score(self, text: str, ends: bool = False, state: "State | StrPath | None" = None) -> "TextScore":
         """Score a text as a document from its beginning. If ``ends`` is true, its end is a target, too.
 
-        With ``state`` the text goes on from what was read before.
+        With ``state`` the text continues from what was read before.
         """
         if state is not None:
             with _libraries("textloom.generation.plan"):

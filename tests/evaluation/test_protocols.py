@@ -134,7 +134,7 @@ def test_damaged_evaluations_are_told_written_anew_and_the_results_are_compared(
         assert "protocol stream" in compared.out
         evaluated = command("evaluate", f"run={run.directory}", "protocol=documents")
         assert evaluated.status == 0
-        assert "written anew" in evaluated.err
+        assert "the file is replaced" in evaluated.err
         assert [kept.method for kept in read_kept(run)] == ["documents"]
 
 

@@ -183,7 +183,7 @@ def _generate(config: DictConfig) -> None:
 
 
 def _stream(plan: "GenerationPlan") -> None:
-    """Write a text while it is drawn, until nobody reads it any more."""
+    """Write a text while it is drawn; end it if the reader of a pipe has closed it."""
     texts: list[Generated] = []
     for piece in plan.pieces(done=texts.append):
         sys.stdout.write(for_stdout(piece))

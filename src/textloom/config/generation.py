@@ -106,7 +106,7 @@ class GenerateConfig(BeamKeys):
     prompts: PathText | None = None
     """A file of prompts, one on each line, or JSON lines with a key prompt; - reads standard input."""
     state: PathText | None = None
-    """A file with the state of a text that was read before, which the prompt goes on from; null for none."""
+    """A file with the state of a text that was read before, which the prompt continues from; null for none."""
     save_state: PathText | None = None
     """Where to write the state after the text, from which it can be gone on; null for nowhere."""
     length: Annotated[Positive | None, Unit("tokens")]

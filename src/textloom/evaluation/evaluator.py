@@ -40,8 +40,6 @@ from textloom.tokenizers import Tokenizer
 log = logging.getLogger(__name__)
 
 NGRAM = "ngram"
-
-
 TEXT = "text"
 """The name of a text that is not one of the splits, in figures."""
 
@@ -126,7 +124,7 @@ class Scorer:
         self.rms: list[torch.Tensor] | None = None
 
     def score(self, method: Method, split: TokenSplit, tokens: TokenScores | None = None) -> Score:
-        """The score of every token of a split, added to ``tokens`` too. The weights are afterwards as they were."""
+        """The score of every token of a split, added to ``tokens`` too. The trained weights are restored afterwards."""
         if not method.adaptation and tokens is None:
             return score_by(method.protocol, self.model, split, self.rows)
         tally = Tally()

@@ -59,7 +59,7 @@ def keep(run: Run, evaluation: KeptEvaluation) -> None:
     try:
         others = [one for one in read_kept(run) if (one.signatures, one.checkpoint) != replaced]
     except RunError as error:
-        log.warning("%s: written anew", error)
+        log.warning("%s: the file is replaced", error)
         others = []
     try:
         write_json(run.evaluations_file, {KEY: [asdict(one) for one in [*others, evaluation]]})

@@ -82,7 +82,7 @@ class _Tree:
         return all(self._done)
 
     def grow(self, scores: torch.Tensor, logprobs: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Choose the next token of each text, from (rows, vocabulary): the rows to go on from, and the tokens.
+        """Choose the next token of each text, from (rows, vocabulary): the rows to continue from, and the tokens.
 
         ``scores`` are log-probabilities after penalties, ``logprobs`` those of the model if they are wanted.
         """
@@ -108,7 +108,7 @@ class _Tree:
         return rows, ids
 
     def _choose(self, group: int, candidates: list[tuple[float, int, int]]) -> list[tuple[float, int, int]]:
-        """The texts of a group that go on; those that end are kept among the ended ones, if they are good enough."""
+        """The texts of a group that have not ended; those that end are kept if they are good enough."""
         follow: list[tuple[float, int, int]] = []
         for rank, (total, row, token) in enumerate(candidates):
             if token != self._end_id:

@@ -26,7 +26,7 @@ class Grammar:
         self._matchers = [new_matcher() for _ in range(rows)]
 
     def begin(self, prompts: Sequence[Sequence[int]]) -> None:
-        """Begin every text anew; the prompts do not belong to it."""
+        """Reset the constraint of every text; prompts are not constrained."""
         self._matchers = [self._new_matcher() for _ in prompts]
 
     def apply(self, logits: torch.Tensor) -> None:

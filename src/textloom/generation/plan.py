@@ -226,7 +226,7 @@ def _training_text(reader: Reader, config: GenerateConfig) -> TrainingText | Non
 
 
 def _openings(reader: Reader, config: GenerateConfig, before: Reading | None) -> list[Opening]:
-    """What the texts go on from: the prompts that are given, a state, or the prompt of the run's samples."""
+    """What the texts continue from: the prompts that are given, a state, or the prompt of the run's samples."""
     run, tokenizer = reader.run, reader.tokenizer
     if config.prompts is not None:
         return [reader.open(prompt, "prompts", before) for prompt in read_prompts(config.prompts)]

@@ -32,7 +32,7 @@ def known_form(tokenizer: Tokenizer, prompt: str) -> str:
 
 
 def encode_after(tokenizer: Tokenizer, context: Sequence[int], text: str) -> list[int]:
-    """The tokens of a text that goes on from some tokens, which tell whether a space before it is expected."""
+    """The tokens of a text that continues from some tokens, which tell whether a space before it is expected."""
     if tokenizer.writes_spaces and text and context:
         before = tokenizer.decode(context)
         known, ids = tokenizer.encode(before).tolist(), tokenizer.encode(before + text).tolist()
@@ -42,7 +42,7 @@ def encode_after(tokenizer: Tokenizer, context: Sequence[int], text: str) -> lis
 
 
 def prompt_ids(tokenizer: Tokenizer, prompt: str, context: Sequence[int]) -> list[int]:
-    """The tokens of a prompt that goes on from some tokens, in the form that the vocabulary knows best."""
+    """The tokens of a prompt that continues from some tokens, in the form that the vocabulary knows best."""
     return encode_after(tokenizer, context, known_form(tokenizer, without_last_space(tokenizer, prompt)))
 
 

@@ -1,8 +1,8 @@
-"""What a model has read of a document, as a value from which any number of texts go on.
+"""What a model has read of a document, as a value from which any number of texts can be continued.
 
 Whole blocks of tokens are read by the model itself, whose products over a block are many times faster than steps. The
 blocks begin at fixed places of the document, and the tokens after the last one are kept as they are. So the numbers do
-not depend on where the reading was interrupted: going on from a value gives, to the last digit, what reading the
+not depend on where the reading was interrupted: continuing from a value gives, to the last digit, what reading the
 document again would give.
 """
 
@@ -17,7 +17,7 @@ from textloom.generation.step_settings import suited_to
 from textloom.models.language_model import Decoder, LanguageModel
 from textloom.models.state import State
 
-BLOCK = 256  # tokens; those after the last whole block are read again, one by one, by each text that goes on
+BLOCK = 256  # tokens; those after the last whole block are read again, one by one, by each text that continues from it
 CONTEXT = 64  # tokens before the place, from which the text of the next ones follows
 
 

@@ -11,7 +11,7 @@ from textloom.generation.text import Ending, Limits
 
 @dataclass(frozen=True)
 class Opening:
-    """What a text goes on from."""
+    """What a text continues from."""
 
     prompt: str
     """The beginning of the text, as it is written."""

@@ -102,7 +102,7 @@ class TokenSampler:
 
     @property
     def remembers(self) -> bool:
-        """True if scores depend on tokens that were drawn before, so that ``begin`` has to be told the prompts."""
+        """True if scores depend on tokens that were drawn before, so that ``begin`` needs the prompts."""
         return bool(self._adjustments)
 
     def begin(self, prompts: Sequence[Sequence[int]]) -> None:

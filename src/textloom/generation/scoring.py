@@ -1,4 +1,4 @@
-"""The likelihood of a text that goes on from what a model has read."""
+"""The likelihood of a text that continues from what a model has read."""
 
 from collections.abc import Generator, Iterator, Sequence
 

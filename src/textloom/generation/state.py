@@ -25,11 +25,11 @@ class State:
     """What a model has read of a document: ``run.read(text)``.
 
     It is the recurrent state after the last whole block of tokens, a few kilobytes however long the text was, and the
-    tokens since, at most 256. Going on from it gives, to the last digit, what reading the text again would give.
+    tokens since, at most 256. Continuing from it gives, to the last digit, what reading the text again would give.
     """
 
     signature: str
-    """Of the model that read the text; another one cannot go on from it."""
+    """Of the model that read the text; another one cannot continue from it."""
     reading: Reading
     origin: str = "state"
     """What messages call it: the file that it was loaded from."""

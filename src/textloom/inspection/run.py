@@ -29,10 +29,10 @@ HEAD = 2000  # bytes of a page in which its generator is named
 
 
 def inspect_run(run: Run, config: InspectConfig) -> Path:
-    """Inspect a run, and write the page. Nothing is written to the run unless it is told to.
+    """Inspect a run, and write the page. The run itself is not changed, unless a path inside it is given.
 
     Raises DataError for a text that cannot be read, RunError if the run is damaged or if the file to be written exists
-    and is no such page.
+    and is not such a page.
     """
     target = Path(config.to) if config.to else default_target(run)
     refuse_other_file(target)

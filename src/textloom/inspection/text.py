@@ -33,7 +33,7 @@ class InspectedText:
     source: str
     """Where the text comes from."""
     is_cut: bool
-    """True if the text goes on."""
+    """True if only the beginning of the text was read."""
 
     def __len__(self) -> int:
         """Number of predicted tokens."""

@@ -33,7 +33,7 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a text goes on from."""
+    """What a text continues from."""
 
     text: str
     ids: tuple[int, ...]

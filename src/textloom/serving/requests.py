@@ -43,7 +43,7 @@ class CompletionRequest(Request):
         | Annotated[list[TokenIds], Field(min_length=1)]
         | None
     ) = None
-    """A text, several texts, or the same as token ids; None for a new document, or to go on from a state."""
+    """A text, several texts, or the same as token ids; None for a new document, or to continue from a state."""
     max_tokens: Annotated[int, Field(ge=0)] = 16
     """Most tokens of each text; 0 only reads the prompt."""
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0

@@ -66,7 +66,7 @@ class Rows:
         return [number for number, row in enumerate(self._rows) if row is None]
 
     def enter(self, number: int, reading: Reading, drawing: Drawing) -> None:
-        """Let a text go on in a row, from what it has read."""
+        """Assign a row to a text, with the state that its prompt left."""
         self.decoder.place(number, reading.state)
         self._rows[number] = _Row(drawing, list(reading.pending))
         self._sampler = None

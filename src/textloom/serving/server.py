@@ -66,7 +66,7 @@ def build_server(
 async def run_server(
     server: uvicorn.Server, models: Mapping[str, Served], listening: socket.socket, ready: Callable[[], None]
 ) -> None:
-    """Start the engines, answer requests until the server is told to stop, and end the engines."""
+    """Start the engines, answer requests until the server is stopped, and stop the engines."""
     loop = asyncio.get_running_loop()
     for served in models.values():
         served.engine.start(loop)

@@ -94,7 +94,7 @@ class Text:
         return time.monotonic() > self.deadline
 
     def has_prompt_of(self, other: "Text") -> bool:
-        """True if both go on from the same value with the same prompt."""
+        """True if both continue from the same value with the same prompt."""
         return self.request.ids is other.request.ids and self.request.reading is other.request.reading
 
     def begin(self, tokenizer: Tokenizer) -> None:

@@ -27,7 +27,7 @@ class MogrifierLayer(Cell):
     """One layer; its state is (hidden, cell), computed in its own type, float32 in autocast too.
 
     Dropout of the recurrent state (Gal and Ghahramani 2016, arXiv 1512.05287) multiplies the hidden state with the same
-    mask in every step that reads it. The mask is drawn anew for each row of a batch; the state that is carried to the
+    mask in every step that reads it. A mask is drawn for each row of each batch; the state that is carried to the
     next batch is the one before the mask.
     """
 

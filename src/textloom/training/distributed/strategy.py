@@ -30,7 +30,7 @@ class RankModule(TrainingModule):
         if isinstance(self.model.softmax, nn.AdaptiveLogSoftmaxWithLoss):
             # a cluster may have no target here, but the ranks wait for the gradient of every weight
             loss = loss + _zero_of(self.model.softmax.parameters())
-        if self.model.first_state is not None:  # nor does a batch that goes on with a text read it
+        if self.model.first_state is not None:  # nor is it used by a batch that continues a text
             loss = loss + _zero_of(self.model.first_state.parameters())
         return loss
 
