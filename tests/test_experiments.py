@@ -101,6 +101,7 @@ def test_the_awd_lstms_have_the_settings_of_their_authors(name: str, size: int, 
     config = compose_train(f"experiment={name}", *files_of_the_user(name))
     assert not config.model.is_ngram
     assert count(config.model, 1150, size) // 1_000_000 == millions
-    assert config.batching.model_dump() == {"kind": "stream", "steps": 70, "random_steps": True, "evaluation_rows": 1}
+    wanted = {"kind": "stream", "steps": 70, "random_steps": True, "evaluation_rows": 1, "singleton_dropout": 0.0}
+    assert config.batching.model_dump() == wanted
     assert (config.trainer.activation_regularization, config.trainer.temporal_activation_regularization) == (2, 1)
     assert config.optimizer.model_dump().items() >= {"kind": "ntasgd", "learning_rate": 30.0, "nonmonotone": 5}.items()

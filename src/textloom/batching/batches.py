@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from textloom.batching.batch import Batch, HostTokens, Spans, Tokens, gather_all
+from textloom.batching.singletons import SingletonDropout
 from textloom.config import BatchingConfig, DocumentsConfig, StreamConfig
 from textloom.data.encoding import TokenSplit
 from textloom.errors import DataError
@@ -79,6 +80,7 @@ class Batching(ABC):
         self.split = split
         self.share = share
         self.tokens: Tokens = HostTokens(split.tokens)  # the data module moves them to the device that trains
+        self.singleton_dropout: SingletonDropout | None = None  # of training batches, if the config has it
 
     @abstractmethod
     def __len__(self) -> int:
@@ -95,7 +97,8 @@ class Batching(ABC):
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from the given one on."""
-        return gather_all(self.tokens, self._spans(epoch, start))
+        gathered = gather_all(self.tokens, self._spans(epoch, start))
+        return gathered if self.singleton_dropout is None else self.singleton_dropout.apply(gathered, epoch)
 
     def located(self) -> Iterator[tuple[Batch, np.ndarray]]:
         """The batches of the first epoch, each with the places of its targets in the tokens, (targets,)."""

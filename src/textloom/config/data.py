@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from textloom.config.section import Positive, Section, Unit
+from textloom.config.section import Fraction, Positive, Section, Unit
 from textloom.config.source_keys import SplitKeys
 from textloom.config.tokenizer import TokenizerConfig
 from textloom.registry import OneOf, Registry
@@ -15,7 +15,16 @@ SOURCES = Registry[SplitKeys]("data source", "textloom.sources", package="textlo
 DataConfig = Annotated[SplitKeys, OneOf(SOURCES)]
 
 
-class WindowsConfig(Section):
+class BatchingKeys(Section):
+    """Keys of every kind of batching."""
+
+    singleton_dropout: Fraction = 0.0
+    """Probability that a word which occurs once in the training split is <unk> in an epoch, as input and as target.
+
+    With tokenizer.minimum_frequency=1, <unk> would never occur in training. Evaluation reads the text as it is."""
+
+
+class WindowsConfig(BatchingKeys):
     """Many-to-one, as in the tutorials: a window of tokens predicts the one after it."""
 
     kind: Literal["windows"]
@@ -35,7 +44,7 @@ class WindowsConfig(Section):
         return self
 
 
-class DocumentsConfig(Section):
+class DocumentsConfig(BatchingKeys):
     """Many-to-many within each document: documents of similar length side by side, padded and masked."""
 
     kind: Literal["documents"]
@@ -43,7 +52,7 @@ class DocumentsConfig(Section):
     """Most tokens between two cuts of the gradient: a longer document is read in equal pieces, with carried state."""
 
 
-class StreamConfig(Section):
+class StreamConfig(BatchingKeys):
     """Many-to-many over all documents end to end: truncated backpropagation with carried state."""
 
     kind: Literal["stream"]

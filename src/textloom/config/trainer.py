@@ -203,6 +203,8 @@ class TrainConfig(Section):
             )
         if self.model.is_ngram and self.data.leaky:
             raise ValueError("model=ngram counts documents, and data.protocol=article deals out windows; leave one out")
+        if self.model.is_ngram and self.batching.singleton_dropout:
+            raise ValueError("model=ngram counts every word as it is; set batching.singleton_dropout=0")
         if self.model.is_ngram and self.trainer.devices * self.trainer.num_nodes > 1:
             raise ValueError("trainer.devices: n-grams are counted in one process; set trainer.devices=1")
         return self

@@ -29,6 +29,7 @@ from textloom.tokenizers import Tokenizer
 from textloom.tokenizers.base import EncodedDocuments
 
 WRITTEN_AT_ONCE = 1 << 16  # numbers
+COUNTED_AT_ONCE = 1 << 20  # tokens
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,13 @@ class TokenSplit:
         mapped = getattr(self.tokens, "_mmap", None)
         if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
             mapped.madvise(mmap.MADV_DONTNEED)
+
+    def frequencies(self, vocabulary_size: int) -> np.ndarray:
+        """How often each token is a target, (vocabulary,) int64."""
+        counts = np.zeros(vocabulary_size, dtype=np.int64)
+        for begin in range(1, len(self.tokens), COUNTED_AT_ONCE):
+            counts += np.bincount(self.read(begin, begin + COUNTED_AT_ONCE), minlength=vocabulary_size)
+        return counts
 
     def read(self, begin: int, end: int) -> np.ndarray:
         """A range of tokens, read from the file: pages read through the memory map would stay in memory."""

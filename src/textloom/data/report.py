@@ -20,7 +20,6 @@ from textloom.system.progress import stage
 from textloom.tokenizers import Tokenizer
 
 SHOWN = 20  # frequent tokens, and rare ones
-BLOCK = 1 << 22  # tokens
 FEW = 100  # n-grams; a share of fewer means nothing
 COLUMNS = 80
 LABEL = 18  # columns
@@ -48,7 +47,7 @@ def make_report(
     config: PrepareConfig, corpus: Corpus, tokenizer: Tokenizer, splits: Splits, overlaps: Report | None = None
 ) -> Report:
     """The report in plain JSON types, the same for the same text. ``overlaps``: those that are known already."""
-    frequencies = _frequencies(splits["train"], tokenizer.vocabulary_size)
+    frequencies = splits["train"].frequencies(tokenizer.vocabulary_size)
     return {
         **asdict(corpus.facts),
         "near_duplicates_threshold": config.data.near_duplicates,
@@ -142,14 +141,6 @@ def _facts_of(split: TokenSplit, contiguous: bool) -> Report:
             "max": int(lengths.max()),
         },
     }
-
-
-def _frequencies(split: TokenSplit, vocabulary_size: int) -> np.ndarray:
-    """How often each token is a target, (vocabulary,) int64."""
-    counts = np.zeros(vocabulary_size, dtype=np.int64)
-    for begin in range(1, len(split.tokens), BLOCK):
-        counts += np.bincount(split.read(begin, begin + BLOCK), minlength=vocabulary_size)
-    return counts
 
 
 def _frequent(frequencies: np.ndarray) -> list[int]:

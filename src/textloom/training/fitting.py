@@ -20,6 +20,7 @@ from textloom.training.loggers import ExtraLoggers
 from textloom.training.meter import Meter
 from textloom.training.module import TrainingModule
 from textloom.training.plan import FitPlan, FitResult
+from textloom.training.preparation import singleton_dropout
 from textloom.training.regularization import ActivationPenalty
 from textloom.training.resume import newest_checkpoint
 from textloom.training.start import load_start
@@ -89,8 +90,10 @@ def fit(plan: FitPlan, learning_rate_scale: float = 1.0) -> FitResult:
 
 def build_batches(plan: FitPlan) -> TokenDataModule:
     """The batches of this rank, in training and in validation."""
-    config = plan.config
-    return TokenDataModule(plan.text.splits, config.batching, config.trainer.rows, config.seed, plan.compute.ranks)
+    config, text = plan.config, plan.text
+    batches = TokenDataModule(text.splits, config.batching, config.trainer.rows, config.seed, plan.compute.ranks)
+    batches.training.singleton_dropout = singleton_dropout(config, text)
+    return batches
 
 
 def build_module(plan: FitPlan, batches: TokenDataModule, learning_rate_scale: float, resumed: bool) -> TrainingModule:

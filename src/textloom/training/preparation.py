@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import yaml
 
+from textloom.batching.singletons import SingletonDropout
 from textloom.config import TrainConfig
 from textloom.data.cache import load_corpus, load_or_encode_into, load_or_fit_tokenizer
 from textloom.data.corpus import READING, Corpus, Facts
@@ -55,6 +56,7 @@ def prepare(config: TrainConfig, run: Run, device: str) -> EncodedText:
         facts = corpus.facts
         _log_source(facts)
     _log_splits(text, config)
+    _log_singletons(text, config)
     warn_if_unsuited(config.data, text.tokenizer, text.splits, facts)
     return text
 
@@ -79,6 +81,12 @@ def complete(config: TrainConfig, text: EncodedText, run: Run, ranks: int) -> Tr
     if complete != config:
         _write_config(complete, run)
     return complete
+
+
+def singleton_dropout(config: TrainConfig, text: EncodedText) -> SingletonDropout | None:
+    """The training words to drop; None if the config drops none. Raises ConfigError without ``<unk>``."""
+    probability = config.batching.singleton_dropout
+    return SingletonDropout(probability, text.splits["train"], text.tokenizer, config.seed) if probability else None
 
 
 def _write_config(config: TrainConfig, run: Run) -> None:
@@ -149,3 +157,18 @@ def _log_splits(text: EncodedText, config: TrainConfig) -> None:
     fitted_on = "all documents" if config.data.leaky else "the training split"
     origin = f"fitted on {fitted_on}" if config.start is None else f"that of {config.start}"
     log.info("tokenizer: %s entries in the vocabulary, %s", size, origin)
+
+
+def _log_singletons(text: EncodedText, config: TrainConfig) -> None:
+    dropout = singleton_dropout(config, text)
+    if dropout is None:
+        return
+    once, key = len(dropout.singletons), "batching.singleton_dropout"
+    if not once:
+        log.warning("%s: no word occurs once in the training split; set tokenizer.minimum_frequency=1", key)
+        return
+    share = 100 * once / text.splits["train"].targets
+    log.info(
+        "%s: %s words occur once (%.2f %% of the training targets); each is <unk> in %g %% of the epochs",
+        key, f"{once:,}", share, 100 * dropout.probability,
+    )  # fmt: skip
