@@ -43,7 +43,7 @@ class LoopByHand:
         self.optimizer = torch.optim.Adam(trained, lr=config.optimizer.learning_rate, fused=True)
         self.limit = config.trainer.gradient_clip_val
         self.loss = loss
-        self.bf16 = choose_precision(config, self.device)[0] == "bf16-mixed"
+        self.bf16 = choose_precision(config, self.device, vocabulary_size)[0] == "bf16-mixed"
         tokens = torch.from_numpy(tokens.astype(np.int64)).to(self.device)
         if isinstance(config.batching, WindowsConfig):
             self.batches = _windows(tokens, config.trainer.rows, config.batching.context)

@@ -55,10 +55,9 @@ def _training(cell: str, scale: Scale) -> Row:
     loop = LoopByHand(lstm, VOCABULARY, tokens, our_loss)
     both = compared(*step_seconds(config, VOCABULARY, tokens, [loop], scale.block_seconds, scale.turns))
     targets = scale.rows * scale.steps
+    cpu = torch.device("cpu")
     work = f"training on cpu, {_shown(config)}, {scale.rows} x {scale.steps}"
-    note = (
-        f"{choose_precision(config, torch.device('cpu'))[0]} against {choose_precision(lstm, torch.device('cpu'))[0]}"
-    )
+    note = f"{choose_precision(config, cpu, VOCABULARY)[0]} against {choose_precision(lstm, cpu, VOCABULARY)[0]}"
     return Row(
         work, LSTM, targets / both.ours, targets / both.theirs, "targets/s", both.speedup, MUST.get(cell), note=note
     )

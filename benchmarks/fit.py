@@ -104,7 +104,7 @@ def step_seconds(
     with tempfile.TemporaryDirectory() as folder, claimed_run(Path(folder) / "run") as run, StopRequest() as request:
         logger = RunLogger(run.directory)
         sampler = Sampler(config.samples, ByteTokenizer(), "never used", None, run.samples_file)
-        precision = choose_precision(config, device)[0]
+        precision = choose_precision(config, device, vocabulary_size)[0]
         text = EncodedText(ByteTokenizer(), Splits(run.tokens, {"train": part, "val": part}))
         plan = FitPlan(config, run, text, Compute(device, precision), request, sampler)
         trainer = build_trainer(plan, meter, Efficiency(0.0, device, precision, devices=1), logger)

@@ -27,7 +27,7 @@ def machine() -> dict[str, str]:
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "threads": str(torch.get_num_threads()),
         "GPU": torch.cuda.get_device_name() if device.type == "cuda" else "none",
-        "precision": f"{choose_precision(composed('model.units=256'), device)[0]} for an LSTM with 256 units",
+        "precision": f"{choose_precision(composed('model.units=256'), device, 65)[0]} for an LSTM with 256 units",
         "python": platform.python_version(),
     }
     return facts | {name: found for name in PACKAGES if (found := _version(name))}

@@ -94,7 +94,7 @@ def _share_of_peak(quick: bool) -> list[Row]:
     """Model FLOP/s, counted as 6 for each weight of a matrix and target: 2 forward, 4 backward."""
     units, batch_size, size = (8, 2, 65) if quick else (512, 64, 65)
     config = composed(f"model.units={units}", f"trainer.batch_size={batch_size}", "trainer.accelerator=cpu")
-    precision, reason = choose_precision(config, torch.device("cpu"))
+    precision, reason = choose_precision(config, torch.device("cpu"), size)
     bf16 = precision == "bf16-mixed"
     work, against = f"model FLOP/s on cpu, LSTM {units}, {batch_size} x 64, char, ", "peak of matrix products, "
     dtype, name, must = (torch.bfloat16, "bf16", 0.55) if bf16 else (torch.float32, "float32", None)

@@ -53,9 +53,9 @@ def test_what_depends_on_the_device_is_chosen_and_trains(override: str, tmp_path
 
 
 def test_the_number_format_of_recurrent_layers_is_logged() -> None:
-    chosen = precision.choose_precision(compose_train("model.units=8"), torch.device("cuda"))
+    chosen = precision.choose_precision(compose_train("model.units=8"), torch.device("cuda"), 65)
     assert chosen == ("bf16-mixed", "the GPU multiplies bf16; torch computes lstm layers in float16 there")
-    chosen = precision.choose_precision(compose_train("model=mingru", "model.units=8"), torch.device("cuda"))
+    chosen = precision.choose_precision(compose_train("model=mingru", "model.units=8"), torch.device("cuda"), 65)
     assert chosen == ("bf16-mixed", "the GPU multiplies bf16")
 
 
@@ -76,7 +76,7 @@ class Lerp(Cell):
 
 def test_a_cell_that_cannot_compute_bf16_trains_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "build_cell", lambda model, size: Lerp(model.units))
-    chosen = precision.choose_precision(compose_train("model.units=8"), torch.device("cuda"))
+    chosen = precision.choose_precision(compose_train("model.units=8"), torch.device("cuda"), 65)
     assert chosen == ("32-true", "bf16 lstm layers cannot be computed here")
 
 

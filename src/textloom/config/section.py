@@ -88,7 +88,7 @@ def as_whole(value: Any) -> Any:
 class Section(BaseModel):
     """Base class of all groups: frozen, no extra keys, no silent conversion between types."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
 
     @classmethod
     def description_of(cls, field: str) -> str:

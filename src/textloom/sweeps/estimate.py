@@ -104,7 +104,9 @@ class _Meter:
         """Seconds of a training step: forward pass, backward pass and optimizer step."""
         model = RecurrentLanguageModel(sizes, vocabulary_size).to(self.device)
         optimizer = build_optimizer(config.optimizer, model, True)
-        mixed = choose_precision(config.model_copy(update={"model": sizes}), self.device)[0] != "32-true"
+        mixed = (
+            choose_precision(config.model_copy(update={"model": sizes}), self.device, vocabulary_size)[0] != "32-true"
+        )
         marks = [time.perf_counter()]
         for batch in batches:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):

@@ -37,14 +37,14 @@ def check_machine(config: TrainConfig, run: Run) -> torch.device:
 def choose_compute(config: TrainConfig, text: EncodedText, run: Run, workers: Workers) -> Compute:
     """Choose the number format, and connect to the other processes, if there are several."""
     device = choose_device(config.trainer.accelerator)
-    precision = _precision(config, run, device)
+    precision = _precision(config, run, device, text.tokenizer.vocabulary_size)
     if workers.size > 1:  # a text that is too short is refused here rather than by each of them
         alike = Ranks(size=workers.size)
         training_batches(config.batching, text.splits["train"], config.trainer.rows, config.seed, alike)
     return Compute(device, precision, workers.meet(run, device.type, precision))
 
 
-def _precision(config: TrainConfig, run: Run, device: torch.device) -> str:
+def _precision(config: TrainConfig, run: Run, device: torch.device, vocabulary_size: int) -> str:
     """The number format; a resumed run keeps its own on the same kind of device."""
     made = read_json(run.provenance_file)
     if config.trainer.precision == "auto" and made["precision"] is not None and made["device"] == device.type:
@@ -53,7 +53,7 @@ def _precision(config: TrainConfig, run: Run, device: torch.device) -> str:
             check_precision(kept, device)
             log.info("device: %s, precision: %s (unchanged)", device.type, made["precision"])
             return str(made["precision"])
-    precision, reason = choose_precision(config, device)
+    precision, reason = choose_precision(config, device, vocabulary_size)
     log.info("device: %s, precision: %s (%s)", device.type, precision, reason)
     if made["precision"] is None:
         write_json(run.provenance_file, {**made, "precision": precision})

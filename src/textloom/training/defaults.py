@@ -103,7 +103,7 @@ def _by_length(characters: int, table: Sequence[tuple[int, Number]], otherwise: 
 def _choose_batch_size(given: OpenConfig) -> tuple[TrainConfig, Choice | None]:
     config = given.config
     if config.trainer.batch_size == "auto":
-        precision = choose_precision(config, given.device)[0]
+        precision = choose_precision(config, given.device, given.vocabulary_size)[0]
         timer = StepTimer(config, given.text, given.vocabulary_size, given.device, precision, given.ranks)
         choice = Choice("trainer.batch_size=auto", *choose_batch_size(timer))
     elif config.trainer.batch_size is None:

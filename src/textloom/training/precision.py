@@ -9,8 +9,9 @@ speed with their size. Forward and backward pass against float32, on one core of
     RNN         0.50  0.51  0.79  1.07  1.60  2.22
     RNN         0.76  1.16  1.53  2.10  2.76          256 rows of 50 tokens
 
-Other processors lose where this one gains, and oneDNN can be configured not to use the instructions, so ``auto``
-measures the cell at its size.
+The softmax of a large vocabulary takes most of a step and gains more than the cell. Other processors lose where this
+one gains, and oneDNN can be configured not to use the instructions, so ``auto`` measures the cell and the softmax at
+their sizes.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
 from textloom.config import ModelConfig, TrainConfig, WindowsConfig
 from textloom.config.paths import cache_directory
@@ -33,11 +35,12 @@ WORTH_IT = 1.2  # times as fast as float32, which is more precise
 TURNS = 4
 SECONDS = 1.0  # of CPU time; after that no further turn is begun
 LARGEST_UNITS, LARGEST_LAYERS, LARGEST_ROWS, LARGEST_STEPS = 1024, 2, 256, 32  # limits of the measurement
+LARGEST_VOCABULARY = 4096
 ROWS = 32  # of the measurement if trainer.batch_size=auto
 DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
-def choose_precision(config: TrainConfig, device: torch.device) -> tuple[str, str]:
+def choose_precision(config: TrainConfig, device: torch.device, vocabulary_size: int) -> tuple[str, str]:
     """Lightning's name for the number format of training, and the reason; ``model.units`` must be a number.
 
     Raises ConfigError if the device cannot compute what is configured.
@@ -50,7 +53,7 @@ def choose_precision(config: TrainConfig, device: torch.device) -> tuple[str, st
     if device.type == "cuda":
         return _on_gpu(config.model)
     if device.type == "cpu" and _cpu_multiplies_bf16():
-        return _on_cpu(Shape.of(config, config.model))
+        return _on_cpu(Shape.of(config, config.model, vocabulary_size))
     return "32-true", "no bf16 in this hardware"
 
 
@@ -72,8 +75,8 @@ def check_precision(config: TrainConfig, device: torch.device) -> None:
 
 def _try_step(model: ModelConfig, device: torch.device, dtype: torch.dtype) -> torch.dtype:
     """The number format of the hidden states under autocast. Raises RuntimeError if the cell cannot compute in it."""
-    shape = Shape(_small(model, 16, 1), 2, 2)
-    hidden = _hidden(_layers(shape, device), shape, dtype)
+    shape = Shape(_small(model, 16, 1), 2, 2, 2, 2)
+    hidden = _hidden(_cell(shape).to(device), shape, dtype)
     hidden.float().mean().backward()  # type: ignore[no-untyped-call]
     return hidden.dtype
 
@@ -92,23 +95,29 @@ def _on_gpu(model: ModelConfig) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Shape:
-    """The measured computation: layers of a cell on a batch."""
+    """The measured computation: layers of a cell and the product of the softmax, on a batch."""
 
     model: ModelConfig
     rows: int
     steps: int
+    targets: int
+    """Of each row: the last steps."""
+    vocabulary: int
 
     @classmethod
-    def of(cls, config: TrainConfig, model: ModelConfig) -> "Shape":
+    def of(cls, config: TrainConfig, model: ModelConfig, vocabulary_size: int) -> "Shape":
         """The shape of the run, within limits that keep the measurement short."""
         assert isinstance(model.units, int)
         batching = config.batching
-        steps = batching.context if isinstance(batching, WindowsConfig) else batching.steps
+        one_target = isinstance(batching, WindowsConfig)
+        steps = min(batching.context if isinstance(batching, WindowsConfig) else batching.steps, LARGEST_STEPS)
         rows = config.trainer.batch_size if isinstance(config.trainer.batch_size, int) else ROWS
         return cls(
             _small(model, min(model.units, LARGEST_UNITS), min(model.layers, LARGEST_LAYERS)),
-            min(rows, LARGEST_ROWS),
-            min(steps, LARGEST_STEPS),
+            rows=min(rows, LARGEST_ROWS),
+            steps=steps,
+            targets=1 if one_target else steps,
+            vocabulary=min([vocabulary_size, LARGEST_VOCABULARY, *(model.softmax_cutoffs or [])]),
         )
 
     def facts(self) -> dict[str, Any]:
@@ -116,7 +125,7 @@ class Shape:
         model = self.model.model_dump(mode="json")
         own = {key: value for key, value in model.items() if key not in ModelConfig.model_fields}
         sizes = {"units": self.model.units, "layers": self.model.layers, "rows": self.rows, "steps": self.steps}
-        return {"cell": self.model.kind, **sizes, **own}
+        return {"cell": self.model.kind, **sizes, "targets": self.targets, "vocabulary": self.vocabulary, **own}
 
 
 def _on_cpu(shape: Shape) -> tuple[str, str]:
@@ -125,7 +134,8 @@ def _on_cpu(shape: Shape) -> tuple[str, str]:
     except RuntimeError:
         return "32-true", f"bf16 {shape.model.kind} layers cannot be computed here"
     precision = "bf16-mixed" if gain >= WORTH_IT else "32-true"
-    measured = f"measured on {shape.model.units} units, {shape.rows} rows, threads: {torch.get_num_threads()}"
+    sizes = f"{shape.model.units} units, a vocabulary of {shape.vocabulary:,}, {shape.rows} rows"
+    measured = f"measured on {sizes}, threads: {torch.get_num_threads()}"
     limit = f"; used from {WORTH_IT} times on" if 1 <= gain < WORTH_IT else ""
     return precision, f"bf16 is {gain:.2f} times as fast as float32 for {shape.model.kind} here, {measured}{limit}"
 
@@ -150,15 +160,16 @@ def measured_gain(shape: Shape) -> float:
 
     Measures the CPU time of this thread, which other processes hardly disturb, and uses no random numbers.
     """
-    layers, best = _layers(shape, torch.device("cpu")), {None: float("inf"), torch.bfloat16: float("inf")}
+    cell, softmax = _cell(shape), _softmax(shape)
+    best = {None: float("inf"), torch.bfloat16: float("inf")}
     for dtype in best:
-        _seconds(layers, shape, dtype)  # the first one builds kernels and starts threads
+        _seconds(cell, softmax, shape, dtype)  # the first one builds kernels and starts threads
     began = time.thread_time()
     for turn in range(TURNS):
         if turn and time.thread_time() - began > SECONDS:
             break
         for dtype in best:
-            best[dtype] = min(best[dtype], _seconds(layers, shape, dtype))
+            best[dtype] = min(best[dtype], _seconds(cell, softmax, shape, dtype))
     return best[None] / best[torch.bfloat16]
 
 
@@ -167,25 +178,33 @@ def _small(model: ModelConfig, units: int, layers: int) -> ModelConfig:
     return model.model_copy(update={"units": units, "layers": layers, "layer_dropout": 0.0})
 
 
-def _layers(shape: Shape, device: torch.device) -> Cell:
+def _cell(shape: Shape) -> Cell:
     assert isinstance(shape.model.units, int)
     with torch.random.fork_rng(devices=[]):
-        return build_cell(shape.model, shape.model.units).to(device)
+        return build_cell(shape.model, shape.model.units)
 
 
-def _seconds(layers: Cell, shape: Shape, dtype: torch.dtype | None) -> float:
+def _softmax(shape: Shape) -> nn.Linear:
+    with torch.random.fork_rng(devices=[]):
+        return nn.Linear(shape.model.output_units, shape.vocabulary)
+
+
+def _seconds(cell: Cell, softmax: nn.Linear, shape: Shape, dtype: torch.dtype | None) -> float:
     with torch.random.fork_rng(devices=[]):  # a cell may draw masks for its weights
         began = time.thread_time()
-        _hidden(layers, shape, dtype).float().mean().backward()  # type: ignore[no-untyped-call]
+        hidden = _hidden(cell, shape, dtype)[:, -shape.targets :]
+        with torch.autocast("cpu", dtype, enabled=dtype is not None):
+            logits = softmax(hidden)
+        logits.mean(dtype=torch.float32).backward()
         return time.thread_time() - began
 
 
-def _hidden(layers: Cell, shape: Shape, dtype: torch.dtype | None) -> torch.Tensor:
+def _hidden(cell: Cell, shape: Shape, dtype: torch.dtype | None) -> torch.Tensor:
     """(rows, steps, units) of inputs of ones."""
-    state = layers.initial_state(shape.rows)
+    state = cell.initial_state(shape.rows)
     inputs = torch.ones(shape.rows, shape.steps, shape.model.units, device=state[0].device)  # type: ignore[arg-type]
     with torch.autocast(inputs.device.type, dtype, enabled=dtype is not None):
-        hidden: torch.Tensor = layers(inputs, state)[0]
+        hidden: torch.Tensor = cell(inputs, state)[0]
     return hidden
 
 
