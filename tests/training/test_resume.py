@@ -140,7 +140,7 @@ KINDS = {
         "schedule=cosine", "schedule.warmup_steps=10",
     ],
     "windows": ["batching=windows", "batching.context=8", "batching.stride=20", "schedule=cosine"],
-    "documents, dropped singletons": [
+    "documents": [
         "data=text_files", "data.path=text.txt", "data.documents=blank_line", "tokenizer=word",
         "tokenizer.minimum_frequency=1", "batching=documents", "batching.singleton_dropout=0.5", "batching.steps=4",
         "trainer.val_check_interval=5", "trainer.batch_size=2",
