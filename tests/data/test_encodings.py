@@ -10,6 +10,7 @@ import re
 import shutil
 import sqlite3
 import subprocess
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -84,6 +85,19 @@ def test_unicode_with_a_byte_order_mark_is_read(
         ("cp932", "CP932", "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。\n"),
         ("gb18030", "GB18030", "红楼梦是中国古典四大名著之首，清代作家曹雪芹创作的章回体长篇小说。\n"),
         ("big5", "BIG5", "紅樓夢是中國古典四大名著之首，清代作家曹雪芹創作的章回體長篇小說。\n"),
+        ("cp1252", "CP1252", "A situação não é boa: os cães estão à procura da maçã.\n"),
+        ("cp1252", "CP1252", "Flickan åt äpplen på ön i går.\n"),
+        ("cp1250", "CP1250", "Příliš žluťoučký kůň úpěl ďábelské ódy.\n"),
+        ("iso8859_2", "ISO-8859-2", "Zażółć gęślą jaźń i śpiewaj piękne pieśni.\n"),
+        ("cp1254", "CP1254", "Çocuklar okula gitti, öğretmen güzel bir şarkı söyledi.\n"),
+        ("cp1257", "CP1257", "Šodien ir ļoti jauka diena, ķirši žūst pie mājas.\n"),
+        ("cp1258", "CP1258", "Tre\u0309 em đi ho\u0323c và hát như\u0303ng bài hát râ\u0301t hay.\n"),
+        ("cp874", "CP874", "เด็ก ๆ ไปโรงเรียน “และร้องเพลง” ที่ไพเราะมาก…\n"),
+        ("iso8859_6", "ISO-8859-6", "ذهب الأطفال إلى المدرسة وغنوا أغاني جميلة.\n"),
+        ("iso2022_jp", "ISO-2022-JP", "吾輩は猫である。名前はまだ無い。\n"),
+        ("utf-16-le", "UTF-16LE", "红楼梦是中国古典四大名著之一，一个人\n"),
+        ("utf-16-be", "UTF-16BE", "红楼梦是中国古典四大名著之一，一个人\n"),
+        ("utf-16-le", "UTF-16LE", "बच्चे स्कूल गए और गीत गाए।\n"),
         ("utf-16-le", "UTF-16LE", "Der große Wald\n"),
         ("utf-16-be", "UTF-16BE", "В лесу родилась\n"),
         ("utf-16-le", "UTF-16LE", "红楼梦是中国古典，曹雪芹创作\n"),
@@ -97,7 +111,12 @@ def test_another_encoding_is_named_and_the_cure_gives_the_text(
     path.write_bytes((text * 50).encode(encoding))
     line = refused(path)
     assert f"iconv -f {named} -t UTF-8" in line
-    assert follow_cure(line, tmp_path) == text * 50
+    assert unicodedata.normalize("NFD", follow_cure(line, tmp_path)) == unicodedata.normalize("NFD", text * 50)
+
+
+def test_bytes_in_no_known_encoding_are_not_called_one(tmp_path: Path) -> None:
+    (tmp_path / "no ASCII.txt").write_bytes(("红楼梦是中国古典四大名著之一" * 20).encode("utf-16-le"))
+    assert "and in no encoding that textloom knows; convert it" in refused(tmp_path / "no ASCII.txt")
 
 
 @pytest.mark.parametrize("where", ["first", "border", "last"])

@@ -99,6 +99,10 @@ def test_cells_of_tsv_in_quotation_marks_may_hold_line_ends() -> None:
     assert read("t.tsv", content) == [f'{text},\n"quoted"' for text in TEXTS]
 
 
+def test_nan_in_json_is_a_missing_text() -> None:
+    assert read("t.jsonl", '{"text": "one"}\n{"text": NaN}\n{"text": "two"}\n') == ["one", "two"]
+
+
 def test_keys_may_appear_late_and_change_their_type() -> None:
     lines = [
         {"text": text, "id": i if i < 10 else str(i), "x": None if i < 5 else {"a": i}} for i, text in enumerate(TEXTS)

@@ -15,6 +15,7 @@ from textloom.data.encoding import Splits, TokenSplit
 from textloom.data.leak import LENGTH, overlap
 from textloom.data.protocols import window_protocol
 from textloom.errors import RunError
+from textloom.system.columns import column_count
 from textloom.system.files import read_json, write_json
 from textloom.system.progress import stage
 from textloom.tokenizers import Tokenizer
@@ -98,7 +99,7 @@ def _filled(label: str, pieces: Iterable[str], separator: str = " ") -> list[str
     """The label, and beside it the pieces, on as many lines as they need."""
     lines, line = [], ""
     for piece in pieces:
-        if line and LABEL + len(line) + len(separator) + len(piece) > COLUMNS:
+        if line and LABEL + column_count(f"{line}{separator}{piece}") > COLUMNS:
             lines.append(line + separator.rstrip())
             line = piece
         else:

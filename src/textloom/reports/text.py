@@ -7,6 +7,7 @@ from pathlib import Path
 from textloom.reports.compare import Comparison, Group, Row
 from textloom.reports.metrics import lower_is_better
 from textloom.reports.table import LESS_IMPORTANT, VERDICTS, TextTable, table_of, unranked_table
+from textloom.system.columns import column_count, padded, shortened
 
 GAP = "  "
 READABLE = 22  # characters of a text, to keep which costs are left out
@@ -102,8 +103,8 @@ def _filled(words: list[str], width: int) -> list[str]:
     """Indented lines of words; words longer than a line are shortened."""
     lines: list[str] = []
     for word in words:
-        fitting = _shortened(word, width - len(INDENT))
-        if lines and len(lines[-1]) + 1 + len(fitting) <= width:
+        fitting = shortened(word, width - len(INDENT))
+        if lines and column_count(lines[-1]) + 1 + column_count(fitting) <= width:
             lines[-1] += f" {fitting}"
         else:
             lines.append(INDENT + fitting)
@@ -126,7 +127,7 @@ def _pieces(title: str, breaks: str | None) -> list[str]:
 
 def _widths(table: TextTable, breaks: str | None) -> list[int]:
     titles = [max(map(len, _pieces(title, breaks))) for title in table.columns]
-    return [max(title, *(len(row[i]) for row in table.rows)) for i, title in enumerate(titles)]
+    return [max(title, *(column_count(row[i]) for row in table.rows)) for i, title in enumerate(titles)]
 
 
 def _total(widths: list[int]) -> int:
@@ -160,16 +161,6 @@ def _is_number(cell: str) -> bool:
 
 def _line(cells: tuple[str, ...], widths: list[int], numeric: list[bool]) -> str:
     fitted = (
-        _shortened(cell, wide).rjust(wide) if right else _shortened(cell, wide).ljust(wide)
-        for cell, wide, right in zip(cells, widths, numeric, strict=True)
+        padded(shortened(cell, wide), wide, right) for cell, wide, right in zip(cells, widths, numeric, strict=True)
     )
     return GAP.join(fitted).rstrip()
-
-
-def _shortened(cell: str, width: int) -> str:
-    """Shorten a cell in the middle: the ends of paths and keys say most."""
-    printable = "".join(c if c.isprintable() else " " for c in cell)
-    if len(printable) <= width:
-        return printable
-    head = (width - 1) // 2
-    return f"{printable[:head]}…{printable[len(printable) - (width - 1 - head) :]}"

@@ -12,6 +12,7 @@ from textloom.reports.collect import Record, read_records
 from textloom.reports.group import by_protocol, headings
 from textloom.reports.metrics import directions, is_per_target, pareto_front
 from textloom.sweeps.trials import State, Trial
+from textloom.system.columns import column_count
 from textloom.system.files import write_text
 from textloom.system.progress import Stage, is_drawing, say
 
@@ -108,7 +109,7 @@ class TrialTable:
     def text(self, columns: int | None = None) -> str:
         """The table; names that are wider than the columns allow are wrapped between keys."""
         head = f"{self.directory}: {self.summary()}"
-        fits = columns is None or len(head) <= columns
+        fits = columns is None or column_count(head) <= columns
         lines = [*([head] if fits else [f"{self.directory}:", self.summary()]), *self._rows(columns)]
         for trial in self.trials:
             if trial.state == "failed":
@@ -171,7 +172,7 @@ def _pieces(name: str, width: int) -> list[str]:
     """Wrap a name, only after commas and blanks."""
     lines = [""]
     for piece in re.findall(r"[^, ]*[, ]?", name):
-        if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > width:
+        if lines[-1] and column_count(lines[-1] + piece.rstrip()) > width:
             lines.append("")
         lines[-1] += piece
     return lines

@@ -9,7 +9,7 @@ from textloom.data.documents import Piece
 from textloom.data.normalization import Normalizer
 from textloom.data.notes import Notes, counted
 from textloom.data.reading.contents import Content
-from textloom.data.reading.unreadable import explain
+from textloom.data.reading.unreadable import SHIFT, explain
 from textloom.errors import DataError
 
 BYTE_ORDER_MARKS = {  # UTF-32 before UTF-16, whose mark it begins with
@@ -35,14 +35,14 @@ def read_text(content: Content) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder(encoding)()
     try:
         text = decoder.decode(head[len(mark) :])
-        _refuse_nul(text)
+        _refuse_controls(text, encoding)
         yield text
         for block in blocks:
             text = decoder.decode(block)
-            _refuse_nul(text)
+            _refuse_controls(text, encoding)
             yield text
         decoder.decode(b"", final=True)
-    except (UnicodeDecodeError, _NulError) as error:
+    except (UnicodeDecodeError, _ControlError) as error:
         raise DataError(f"{content.label}: {explain(content, encoding, len(mark))}") from error
 
 
@@ -83,10 +83,10 @@ def _is_empty(content: Content) -> bool:
     return not any(text.strip() for text in read_text(content))
 
 
-class _NulError(Exception):
-    """Raised for a NUL character."""
+class _ControlError(Exception):
+    """Raised for a NUL character, and for a change of the character set."""
 
 
-def _refuse_nul(text: str) -> None:
-    if "\0" in text:
-        raise _NulError
+def _refuse_controls(text: str, encoding: str) -> None:
+    if "\0" in text or (SHIFT in text and encoding == "utf-8"):
+        raise _ControlError

@@ -175,12 +175,14 @@ def _column(part: Slice, name: str) -> list[Any]:
 def _texts(part: Slice, column: str, label: str) -> list[str]:
     texts = _column(part, column)
     for i, text in enumerate(texts):
-        if text is not None and not isinstance(text, str):
+        if isinstance(text, float) and math.isnan(text):  # a missing text, as pandas writes it into JSON
+            texts[i] = None
+        elif text is not None and not isinstance(text, str):
             raise DataError(
                 f"{label}: {part.place(i)}: the column {column} holds {type(text).__name__}, not text; "
                 "name one that holds text"
             )
-        if text and "\0" in text:
+        elif text and "\0" in text:
             raise DataError(f"{label}: {part.place(i)}: the column {column} holds a NUL character; remove it")
     return [text or "" for text in texts]
 

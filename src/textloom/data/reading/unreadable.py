@@ -6,10 +6,10 @@ The whole file is examined, so that the answer does not depend on where a bad by
 import codecs
 import itertools
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from textloom.data.reading.contents import COMPRESSIONS, Content
+from textloom.data.reading.encodings import ENCODINGS, WESTERN, probable_encodings
 from textloom.data.reading.files import COMPRESSED_BEGIN
 
 HEAD = 1 << 16  # bytes examined for the kind of a file and its encoding
@@ -17,7 +17,6 @@ ENOUGH = 100_000  # bad bytes; more do not change the answer
 CONTROLS = bytes([*range(1, 8), 11, *range(14, 27), *range(28, 32)])  # without NUL, which database dumps contain
 BINARY_SHARE = 0.05  # control characters, of the bytes of a text
 WESTERN_BY_CHANCE = 20  # bad bytes for each good character, at least, in a text in a Western encoding
-KANA_SHARE = 0.2  # of the characters of a Japanese text beyond ASCII
 WIDE_SHARE = 0.9  # of the characters of a text in UTF-16 are printable, at least
 KINDS = {
     b"\x89PNG": "a PNG image", b"\xff\xd8\xff": "a JPEG image", b"GIF8": "a GIF image", b"%PDF": "a PDF document",
@@ -38,16 +37,10 @@ FROM_SURROGATES = (  # iconv knows no CESU-8
     'python3 -c \'import sys; t = sys.stdin.buffer.read().decode("utf-8", "surrogatepass"); '
     'sys.stdout.buffer.write(t.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode())\''
 )
-# Python's names of encodings and those of iconv; if several read a text, the first is the likeliest
-ENCODINGS = {
-    "cp1252": "CP1252", "iso8859_15": "ISO-8859-15", "cp1250": "CP1250", "iso8859_2": "ISO-8859-2",
-    "cp1251": "CP1251", "koi8_r": "KOI8-R", "cp1253": "CP1253", "cp1254": "CP1254", "cp1255": "CP1255",
-    "cp1256": "CP1256", "cp932": "CP932", "euc_jp": "EUC-JP", "gb18030": "GB18030", "big5": "BIG5",
-    "euc_kr": "EUC-KR", "cp949": "CP949", "tis_620": "TIS-620", "mac_roman": "MACINTOSH", "cp850": "CP850",
-    "cp866": "CP866", "latin_1": "ISO-8859-1",
-}  # fmt: skip
-WESTERN = ("cp1252", "iso8859_15", "mac_roman", "cp850", "latin_1")
 WIDE = {"utf-16-le": "UTF-16LE", "utf-16-be": "UTF-16BE", "utf-32-le": "UTF-32LE", "utf-32-be": "UTF-32BE"}
+LONGEST_CHARACTER = 4  # bytes
+SHIFT = "\x1b$"  # ISO-2022, which is all ASCII, goes on with characters of two bytes
+KOREAN = b"\x1b$)C"
 HANDLER = "textloom.unreadable"
 
 
@@ -84,6 +77,12 @@ def explain(content: Content, encoding: str, mark: int) -> str:
     scan = _scan(content)
     if scan.controls > BINARY_SHARE * scan.size:
         return "a binary file, not text; give a UTF-8 text file"
+    shift = None if scan.bad else _find(content, SHIFT.encode())
+    if shift is not None:
+        name = "ISO-2022-JP" if _find(content, KOREAN) is None else "ISO-2022-KR"
+        return f"{name}, not UTF-8, from {_place(content, shift)} on; convert it: " + content.command(
+            f"iconv -f {name} -t UTF-8"
+        )
     if not scan.bad:
         assert scan.first_nul is not None
         where = _place(content, scan.first_nul)
@@ -100,8 +99,11 @@ def explain(content: Content, encoding: str, mark: int) -> str:
     if scan.good >= len(scan.bad):
         return mixed
     sample = _around(content, scan.bad[0])
-    guess = next((name for name in _guesses(sample) if _reads(content, name)), None)
-    if guess is None or (guess in WESTERN and scan.good * WESTERN_BY_CHANCE >= len(scan.bad)):
+    guess = next((name for name in probable_encodings(sample) if _reads(content, name)), None)
+    if guess is None:
+        cure = content.command("iconv -f ENCODING -t UTF-8")
+        return f"not UTF-8 at {where}, and in no encoding that textloom knows; convert it: {cure}"
+    if guess in WESTERN and scan.good * WESTERN_BY_CHANCE >= len(scan.bad):
         return mixed
     shown = _shown(sample.decode(guess, "replace"))
     cure = content.command(f"iconv -f {ENCODINGS[guess]} -t UTF-8")
@@ -154,17 +156,19 @@ def _head(content: Content) -> bytes:
 
 def _wide(head: bytes) -> str | None:
     """UTF-16 or UTF-32 without a byte-order mark, recognized by the zero bytes of ASCII characters."""
+    is_utf8 = len(head.decode("utf-8", "ignore").encode()) > len(head) - LONGEST_CHARACTER  # it may be cut at its end
+    shares = {}
     for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
         unit = 2 if "16" in encoding else 4
         whole = head[: len(head) - len(head) % (2 * unit)] or head[: len(head) - len(head) % unit]
         zeros = [whole[i::unit].count(0) for i in range(unit)]
         low = zeros.pop(0 if encoding.endswith("le") else -1)
-        if not whole or low or min(zeros) * 100 < len(whole) // unit:
-            continue
+        if not whole or (low and is_utf8) or min(zeros) * 100 < len(whole) // unit:
+            continue  # a text in UTF-8 with some NUL bytes has them anywhere
         text = whole.decode(encoding, "replace")
-        if sum(c.isprintable() or c in "\r\n\t" for c in text) > WIDE_SHARE * len(text):
-            return encoding
-    return None
+        shares[encoding] = sum((c.isprintable() and c != "\ufffd") or c in "\r\n\t" for c in text) / len(text)
+    likeliest = max(shares, key=lambda encoding: shares[encoding], default=None)
+    return likeliest if likeliest is not None and shares[likeliest] > WIDE_SHARE else None
 
 
 def _scan(content: Content) -> _Scan:
@@ -194,6 +198,18 @@ def _scan(content: Content) -> _Scan:
     return scan
 
 
+def _find(content: Content, wanted: bytes) -> int | None:
+    """The offset of some bytes; None if they do not occur."""
+    seen, held = 0, b""
+    for block in content.blocks():
+        held += block
+        if wanted in held:
+            return seen + held.index(wanted)
+        kept = len(wanted) - 1
+        seen, held = seen + max(0, len(held) - kept), held[-kept:]
+    return None
+
+
 def _place(content: Content, offset: int) -> str:
     """``byte N (line M)``: bytes from 0, lines from 1."""
     feeds = returns = seen = 0
@@ -217,27 +233,6 @@ def _around(content: Content, offset: int) -> bytes:
     begin = min(begin, found.find(b"\n") + 1) if first else 0
     end = found.rfind(b"\n", offset - first) + 1
     return found[begin : end or len(found)]
-
-
-def _guesses(sample: bytes) -> Iterable[str]:
-    """Possible encodings, the likeliest first."""
-    import charset_normalizer  # only an error message needs it
-
-    for japanese in ("cp932", "euc_jp"):
-        beyond = re.findall(r"[^\0-\x7f]", sample.decode(japanese, "replace"))
-        if sum("\u3040" <= character < "\u3100" for character in beyond) > KANA_SHARE * len(beyond):
-            yield japanese
-    yield from dict.fromkeys(
-        name
-        for match in charset_normalizer.from_bytes(sample, cp_isolation=list(ENCODINGS))
-        for name in sorted(match.could_be_from_charset, key=_preference)
-        if name in ENCODINGS
-    )
-    yield from ("cp1252", "latin_1")
-
-
-def _preference(name: str) -> int:
-    return list(ENCODINGS).index(name) if name in ENCODINGS else len(ENCODINGS)
 
 
 def _reads(content: Content, encoding: str, errors: str = "strict") -> bool:
