@@ -18,13 +18,15 @@ def test_the_overview_has_a_line_for_each_command_and_the_version(command: Comma
     for typed in ([], ["--help"], ["help"]):
         answer = command(*typed)
         assert answer.status == 0
-        for name in ("train", "prepare", "generate", "evaluate", "compare", "inspect", "export", "serve"):
+        for name in ("train", "prepare", "generate", "evaluate", "compare", "inspect", "export", "serve", "play"):
             assert any(line.split()[:1] == [name] and len(line.split()) > 2 for line in answer.out.splitlines())
     assert command("--version").out.startswith("textloom ")
     assert command("train", "--version").out == command("version").out
 
 
-@pytest.mark.parametrize("name", ["train", "prepare", "generate", "evaluate", "compare", "inspect", "export", "serve"])
+@pytest.mark.parametrize(
+    "name", ["train", "prepare", "generate", "evaluate", "compare", "inspect", "export", "serve", "play"]
+)
 def test_the_help_of_a_command_has_a_line_for_each_key_at_80_columns(
     command: Command, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

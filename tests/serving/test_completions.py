@@ -87,6 +87,24 @@ def test_log_probabilities_are_those_of_the_model(server: Running) -> None:
     assert [token for part in streamed for token in part.choices[0].logprobs.tokens] == found.tokens
 
 
+def test_a_prompt_is_echoed_with_its_log_probabilities_and_what_is_expected_after_it(server: Running) -> None:
+    text = PROMPTS[-1]
+    keys: dict[str, Any] = {"logprobs": 3, "extra_body": {"return_token_ids": True}, "seed": 2}
+    echoed = server.complete(text, max_tokens=5, echo=True, **keys).choices[0]
+    (new,) = server.complete(text, max_tokens=5, **keys).choices
+    found, tokens = echoed.logprobs, len(text)
+    assert echoed.text == text + new.text == "".join(found.tokens)
+    assert found.text_offset == [*range(tokens + 5)]
+    assert found.token_logprobs[tokens:] == new.logprobs.token_logprobs
+    scored = server.post("/score", input=text).json()
+    assert -sum(found.token_logprobs[:tokens]) == pytest.approx(scored["nats"], rel=1e-5)
+    assert [one["id"] for one in found.content][:tokens] == server.models[server.name].prompt_ids(text)
+    expected = {one["token"]: one["logprob"] for one in found.next_logprobs}
+    assert expected == pytest.approx(new.logprobs.top_logprobs[0], abs=0.02)  # without <unk>, which is never drawn
+    parts = [*server.complete(text, max_tokens=5, echo=True, stream=True, **keys)]
+    assert [token for part in parts for token in part.choices[0].logprobs.tokens] == found.tokens
+
+
 def test_tokens_are_a_prompt_too(server: Running) -> None:
     ids = server.models[server.name].prompt_ids("deep learn")
     texts = [server.complete(prompt, max_tokens=9, seed=1).choices[0].text for prompt in ("deep learn", ids, [ids])]

@@ -1,5 +1,5 @@
-"""The commands: ``textloom prepare``, ``train``, ``generate``, ``evaluate``, ``compare``, ``inspect``, ``export`` and
-``serve``; all but ``inspect`` also as scripts.
+"""The commands: ``textloom prepare``, ``train``, ``generate``, ``evaluate``, ``compare``, ``inspect``, ``export``,
+``serve`` and ``play``; all but ``inspect`` also as scripts.
 
 Only Hydra and pydantic are imported here. Each command imports the libraries that take seconds to import when it runs.
 """
@@ -9,7 +9,7 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from textloom.config import (
     ExportConfig,
     GenerateConfig,
     InspectConfig,
+    PlayConfig,
     PrepareConfig,
     ServeConfig,
     TrainConfig,
@@ -51,7 +52,7 @@ log = logging.getLogger("textloom")
 @tolerant_streams()
 def main(arguments: list[str]) -> None:
     """Run the command that the first argument names, with the others."""
-    every = (train, prepare, generate, evaluate, compare, inspect, export, serve)
+    every = (train, prepare, generate, evaluate, compare, inspect, export, serve, play)
     commands = {command.__name__: command for command in every}
     name = arguments[0] if arguments else "--help"
     if name in commands:
@@ -116,6 +117,11 @@ def inspect(arguments: list[str]) -> None:
 def serve(arguments: list[str]) -> None:
     """Serve runs over HTTP, for clients of OpenAI's completions."""
     run_command("serve", _serve, ServeConfig, arguments)
+
+
+def play(arguments: list[str]) -> None:
+    """Play with trained runs in the browser: write, see what they expect, go on from any token."""
+    run_command("play", _play, PlayConfig, arguments)
 
 
 # --- the tasks ------------------------------------------------------------------------------------------------------
@@ -248,17 +254,33 @@ def _inspect(config: DictConfig) -> None:
 
 
 def _serve(config: DictConfig) -> None:
-    checked = check(config, ServeConfig)
-    if missing := [name for name in ("starlette", "uvicorn") if importlib.util.find_spec(name) is None]:
-        raise ConfigError(f"serve: {missing[0]} is not installed; install it with: pip install 'textloom[serve]'")
-
-    with heavy_imports():
-        from textloom.serving.server import serve as serve_until_stopped
-
     def ready(models: Sequence[str], url: str) -> None:
         print(f"{', '.join(models)}: {url}", flush=True)
 
-    serve_until_stopped(checked, ready)
+    _serve_until_stopped("serve", check(config, ServeConfig), ready)
+
+
+def _play(config: DictConfig) -> None:
+    checked = check(config, PlayConfig)
+
+    def ready(models: Sequence[str], url: str) -> None:
+        from textloom.serving.play import open_page, page_address
+
+        print(page_address(url), flush=True)
+        if checked.browser:
+            open_page(page_address(url))
+
+    _serve_until_stopped("play", checked, ready)
+
+
+def _serve_until_stopped(command: str, config: ServeConfig, ready: Callable[[Sequence[str], str], None]) -> None:
+    if missing := [name for name in ("starlette", "uvicorn") if importlib.util.find_spec(name) is None]:
+        raise ConfigError(f"{command}: {missing[0]} is not installed; install it with: pip install 'textloom[serve]'")
+
+    with heavy_imports():
+        from textloom.serving.server import serve as run_server
+
+    run_server(config, ready)
 
 
 def _show(trained: "Trained", directory: Path) -> float:

@@ -36,7 +36,7 @@ from textloom.config.model import (
 from textloom.config.ngram import NgramConfig
 from textloom.config.optimizer import OPTIMIZERS, SCHEDULES, OptimizerConfig, ScheduleConfig
 from textloom.config.section import Section
-from textloom.config.serving import ServeConfig
+from textloom.config.serving import PlayConfig, ServeConfig
 from textloom.config.source_keys import Bounds, RowKeys, SplitKeys
 from textloom.config.sweep import SweepConfig
 from textloom.config.tokenizer import TOKENIZERS, TokenizerConfig
@@ -68,6 +68,7 @@ __all__ = [
     "MogrifierLSTMConfig",
     "NgramConfig",
     "OptimizerConfig",
+    "PlayConfig",
     "PrepareConfig",
     "RNNConfig",
     "RowKeys",

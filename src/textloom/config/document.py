@@ -18,6 +18,7 @@ from textloom.config import (
     ExportConfig,
     GenerateConfig,
     InspectConfig,
+    PlayConfig,
     PrepareConfig,
     ServeConfig,
     TrainConfig,
@@ -35,6 +36,7 @@ COMMANDS: dict[str, type[BaseModel]] = {
     "inspect": InspectConfig,
     "export": ExportConfig,
     "serve": ServeConfig,
+    "play": PlayConfig,
 }
 INTRODUCTION = """# All keys
 

@@ -1,4 +1,4 @@
-"""Config of the command serve."""
+"""Configs of the commands serve and play."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -65,3 +65,10 @@ class ServeConfig(Section):
             if not name or "/" in name:
                 raise ValueError(f"run: {name!r} is no name for a model; leave out the slash")
         return self
+
+
+class PlayConfig(ServeConfig):
+    """The runs to play with in the browser, the address, and the limits."""
+
+    browser: bool
+    """Open the page in a browser; its address is printed in any case."""

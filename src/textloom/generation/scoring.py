@@ -36,15 +36,9 @@ def score_blocks(
     ids = encode_after(tokenizer, reading.context, text) + ([tokenizer.end_id] if ends else [])
     if not ids:
         raise DataError("score: the text is empty; give at least one character")
-    tokens = torch.tensor([*reading.pending, *ids], device=model.device)
-    targets, nats, correct = tokens[-len(ids) :], 0.0, 0
-    hidden_states = _by_block(model, reading, tokens[:-1]) if window is None else _by_window(model, tokens[:-1], window)
-    before = len(reading.pending) - 1  # hidden states that come before the first target
-    place = 0
-    for hidden in hidden_states:  # (tokens, units)
-        hidden = hidden[max(0, before - place) :]
-        wanted = targets[max(0, place - before) :][: len(hidden)]
-        place += BLOCK
+    targets, nats, correct = torch.tensor(ids, device=model.device), 0.0, 0
+    for hidden in hidden_blocks(model, reading, ids[:-1], window):
+        wanted, targets = targets[: len(hidden)], targets[len(hidden) :]
         if len(wanted):
             of_targets, likeliest = model.nats_and_argmax(hidden, wanted)
             nats += float(of_targets.cpu().double().sum())
@@ -52,6 +46,20 @@ def score_blocks(
         yield
     unknown = sum(token == tokenizer.unknown_id for token in ids)
     return TextScore(nats / len(ids), len(ids), max(1, len(text)), unknown, correct / len(ids))
+
+
+def hidden_blocks(
+    model: LanguageModel, reading: Reading, ids: Sequence[int], window: int | None
+) -> Iterator[torch.Tensor]:
+    """The hidden states from which each of some tokens after a reading is predicted, and the token after them.
+
+    A block at a time, (places, units); a block may have no places.
+    """
+    inputs = torch.tensor([*reading.pending, *ids], device=model.device)
+    before = len(reading.pending) - 1  # hidden states that predict tokens of the reading
+    for hidden in _by_block(model, reading, inputs) if window is None else _by_window(model, inputs, window):
+        yield hidden[before:]
+        before = max(0, before - len(hidden))
 
 
 def _by_block(model: LanguageModel, reading: Reading, inputs: torch.Tensor) -> Iterator[torch.Tensor]:

@@ -18,6 +18,7 @@ from textloom.serving import requests
 from textloom.serving.completions import Bounds, Completion, plan_completion, read_state
 from textloom.serving.errors import ApiError, invalid_request
 from textloom.serving.guards import Guard
+from textloom.serving.play import show_page
 from textloom.serving.requests import CompletionRequest, ScoreRequest
 from textloom.serving.responses import DONE, as_event, error_response, json_response
 from textloom.serving.served import Served
@@ -37,6 +38,7 @@ def build_app(
     api = Api(config, models, states)
     app = Starlette(
         routes=[
+            Route("/", show_page),
             Route("/health", api.health),
             Route("/v1/models", api.list_models),
             Route("/v1/models/{name}", api.show_model),
@@ -84,6 +86,8 @@ class Api:
         served = self._served(asked.model)
         bounds = Bounds(self.config.max_tokens, self.config.max_prompt_tokens)
         completion = await asyncio.to_thread(plan_completion, asked, served, self.states, bounds)
+        if completion.scores_prompts:
+            await self._in_time(request, completion.score_prompts())
         completion.start()
         if asked.stream:
             return StreamingResponse(_stream(completion), media_type="text/event-stream", headers=NOT_KEPT)
@@ -103,10 +107,7 @@ class Api:
             message = f"input: {tokens} tokens, and there may be {self.config.max_prompt_tokens}; shorten it"
             raise ApiError(400, message, param="input", code="context_length_exceeded")
         future = asyncio.wrap_future(served.engine.call(served.score(asked.input, asked.ends, before)))
-        try:
-            score = await asyncio.wait_for(_while_connected(request, _awaited(future)), self.config.max_seconds)
-        except TimeoutError as error:
-            raise ApiError(422, f"not scored within {self.config.max_seconds:g} seconds", code="timeout") from error
+        score = await self._in_time(request, _awaited(future))
         figures = {"nats": score.nats, "perplexity": score.perplexity, "bits_per_char": score.bits_per_char}
         return json_response({"object": "score", "model": served.name, **asdict(score), **figures})
 
@@ -122,6 +123,13 @@ class Api:
         if not self.states.remove(request.path_params["name"]):
             raise _no_state()
         return json_response({"id": request.path_params["name"], "object": "state", "deleted": True})
+
+    async def _in_time(self, request: Request, work: Coroutine[Any, Any, Found]) -> Found:
+        """The result of some work. Raises ApiError if it takes too long."""
+        try:
+            return await asyncio.wait_for(_while_connected(request, work), self.config.max_seconds)
+        except TimeoutError as error:
+            raise ApiError(422, f"not scored within {self.config.max_seconds:g} seconds", code="timeout") from error
 
     def _served(self, name: str) -> Served:
         if name not in self.models:
@@ -157,8 +165,7 @@ async def _stream(completion: Completion) -> AsyncIterator[bytes]:
     try:
         if completion.request.echo:
             for number in range(len(completion.texts)):
-                choice = {"text": completion.prompt_of(number).text, "index": number, "logprobs": None}
-                yield as_event(completion.body([choice | {"finish_reason": None}]) | usage)
+                yield as_event(completion.body([completion.echo(number)]) | usage)
         async for choice in completion.choices():
             yield as_event(completion.body([choice]) | usage)
         if with_usage:

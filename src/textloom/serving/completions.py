@@ -13,6 +13,7 @@ from textloom.generation.reading import Reading
 from textloom.generation.sampling import Sampling, text_seeds
 from textloom.generation.state import State
 from textloom.generation.text import Limits
+from textloom.serving.echo import ScoredPrompt
 from textloom.serving.errors import ApiError
 from textloom.serving.requests import MOST_TEXTS, CompletionRequest
 from textloom.serving.rows import Drawing
@@ -54,7 +55,19 @@ class Completion:
     def __post_init__(self) -> None:
         self._events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
         self._drawn: list[Text] = []
+        self._scored: list[ScoredPrompt] = []
         self._new_tokens = 0
+
+    @property
+    def scores_prompts(self) -> bool:
+        """True if ``score_prompts`` has to be called before ``start``."""
+        return self.request.echo and self.request.logprobs is not None
+
+    async def score_prompts(self) -> None:
+        """Find the log-probabilities of the prompts, which the texts begin with."""
+        for prompt in self.prompts:
+            work = self.served.score_prompt(prompt.ids, self.request.logprobs or 0, self.texts[0].reading)
+            self._scored.append(await asyncio.wrap_future(self.served.engine.call(work)))
 
     def start(self) -> None:
         """Hand the texts to the engine. Raises ApiError if too many wait."""
@@ -89,7 +102,10 @@ class Completion:
         found = {choice["index"]: choice async for choice in self.choices()}
         if self.request.echo:
             for number, choice in found.items():
-                choice["text"] = self.prompt_of(number).text + choice["text"]
+                echoed = self.echo(number)
+                choice["text"] = echoed["text"] + choice["text"]
+                if self._scored:
+                    choice["logprobs"] = _joined(echoed["logprobs"], choice["logprobs"])
         return self.body([found[number] for number in range(len(self.texts))]) | {"usage": self.usage()}
 
     def body(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
@@ -111,13 +127,22 @@ class Completion:
             "total_tokens": read + self._new_tokens,
         }
 
-    def prompt_of(self, number: int) -> Prompt:
-        """The prompt of a text."""
-        return self.prompts[number // self.request.n]
+    def echo(self, number: int) -> dict[str, Any]:
+        """The part of a choice that has the prompt, as text and with log-probabilities if they are wanted."""
+        prompt = number // self.request.n
+        if not self._scored:
+            return _part(number, self.prompts[prompt].text, None)
+        scored = self._scored[prompt]
+        logprobs = self._logprobs(scored.tokens, 0)
+        if self.request.return_token_ids:
+            logprobs["next_logprobs"] = self._named(scored.next)
+        return _part(number, scored.text, logprobs)
 
     def _choice(self, number: int, piece: Piece) -> dict[str, Any]:
-        logprobs = None if self.request.logprobs is None else self._logprobs(piece.tokens)
-        return {"text": piece.text, "index": number, "logprobs": logprobs, "finish_reason": None}
+        if self.request.logprobs is None:
+            return _part(number, piece.text, None)
+        echoed = len(self._scored[number // self.request.n].text) if self._scored else 0
+        return _part(number, piece.text, self._logprobs(piece.tokens, echoed))
 
     async def _last(self, number: int, end: End) -> dict[str, Any]:
         last: dict[str, Any] = {"finish_reason": end.finish_reason, "seed": self.texts[number].drawing.seed}
@@ -132,14 +157,35 @@ class Completion:
             log.error("%s", error)
             raise ApiError(507, "the state could not be stored; the log says why", code="not_stored") from error
 
-    def _logprobs(self, tokens: Sequence[TokenInfo]) -> dict[str, Any]:
+    def _logprobs(self, tokens: Sequence[TokenInfo], before: int) -> dict[str, Any]:
+        """The log-probabilities of tokens that come after so many characters of the text."""
         text_of = self.served.tokenizer.token_text
-        return {
+        found: dict[str, Any] = {
             "tokens": [info.text or text_of(info.id) for info in tokens],
             "token_logprobs": [info.logprob for info in tokens],
             "top_logprobs": [{text_of(token): number for token, number in info.likeliest} for info in tokens],
-            "text_offset": [info.offset for info in tokens],
+            "text_offset": [before + info.offset for info in tokens],
         }
+        if self.request.return_token_ids:
+            found["content"] = [
+                self._named([(info.id, info.logprob)])[0]
+                | {"text": info.text, "top_logprobs": self._named(info.likeliest)}
+                for info in tokens
+            ]
+        return found
+
+    def _named(self, tokens: Sequence[tuple[int, float]]) -> list[dict[str, Any]]:
+        """Tokens with ids, as the answers of OpenAI's chat completions list them."""
+        text_of = self.served.tokenizer.token_text
+        return [{"id": token, "token": text_of(token), "logprob": logprob} for token, logprob in tokens]
+
+
+def _part(number: int, text: str, logprobs: dict[str, Any] | None) -> dict[str, Any]:
+    return {"text": text, "index": number, "logprobs": logprobs, "finish_reason": None}
+
+
+def _joined(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    return {name: found + second.get(name, []) for name, found in first.items()}
 
 
 def plan_completion(request: CompletionRequest, served: Served, states: StateStore, bounds: Bounds) -> Completion:

@@ -15,6 +15,9 @@ from textloom.config.serving import LOOPBACK
 from textloom.serving.errors import ApiError
 from textloom.serving.responses import error_response
 
+OPEN = ("/",)
+"""Paths that need no key: a browser cannot send one with an address, and the page asks for it."""
+
 
 class Guard:
     """Passes a request on to an application, or answers it with an error."""
@@ -27,13 +30,14 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI interface."""
         if scope["type"] == "http":
-            error = self._error(Headers(scope=scope), scope["method"])
+            needs_key = self._key is not None and scope["path"] not in OPEN
+            error = self._error(Headers(scope=scope), scope["method"], needs_key)
             if error is not None:
                 await error_response(error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    def _error(self, headers: Headers, method: str) -> ApiError | None:
+    def _error(self, headers: Headers, method: str, needs_key: bool) -> ApiError | None:
         host, origin = headers.get("host", ""), headers.get("origin")
         if self._hosts is not None and _split(f"//{host}")[0] not in self._hosts:
             return ApiError(403, "the header Host names another machine", code="wrong_host")
@@ -41,7 +45,7 @@ class Guard:
             return ApiError(403, "pages of another origin are refused", code="wrong_origin")
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             return ApiError(403, "pages of another origin are refused", code="wrong_origin")
-        if self._key is not None and not self._has_key(headers.get("authorization", "")):
+        if needs_key and not self._has_key(headers.get("authorization", "")):
             return ApiError(
                 401, "the API key is missing or wrong; send it as Authorization: Bearer KEY", code="invalid_api_key"
             )

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 MOST_TEXTS = 128
 """Texts that one request may ask for."""
 MOST_STOPS = 16
-MOST_LOGPROBS = 5
+MOST_LOGPROBS = 20
 LONGEST_STOP = 256
 """Characters: each end of a text that may be the beginning of a stop text is looked at."""
 
@@ -33,8 +33,8 @@ class StreamOptions(BaseModel):
 
 
 class CompletionRequest(Request):
-    """``POST /v1/completions``: the parameters of OpenAI's, and ``top_k``, ``min_p``, ``store`` and
-    ``state_id``."""
+    """``POST /v1/completions``: the parameters of OpenAI's, and ``top_k``, ``min_p``, ``return_token_ids``, ``store``
+    and ``state_id``."""
 
     prompt: (
         str
@@ -55,6 +55,8 @@ class CompletionRequest(Request):
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     logprobs: Annotated[int, Field(ge=0, le=MOST_LOGPROBS)] | None = None
     """Log-probabilities of the tokens, and of so many of the likeliest at each place."""
+    return_token_ids: bool = False
+    """With ``logprobs``: list the tokens with their ids, too."""
     echo: bool = False
     """Begin each text with its prompt."""
     stream: bool = False
@@ -84,8 +86,6 @@ class CompletionRequest(Request):
                 raise ValueError(f"{name}: is not supported; leave it out")
         if "" in self.stops:
             raise ValueError("stop: an empty text is everywhere; give at least one character")
-        if self.echo and self.logprobs is not None:
-            raise ValueError("echo: log-probabilities are those of new tokens; leave out echo, or use /v1/score")
         return self
 
     @property

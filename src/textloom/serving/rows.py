@@ -123,7 +123,7 @@ class Rows:
             if most is not None:
                 logprobs = scores.log_softmax(dim=1)
                 chosen.append(logprobs.gather(1, tokens[:, None]).squeeze(1))
-                best.append(_likeliest(logprobs, most))
+                best.append(likeliest_tokens(logprobs, most))
         return torch.stack(drawn, dim=1).tolist(), torch.stack(chosen, dim=1).tolist() if chosen else [], best
 
 
@@ -159,7 +159,8 @@ class _Plan:
         """(steps, rows, 1)."""
 
 
-def _likeliest(logprobs: torch.Tensor, most: int) -> list[list[tuple[int, float]]]:
+def likeliest_tokens(logprobs: torch.Tensor, most: int) -> list[list[tuple[int, float]]]:
+    """For each row of log-probabilities the likeliest tokens, the first one first; without impossible ones."""
     values, ids = logprobs.topk(most, dim=1)
     pairs = zip(ids.tolist(), values.tolist(), strict=True)
     return [[one for one in zip(*pair, strict=True) if one[1] > -torch.inf] for pair in pairs]

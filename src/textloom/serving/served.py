@@ -24,6 +24,7 @@ from textloom.runs.checkpoints import load_model
 from textloom.runs.find import find_run
 from textloom.runs.run import Run
 from textloom.runs.signature import model_signature
+from textloom.serving.echo import ScoredPrompt, score_prompt
 from textloom.serving.engine import Engine, EngineLimits
 from textloom.system.devices import choose_device
 from textloom.tokenizers import Tokenizer
@@ -65,6 +66,24 @@ class Served:
         reading = before or Reading.beginning(self.tokenizer.end_id)
         return score_blocks(self.model, self.tokenizer, reading, self.normal(text), ends=ends, window=self.window)
 
+    def score_prompt(self, ids: Sequence[int], most: int, before: Reading) -> Generator[None, None, ScoredPrompt]:
+        """The log-probabilities of a prompt's tokens, and of the ``most`` likeliest at each place.
+
+        Pauses after each block of tokens.
+        """
+        return score_prompt(self.model, self.tokenizer, before, ids, most=most, window=self.window)
+
+    @property
+    def description(self) -> str:
+        """The kind and size of the model in a few words."""
+        model = self.config.model
+        size = (
+            "" if model.is_ngram else f", {model.layers} layer{'s' if model.layers > 1 else ''} of {model.units} units"
+        )
+        return (
+            f"{model.kind}{size}, {self.config.tokenizer.kind} tokenizer of {self.tokenizer.vocabulary_size:,} entries"
+        )
+
     def as_json(self) -> dict[str, Any]:
         """The model as ``/v1/models`` lists it."""
         return {
@@ -73,6 +92,8 @@ class Served:
             "created": self.created,
             "owned_by": "textloom",
             "signature": self.signature,
+            "description": self.description,
+            "vocabulary_size": self.tokenizer.vocabulary_size,
         }
 
 
