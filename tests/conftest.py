@@ -20,7 +20,7 @@ from textloom.config.optimizer import OPTIMIZERS
 from textloom.data.corpus import Corpus, build_corpus
 from textloom.data.documents import Piece
 from textloom.data.encoding import Splits, encode_corpus, load_splits
-from textloom.data.sources import Documents, read_source
+from textloom.data.sources import SourceDocuments, read_source
 from textloom.registry import Registry
 from textloom.runs.claim import claimed_run
 from textloom.runs.run import Run
@@ -78,9 +78,9 @@ def own_keys(cell: str) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in ModelConfig.model_fields and key != "cell"}
 
 
-def source_of(documents: list[str]) -> Documents:
+def source_of(documents: list[str]) -> SourceDocuments:
     """A source of these documents."""
-    return Documents({"train": ((document, True) for document in documents)})
+    return SourceDocuments({"train": ((document, True) for document in documents)})
 
 
 def split(

@@ -266,7 +266,7 @@ def test_mistakes_are_said_as_on_the_command_line(
         (lambda: textloom.train(5), "^5: is no override"),
         (lambda: textloom.train(seed=object()), "^seed: a config has no values of type object"),
         (lambda: textloom.train(name="../x"), "^name=../x: not the name of a folder below outputs/"),
-        (lambda: textloom.train(model={5: 1}), "^model: the key 5 is no text"),
+        (lambda: textloom.train(model={5: 1}), "^model: the key 5 is not a text"),
         (lambda: textloom.train(resume="x", directory="y"), "^directory: a resumed run stays in its own directory"),
         (lambda: textloom.load("nowhere"), "^run=nowhere: there is no such directory"),
         (lambda: textloom.load("."), "^run=.: not a run directory"),

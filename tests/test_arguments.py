@@ -182,7 +182,7 @@ def test_in_a_sweep_a_comma_separates_values_but_not_in_quotes(typed: str, value
         ("name=/tmp/x", "name=/tmp/x: not the name of a folder below outputs/"),
         (f"name={'é' * 150}", "longer than the 255 bytes that a folder's name may have"),
         ("name=a${b", "name=a${b: cannot hold ${, which Hydra reads as an interpolation; leave out the brace, as in"),
-        ("name=${nowhere}", "Interpolation key 'nowhere' not found; if it is no interpolation, type 'name=$nowhere}'"),
+        ("name=${nowhere}", "key 'nowhere' not found; if it is not an interpolation, type 'name=$nowhere}'"),
         ("data.path=~nosuchuser/x.txt", "no home directory ~nosuchuser; for a file of that name give ./~nosuchuser/x"),
         ("hydra.run.dir=~nosuchuser/x", "hydra.run.dir=~nosuchuser/x: there is no home directory ~nosuchuser"),
         ("=3", "=3: cannot be read; write it as key=value"),

@@ -141,3 +141,29 @@ def test_an_import_inside_a_function_without_a_reason_is_found(tmp_path: Path) -
     assert _unexplained_imports(module) == [f"{module}:5"]
     module.write_text('"""A module."""\n\n\ndef f():\n    import torch  # takes two seconds\n')
     assert _unexplained_imports(module) == []
+
+
+def _checks_of_model_classes(path: Path) -> list[str]:
+    """Calls of ``isinstance`` in a file with a class of ``textloom.models`` or ``textloom.ngram``, as ``file:line``."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    of_models = [one for one in imports if (one.module or "").startswith(("textloom.models", "textloom.ngram"))]
+    classes = {alias.asname or alias.name for one in of_models for alias in one.names}
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance"]
+    return [
+        f"{path}:{call.lineno}"
+        for call in calls
+        if classes & {node.id for node in ast.walk(call.args[1]) if isinstance(node, ast.Name)}
+    ]
+
+
+def test_only_models_and_ngrams_ask_for_the_class_of_a_model() -> None:
+    package = Path(__file__).parents[1] / "src/textloom"
+    others = [path for path in package.rglob("*.py") if path.relative_to(package).parts[0] not in ("models", "ngram")]
+    assert [place for path in sorted(others) for place in _checks_of_model_classes(path)] == []
+
+
+def test_a_question_for_the_class_of_a_model_is_found(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text("from textloom.models.recurrent import RecurrentLanguageModel as R\n\nisinstance(x, R | int)\n")
+    assert _checks_of_model_classes(module) == [f"{module}:3"]

@@ -71,7 +71,7 @@ def test_a_full_disk_is_reported_once_and_ends_with_status_1(
             print("text " * 10_000, flush=True)
         assert ended.value.code == 1
     said = capsys.readouterr().err
-    assert said == "standard output: No space left on device; what was to be printed is not complete\n"
+    assert said == "standard output: No space left on device; the printed text is not complete\n"
 
 
 def test_a_training_whose_output_nobody_reads_is_completed(

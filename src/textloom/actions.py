@@ -129,7 +129,7 @@ def resume_command(directory: Path) -> str:
 
 
 def build_reader(run: RunDirectory, loaded: "LoadedModel", accelerator: str) -> "Reader":
-    """A run's model on a device, to read texts with."""
+    """A reader of texts with a run's model on a device."""
     from textloom.generation.plan import build_reader
 
     return build_reader(run, loaded, accelerator)
@@ -184,7 +184,7 @@ def export(run: RunDirectory, config: ExportConfig) -> Path:
 
 
 def inspect(run: RunDirectory, config: InspectConfig) -> Path:
-    """Write a page that shows what a run's model does with a text, and return its path."""
+    """Write a page about a run's model on a text, and return its path."""
     from textloom.inspection.run import inspect_run
 
     return inspect_run(run, config)

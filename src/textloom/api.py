@@ -1,4 +1,4 @@
-"""The Python interface: train, load, compare and prepare, and what can be done with a run.
+"""The Python interface: train, load, compare and prepare, and the class ``Run``.
 
 A call checks what the command line checks, raises the same errors, and leaves the caller's process as it was. Modules
 that import torch are imported by the methods that need them, so that ``import textloom`` is fast.
@@ -29,7 +29,7 @@ from textloom.config.paths import with_home
 from textloom.config.quoting import unquoted
 from textloom.errors import ConfigError, TrainingError
 from textloom.runs.find import find_run, run_to_resume
-from textloom.runs.new_run import missing_folders, nothing_left_of_failures
+from textloom.runs.new_run import missing_folders, remove_if_untrained
 from textloom.system.caller import caller_unchanged, libraries_unchanged
 from textloom.system.placement import placement
 from textloom.system.progress import shown
@@ -52,7 +52,7 @@ Checkpoint = Literal["best", "last"]
 
 
 class Run:
-    """A run directory or an export: its results, its model, and what can be done with them."""
+    """A run directory or an export: results and model, and methods to generate, score, evaluate, export and resume."""
 
     def __init__(self, directory: StrPath, checkpoint: Checkpoint = "best"):
         """Open a run with one of its checkpoints; ``textloom.load`` also finds the latest and the best run."""
@@ -145,7 +145,7 @@ class Run:
 
     @caller_unchanged()
     def read(self, text: str, state: "State | StrPath | None" = None, accelerator: str = "cpu") -> "State":
-        """What the model keeps of a text, to continue from with ``generate`` and ``score``: a few kilobytes.
+        """The model's state after a text, a few kilobytes, to continue from with ``generate`` and ``score``.
 
         With ``state`` the text continues from what was read before. Continuing from the result gives, to the last
         digit, what reading the text again would give. Raises RunError for the state of another model.
@@ -173,8 +173,8 @@ class Run:
     def evaluate(self, **options: Any) -> "Evaluation":
         """Compute the figures of the held-out text again, from the run directory alone.
 
-        The result is a dictionary such as ``results``, with the attribute ``signatures``: for each split what its
-        figures were measured on and how. Options: ``protocol``, ``window``, ``dynamic``, ``cache``, ``tune``,
+        The result is a dictionary such as ``results``, with the attribute ``signatures``: for each split the text
+        and the method of its figures. Options: ``protocol``, ``window``, ``dynamic``, ``cache``, ``tune``,
         ``per_token``, ``data={"path": FILE}`` and the other keys of ``textloom evaluate --help``. Raises ConfigError
         for an option that does not exist or does not suit the run, DataError for a text that cannot be scored.
         """
@@ -191,7 +191,7 @@ class Run:
 
     @caller_unchanged()
     def inspect(self, to: StrPath | None = None, **options: Any) -> Path:
-        """Write a page of what the model does with a text, and return its path; the default is below ``inspections/``.
+        """Write a page about the model on a text, and return its path; the default is below ``inspections/``.
 
         Options: ``text``, a file, and the other keys of ``textloom inspect --help``.
         """
@@ -242,7 +242,7 @@ def train(*overrides: str, directory: StrPath | None = None, **groups: Any) -> R
         )
     composed = compose("train", TrainConfig, overrides, groups)
     target = (composed.directory if directory is None else Path(directory).expanduser()).absolute()
-    with _libraries("textloom.training.train"), nothing_left_of_failures(target, missing_folders(target)):
+    with _libraries("textloom.training.train"), remove_if_untrained(target, missing_folders(target)):
         with logged_to(target / "train.log"):
             trained = actions.train_run(target, composed.config, [*overrides, *as_overrides(groups)])
         if trained.advice is not None:
@@ -280,7 +280,7 @@ def compare(
 
 @caller_unchanged()
 def prepare(*overrides: str, **groups: Any) -> dict[str, Any]:
-    """Read, split and encode a text as a training would, and return what ``textloom prepare`` reports of it.
+    """Read, split and encode a text as a training would, and return the report of ``textloom prepare``.
 
     Overrides and keywords are those of ``train`` for the groups ``data`` and ``tokenizer``.
     """

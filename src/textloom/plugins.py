@@ -1,7 +1,7 @@
-"""Plugins: packages and modules of others that register cells, tokenizers and data sources when they are imported.
+"""Plugins: third-party packages and modules that register cells, tokenizers and data sources when they are imported.
 
 Only what is installed (an entry point of one of the groups) or named by the user in the environment
-(``TEXTLOOM_PLUGINS=module,...``) is imported. Nothing that stands in a config, a run directory or an export is.
+(``TEXTLOOM_PLUGINS=module,...``) is imported. A config, a run directory or an export never causes an import.
 
 A plugin may have YAML files, in a folder ``conf`` beside its module that is laid out as that of textloom: for a cell
 ``conf/model/NAME.yaml``.

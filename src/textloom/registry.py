@@ -1,4 +1,4 @@
-"""Registries: the names that a config may give as its kind, the config class of each, and what is built from it.
+"""Registries: the names that a config may give as its kind, with the config class and the target of each.
 
 A config class declares its names as the ``Literal`` of its field ``kind``; registering it makes them known::
 
@@ -28,7 +28,7 @@ TargetT = TypeVar("TargetT", bound=Callable[..., Any])
 
 
 class Registry(Generic[ConfigT]):
-    """The kinds of one thing: config classes by name, and what each is a config of.
+    """The kinds of one thing: config classes by name, and the class or function that each configures.
 
     ``what`` names the thing in messages, ``group`` is the entry-point group of its plugins (None if it has none) and
     ``key`` is what users type for ``kind``. ``package`` is the package of textloom whose modules register kinds. Its
@@ -90,7 +90,7 @@ class Registry(Generic[ConfigT]):
         return self._configs[name]
 
     def target(self, name: str) -> Any:
-        """What the configs of this name configure. Raises ConfigError if nothing has the name."""
+        """The class or function that configs of this name configure. Raises ConfigError if nothing has the name."""
         self._require(name)
         target = self._targets[name]
         if isinstance(target, str):
@@ -103,7 +103,7 @@ class Registry(Generic[ConfigT]):
         return self.target(config.kind)(config, *arguments, **keywords)  # type: ignore[attr-defined]
 
     def cure(self, names: tuple[str, ...]) -> str:
-        """What a message says after a name that is none of these."""
+        """The end of the message about an unknown name: the known names, and the cure."""
         others = "" if self._group is None else f"; for any other {self.what} install its package, or name its module"
         others += " in TEXTLOOM_PLUGINS" if others else ""
         return f"must be one of {', '.join(map(repr, names))}{others}"
@@ -113,7 +113,7 @@ class Registry(Generic[ConfigT]):
             raise ConfigError(f"{self.key}={name}: {self.cure(self.names)}")
 
     def _load(self) -> None:
-        """Import what registers kinds; the plugins again if others are named than before."""
+        """Import the modules that register kinds; the plugins again if other ones are named than before."""
         named = named_modules()
         if named == self._loaded:
             return

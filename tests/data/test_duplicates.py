@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textloom.data.duplicates import Keys
+from textloom.data.duplicates import DuplicateKeys
 
 CHARACTERS = st.sampled_from(
     [*"aAéßẞsσςΣ -.!", "e\u0301", "\u0301", "\u0323", "\u0345", "İ", "ক", "ো", "한", "\u1100", "\u1161"]
@@ -15,7 +15,7 @@ CHARACTERS = st.sampled_from(
 
 
 def distinct(*documents: str) -> int:
-    keys = Keys()
+    keys = DuplicateKeys()
     keys.add((document, True) for document in documents)
     return int(keys.firsts().sum())
 
@@ -76,7 +76,7 @@ def test_texts_that_are_equivalent_or_differ_in_case_and_punctuation_are_one(tex
 
 @given(st.lists(st.lists(CHARACTERS).map("".join), min_size=1))
 def test_where_a_document_is_cut_into_pieces_changes_nothing(pieces: list[str]) -> None:
-    keys = Keys()
+    keys = DuplicateKeys()
     keys.add((piece, i == len(pieces) - 1) for i, piece in enumerate(pieces))
     for form in (None, "NFC", "NFD"):
         text = "".join(pieces)

@@ -15,8 +15,8 @@ from textloom.inspection.embeddings import frequent_tokens, frequent_words, near
 from textloom.inspection.features import text_features
 from textloom.inspection.gates import GateTally, step_gates, time_scales
 from textloom.inspection.gradients import gradient_norms
-from textloom.inspection.measure import Inspection, inspect_model
-from textloom.inspection.reading import Reading, input_vectors, read_stretch
+from textloom.inspection.measure import Inspection, inspect_network
+from textloom.inspection.reading import ReadingMode, input_vectors, read_stretch
 from textloom.inspection.surprise import loss_along_text, loss_by_document_position
 from textloom.inspection.text import InspectedText, text_of_split, token_pieces
 from textloom.inspection.tracking import correlations, rank_units, shuffled_blocks
@@ -62,9 +62,9 @@ def composed(cell: str, *more: str) -> TrainConfig:
     return compose_train(f"model={cell}", *sizes, "model.output_dropout=0", "trainer.batch_size=4", *more)
 
 
-def look(model: RecurrentLanguageModel, tokenizer: Tokenizer, text: InspectedText, reading: Reading) -> Inspection:
+def look(model: RecurrentLanguageModel, tokenizer: Tokenizer, text: InspectedText, reading: ReadingMode) -> Inspection:
     counts = np.bincount(text.tokens, minlength=tokenizer.vocabulary_size)
-    return inspect_model(model, tokenizer, text, reading=reading, distance=20, counts=counts)
+    return inspect_network(model, tokenizer, text, reading=reading, distance=20, counts=counts)
 
 
 # --- surprise -------------------------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ def test_surprise_sums_to_the_loss_of_every_cell(cell: str, batching: list[str])
         TokenSplit(inspected(tokenizer, TEXT).tokens[:-1], np.array([0, len(TEXT)]), len(TEXT), 0, 0.0),
         "test", tokenizer, 10**6,
     )  # fmt: skip
-    found = look(model, tokenizer, text, Reading.of(config.batching))
+    found = look(model, tokenizer, text, ReadingMode.of(config.batching))
     score = score_text(model, tokenizer, config, TEXT)
     assert len(found.nats) == score.tokens == len(TEXT)
     assert found.nats.sum() == pytest.approx(score.nats, rel=1e-5)
@@ -96,11 +96,11 @@ def test_each_document_begins_afresh_in_a_model_of_documents() -> None:
     config = composed("lstm", "batching=documents")
     model = build(config.model, tokenizer.vocabulary_size)
     text = inspected(tokenizer, *SENTENCES)
-    found = look(model, tokenizer, text, Reading.of(config.batching))
+    found = look(model, tokenizer, text, ReadingMode.of(config.batching))
     scores = [score_text(model, tokenizer, config, sentence, ends=True) for sentence in SENTENCES]
     assert found.nats.sum() == pytest.approx(sum(score.nats for score in scores), rel=1e-5)
     assert text.positions.tolist() == [place for one in SENTENCES for place in range(1, len(one) + 2)]
-    carried = look(model, tokenizer, text, Reading())
+    carried = look(model, tokenizer, text, ReadingMode())
     first = len(SENTENCES[0]) + 1
     assert carried.nats[:first] == pytest.approx(found.nats[:first], rel=1e-5)
     assert abs(carried.nats[first] - found.nats[first]) > 0.01
@@ -112,11 +112,11 @@ def test_activations_are_the_state_after_each_token_in_every_reading() -> None:
     text = inspected(tokenizer, TEXT)
     ids = torch.from_numpy(text.tokens)
     whole, last = model(ids[None])
-    carried = look(model, tokenizer, text, Reading()).activations
+    carried = look(model, tokenizer, text, ReadingMode()).activations
     assert carried is not None
     assert torch.allclose(carried, whole[0, 1:].detach(), atol=1e-6)
     assert torch.allclose(carried[-1], last[0][0, 0].detach(), atol=1e-6)
-    windows = look(model, tokenizer, text, Reading(5, over_documents=False)).activations
+    windows = look(model, tokenizer, text, ReadingMode(5, over_documents=False)).activations
     assert windows is not None
     for place in (1, 3, 5, 6, 300):
         again, _ = model(ids[None, max(0, place - 4) : place + 1])
@@ -193,7 +193,7 @@ def model_that_tracks_quotes(tokenizer: CharTokenizer, unit: int) -> RecurrentLa
 
 def test_a_unit_that_tracks_quotes_is_found_and_ranked_first() -> None:
     tokenizer = char_tokenizer()
-    found = look(model_that_tracks_quotes(tokenizer, 11), tokenizer, inspected(tokenizer, TEXT), Reading())
+    found = look(model_that_tracks_quotes(tokenizer, 11), tokenizer, inspected(tokenizer, TEXT), ReadingMode())
     tracked = {one.feature: one for one in found.tracked}
     quotes = tracked["inside quotation marks"]
     unit, correlation = quotes.units[0]
@@ -232,7 +232,7 @@ def test_saturation_is_that_of_hand_set_weights() -> None:
             if name.startswith("bias_ih"):
                 for gate, values in biases.items():
                     parameter[2 * gate : 2 * gate + 2] = torch.tensor(values)
-    found = look(model, tokenizer, inspected(tokenizer, TEXT), Reading())
+    found = look(model, tokenizer, inspected(tokenizer, TEXT), ReadingMode())
     gates = {use.gate: use for use in found.gates}
     assert list(gates) == ["input", "forget", "output"]
     shares = {(use.gate, side): [one.tolist() for one in getattr(use, side)] for use in found.gates for side in SIDES}
@@ -317,7 +317,7 @@ def test_gradient_norms_fall_by_the_factor_of_a_leaky_unit() -> None:
             parameter.zero_()
         model.recurrence.weight_hh_l0.fill_(0.5)
         model.recurrence.weight_ih_l0.fill_(1e-3)  # tanh is linear near zero
-    for reading in (Reading(), Reading(8, over_documents=False)):
+    for reading in (ReadingMode(), ReadingMode(8, over_documents=False)):
         found = look(model, tokenizer, inspected(tokenizer, TEXT), reading)
         assert found.gradient is not None
         assert len(found.gradient) == (8 if reading.window else 20)

@@ -204,7 +204,7 @@ def test_a_page_of_many_units_keeps_its_size(command: Command, toy_run: Run, mon
         (["tokens=1000000"], "tokens=1000000: must be less than or equal to 100000"),
         (["distance=0"], "distance=0: must be greater than 0"),
         (["run=elsewhere"], "run=elsewhere: there is no such directory"),
-        (["to=thesis.html"], "to=thesis.html: exists, and is no page of textloom inspect; give another name"),
+        (["to=thesis.html"], "to=thesis.html: exists, and is not a page of textloom inspect; give another name"),
         (["to=folder"], "to=folder: is a directory; give the name of a file, such as to=folder/page.html"),
         (["txt=a"], "txt: there is no such key, did you mean text?"),
     ],

@@ -9,7 +9,7 @@ from textloom.data.encoding import load_splits
 from textloom.ngram.model import fit_orders
 from textloom.runs.run import Run
 from textloom.tokenizers import load_tokenizer
-from textloom.training.advice import Ending, advice, unigram_loss
+from textloom.training.advice import TrainingEnd, advice, unigram_loss
 from textloom.training.preparation import EncodedText
 
 
@@ -18,8 +18,8 @@ def prepared(toy_run: Run) -> EncodedText:
     return EncodedText(load_tokenizer(toy_run.tokenizer_file), load_splits(toy_run.tokens))
 
 
-def ending(loss: float, last: float, before: float | None, limit: str | None = None) -> Ending:
-    return Ending(loss=loss, last_loss=last, best_before=before, limit=limit)
+def ending(loss: float, last: float, before: float | None, limit: str | None = None) -> TrainingEnd:
+    return TrainingEnd(loss=loss, last_loss=last, best_before=before, limit=limit)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def ending(loss: float, last: float, before: float | None, limit: str | None = N
         (ending(3.5, 3.5, 3.6), "try optimizer.learning_rate=0.001 or 0.009"),
     ],
 )
-def test_the_line_names_the_key(given: Ending, line: str | None, prepared: EncodedText, toy_run: Run) -> None:
+def test_the_line_names_the_key(given: TrainingEnd, line: str | None, prepared: EncodedText, toy_run: Run) -> None:
     config = compose_train("trainer.max_epochs=6", "trainer.max_steps=40", "optimizer.learning_rate=0.003")
     said = advice(given, config, prepared, toy_run)
     assert said is None if line is None else line in str(said)

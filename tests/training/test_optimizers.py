@@ -32,7 +32,7 @@ NTASGD = ("optimizer=ntasgd", "trainer.weight_averaging=null")
 def test_an_optimizer_has_the_settings_of_its_config(
     overrides: list[str], kind: type, settings: dict[str, Any], fused: bool
 ) -> None:
-    optimizer = build_optimizer(compose_train(*overrides).optimizer, nn.Linear(2, 2), fused)
+    optimizer = build_optimizer(compose_train(*overrides).optimizer, model_of(), fused)
     assert type(optimizer) is kind
     assert optimizer.defaults.items() >= settings.items()
     assert bool(optimizer.defaults.get("fused")) == (fused and kind is not torch.optim.RMSprop)

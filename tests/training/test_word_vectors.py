@@ -105,7 +105,7 @@ def test_a_resumed_run_needs_the_file_no_more(tmp_path: Path, monkeypatch: pytes
         ("the 1 2\n", r"its vectors have 2 numbers, and model\.embedding_dim is 3; set model\.embedding_dim=2"),
         ("2 4\nthe 1 2 3 4\ncat 1 2 3 4\n", r"its vectors have 4 numbers, .* set model\.embedding_dim=4"),
         ("the 1 2 3\ncat 1 2\n", "line 2 has 2 numbers, not 3; repair the file, or get it again"),
-        ("the 1 2 3\ncat 1 2 x\n", "line 2 holds something that is no number; repair"),
+        ("the 1 2 3\ncat 1 2 x\n", "line 2 holds something that is not a number; repair"),
         ("the 1 2 3\ncat 1 2 nan\n", "line 2 holds a number that is not finite; repair"),
         ("chat 1 2 3\nchien 4 5 6\n", "none of its 2 words is in the vocabulary of 2"),
         ("", "none of its 0 words is in the vocabulary"),

@@ -24,9 +24,9 @@ class Batch(NamedTuple):
     starts: bool
     """True if the rows start from the initial state, False if they continue from the state after the last batch."""
     targets_of_all_ranks: int
-    """Targets of the whole batch, of which this is the share of one rank; the same as here if there is one rank."""
+    """Number of targets in the batch of all ranks together; that of ``targets`` if there is one rank."""
     relative_length: float = 1.0
-    """Time steps over ``batching.steps`` if lengths are random: what the learning rate of the step is multiplied by."""
+    """Time steps / ``batching.steps`` if lengths are random; the learning rate of the step is multiplied by it."""
 
     def states_with_targets(self, hidden: torch.Tensor) -> torch.Tensor:
         """The hidden states that have a target: (batch, time, units) -> (targets, units)."""
@@ -49,7 +49,7 @@ class Spans(NamedTuple):
     lengths: np.ndarray
     """(rows,) int64, ``width`` at most."""
     width: int
-    """Tokens of a row with its padding."""
+    """Length of a row, padding included."""
     last_only: bool
     """True if the token after a row is its only target, False if each token predicts the next one."""
     starts: bool
@@ -77,7 +77,7 @@ class Spans(NamedTuple):
         return None if filled is None else np.flatnonzero(filled)
 
     def target_places(self) -> np.ndarray:
-        """(targets,) where in the tokens the targets stand, in the order of ``Batch.targets``."""
+        """(targets,) positions of the targets in the tokens, in the order of ``Batch.targets``."""
         if self.last_only:
             after: np.ndarray = self.begins + self.lengths
             return after
@@ -125,7 +125,7 @@ class DeviceTokens:
     """Tokens on a device. A batch is gathered there; only the beginnings and lengths of its rows are copied to it."""
 
     def __init__(self, tokens: np.ndarray, device: torch.device):
-        # torch has few operations for unsigned types: a signed view, and the sign bits masked off after the look-up
+        # torch has few operations for unsigned types: use a signed view, and mask off the sign bits after the look-up
         signed = tokens.view(np.dtype(f"i{tokens.itemsize}")) if tokens.itemsize > 1 else tokens
         self.tokens = torch.from_numpy(np.array(signed)).to(device)
         self.mask = (1 << 8 * tokens.itemsize) - 1 if tokens.itemsize < 8 else -1
@@ -165,7 +165,7 @@ def tokens_on(device: torch.device, tokens: np.ndarray) -> Tokens:
 
 
 def gather_all(tokens: Tokens, spans: Iterable[Spans]) -> Iterator[Batch]:
-    """Gather one batch after the other, in the order of the spans; small ones of one shape at the same time."""
+    """Gather the batches at these spans, in their order; small batches of equal shape are gathered in one call."""
     for (width, _), alike in groupby(spans, key=lambda one: (one.width, one.full)):
         several: list[Spans] = []
         room = TOKENS_AT_ONCE
@@ -180,7 +180,7 @@ def gather_all(tokens: Tokens, spans: Iterable[Spans]) -> Iterator[Batch]:
 
 
 def _gather_together(tokens: Tokens, several: list[Spans]) -> list[Batch]:
-    """Gather the rows of several batches as one batch, and cut it."""
+    """Gather the rows of several batches as one batch, and split it again."""
     begins = np.concatenate([spans.begins for spans in several])
     lengths = np.concatenate([spans.lengths for spans in several])
     every = tokens.gather(several[0]._replace(begins=begins, lengths=lengths))

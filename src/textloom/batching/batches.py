@@ -16,11 +16,11 @@ ALL_ROWS = slice(None)
 EVALUATION_STEPS = 512  # longer than in training: state is carried, so the figures are the same, with fewer calls
 EVALUATION_WINDOWS = 512
 SHUFFLED_AT_ONCE = 1 << 25  # windows; longer splits are shuffled in stretches of this length, to bound memory
-LOCATED_AT_ONCE = 1 << 12  # windows of several batches: NumPy's calls cost more than the work of a small batch
+LOCATED_AT_ONCE = 1 << 12  # windows, in one call for several batches: a small batch would cost mostly calls of NumPy
 FULL_LENGTH = 0.95  # probability, if lengths are random, of a batch around ``steps``; the others are around half of it
 LENGTH_DEVIATION, SHORTEST_LENGTH = 5.0, 5  # tokens
-DRAWN_AT_ONCE = 1 << 10  # lengths: another number would draw others
-MEASURED = 10_000  # windows whose lengths are measured as a sample of all
+DRAWN_AT_ONCE = 1 << 10  # lengths; with another number other lengths are drawn
+MEASURED = 10_000  # windows in the sample that the mean length is taken from
 
 
 def training_batches(
@@ -106,7 +106,7 @@ class Batching(ABC):
 
     @abstractmethod
     def _spans(self, epoch: int, start: int) -> Iterator[Spans]:
-        """The place of each of these batches in the tokens."""
+        """The positions of each of these batches in the tokens."""
 
 
 class Windows(Batching):
@@ -142,7 +142,7 @@ class Windows(Batching):
 
     @property
     def steps_per_target(self) -> float:
-        """Mean length of the contexts, of some windows from all over the split."""
+        """Mean length of the contexts, in a sample of windows from the whole split."""
         some = np.unique(np.linspace(0, self.windows - 1, MEASURED).astype(np.int64))
         return float(self._lengths(self._positions(some)).mean())
 
@@ -249,10 +249,10 @@ class Documents(Batching):
 class Stream(Batching):
     """Many-to-many over all documents end to end: truncated backpropagation through time with carried state.
 
-    The text lies in ``rows`` equal pieces side by side, of which a batch reads ``steps`` tokens; each token is a target
-    once. The method is that of Williams and Peng (1990), "An efficient gradient-based algorithm for on-line training of
-    recurrent network trajectories", with equal forward and backward lengths. With a seed these are random, so that each
-    epoch cuts the text at other places: Merity et al. (2018), arXiv 1708.02182, section 4.1.
+    The text is cut into ``rows`` equal pieces, and a batch reads the next ``steps`` tokens of each; every token is a
+    target once. The method is that of Williams and Peng (1990), "An efficient gradient-based algorithm for on-line
+    training of recurrent network trajectories", with equal forward and backward lengths. With a seed these are random,
+    so that each epoch cuts the text at other places: Merity et al. (2018), arXiv 1708.02182, section 4.1.
     """
 
     def __init__(

@@ -82,9 +82,9 @@ def _errors_in_one_line(schema: type[Section], given: Sequence[str]) -> Iterator
 
 
 def _message(error: Exception, schema: type[Section], given: Sequence[str]) -> str | None:
-    """What to tell the user about an error; None if it is a defect of the program."""
+    """The message for an error that the user can cure; None for a defect of the program."""
     if isinstance(error, PluginError):
-        return str(error)  # the schema has no keys to look at
+        return str(error)  # no key of the schema is involved
     if isinstance(error, TextloomError):
         return unresolved_text(error.__cause__, schema, given) or str(error)
     if isinstance(error, HydraException | OmegaConfBaseException):

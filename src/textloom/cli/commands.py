@@ -34,7 +34,7 @@ from textloom.config.checking import check
 from textloom.config.suggestions import nearest
 from textloom.errors import ConfigError
 from textloom.runs.find import find_run
-from textloom.runs.new_run import NoteDirectory, nothing_left_of_failures
+from textloom.runs.new_run import NoteDirectory, remove_if_untrained
 from textloom.runs.run import Run as RunDirectory
 from textloom.system.command_hint import as_command
 from textloom.system.heavy_imports import heavy_imports
@@ -78,7 +78,7 @@ def train(arguments: list[str]) -> None:
 
 
 def _work_for_rank_0(arguments: list[str]) -> None:
-    """In all processes that torchrun or srun started but the first, train with the first one, and exit."""
+    """In a process of torchrun or srun other than the first, train together with the first one, and exit."""
     place = placement()
     if place is not None and {"-m", "--multirun"} & set(arguments):
         fail("-m: trains many runs, one after the other; leave out torchrun or srun, and set trainer.devices")
@@ -110,7 +110,7 @@ def compare(arguments: list[str]) -> None:
 
 
 def inspect(arguments: list[str]) -> None:
-    """Look into a trained model: a page of what it does with a text."""
+    """Inspect a trained model: write a page that shows what it computes on a text."""
     run_command("inspect", _inspect, InspectConfig, arguments)
 
 
@@ -144,7 +144,7 @@ def _train(config: DictConfig) -> float:
     overrides, directory = list(job.overrides.task), Path(job.runtime.output_dir)
     if config.get("resume") is not None:
         return _resume(RunDirectory(directory), overrides)
-    with nothing_left_of_failures(directory, NoteDirectory.missing):
+    with remove_if_untrained(directory, NoteDirectory.missing):
         checked = check(config, TrainConfig)
         _import_training()
         trained = actions.train_run(directory, checked, overrides)

@@ -67,7 +67,7 @@ def _show(hydra: Hydra, options: argparse.Namespace, given: dict[str, Any]) -> b
 
 
 def _mode(hydra: Hydra, options: argparse.Namespace, given: dict[str, Any], sweeps: bool) -> RunMode:
-    """Whether to run once or several times. Raises ConfigError for several runs of a command that is no training."""
+    """Whether to run once or several times. Raises ConfigError for several runs of a command other than train."""
     mode = RunMode.MULTIRUN if options.multirun else RunMode.RUN
     others = options.config_dir or options.config_path or options.config_name
     if others or any(override.startswith(("hydra.mode", "hydra.searchpath")) for override in options.overrides):

@@ -18,5 +18,5 @@ def start(command: str | None = None) -> None:
 
 
 def _is_interrupt(error: BaseException | None) -> bool:
-    """True for a KeyboardInterrupt, and for an error that code which cleans up after one has raised."""
+    """True for a KeyboardInterrupt, and for an error raised while cleaning up after one."""
     return error is not None and (isinstance(error, KeyboardInterrupt) or _is_interrupt(error.__context__))

@@ -1,4 +1,4 @@
-"""Translation of arguments into Hydra's grammar, so that texts arrive unchanged.
+"""Translation of arguments into Hydra's grammar, so that texts reach the config unchanged.
 
 Hydra's grammar gives many characters a meaning. The schema says which keys take a text, and the value of such a key is
 taken literally, except for
@@ -82,7 +82,7 @@ class Arguments:
         if key is None or key.form is Form.GROUP:
             return f"{name}={_choice(value)}"
         if "." not in plain and not key.field.is_required() and plain not in _keys_of_commands():
-            name = f"++{plain}"  # Hydra otherwise refuses a key whose default stands in the schema alone
+            name = f"++{plain}"  # Hydra otherwise refuses a key whose default is only in the schema
         if key.form is Form.MAPPING:
             return f"++{plain}={_open_value(plain, value)}"  # as above: its keys may be new
         if Mark.LIST in key.marks and value[:1] not in BRACKETS:
@@ -169,11 +169,11 @@ def unresolved_text(error: BaseException | None, schema: type[BaseModel], argume
     if text is None or not isinstance(error, InterpolationResolutionError | GrammarParseError):
         return None
     reason = str(error).strip().partition("\n")[0]
-    return f"{text[0]}: {reason}; if it is no interpolation, type {text[1]}"
+    return f"{text[0]}: {reason}; if it is not an interpolation, type {text[1]}"
 
 
 def _decoded(argument: str, reading: Arguments) -> str:
-    """The argument decoded as UTF-8, where Python decoded it in the encoding of the locale."""
+    """The argument decoded as UTF-8; Python decoded it in the encoding of the locale."""
     try:
         argument.encode("utf-8")
         return argument
@@ -198,7 +198,7 @@ def _text(value: str, literal: bool = False) -> str:
 
 @cache
 def _keys_of_commands() -> frozenset[str]:
-    """The keys that stand at the top of the commands' YAML files."""
+    """The keys at the top level of the commands' YAML files."""
     files = config_directory().glob("*.yaml")
     return frozenset(key for path in files for key in re.findall(r"^(\w+):", path.read_text("utf-8"), re.MULTILINE))
 
@@ -223,7 +223,7 @@ def _leaf(text: str) -> str:
 
 
 def _choice(value: str) -> str:
-    """The name of a config, or the value of an unknown key, quoted if needed: Hydra then reports what is unknown."""
+    """The name of a config, or the value of an unknown key, quoted if needed so that Hydra reports it as unknown."""
     override = read_value(value)
     if override is not None and (override.is_sweep_override() or not isinstance(override._value, int | float)):
         return value

@@ -1,4 +1,4 @@
-"""Check a composed config against its schema, and explain mistakes in one line each."""
+"""Check a composed config against its schema, and explain each mistake in one line."""
 
 import os
 import re
@@ -188,7 +188,7 @@ def _first_line(error: Exception) -> str:
 
 
 def merge_into(tree: Any, values: dict[str, Any]) -> None:
-    """Set values in a tree of dictionaries, those of dictionaries one by one."""
+    """Set values in a tree of dictionaries; dictionaries are merged key by key."""
     for key, value in values.items():
         if isinstance(value, dict) and isinstance(tree.get(key), dict):
             merge_into(tree[key], value)

@@ -14,9 +14,9 @@ class ScoredTextConfig(Section):
     """A text to score."""
 
     path: Paths | None
-    """Files, a glob or a list of them to score in place of the held-out splits; - is standard input; null for these."""
+    """Files, a glob or a list of them to score; - is standard input; null for the held-out splits of the run."""
     documents: Literal["file", "blank_line", "line"]
-    """What one document is: a whole file, a block between blank lines, or a line."""
+    """The unit of a document: a whole file, a block between blank lines, or a line."""
 
 
 class EvaluateConfig(Section):
@@ -29,7 +29,7 @@ class EvaluateConfig(Section):
     checkpoint: Literal["best", "last"]
     """Checkpoint of the run."""
     protocol: Literal["training", "stream", "streams", "windows", "sliding", "documents"]
-    """How the text is cut into rows that begin without context; training: as the run was validated.
+    """Evaluation protocol: the rows into which the text is cut, each begun without context; training: the run's own.
 
     stream: one pass with carried state. streams: several equal pieces. windows: pieces of window tokens, each fresh.
     sliding: every target after the window tokens before it in its document. documents: each document by itself."""
@@ -40,15 +40,15 @@ class EvaluateConfig(Section):
     temperature: Annotated[float, Field(gt=0)] | None
     """Divides the logits before the softmax; null for none."""
     dynamic: bool
-    """Dynamic evaluation: tokens are scored, and then the weights take a gradient step on them. The run stays as it is.
+    """Dynamic evaluation: after tokens are scored, a gradient step is taken on them. The run is not changed.
 
     Needs protocol=stream."""
     dynamic_steps: Annotated[Positive, Unit("tokens")]
     """Tokens that are scored and learned from at a time."""
     dynamic_learning_rate: Annotated[float, Field(ge=0)]
-    """Length of a step, in root mean squares of the weight's gradient on the training split."""
+    """Length of a step, in units of the root mean square of the weight's gradient on the training split."""
     dynamic_decay: Annotated[float, Field(ge=0)]
-    """How fast the weights are drawn back to the trained ones."""
+    """Strength of the pull of the weights back to the trained ones."""
     dynamic_epsilon: Annotated[float, Field(gt=0)]
     """Added to the root mean square, so that weights with rare gradients take no long steps."""
     cache: bool
@@ -56,7 +56,7 @@ class EvaluateConfig(Section):
 
     Needs protocol=stream."""
     cache_size: Annotated[Positive, Unit("tokens")]
-    """Tokens that the cache holds, the last ones."""
+    """Number of most recent tokens in the cache."""
     cache_weight: Annotated[float, Field(ge=0, lt=1)]
     """Share of the cache in the prediction."""
     cache_sharpness: Annotated[float, Field(ge=0)]
@@ -66,7 +66,7 @@ class EvaluateConfig(Section):
     mix_weight: Annotated[float, Field(ge=0, le=1)]
     """Share of the other model in the prediction."""
     tune: bool
-    """Tune the settings of all that is switched on, on the validation split alone, before both splits are scored."""
+    """Tune the settings of the methods that are switched on, on the validation split, before both splits are scored."""
     tune_targets: Annotated[Positive | None, Unit("targets")]
     """Targets at the beginning of the validation split that settings are tuned on; null for all."""
     data: ScoredTextConfig
@@ -92,7 +92,7 @@ class ExportConfig(Section):
 
 
 class InspectConfig(Section):
-    """The run to look into, and the text to look at."""
+    """The run to inspect, and the text to inspect it on."""
 
     run: PathText
     """A run directory, an export, 'latest' or 'best'."""
@@ -109,7 +109,7 @@ class InspectConfig(Section):
     to: PathText | None
     """File to write the page to; null for inspections/NAME_TIME.html."""
     tensorboard: PathText | None
-    """Folder for the same as TensorBoard shows it, with the embeddings in its projector; null writes none."""
+    """Folder for the same charts in TensorBoard, with the embeddings in its projector; null writes none."""
 
 
 class PrepareConfig(Section):

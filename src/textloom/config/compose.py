@@ -1,6 +1,6 @@
 """Compose the config of a command from Python: overrides of the command line, and keyword values as they are.
 
-Hydra's grammar sees the overrides alone: a text given by keyword may hold any characters.
+Only the overrides are parsed by Hydra's grammar: a text given by keyword may contain any characters.
 """
 
 import threading
@@ -37,7 +37,7 @@ MISSING = "???"  # OmegaConf's sign for a value that must be given
 
 @dataclass(frozen=True)
 class Composed(Generic[ConfigType]):
-    """The config of a command, and where Hydra would write."""
+    """The config of a command, and the directory that Hydra would write to."""
 
     config: ConfigType
     directory: Path
@@ -82,7 +82,7 @@ def command_config(name: str, schema: type[ConfigType], values: Mapping[str, Any
 
 @contextmanager
 def hydra_values(config: DictConfig) -> Iterator[None]:
-    """Within it ``${hydra:...}`` in the configs is resolved from this config's node ``hydra``."""
+    """Resolve ``${hydra:...}`` in configs from this config's node ``hydra`` within the context."""
     before = HydraConfig.instance().cfg
     HydraConfig.instance().set_config(config)
     try:
@@ -92,7 +92,7 @@ def hydra_values(config: DictConfig) -> Iterator[None]:
 
 
 def hydra_overrides(overrides: Sequence[str], schema: type[Section]) -> list[str]:
-    """Overrides as Hydra reads them. Raises ConfigError for one that is no text, or an option."""
+    """Overrides in Hydra's grammar. Raises ConfigError for one that is not a text, or is an option."""
     return hydra_arguments([_override(override) for override in overrides], schema)
 
 
@@ -129,7 +129,7 @@ def plain(value: Any, key: str = "") -> Any:
 
 def _name(name: Any, key: str) -> str:
     if not isinstance(name, str):
-        raise ConfigError(f"{key}: the key {name!r} is no text; put quotes around it")
+        raise ConfigError(f"{key}: the key {name!r} is not a text; put quotes around it")
     return name
 
 
@@ -172,7 +172,7 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
 
 def _override(override: Any) -> str:
     if not isinstance(override, str):
-        raise ConfigError(f"{override!r}: is no override; give a text such as 'model.units=256', or keywords")
+        raise ConfigError(f"{override!r}: is not an override; give a text such as 'model.units=256', or keywords")
     if override.startswith("-"):
         raise ConfigError(
             f"{one_line(override)}: an option of the command line; give overrides such as model.units=256"

@@ -10,7 +10,7 @@ from textloom.config.tokenizer import TokenizerConfig
 from textloom.registry import OneOf, Registry
 
 SOURCES = Registry[SplitKeys]("data source", "textloom.sources", package="textloom.data.sources")
-"""The data sources: a config class and a ``textloom.data.sources.Source`` each."""
+"""The data sources, each with a config class and a ``textloom.data.sources.Source``."""
 
 DataConfig = Annotated[SplitKeys, OneOf(SOURCES)]
 
@@ -49,7 +49,7 @@ class DocumentsConfig(BatchingKeys):
 
     kind: Literal["documents"]
     steps: Annotated[Positive, Unit("tokens")]
-    """Most tokens between two cuts of the gradient: a longer document is read in equal pieces, with carried state."""
+    """Most tokens of a batch through which gradients flow: longer documents are read in equal pieces, state carried."""
 
 
 class StreamConfig(BatchingKeys):
@@ -57,7 +57,7 @@ class StreamConfig(BatchingKeys):
 
     kind: Literal["stream"]
     steps: Annotated[Positive, Unit("tokens")]
-    """Tokens between two cuts of the gradient."""
+    """Tokens of a batch in each row: gradients are cut after so many."""
     random_steps: bool = False
     """Draw the length of each training batch: steps in 95 % of them, else half, plus or minus about 5 tokens.
 
@@ -70,7 +70,7 @@ BatchingConfig = Annotated[WindowsConfig | DocumentsConfig | StreamConfig, Field
 
 
 def check_protocol(data: DataConfig, tokenizer: TokenizerConfig, batching: BatchingConfig | None = None) -> None:
-    """Check that a protocol, its tokenizer and its windows go together. Raises ValueError if they do not."""
+    """Check that a protocol, its tokenizer and its windows fit each other. Raises ValueError if they do not."""
     if data.dealt_window is None:
         if tokenizer.protocol is not None:
             raise ValueError(

@@ -154,7 +154,7 @@ def _table(keys: list[Key], defaults: dict[str, dict[str, Any]], with_effects: b
 
 
 def _with_entries(key: Key) -> Iterator[Key]:
-    """The key, and the keys that a mapping may have if it says which."""
+    """The key, and the keys of its entries if it is a mapping with a schema."""
     yield key
     if key.entries is not None:
         yield from (replace(entry, name=f"{key.name}.{entry.name}") for entry in walk_keys(key.entries))

@@ -1,4 +1,4 @@
-"""What another value of a key does to a training: a mark on the fields of the schema, read by ``keys.effect_of``."""
+"""The effect of a key's value on a training, as a mark on the fields of the schema; see ``trainer.effect_of``."""
 
 from enum import Enum
 

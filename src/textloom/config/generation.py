@@ -57,7 +57,7 @@ class SamplingKeys(Section):
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     """Sample from the tokens with at least this share of the highest probability; null for all."""
     typical_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Sample from the tokens of most typical information that have this total probability; null for all."""
+    """Sample from the tokens whose information is nearest to the entropy, of this total probability; null for all."""
     repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
     """Divides positive logits, and multiplies negative ones, of tokens in the prompt or the text; 1 for none."""
     presence_penalty: float = 0.0
@@ -108,7 +108,7 @@ class GenerateConfig(BeamKeys):
     state: PathText | None = None
     """A file with the state of a text that was read before, which the prompt continues from; null for none."""
     save_state: PathText | None = None
-    """Where to write the state after the text, from which it can be gone on; null for nowhere."""
+    """File to write the state after the text to, from which it can be continued; null for none."""
     length: Annotated[Positive | None, Unit("tokens")]
     """Tokens to generate; a text ends earlier if the model ends the document. null: 300, or enough for the next two."""
     characters: Annotated[Positive | None, Unit("characters")] = None
@@ -116,18 +116,18 @@ class GenerateConfig(BeamKeys):
     sentences: Annotated[Positive | None, Unit("sentences")] = None
     """Sentences to generate: each ends with . ! ? or the like before white space; null for no limit."""
     stop: ShellTexts = None
-    r"""Texts that end the generated text, which does not hold them; ``\n`` is a line end. null for none."""
+    r"""Texts before which the generated text ends; ``\n`` is a line end. null for none."""
     ban: ShellTexts = None
     """Texts that are never written, token by token as the tokenizer splits them; null for none."""
     bias: Annotated[dict[str, float], AfterValidator(_keys_with_escapes)] = Field(default_factory=dict)
     """Added to the logits of single tokens, as in bias="{e: -2}"."""
     regex: Annotated[str, Mark.PROSE] | None = None
-    """A regular expression that what is written has to match; null for any text. This and the next two need the extra
-    textloom[constrained]."""
+    """A regular expression that the generated text has to match; null for any text. This and the next two need the
+    extra textloom[constrained]."""
     words: ShellTexts = None
-    """Words of which what is written consists, with a space between two; null for any text."""
+    """Words of which the generated text has to consist, with a space between two; null for any text."""
     json_schema: PathText | None = None
-    """A file with a JSON schema that what is written has to match; null for any text."""
+    """A file with a JSON schema that the generated text has to match; null for any text."""
     count: Annotated[Positive, Unit("texts")]
     """Texts to generate for each prompt, side by side, which is much faster than one after the other."""
     mix: Paths | None = None
@@ -141,11 +141,11 @@ class GenerateConfig(BeamKeys):
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
     """Device to compute on; auto takes a GPU if there is one."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None
-    """Seed of the first text, which gives it again; the other texts have seeds that follow from it. null: a new one."""
+    """Seed that reproduces the first text; the seeds of the other texts are derived from it. null: a new one."""
     format: Literal["text", "jsonl"] = "text"
     """jsonl: for each text a line with its tokens, their log-probabilities, seed and settings, and the run."""
     memorization: bool = False
-    """Tell how much of each text is copied from the training text: on standard error, or in the JSON line."""
+    """Report how much of each text is copied from the training text: on standard error, or in the JSON line."""
     stream: bool | None = None
     """Write a single text while it is drawn; null: if standard output is a terminal."""
 

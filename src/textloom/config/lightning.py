@@ -60,7 +60,7 @@ class LightningArguments(Section):
     check_val_every_n_epoch: Annotated[Positive | None, Unit("epochs")] = None
     """Validate after every so many epochs."""
     gradient_clip_algorithm: Literal["norm", "value"] | None = None
-    """What trainer.gradient_clip_val limits: the norm of the gradient, or each of its values."""
+    """Whether trainer.gradient_clip_val limits the norm of the gradient, or each of its values."""
     enable_model_summary: Annotated[bool, Effect.NONE] = False
     """Log a table of the model's parts and their parameters."""
     benchmark: bool | None = None
@@ -72,8 +72,8 @@ class LightningArguments(Section):
 REFUSED = {
     "strategy": "it follows from trainer.devices and trainer.num_nodes; set those",
     "logger": "set logger, as in logger=tensorboard,csv",
-    "callbacks": "a YAML value is no callback; leave it out",
-    "plugins": "a YAML value is no plugin; leave it out",
+    "callbacks": "a YAML value is not a callback; leave it out",
+    "plugins": "a YAML value is not a plugin; leave it out",
     "fast_dev_run": "it would leave validation tokens unscored; set trainer=debug for a short run",
     "limit_val_batches": "it would leave validation tokens unscored; leave it out",
     "limit_test_batches": "it would leave test tokens unscored; leave it out",
@@ -85,7 +85,7 @@ REFUSED = {
     "barebones": "it would switch off checkpoints, curves and validation; set trainer.progress_bar=false",
     "reload_dataloaders_every_n_epochs": "each epoch has an order of its own; leave it out",
 }
-"""Arguments that are not passed on -> why, and what to do."""
+"""Arguments that are not passed on -> the reason, and the cure."""
 
 WITHOUT_EFFECT = {
     "limit_predict_batches": "training predicts nothing; leave it out",
@@ -95,7 +95,7 @@ WITHOUT_EFFECT = {
     "enable_autolog_hparams": "hyperparameters are always written; leave it out",
     "model_registry": "models are kept in run directories; leave it out",
 }
-"""Arguments that would change nothing -> what to do. Runs made by former versions may have them."""
+"""Arguments that would change nothing -> the cure. Runs of former versions may have them."""
 
 
 def find_mistake(extra: dict[str, Any]) -> str | None:

@@ -38,7 +38,7 @@ class ModelConfig(Section):
     output_dropout: Fraction | None
     """Dropout probability before the softmax; null chooses by the length of the text."""
     locked_dropout: bool = False
-    """Draw the masks of these dropouts once for each row of a batch, instead of at each time step."""
+    """Draw the masks of these three dropouts once for each row of a batch, instead of at each time step."""
     embedding_dropout: Fraction = 0.0
     """Probability that a word of the vocabulary has no embedding in a batch, wherever it occurs."""
     embedding_path: PathText | None = None
@@ -46,11 +46,11 @@ class ModelConfig(Section):
     frozen_embedding: bool = False
     """Keep the vectors of embedding_path as they are."""
     layer_norm: bool = False
-    """Layer normalization of what each layer passes on to the next one and to the softmax."""
+    """Layer normalization of the outputs of each layer, as read by the next one and by the softmax."""
     residual: bool = False
-    """Each layer adds its hidden states to what it reads; the first one too if embedding_dim equals units."""
+    """Each layer adds its hidden states to its inputs; the first one too if embedding_dim equals units."""
     learned_initial_state: bool = False
-    """Train the state that texts begin with; else it is zero."""
+    """Train the initial state of a text; else it is zero."""
     embedding_range: Annotated[float, Field(gt=0)] | None = 0.1
     """Initial embeddings are uniform between minus and plus this; null for a normal distribution of unit variance."""
     initialization: Literal["scaled", "keras"] = "keras"
@@ -101,7 +101,7 @@ class ModelConfig(Section):
 
 
 CELLS = Registry[ModelConfig]("cell", "textloom.cells", key="cell", package="textloom.models.cells")
-"""The cells: a config class and a ``textloom.models.cells.Cell`` each.
+"""The cells, each with a config class and a ``textloom.models.cells.Cell``.
 
 Those of textloom are added by name, because PyTorch takes long to import; any other module in the package registers
 its own.
@@ -191,7 +191,7 @@ class MogrifierLSTMConfig(ModelConfig):
     forget_bias: float
     """Initial bias of the forget gate; above 0 the cell keeps its content from the start."""
     rounds: Positive
-    """How many times in turns the hidden state gates the input, and the input the hidden state."""
+    """Number of rounds; in turns the hidden state gates the input, and the input the hidden state."""
     rank: Positive | None
     """Rank of the matrices of the rounds, each a product of two small ones; null for full matrices."""
     state_dropout: Fraction
@@ -207,7 +207,7 @@ class TransformerConfig(ModelConfig):
     context: Annotated[int, Field(ge=2)]
     """Tokens that a token attends to in each layer, itself included; the state holds one less."""
     block_dropout: Fraction
-    """Dropout probability of what attention and feed-forward network add in each layer."""
+    """Dropout probability of the outputs of attention and feed-forward network in each layer."""
 
     @model_validator(mode="after")
     def _has_them_already(self) -> Self:

@@ -19,9 +19,9 @@ class OptimizerConfig(Section):
     learning_rate: Annotated[float, Field(gt=0)]
     """Step size at the schedule's peak."""
     weight_decay: Annotated[float, Field(ge=0)]
-    """Pull of the weights towards zero."""
+    """Weight decay: the strength of the pull of the weights towards zero."""
     decayed_weights: Literal["matrices", "all"] = "all"
-    """Weights that weight_decay pulls: all, or matrices: not biases, norms and an embedding that is not tied."""
+    """Weights that decay: all, or matrices, which leaves out biases, norms and an embedding that is not tied."""
 
     def check_torch(self) -> None:
         """Raises ConfigError if the installed torch does not have the optimizer."""
@@ -45,9 +45,9 @@ class ScheduleConfig(Section):
 
 
 OPTIMIZERS = Registry[OptimizerConfig]("optimizer", package="textloom.training.optimizers")
-"""The optimizers: a config class, and a function of the config, the parameters and ``fused`` that builds each.
+"""The optimizers, each with a config class and a function that builds it from config, parameters and ``fused``.
 
 The parameters may come in groups, as torch's optimizers take them."""
 
 SCHEDULES = Registry[ScheduleConfig]("schedule", package="textloom.training.schedules")
-"""The schedules: a config class, and a function of the config, the optimizer and the number of steps for each."""
+"""The schedules, each with a config class and a function of the config, the optimizer and the number of steps."""

@@ -66,7 +66,7 @@ class PatentSelection(Section):
             if not CPC_CODE.fullmatch(code):
                 raise ValueError(f"cpc={code}: not a CPC code; give one such as G, G06, G06N, G06N3 or G06N3/08")
         if self.query is not None and self.regex is not None:
-            raise ValueError("query and data.regex both say what to look for; leave one of them out")
+            raise ValueError("query and data.regex both select patents by their text; leave one of them out")
         if self.first_year and self.last_year and self.first_year > self.last_year:
             raise ValueError(f"first_year={self.first_year} is after last_year={self.last_year}; exchange them")
         return self

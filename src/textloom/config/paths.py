@@ -24,7 +24,7 @@ def with_home(path: str, key: str) -> str:
 def one_spelling(value: Any) -> Any:
     """The value of a key for paths with one spelling for each path: relative, without links and ``..``.
 
-    A list of one path is the path itself. A name that is no file, such as the id of a data set, stays as it is.
+    A list of one path is the path itself. A name that is not a file, such as the id of a data set, stays as it is.
     """
     if isinstance(value, list | tuple):
         return one_spelling(value[0]) if len(value) == 1 else [one_spelling(path) for path in value]

@@ -26,7 +26,7 @@ class Mark(Enum):
 
     PATH = "a path: a leading ~ stands for a home directory"
     PROSE = "prose: nothing in it is an interpolation"
-    VERBATIM = "taken as it is, even the word null"
+    VERBATIM = "taken literally, even the word null"
     FOLDER = "the name of a folder"
     LIST = "a list: commas join its words, in sweeps too"
 

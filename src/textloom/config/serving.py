@@ -63,7 +63,7 @@ class ServeConfig(Section):
     def _names_are_plain(self) -> Self:
         for name in self.run if isinstance(self.run, dict) else ():
             if not name or "/" in name:
-                raise ValueError(f"run: {name!r} is no name for a model; leave out the slash")
+                raise ValueError(f"run: {name!r} is not a name for a model; leave out the slash")
         return self
 
 

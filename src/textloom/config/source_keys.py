@@ -15,18 +15,18 @@ class SplitKeys(Section):
     """How documents are normalized and split into training, validation and test."""
 
     normalization: Annotated[Form, BeforeValidator(lower)] | None = None
-    """Unicode normalization form that all text is read in; null leaves characters as they are."""
+    """Unicode normalization form to which all text is converted; null leaves characters as they are."""
 
     validation_fraction: Fraction
-    """Share of the documents (of the characters, where there is one document) that validates."""
+    """Share of the documents (of the characters, if there is one document) for validation."""
     test_fraction: Fraction
-    """Share that is tested on, once, at the end; 0 for no test split."""
+    """Share for the test, which is scored once, at the end; 0 for no test split."""
     split_seed: int
-    """Which documents fall into which split; runs with the same data and split_seed are comparable."""
+    """Seed of the assignment of documents to splits; runs with the same data and split_seed are comparable."""
     fold_duplicates: bool
-    """Keep one of the documents that differ only in case, punctuation or white space."""
+    """Keep only one of the documents that differ merely in case, punctuation or white space."""
     near_duplicates: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Similarity (Jaccard, of word 5-grams) from which on documents stay on one side of the split; null: not sought."""
+    """Jaccard similarity of word 5-grams from which on documents stay in one split; null: no search."""
     kind: str
     """Which data source."""
 
@@ -37,7 +37,7 @@ class SplitKeys(Section):
 
     @property
     def has_test_split(self) -> bool:
-        """True if there is a split that is tested on at the end."""
+        """True if there is a test split."""
         return self.test_fraction > 0
 
     @property
@@ -57,7 +57,7 @@ class SplitKeys(Section):
 
     @property
     def leaky(self) -> bool:
-        """True if text that validates was trained on too."""
+        """True if validation text is also training text."""
         return self.dealt_window is not None
 
     @model_validator(mode="after")
@@ -74,7 +74,7 @@ class GivenSplits(SplitKeys):
 
     @property
     def given(self) -> tuple[bool, bool]:
-        """Whether a validation split, and whether a test split, is taken as it is."""
+        """Whether a validation split and whether a test split is given."""
         raise NotImplementedError
 
     @property
@@ -90,18 +90,18 @@ class GivenSplits(SplitKeys):
 
 
 class GivenFiles(GivenSplits):
-    """Files that train, and others that validate and are tested on."""
+    """Files for training, and perhaps others for validation and test."""
 
     path: Paths
     """A file or a glob such as 'books/*.txt', or a list of them; - is standard input."""
     validation_path: Paths | None = None
-    """Files that validate, as they are, nothing folded; path then trains whole. Null for a share of path."""
+    """Files for validation, used as they are, without folding; path is then training text. Null: a share of path."""
     test_path: Paths | None = None
-    """Files that are tested on, as they are; null for a share of path, or none where validation_path is given."""
+    """Files for the test, used as they are; null for a share of path, or for none if validation_path is given."""
 
     @property
     def given(self) -> tuple[bool, bool]:
-        """Whether files validate, and whether files are tested on."""
+        """Whether files for validation and whether files for the test are given."""
         return self.validation_path is not None, self.test_path is not None
 
     @property
@@ -138,9 +138,9 @@ def checked_filters(filters: Any) -> Any:
                     f"{column}=null: no value; put 'null' in quotes if it is a text, or leave the column out"
                 )
             if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"{column}={value}: no number to compare with; put it in quotes if it is a text")
+                raise ValueError(f"{column}={value}: not a number to compare with; put it in quotes if it is a text")
             if isinstance(value, bool) and isinstance(wanted, dict):
-                raise ValueError(f"{column}: true and false are no bounds; put no, yes, on and off in quotes")
+                raise ValueError(f"{column}: true and false are not bounds; put no, yes, on and off in quotes")
             if isinstance(value, dict | list):
                 raise ValueError(f"{column}={value}: must be a value, a list of values, or {{min: A, max: B}}")
         checked[str(column)] = wanted
@@ -160,8 +160,8 @@ class RowKeys(GivenSplits):
     filters: Annotated[dict[str, Filter], BeforeValidator(checked_filters)] | None = None
     """Rows to keep: for each of some columns a value, a list of values, or {min: A, max: B}; numbers, or plain text."""
     split_by: str | None = None
-    """A column that names the split of a row (train, validation, test), or a date or number: the earliest train, the
-    later validate, the last test, in the shares below, equal ones together; null for shares at random."""
+    """A column with the split of a row (train, validation, test), or with dates or numbers: the earliest rows are for
+    training, later ones for validation, the last for the test, equal values together; null for random shares."""
 
     @model_validator(mode="after")
     def _template_names_columns(self) -> Self:

@@ -13,11 +13,11 @@ class SweepConfig(Section):
     """A sweep, started with ``-m``."""
 
     name: Annotated[FolderName, Field(pattern=r"^[^/]+$")] | None
-    """Folder of the sweep below outputs/sweeps; null: named after the data or experiment and what varies."""
+    """Folder of the sweep below outputs/sweeps; null: named after the data or experiment and the varying keys."""
     space: dict[str, Any]
     """Search space: keys and groups with their values in Hydra's syntax: a,b, range, glob, interval, tag(log, ...)."""
     when: dict[str, dict[str, Any]]
-    """Conditional search spaces: 'key=value' or 'key=value,value', and the keys that vary in those trials only."""
+    """Conditional search spaces: 'key=value' or 'key=value,value', and the keys that vary only in those trials."""
     sampler: Literal["grid", "random", "tpe", "gp", "cmaes"] | None
     """Sampler of the trials; null: the grid of all combinations, or tpe if n_trials is given."""
     n_trials: Annotated[Positive | None, Unit("trials")]
@@ -27,7 +27,7 @@ class SweepConfig(Section):
     metric: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     """The figure to optimise, by its name in results.json; several give a Pareto front."""
     pruner: Literal["median", "hyperband"] | None
-    """Ends trials early that are worse than others at the same validation; null for none."""
+    """Ends trials early that are worse than others were at the same validation; null for none."""
     storage: PathText | None
     """Storage URL of the Optuna study; null: the file study.journal in the folder of the sweep."""
     launcher: Literal["serial", "subprocess", "workers", "ray"]

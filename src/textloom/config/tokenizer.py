@@ -23,7 +23,7 @@ class TokenizerConfig(Section):
 
 
 TOKENIZERS = Registry[TokenizerConfig]("tokenizer", "textloom.tokenizers", key="level", package="textloom.tokenizers")
-"""The tokenizers: a config class and a ``textloom.tokenizers.Tokenizer`` each.
+"""The tokenizers, each with a config class and a ``textloom.tokenizers.Tokenizer``.
 
 Those of textloom are added by name, because NumPy takes long to import; any other module in the package registers its
 own.

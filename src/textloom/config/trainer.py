@@ -54,11 +54,11 @@ class TrainerConfig(Section):
     weight_averaging: Annotated[float, Field(gt=0, lt=1)] | None
     """Decay of the running mean of the weights, which is validated and kept; null for the last weights."""
     gradient_clip_val: Annotated[float, Field(gt=0)] | None
-    """Largest gradient norm; null for no clipping."""
+    """Largest norm of the gradient; null for no clipping."""
     activation_regularization: Annotated[float, Field(ge=0)] = 0.0
-    """Weight in the loss of the mean square of the last layer's outputs after dropout (AR)."""
+    """Weight of activation regularization (AR): of the mean square of the last layer's outputs after dropout."""
     temporal_activation_regularization: Annotated[float, Field(ge=0)] = 0.0
-    """Weight in the loss of the mean squared change of the last layer's outputs from step to step (TAR)."""
+    """Weight of temporal activation regularization (TAR): of the mean squared change of the outputs between steps."""
     accumulate_grad_batches: Annotated[Positive, Unit("batches")]
     """Batches that add up to one optimizer step."""
     accelerator: Annotated[Literal["auto", "cpu", "gpu", "cuda", "mps"], Effect.PLACE]
@@ -179,7 +179,7 @@ class TrainConfig(Section):
     start: Annotated[PathText | None, Effect.RESULTS] = None
     """A run directory, an export, 'latest' or 'best': start from its weights, with its model and tokenizer."""
     logger: Annotated[Loggers, Effect.NONE] = ("tensorboard",)
-    """Where to write curves and hyper-parameters: tensorboard, which is always written, and csv, mlflow or wandb.
+    """Loggers of curves and hyper-parameters: tensorboard, which is always on, and csv, mlflow or wandb.
 
     MLflow and W&B read their destination from their environment variables: MLFLOW_TRACKING_URI, WANDB_MODE."""
     data: Annotated[DataConfig, Effect.DATA]

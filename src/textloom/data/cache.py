@@ -1,4 +1,4 @@
-"""The cache of tokens that runs share: encoded once, checked at each use, linked into each run's directory."""
+"""The cache of tokens, shared by all runs: encoded once, checked at each use, linked into each run's directory."""
 
 import hashlib
 import importlib.metadata
@@ -125,7 +125,7 @@ def _read(config: DataConfig, notes: Notes | None = None) -> tuple[Corpus, Notes
 
 
 def _remembered(known: dict[str, Any], config: DataConfig) -> Corpus:
-    """A corpus whose facts are known; the notes of its first reading are logged again."""
+    """A corpus whose facts come from the cache; the notes of its first reading are logged again."""
     facts, notes = Facts(**known["facts"]), Notes(known["notes"])
     notes.repeat()
 
@@ -145,7 +145,7 @@ def _refuse_changed(before: list[tuple[str, int, int]], config: DataConfig) -> N
 
 
 def _whole(entry: Path, corpus: Corpus, config: TokenizerConfig, use: Callable[[], Used]) -> Used:
-    """The result of ``use``, after encoding the entry if it is missing or damaged."""
+    """Call ``use`` and return its result, after encoding the entry if it is missing or damaged."""
     entry.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(entry.with_suffix(".lock")):
         if entry.exists():

@@ -13,11 +13,11 @@ import numpy as np
 from textloom.config import SplitKeys
 from textloom.data.cutting import character_count, cut_at, cut_by_shares
 from textloom.data.documents import SPLITS, Piece, SplitName
-from textloom.data.duplicates import Keys
+from textloom.data.duplicates import DuplicateKeys
 from textloom.data.near_duplicates import near_duplicate_groups
 from textloom.data.protocols import CUTS
 from textloom.data.reading.rows import SplitColumn
-from textloom.data.sources import Documents
+from textloom.data.sources import SourceDocuments
 from textloom.data.spool import DocumentSet, Spool
 from textloom.errors import DataError
 from textloom.system.progress import stage
@@ -61,9 +61,9 @@ class Corpus:
         return self._read()
 
 
-def build_corpus(source: Documents, keys: SplitKeys, directory: Path | None = None) -> Corpus:
+def build_corpus(source: SourceDocuments, keys: SplitKeys, directory: Path | None = None) -> Corpus:
     """Write documents to a temporary file, fold and split them. Raises DataError if a split is left empty."""
-    spool, duplicates = Spool(directory), Keys()
+    spool, duplicates = Spool(directory), DuplicateKeys()
     if len(source.splits) > 1:
         return _as_given(spool, source, keys)
     (pieces,) = source.splits.values()
@@ -86,7 +86,7 @@ def build_corpus(source: Documents, keys: SplitKeys, directory: Path | None = No
 
 
 def split(documents: DocumentSet, keys: SplitKeys, duplicates_folded: int = 0) -> Corpus:
-    """Split by document; a single document is cut, and its end validates and is tested on. No text is in two splits."""
+    """Split by document; a single document is cut, and its end is for validation and test. No text is in two splits."""
     if len(documents) == 1:
         return _corpus(cut_by_shares(documents, keys), True, duplicates_folded)
     groups, near_duplicates = None, 0
@@ -114,8 +114,8 @@ def _corpus(
     )
 
 
-def _as_given(spool: Spool, source: Documents, keys: SplitKeys) -> Corpus:
-    """The splits of the source as they are; without one that validates, a share of ``train`` does."""
+def _as_given(spool: Spool, source: SourceDocuments, keys: SplitKeys) -> Corpus:
+    """The splits of the source as they are; if there is no validation split, a share of ``train`` is taken."""
     borders = [0]
     for pieces in source.splits.values():
         _exhaust(spool.fill(pieces))
@@ -177,7 +177,7 @@ def _fingerprint(splits: dict[SplitName, DocumentSet]) -> str:
 
 
 def _deal(documents: DocumentSet, keys: SplitKeys, groups: np.ndarray | None) -> dict[SplitName, DocumentSet]:
-    """Documents in random order: the first validate, the next are tested on, the rest train. Groups stay together."""
+    """Documents in random order, first for validation, then for test, the rest for training. Groups stay together."""
     order = array("i", range(len(documents)))
     random.Random(keys.split_seed).shuffle(order)
     shuffled = np.frombuffer(order, dtype=np.int32)
@@ -193,7 +193,7 @@ def _deal(documents: DocumentSet, keys: SplitKeys, groups: np.ndarray | None) ->
 
 
 def _together(order: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """The same order, but with all of a group in the place of its first document."""
+    """The same order, but with all documents of a group at the position of its first one."""
     places = np.full(groups.max() + 1, len(order))
     np.minimum.at(places, groups[order], np.arange(len(order)))
     together: np.ndarray = order[np.argsort(places[groups[order]], kind="stable")]

@@ -1,4 +1,4 @@
-"""One document cut into splits, at given characters."""
+"""Cutting one document into splits at given characters."""
 
 import numpy as np
 import regex
@@ -48,7 +48,7 @@ def character_count(documents: DocumentSet) -> int:
 
 
 def _byte_places(document: DocumentSet, places: list[int]) -> list[int]:
-    """The positions in the spool of the characters with these rising numbers; the end for a number past the last."""
+    """Positions in the spool of the characters with these ascending indices; the end for an index past the last."""
     found: list[int] = []
     characters, position = 0, int(document.begins[0])
     for content, _ in document.blocks():

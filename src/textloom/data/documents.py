@@ -1,4 +1,4 @@
-"""Documents on their way from a source to tokens: the pieces that they come in, and the splits that they belong to."""
+"""Documents between source and tokens: the pieces in which they are read, and the splits to which they belong."""
 
 from typing import Literal
 

@@ -19,7 +19,7 @@ NOT_LETTERS = regex.compile(
 ASCII_MARKS = bytes(code for code in range(128) if not chr(code).isalnum())  # as bytes, five times faster
 
 
-class Keys:
+class DuplicateKeys:
     """Keys of 128 bits, equal for documents that differ only in case, punctuation, symbols or white space.
 
     Canonically equivalent texts have equal keys.

@@ -1,4 +1,4 @@
-"""Overlap between splits: n-grams of words that both have, counted by their hashes.
+"""Overlap between splits: n-grams of words that occur in both, counted by their hashes.
 
 Words are separated by white space and compared by their letters alone, whatever the tokenizer is.
 """
@@ -18,7 +18,7 @@ from textloom.tokenizers.splitting.chunks import ChunkNumbers, Column, find_chun
 
 LENGTH = 13  # words, as in Brown et al. (2020), "Language models are few-shot learners"
 CHECKED = 1 << 22  # most n-grams that are looked up; of more, a share is drawn by their hash
-FILTER = 1 << 26  # entries of the table that rules out most n-grams at once
+FILTER = 1 << 26  # entries of the table that excludes most n-grams with one look-up
 BLOCK = 1 << 20  # bytes
 END = "\n\ufdd0\n"  # stands between documents: a code point that no text contains
 NO_WORD, END_OF_DOCUMENT = np.uint64(0), np.uint64(1)

@@ -1,6 +1,6 @@
 """Normalization of text: line ends become LF, and canonically equivalent texts equal.
 
-Text comes in pieces that may be cut anywhere, so whatever the next piece could change is held back: the CR of a CR LF,
+Text comes in pieces that may be cut anywhere, so text that the next piece could change is held back: the CR of a CR LF,
 a letter whose combining mark may follow.
 """
 
@@ -25,7 +25,7 @@ NOT_LATIN = re.compile(f"[^\0-\u02ff]{{{LONG_RUN},}}")  # may hold such a run; f
 
 
 def normalize_text(text: str, form: Form | None) -> str:
-    """A whole text, normalized like documents; for prompts and filters."""
+    """Normalize a whole text as documents are; for prompts and filters."""
     return Normalizer(form).text(text)
 
 
@@ -42,12 +42,12 @@ class Normalizer:
         self.line_ends = self.reformed = self.halves = 0  # numbers of texts with each kind of change
 
     def text(self, text: str) -> str:
-        """A whole text, normalized."""
+        """Normalize a whole text."""
         (whole,) = self.pieces([(text, True)])
         return whole[0]
 
     def pieces(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
-        """Texts in pieces, normalized as each would be if it were whole."""
+        """Normalize texts that come in pieces, with the same result as for whole texts."""
         held, changed = "", [False] * 3
         for text, ends in pieces:
             if ends and not held and text.isascii() and "\r" not in text and True not in changed:
@@ -84,7 +84,7 @@ class Normalizer:
             notes.warn(f"halves of surrogate pairs became U+FFFD in {counted(self.halves, self.unit)}")
 
     def _safe_end(self, text: str) -> int:
-        """The length of the beginning that no later text can change."""
+        """The length of the prefix that no later text can change."""
         end = len(text)
         if self.form is not None:
             decomposed: UnicodeForm = "NFD" if self.form in ("nfc", "nfd") else "NFKD"

@@ -1,4 +1,4 @@
-"""Published ways to split, the choices of ``data.protocol``: their figures compare with those published, and no others.
+"""Published ways to split, the choices of ``data.protocol``. Their figures compare only with the published ones.
 
 Those of tiny-shakespeare cut one file: Karpathy's nanoGPT (``data/shakespeare_char/prepare.py``) and char-rnn
 (``util/CharSplitLMMinibatchLoader.lua``), and Johnson's torch-rnn (``scripts/preprocess.py``). Others deal out windows
@@ -19,20 +19,20 @@ ROWS, STEPS, TRAINING_SHARE = 50, 50, 0.95  # char-rnn's defaults
 
 
 def nanogpt(characters: int) -> Ranges:
-    """The last tenth validates."""
+    """The last tenth is for validation."""
     border = int(0.9 * characters)
     return {"train": [(0, border)], "val": [(border, characters)]}
 
 
 def torch_rnn(characters: int) -> Ranges:
-    """Eight tenths train, one validates, one is tested on."""
+    """Eight tenths for training, one for validation, one for test."""
     validation = test = int(0.1 * characters)
     first, second = characters - validation - test, characters - test
     return {"train": [(0, first)], "val": [(first, second)], "test": [(second, characters)]}
 
 
 def char_rnn(characters: int) -> Ranges:
-    """The text in 50 rows, the ends of which validate; the remainder is unused."""
+    """The text in 50 rows, whose ends are for validation; the remainder is unused."""
     batches = characters // (ROWS * STEPS)
     row, border = batches * STEPS, int(TRAINING_SHARE * batches) * STEPS
     starts = range(0, ROWS * row, row)
@@ -47,7 +47,7 @@ CUTS: dict[str, Callable[[int], Ranges]] = {"nanogpt": nanogpt, "char_rnn": char
 
 
 class WindowProtocol(Protocol):
-    """A protocol that splits windows instead of documents, so that text which validates was trained on too."""
+    """A protocol that splits windows instead of documents, so that validation text is also training text."""
 
     LEAKY: str
     """The warning beside all its figures."""

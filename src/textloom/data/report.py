@@ -21,7 +21,7 @@ from textloom.system.progress import stage
 from textloom.tokenizers import Tokenizer
 
 SHOWN = 20  # frequent tokens, and rare ones
-FEW = 100  # n-grams; a share of fewer means nothing
+FEW = 100  # n-grams; a share of fewer is not meaningful
 COLUMNS = 80
 LABEL = 18  # columns
 

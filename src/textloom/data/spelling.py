@@ -1,6 +1,6 @@
 """The cost of spelling words that the vocabulary lacks.
 
-A model that predicts ``<unk>`` has not predicted the word. ``bits_per_char`` adds the cost of spelling the word with
+Predicting ``<unk>`` does not predict the word. ``bits_per_char`` adds the cost of spelling the word with
 the character frequencies of the training text, so that a small vocabulary has no advantage.
 """
 

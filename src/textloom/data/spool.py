@@ -1,6 +1,6 @@
 """The spool: documents in a temporary file, read in pieces of bounded size.
 
-No document and no split of the corpus is ever whole in memory, only 16 bytes for each document.
+Memory holds neither a whole document nor a whole split, only 16 bytes for each document.
 """
 
 import codecs
@@ -97,7 +97,7 @@ class DocumentSet:
         return (text for text, _ in self.pieces())
 
     def documents(self) -> Iterator[Iterable[str]]:
-        """Each document as its pieces, all of which must be taken before the next document."""
+        """Each document as an iterable of its pieces, which has to be consumed before the next document."""
         pieces = self.pieces()
         for text, ends in pieces:
             yield (text,) if ends else itertools.chain((text,), _to_the_end(pieces))

@@ -22,7 +22,7 @@ OTHERS = dict.fromkeys(SPLIT_AT_SPACES, "tokenizer=char or tokenizer=bpe") | {
     "char": "tokenizer=byte or tokenizer=bpe",
     "pretrained": "tokenizer=bpe or tokenizer=char",
 }
-"""Tokenizers that leave less unknown than each of these."""
+"""Tokenizers with fewer unknown tokens than each of these."""
 
 
 def warn_if_unsuited(data: DataConfig, tokenizer: Tokenizer, splits: Splits, facts: Facts | None) -> None:

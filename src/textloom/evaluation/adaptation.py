@@ -1,4 +1,4 @@
-"""What may change the predictions of a trained model while it is scored, with its settings. Imports no torch."""
+"""Settings of the methods that change a trained model's predictions while it is scored. Does not import torch."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,7 +22,7 @@ class DynamicSettings:
 
     @property
     def moves(self) -> bool:
-        """False if no weight ever leaves its place: no gradient is needed then."""
+        """False if the weights never change, so that no gradient is needed."""
         return self.learning_rate > 0
 
 
@@ -46,7 +46,7 @@ class MixSettings:
 
 @dataclass(frozen=True)
 class Adaptation:
-    """All that is switched on; None for what is not."""
+    """The methods that are switched on; None for each that is off."""
 
     temperature: float | None = None
     dynamic: DynamicSettings | None = None
@@ -55,12 +55,12 @@ class Adaptation:
 
     @property
     def kinds(self) -> str:
-        """What is switched on, without settings: ``+dynamic+cache``."""
+        """Names of the methods, without settings: ``+dynamic+cache``."""
         mixed = {"mix": "" if self.mix is None else f"({self.mix.other})"}
         return "".join(f"+{name}{mixed.get(name, '')}" for name, value in vars(self).items() if value is not None)
 
     def __str__(self) -> str:
-        """What is switched on, with its settings: ``+dynamic(learning_rate=0.0003,decay=0.002,...)``."""
+        """Names of the methods with their settings: ``+dynamic(learning_rate=0.0003,decay=0.002,...)``."""
         return "".join(f"+{name}({_settings(value)})" for name, value in vars(self).items() if value is not None)
 
     def settings(self) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class Adaptation:
 
 @dataclass(frozen=True)
 class Method:
-    """A protocol with an adaptation: all that figures depend on beside the weights and the text."""
+    """A protocol with an adaptation: everything besides weights and text that determines the figures."""
 
     protocol: Protocol
     adaptation: Adaptation = Adaptation()
@@ -91,7 +91,7 @@ class Method:
 
     @property
     def name(self) -> str:
-        """The method without settings: figures of one name compare."""
+        """The method without settings; figures are comparable if it is the same."""
         return f"{self.protocol}{self.adaptation.kinds}"
 
 

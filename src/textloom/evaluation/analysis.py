@@ -1,5 +1,7 @@
-"""Where a model is good: calibration, loss by position in the document, loss by frequency of the token; as curves for
-TensorBoard, whose horizontal axis is the step: here a position, a frequency, or a probability in percent."""
+"""Calibration, loss by position in the document, and loss by frequency of the token, as curves for TensorBoard.
+
+TensorBoard's horizontal axis is the step: here it is a position, a frequency, or a probability in percent.
+"""
 
 import shutil
 from collections.abc import Mapping
@@ -54,7 +56,7 @@ def loss_by_position(scores: TokenScores) -> Curve:
 
 
 def loss_by_frequency(scores: TokenScores, training: np.ndarray) -> Curve:
-    """Loss by how often a token stands in the training split: 0, 1, 2 and 3, 4 to 7, and so on.
+    """Loss by the frequency of a token in the training split: 0, 1, 2 and 3, 4 to 7, and so on.
 
     ``training`` are the tokens of that split.
     """

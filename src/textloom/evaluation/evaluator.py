@@ -1,4 +1,4 @@
-"""Evaluating a run as ``textloom evaluate`` is asked to: by a protocol, with adaptation, tuned on validation alone."""
+"""Evaluation of a run by the config of ``textloom evaluate``: protocol, adaptation, tuning on the validation split."""
 
 import logging
 from contextlib import closing
@@ -82,7 +82,7 @@ def evaluate_as(run: Run, config: EvaluateConfig) -> Evaluation:
 
 @dataclass(frozen=True)
 class Texts:
-    """What is scored."""
+    """The texts that are scored: the held-out splits of the run, or another text."""
 
     parts: dict[str, TokenSplit]
     fingerprint: str
@@ -115,7 +115,7 @@ def _score(
 
 
 class Scorer:
-    """Scores texts by methods, with what all of them need."""
+    """Scores texts by methods; the gradient statistics and the other model are shared by all of them."""
 
     def __init__(self, model: LanguageModel, rows: int, other: LanguageModel | None = None):
         self.model = model

@@ -18,10 +18,10 @@ KEY = "evaluations"
 
 @dataclass(frozen=True)
 class KeptEvaluation:
-    """The figures of one evaluation, and all that they depend on."""
+    """The figures of one evaluation, and everything they depend on."""
 
     method: str
-    """The protocol and the kinds of adaptation, without their settings: figures of one method compare."""
+    """The protocol and the kinds of adaptation, without settings; figures of the same method are comparable."""
     signatures: dict[str, str]
     """Split -> signature of its figures."""
     figures: dict[str, float]

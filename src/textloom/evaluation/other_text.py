@@ -1,4 +1,4 @@
-"""A text that a run has not been split from, as the tokens of the run's tokenizer."""
+"""A text other than the run's own, encoded with the run's tokenizer."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -82,7 +82,7 @@ class _Encoder:
         self.digest.update(b"\0")
 
     def split(self, ends: bool) -> TokenSplit:
-        """All documents; without ``ends`` the end of the last one is no target."""
+        """All documents; without ``ends`` the end of the last one is not a target."""
         tokens, boundaries = np.concatenate(self.ids), np.array(self.boundaries)
         if not ends and tokens[-1] == self.tokenizer.end_id:
             tokens, boundaries[-1] = tokens[:-1], boundaries[-1] - 1

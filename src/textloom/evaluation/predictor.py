@@ -1,5 +1,7 @@
-"""A model along the batches of a protocol, with all that changes its predictions: temperature, gradient steps, a cache,
-another model. Memory does not grow with the text."""
+"""Predictions of a model for the batches of a protocol, with temperature, gradient steps, cache and interpolation.
+
+Memory does not grow with the length of the text.
+"""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -27,7 +29,7 @@ class Prediction(NamedTuple):
     targets: torch.Tensor
     """(targets,)."""
     part: slice
-    """Which targets of the batch they are."""
+    """The indices of these targets in the batch."""
 
     @property
     def nats(self) -> torch.Tensor:
@@ -55,7 +57,7 @@ class Reader:
 
 
 class Predictor:
-    """Predicts the batches of one text in their order. Close it to have the model as it was."""
+    """Predicts the batches of one text in their order. ``close`` restores the model."""
 
     def __init__(
         self,
@@ -64,7 +66,7 @@ class Predictor:
         other: LanguageModel | None = None,
         rms: list[torch.Tensor] | None = None,
     ):
-        """``other`` is the model of ``adaptation.mix``, ``rms`` what ``gradient_rms`` found."""
+        """``other`` is the model of ``adaptation.mix``, ``rms`` the result of ``gradient_rms``."""
         self.model = model
         self.adaptation = adaptation
         self._own = Reader(model)

@@ -1,7 +1,7 @@
-"""Evaluation protocols: how much text a model has read before each target that it is scored on.
+"""Evaluation protocols: they define how much text a model has read before each target.
 
-The same weights have different losses under different protocols, so a protocol is a part of every figure. This file
-imports no torch, so that runs are compared without its start-up time.
+The same weights have different losses under different protocols, so every figure is given with its protocol. This
+file does not import torch, so that runs are compared without its start-up time.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Protocol:
     """stream: equal pieces of the whole text; windows: pieces of ``size`` tokens; sliding: for each target the
     ``size`` tokens before it in its document, read afresh; documents: each document."""
     size: int = 1
-    """Rows of a stream, tokens of a window; of no meaning for documents."""
+    """Rows of a stream, or tokens of a window; not used for documents."""
 
     def __str__(self) -> str:
         """The protocol in signatures: stream, streams(10), windows(256), sliding(50), documents."""

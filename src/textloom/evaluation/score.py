@@ -28,7 +28,7 @@ class Score:
 
     @classmethod
     def of(cls, split: TokenSplit, nats: float, correct: int, targets: int) -> "Score":
-        """The score that follows from the sums over this split."""
+        """The score computed from sums over this split."""
         return cls(
             loss=nats / targets,
             accuracy=correct / targets,

@@ -1,5 +1,5 @@
-"""Signatures: one line that says what a figure was measured on and how, as sacreBLEU's do (Post 2018, "A call for
-clarity in reporting BLEU scores", arXiv 1804.08771). Figures compare if their signatures agree.
+"""Signatures: one line that says on what text and how a figure was measured, in the manner of sacreBLEU (Post 2018, "A
+call for clarity in reporting BLEU scores", arXiv 1804.08771). Figures are comparable if their signatures agree.
 """
 
 import hashlib

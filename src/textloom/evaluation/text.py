@@ -42,7 +42,7 @@ class TextScore:
 
     @property
     def bits_per_char(self) -> float | None:
-        """Nats / ln 2 / characters; None if some tokens are unknown, whose spelling the nats do not cover."""
+        """Nats / ln 2 / characters; None if some tokens are unknown, because the nats do not cover their spelling."""
         return None if self.unknown else self.nats / log(2) / self.characters
 
 

@@ -35,9 +35,9 @@ class TokenScores:
         size = len(split.tokens) - 1
         self.split = split
         self.nats = np.full(size, np.nan, dtype=np.float32)
-        """Negative log-likelihood; NaN for a token that is no target."""
+        """Negative log-likelihood; NaN for a token that is not a target."""
         self.ranks = np.zeros(size, dtype=np.int32)
-        """1 for the likeliest token; tokens that are exactly as likely do not count."""
+        """Rank of the token, 1 for the likeliest; tokens of equal probability do not count."""
         self.entropies = np.zeros(size, dtype=np.float32)
         """Entropy of the prediction, in nats."""
         self.confidences = np.zeros(size, dtype=np.float32)
@@ -46,7 +46,7 @@ class TokenScores:
         """True if the target was the likeliest token."""
 
     def add(self, prediction: Prediction, places: np.ndarray) -> None:
-        """Add the predictions of targets that stand at these places in the tokens, (targets,)."""
+        """Add the predictions of the targets at these positions in the tokens, (targets,)."""
         scores, at = prediction.scores, places - 1
         highest, likeliest = scores.max(dim=1)
         own = scores.gather(1, prediction.targets[:, None])  # (targets, 1)
@@ -58,19 +58,19 @@ class TokenScores:
 
     @property
     def targets(self) -> np.ndarray:
-        """Places of the targets among the scores, rising."""
+        """Indices of the targets among the scores, ascending."""
         found: np.ndarray = np.flatnonzero(~np.isnan(self.nats))
         return found
 
     def documents(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The number of each token's document, and its position in it, from 0 on."""
+        """The index of each token's document, and its position in it; both start at 0."""
         numbers = np.searchsorted(self.split.boundaries, places, side="right") - 1
         numbers = np.minimum(numbers, self.split.documents - 1)
         return numbers, places - self.split.boundaries[numbers]
 
 
 def check_file(path: str) -> Path:
-    """The file to write. Raises ConfigError unless its name says how."""
+    """The file to write. Raises ConfigError unless its suffix is that of a known format."""
     if not path.endswith(SUFFIXES):
         raise ConfigError(f"per_token={path}: is written as Parquet or as JSON lines; give FILE.parquet or FILE.jsonl")
     return Path(path)
@@ -116,7 +116,7 @@ def _tables(name: str, scores: TokenScores, tokenizer: Tokenizer) -> Iterator[pa
 
 
 class _Offsets:
-    """Characters of the decoded text of a document before each token; tokens are asked for in rising order."""
+    """Characters of the decoded text of a document before each token; call ``at`` with ascending positions."""
 
     def __init__(self, tokenizer: Tokenizer, split: TokenSplit):
         self.tokens = split.tokens
@@ -124,7 +124,7 @@ class _Offsets:
         self.length = lru_cache(1 << 16)(lambda ids: len(tokenizer.decode(ids)))
 
     def at(self, place: int, first: int) -> int:
-        """The offset of the token at a place, in the document whose first token is at ``first``."""
+        """The offset of the token at a position, in the document whose first token is at ``first``."""
         if self.place < first:
             self.place, self.offset = first, 0
         while self.place < place:

@@ -55,7 +55,7 @@ SETTINGS = (
 
 
 def tune(adaptation: Adaptation, loss: Callable[[Adaptation], float]) -> Adaptation:
-    """The adaptation with the settings, of those that are switched on, that have the lowest loss that was found.
+    """Search the settings of the methods that are switched on for the lowest loss, and return the best adaptation.
 
     Each setting in turn is moved while that lowers the loss; when none can be moved any more, the steps are halved.
     """
@@ -86,7 +86,7 @@ def _once_around(best: Adaptation, step: float, search: "_Search") -> Adaptation
 
 
 class _Search:
-    """The losses that are known, and a limit to how many are found out."""
+    """The losses computed so far; at most a fixed number is computed."""
 
     def __init__(self, loss: Callable[[Adaptation], float]):
         self._loss = loss

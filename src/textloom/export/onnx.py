@@ -18,7 +18,7 @@ from textloom.runs.run import CheckpointName, Run
 from textloom.system.files import write_bytes
 
 OPSET = 17
-CHECKED_BATCH = 3  # not the batch of the trace: a graph with that one's size baked in would fail
+CHECKED_BATCH = 3  # differs from the batch of the trace, so that a graph with a fixed batch size fails
 
 
 def export_onnx(run: Run, path: Path, checkpoint: CheckpointName = "best") -> None:
@@ -43,7 +43,7 @@ def export_onnx(run: Run, path: Path, checkpoint: CheckpointName = "best") -> No
     step = SingleStep(model).eval()
     try:
         graph = _graph(step)
-    except Exception as error:  # torch's exporter has many
+    except Exception as error:  # torch's exporter raises many types
         reason = str(error).strip().partition("\n")[0]
         raise RunError(f"{path}: the model cannot be written as ONNX ({reason}); leave out format=onnx") from error
     if not _agrees(graph, step, runtime):

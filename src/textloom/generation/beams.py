@@ -1,4 +1,4 @@
-"""Beam search: the likeliest texts, of which several are followed side by side."""
+"""Beam search: several texts are followed side by side to find the likeliest ones."""
 
 from typing import NamedTuple
 
@@ -131,7 +131,7 @@ class _Tree:
         return total / divisor
 
     def best(self) -> list[Found]:
-        """The best texts of all groups, different ones, the best first; what is still followed ends here."""
+        """The best texts of all groups without repetitions, the best first; texts that have not ended are included."""
         ends = [end for group in self._ended for end in group]
         for row, total in enumerate(self._totals):
             if total > -torch.inf and not self._done[row // self._size]:

@@ -41,12 +41,12 @@ class Grammar:
                 matcher.consume_token(token)
 
     def select(self, rows: torch.Tensor) -> None:
-        """Give row k what row ``rows[k]`` has."""
+        """Give row k the state of row ``rows[k]``."""
         self._matchers = [self._matchers[row].deep_copy() for row in rows.tolist()]
 
 
 def allowed_tokens(matcher: Any, vocabulary_size: int) -> np.ndarray:
-    """Which tokens may come next, (vocabulary,) bool; the end of the document where the text is complete."""
+    """Mask of the tokens that may come next, (vocabulary,) bool; the end of the document if the text is complete."""
     bits = np.unpackbits(np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8), bitorder="little")
     return bits[:vocabulary_size].astype(bool)
 
@@ -111,7 +111,7 @@ def _library_tokenizer(tokenizer: Tokenizer, key: str) -> Any:
 
 
 class _Vocabulary:
-    """A tokenizer as llguidance wants it."""
+    """A tokenizer with the interface that llguidance requires."""
 
     bos_token_id = None
 

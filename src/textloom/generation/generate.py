@@ -114,7 +114,7 @@ def open_prompt(
 def draw_texts(
     model: LanguageModel, tokenizer: Tokenizer, requests: Sequence[Request], rules: Rules
 ) -> list[Generated]:
-    """The texts of all requests, in their order, as many side by side as there may be."""
+    """The texts of all requests, in their order; at most ``MOST_ROWS`` are drawn side by side."""
     if rules.beams is not None:
         return _search_texts(model, tokenizer, requests, rules)
     found: dict[int, Generated] = {}
@@ -161,7 +161,7 @@ def stream_text(
 
 
 def _batches(requests: Sequence[Request], window: int | None) -> Iterator[list[int]]:
-    """The numbers of the requests that are drawn side by side: with a window, those that have read as many tokens."""
+    """Indices of the requests in each batch; with a window, all of a batch have read the same number of tokens."""
     groups: dict[int, list[int]] = {}
     for number, request in enumerate(requests):
         groups.setdefault(len(request.opening.reading.pending) if window else 0, []).append(number)
@@ -170,7 +170,7 @@ def _batches(requests: Sequence[Request], window: int | None) -> Iterator[list[i
 
 
 def _new_texts(tokenizer: Tokenizer, requests: Sequence[Request], rules: Rules, watched: bool) -> list[GrowingText]:
-    # a short prompt is the whole context, as some tokenizers write a word by what stands far before it
+    # a short prompt is the whole context: some tokenizers decode a word depending on tokens far before it
     contexts = [request.opening.ids if request.opening.reading.tokens < 4 * CONTEXT else () for request in requests]
     return [
         GrowingText(tokenizer, rules.limits, context or request.opening.reading.context, watched)

@@ -25,7 +25,7 @@ class Memorization:
     longest_copy: int
     """Tokens of the longest part that stands in the training text as it is."""
     copied: str
-    """That part."""
+    """The text of this part."""
     new_ngrams: float | None
     """Share of the n-grams of the text that are not in the training text; None if the text is shorter."""
     distinct: float | None
@@ -90,7 +90,7 @@ def ngram_perplexity(ngrams: NgramModel, tokens: np.ndarray, last: int) -> float
 
 
 def longest_copy(text: np.ndarray, source: np.ndarray) -> tuple[int, int]:
-    """Where the longest part of a text that occurs in a source begins, and its length; by halving the length.
+    """Position and length of the longest part of a text that occurs in a source, found by bisection of the length.
 
     Windows are compared by hashes of 64 bits: two different ones are taken for equal once in 10**12 texts.
     """
@@ -106,7 +106,7 @@ def longest_copy(text: np.ndarray, source: np.ndarray) -> tuple[int, int]:
 
 
 def contained(text: np.ndarray, source: np.ndarray, length: int) -> np.ndarray:
-    """Which windows of a text, (tokens - length + 1,), occur in a source."""
+    """Mask of the windows of a text, (tokens - length + 1,), that occur in a source."""
     wanted = _hashes(text, length)
     distinct, inverse = np.unique(wanted, return_inverse=True)
     found = np.zeros(len(distinct), dtype=bool)

@@ -1,4 +1,4 @@
-"""Several models that write one text: their probabilities averaged, or one against another."""
+"""Several models that generate one text: averages of probabilities, and contrastive decoding."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Partner:
 
 
 class MixedModel(LanguageModel):
-    """A model and its partners, which read the same tokens; its state is theirs, one after the other.
+    """A model and its partners, which read the same tokens; its state is the states of all of them, one after another.
 
     Averages come first: the probability of a token is that of the first model times the share that the partners leave,
     plus theirs. Then a contrast subtracts log-probabilities from those of the result, for tokens that are plausible
@@ -47,7 +47,7 @@ class MixedModel(LanguageModel):
 
     @property
     def device(self) -> torch.device:
-        """That of the first model."""
+        """The device of the first model."""
         return self.models[0].device
 
     def split(self, state: State) -> list[State]:
@@ -61,7 +61,7 @@ class MixedModel(LanguageModel):
         return found[0][0], tuple(part for _, after in found for part in after)
 
     def initial_state(self, batch_size: int) -> State:
-        """Those of all models."""
+        """The initial states of all models."""
         return tuple(part for model in self.models for part in model.initial_state(batch_size))
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -78,7 +78,7 @@ class MixedModel(LanguageModel):
         return MixedDecoder(decoders, self.partners, self.split)
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """Those of all models, and how they are combined."""
+        """The weights of all models, and how the models are combined."""
         numbered = enumerate(model.weights() for model in self.models)
         named = {f"{number}.{name}": weight for number, own in numbered for name, weight in own.items()}
         shares = torch.tensor([partner.weight for partner in self.partners])
@@ -91,7 +91,7 @@ class MixedModel(LanguageModel):
 
 
 class MixedDecoder:
-    """The decoders of several models, and the scores that follow from theirs."""
+    """The decoders of several models, whose scores are combined."""
 
     def __init__(self, decoders: Sequence[Decoder], partners: Sequence[Partner], split: Callable[[State], list[State]]):
         self._decoders, self._partners, self._split = decoders, partners, split
@@ -119,7 +119,7 @@ class MixedDecoder:
         return first
 
     def place(self, row: int, state: State | None) -> None:
-        """Set the state of one text, given as that of one; None: to the beginning."""
+        """Set the state of one text; None sets the initial state."""
         states = [None] * len(self._decoders) if state is None else self._split(state)
         for decoder, own in zip(self._decoders, states, strict=True):
             decoder.place(row, own)

@@ -1,4 +1,4 @@
-"""From the config of generate to the texts that it asks for."""
+"""Plan the texts that a config of ``generate`` asks for, and draw them."""
 
 import json
 import logging
@@ -53,7 +53,7 @@ class GenerationPlan:
     requests: list[Request]
     rules: Rules
     training_text: TrainingText | None = None
-    """What the texts are compared with, if the config asks for it."""
+    """The text to compare with, if the config asks for it."""
 
     @property
     def may_stream(self) -> bool:
@@ -70,7 +70,7 @@ class GenerationPlan:
         return stream_text(self.model, self.tokenizer, request, self.rules, done)
 
     def state_after(self, text: Generated) -> State:
-        """What the model keeps of the only text and all that was read before it."""
+        """The model's state after the only text."""
         reading = self.requests[0].opening.reading
         ids, new = text.tokens, text.text[len(text.prompt) :]
         if written(self.tokenizer, reading.context, ids) != new:  # the last token writes more than the text has
@@ -142,7 +142,7 @@ class Reader:
         return None if state is None else state.reading_for(self.signature, self.model.device)
 
     def read(self, text: str, state: State | None = None) -> State:
-        """What the model keeps of a text, after a state if there is one."""
+        """The model's state after reading a text, from its beginning or after another state."""
         return State(self.signature, self.open(text, "text", self.reading_of(state)).reading)
 
     def score(self, text: str, state: State, ends: bool) -> TextScore:
@@ -226,7 +226,7 @@ def _training_text(reader: Reader, config: GenerateConfig) -> TrainingText | Non
 
 
 def _openings(reader: Reader, config: GenerateConfig, before: Reading | None) -> list[Opening]:
-    """What the texts continue from: the prompts that are given, a state, or the prompt of the run's samples."""
+    """The beginnings of the texts: the given prompts, a state, or the prompt of the run's samples."""
     run, tokenizer = reader.run, reader.tokenizer
     if config.prompts is not None:
         return [reader.open(prompt, "prompts", before) for prompt in read_prompts(config.prompts)]

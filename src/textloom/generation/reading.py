@@ -1,4 +1,4 @@
-"""What a model has read of a document, as a value from which any number of texts can be continued.
+"""The part of a document that a model has read, as a value from which any number of texts can be continued.
 
 Whole blocks of tokens are read by the model itself, whose products over a block are many times faster than steps. The
 blocks begin at fixed places of the document, and the tokens after the last one are kept as they are. So the numbers do
@@ -48,7 +48,7 @@ class Reading:
         pending = np.concatenate([np.array(self.pending, dtype=np.int64), more])
         if window is not None:
             return replace(read, pending=tuple(pending[-window:].tolist()))
-        whole = (len(pending) - 1) // BLOCK * BLOCK  # at least one token stays, from which the next is predicted
+        whole = (len(pending) - 1) // BLOCK * BLOCK  # at least one stays: the next is predicted from it
         state = self.state
         with _evaluating(model):
             for block in torch.from_numpy(pending[:whole]).to(model.device).view(-1, 1, BLOCK):
@@ -63,9 +63,9 @@ class Reading:
 def start(
     model: LanguageModel, readings: Sequence[Reading], window: int | None = None, never: int | None = None
 ) -> tuple[Decoder, torch.Tensor]:
-    """A decoder in which text k has read ``readings[k]`` but for the last token, and these tokens, (texts,).
+    """A decoder in which text k has read ``readings[k]`` except its last token, and these last tokens, (texts,).
 
-    With a window all readings must have as many pending tokens.
+    With a window all readings must have the same number of pending tokens.
     """
     texts = len(readings)
     last = torch.tensor([reading.pending[-1] for reading in readings], device=model.device)
@@ -92,7 +92,7 @@ def _read_alone(model: LanguageModel, reading: Reading, never: int | None = None
 
 
 def _read(decoder: Decoder, texts: Sequence[Sequence[int]]) -> None:
-    """Read as many tokens of each text, one after the other."""
+    """Read the tokens of all texts, which are equally many, step by step."""
     with suited_to(decoder):
         for tokens in torch.tensor(texts, dtype=torch.long, device=decoder.device).unbind(1):
             decoder.read(tokens)
@@ -100,7 +100,7 @@ def _read(decoder: Decoder, texts: Sequence[Sequence[int]]) -> None:
 
 @contextmanager
 def _evaluating(model: LanguageModel) -> Iterator[None]:
-    """No dropout; afterwards the model is in the mode that it was in."""
+    """Switch the model to evaluation mode within the context."""
     training = model.training
     model.eval()
     try:

@@ -1,4 +1,4 @@
-"""What is asked of the generation, and what it gives back."""
+"""Requests for generated texts, and their results."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from textloom.generation.text import Ending, Limits
 
 @dataclass(frozen=True)
 class Opening:
-    """What a text continues from."""
+    """The beginning from which a text continues."""
 
     prompt: str
     """The beginning of the text, as it is written."""
@@ -51,7 +51,7 @@ class Generated:
 
 @dataclass(frozen=True)
 class Beams:
-    """How texts are searched."""
+    """Settings of beam search."""
 
     width: int
     """Texts that are followed, those of all groups."""
@@ -77,7 +77,7 @@ class Beams:
 
 @dataclass(frozen=True)
 class Rules:
-    """What holds for all texts that are drawn together."""
+    """Settings that all texts of one call share."""
 
     limits: Limits
     tokens: TokenRules = NO_RULES
@@ -85,4 +85,4 @@ class Rules:
     """Tokens of the windows that the model was trained on; None if it carries its state."""
     with_logprobs: bool = False
     beams: Beams | None = None
-    """The search for the likeliest texts; None to draw them."""
+    """Beam search; None to sample."""

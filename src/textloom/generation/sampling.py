@@ -12,7 +12,7 @@ from textloom.config import GenerateConfig
 from textloom.generation.history import Adjustment, Bans, Penalties
 
 COLDEST, HOTTEST = 1e-30, 1e30  # temperatures by which float32 can divide the logits
-RECREATED = 53  # bits of a derived seed, which every JSON reader keeps
+SEED_BITS = 53  # of a derived seed: every JSON reader keeps integers of this size
 BLOCK = 4096  # tokens of each text whose random numbers are made at once
 
 Filter = Callable[[torch.Tensor], torch.Tensor]
@@ -51,7 +51,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class TokenRules:
-    """What is changed in the scores of every text, whatever was drawn before."""
+    """Changes of the scores that apply to every text, independent of the tokens drawn before."""
 
     end_id: int | None = None
     """Drawn if every other token is banned: the text ends there."""
@@ -60,7 +60,7 @@ class TokenRules:
     bias: tuple[tuple[int, float], ...] = ()
     """(token, number added to its logit)."""
     grammar: Callable[[int], Adjustment] | None = None
-    """Builds what allows each of so many rows only texts of a given form."""
+    """Builds the constraint, for a number of rows, that allows only texts of a given form."""
 
 
 NO_RULES = TokenRules()
@@ -142,7 +142,7 @@ class TokenSampler:
         return tokens
 
     def follow(self, parents: torch.Tensor, tokens: torch.Tensor) -> None:
-        """Give row k the past of row ``parents[k]``, and the token ``tokens[k]``."""
+        """Give row k the history of row ``parents[k]``, followed by the token ``tokens[k]``."""
         for adjustment in self._adjustments:
             adjustment.select(parents)
             adjustment.note(tokens)
@@ -159,7 +159,7 @@ class TokenSampler:
 
 
 def random_numbers(seed: int) -> np.random.Generator:
-    """The random numbers that the tokens of a text are drawn with, one for each token."""
+    """The generator of the random numbers of a text, one for each token."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
 
 
@@ -172,13 +172,13 @@ def text_seeds(seed: int | None, count: int) -> list[int]:
 
 
 def _small(sequence: np.random.SeedSequence) -> int:
-    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(64 - RECREATED))
+    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(64 - SEED_BITS))
 
 
 def _adjustments(
     samplings: Sequence[Sampling], vocabulary_size: int, device: torch.device, rules: TokenRules
 ) -> list[Adjustment]:
-    """What changes the logits before the temperature does; empty for the usual samplings."""
+    """Adjustments of the logits before the temperature is applied; empty for the usual samplings."""
     found: list[Adjustment] = []
     penalties = [(one.repetition_penalty, one.presence_penalty, one.frequency_penalty) for one in samplings]
     if any(one != (1.0, 0.0, 0.0) for one in penalties):

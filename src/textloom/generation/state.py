@@ -1,4 +1,4 @@
-"""All that a model keeps of a text, as a value that can be stored and gone on from."""
+"""The state of a model after a text, as a value that can be saved and continued from."""
 
 import hashlib
 import json
@@ -22,17 +22,17 @@ PART = "state_"
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """What a model has read of a document: ``run.read(text)``.
+    """The state of a model after reading a text: ``run.read(text)``.
 
-    It is the recurrent state after the last whole block of tokens, a few kilobytes however long the text was, and the
+    It holds the recurrent state after the last whole block of tokens, a few kilobytes for a text of any length, and the
     tokens since, at most 256. Continuing from it gives, to the last digit, what reading the text again would give.
     """
 
     signature: str
-    """Of the model that read the text; another one cannot continue from it."""
+    """Signature of the model that read the text; another model cannot continue from it."""
     reading: Reading
     origin: str = "state"
-    """What messages call it: the file that it was loaded from."""
+    """Its name in messages: the file that it was loaded from."""
 
     @property
     def tokens(self) -> int:

@@ -7,7 +7,7 @@ import torch
 
 from textloom.models.language_model import Decoder
 
-THREADS_PAY = 1 << 21  # multiplications in a step; below it threads take longer to wake than to work
+THREADS_PAY = 1 << 21  # multiplications in a step; below it waking threads takes longer than their work
 
 
 @contextmanager

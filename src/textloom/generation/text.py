@@ -1,4 +1,4 @@
-"""Texts as they grow: tokens become characters, and a text ends where it is to stop."""
+"""Texts while they are generated: decoding their tokens, and finding where they end."""
 
 import re
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Limits:
 
     @property
     def watch_text(self) -> bool:
-        """True if the characters have to be looked at while the text grows."""
+        """True if the characters have to be checked while the text grows."""
         return bool(self.stop) or self.characters is not None or self.sentences is not None
 
     def cut(self, text: str, searched: int = 0) -> tuple[int, Ending] | None:
@@ -52,7 +52,7 @@ class Limits:
 
 
 class Writing:
-    """The text of tokens that come a few at a time, after a context.
+    """Decodes tokens that come a few at a time, after a context.
 
     A character whose bytes are not all there yet is held back.
     """
@@ -68,7 +68,7 @@ class Writing:
         text = self._tokenizer.decode(self._ids)
         if text.endswith(REPLACEMENT) and not last:
             text = text[:-1]
-        if not text.startswith(self._known):  # the end of a context may read otherwise when text follows it
+        if not text.startswith(self._known):  # the end of a context may be decoded differently when tokens follow it
             self._known = text[: common_prefix(self._known, text)]
         new, self._known = text[len(self._known) :], text
         if len(self._ids) > 4 * ANCHOR and not self._held():
@@ -82,7 +82,7 @@ class Writing:
 
 @dataclass
 class GrowingText:
-    """One text while it is drawn: its tokens after the prompt, and its characters if somebody looks at them."""
+    """One text while it is drawn: its tokens after the prompt, and its characters if it is watched."""
 
     tokenizer: Tokenizer
     limits: Limits
@@ -120,7 +120,7 @@ class GrowingText:
             self._stop(max(0, before - max(map(len, self.limits.stop), default=0)))
 
     def _stop(self, searched: int) -> None:
-        """End the text if it has what ends it. Tokens that only write what comes after are left out."""
+        """End the text if a limit is reached or a stop text occurs. Tokens after the end are dropped."""
         cut = self.limits.cut(self.text, searched)
         if cut is None:
             return
@@ -143,7 +143,7 @@ class GrowingText:
 
     @property
     def settled(self) -> int:
-        """Number of characters that stay, whatever is drawn next."""
+        """Number of characters that cannot change any more."""
         return len(self.text) - (0 if self.ending is not None else self.limits.begun(self.text))
 
 
@@ -154,7 +154,7 @@ def written(tokenizer: Tokenizer, context: Sequence[int], ids: Sequence[int]) ->
 
 
 def common_prefix(one: str, other: str) -> int:
-    """Number of characters at the beginning that two texts share."""
+    """Length of the common prefix of two texts."""
     if other.startswith(one):
         return len(one)
     pairs = enumerate(zip(one, other, strict=False))

@@ -1,1 +1,1 @@
-"""What a trained model does with a text: surprise, units, gates, embeddings, gradients; and a page that shows them."""
+"""Inspection of a trained model on a text: surprise, units, gates, embeddings, gradients, and a page of them."""

@@ -1,4 +1,4 @@
-"""How far the gates of a cell are open over a text.
+"""The values of a cell's gates over a text.
 
 Saturation is that of Karpathy, Johnson and Fei-Fei (2015), "Visualizing and understanding recurrent networks", arXiv
 1506.02078, figure 3: how often a gate is below 0.1 (left-saturated) or above 0.9 (right-saturated).
@@ -59,5 +59,5 @@ def step_gates(model: RecurrentLanguageModel, steps: Steps) -> dict[str, list[to
 
 
 def time_scales(mean: torch.Tensor) -> torch.Tensor:
-    """How many tokens a unit keeps its state, 1 / (1 - mean forget gate): after so many it has fallen to 1/e."""
+    """Number of tokens after which a unit's state has fallen to 1/e: 1 / (1 - mean forget gate)."""
     return 1 / (1 - mean).clamp(min=1e-9)

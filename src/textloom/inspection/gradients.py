@@ -1,4 +1,4 @@
-"""How far back the loss depends on the inputs: the norm of its gradient with respect to each of them."""
+"""The norm of the gradient of a loss with respect to earlier inputs, which shows how far back they matter."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Everything that is measured of a model on a text, in one pass over it."""
+"""All measurements of a model on a text, made in one pass over it."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ from textloom.inspection.embeddings import CANDIDATES, frequent_tokens, frequent
 from textloom.inspection.features import text_features
 from textloom.inspection.gates import GateTally, GateUse
 from textloom.inspection.gradients import gradient_norms
-from textloom.inspection.reading import Reading, Steps, read_stretch, state_row
+from textloom.inspection.reading import ReadingMode, Steps, read_stretch, state_row
 from textloom.inspection.text import InspectedText
 from textloom.inspection.tracking import Tracked, rank_units
 from textloom.inspection.units import Units
@@ -37,10 +37,10 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was measured."""
+    """The results of an inspection."""
 
     text: InspectedText
-    reading: Reading
+    reading: ReadingMode
     nats: np.ndarray
     """(tokens,) float64: the surprise at each token."""
     likeliest: np.ndarray
@@ -61,7 +61,7 @@ class Inspection:
     gradient: np.ndarray | None = None
     """(distance,): the mean norm of the gradient of a loss with respect to the input at distance 1, 2 and so on."""
     gradient_targets: int = 0
-    """Over how many targets the mean is taken."""
+    """Number of targets in the mean."""
     neighbours: list[Neighbours] | None = None
     """None for a model without an embedding."""
 
@@ -71,12 +71,12 @@ class Inspection:
         return float(self.nats.mean())
 
 
-def inspect_model(
-    model: LanguageModel,
+def inspect_network(
+    model: RecurrentLanguageModel,
     tokenizer: Tokenizer,
     text: InspectedText,
     *,
-    reading: Reading,
+    reading: ReadingMode,
     distance: int,
     counts: np.ndarray,
 ) -> Inspection:
@@ -84,8 +84,6 @@ def inspect_model(
 
     ``counts`` (vocabulary,) says which tokens are frequent, whose embeddings are compared.
     """
-    if not isinstance(model, RecurrentLanguageModel):
-        return Inspection(text, reading, *_ngram_surprise(model, text))
     pass_ = _Pass(model, text, reading, distance)
     pass_.run()
     features = text_features(text)
@@ -112,7 +110,7 @@ def inspect_model(
 class _Pass:
     """One pass over the text: what is collected at every step."""
 
-    def __init__(self, model: RecurrentLanguageModel, text: InspectedText, reading: Reading, distance: int):
+    def __init__(self, model: RecurrentLanguageModel, text: InspectedText, reading: ReadingMode, distance: int):
         self.model, self.text, self.reading = model, text, reading
         self.units = Units(model, MOST_ACTIVATIONS // len(text))
         self.nats = np.zeros(len(text))
@@ -148,7 +146,7 @@ class _Pass:
 class _GradientSample:
     """Targets all over the text, and the states from which their last inputs are read."""
 
-    def __init__(self, model: RecurrentLanguageModel, text: InspectedText, reading: Reading, distance: int):
+    def __init__(self, model: RecurrentLanguageModel, text: InspectedText, reading: ReadingMode, distance: int):
         self.model, self.text, self.window = model, text, reading.window
         stretches = reading.stretches(text)
         longest = max(end - begin for begin, end in stretches)
@@ -177,8 +175,8 @@ class _GradientSample:
         return (total.flip(0) / len(self.firsts)).numpy(), len(self.firsts)
 
 
-def _ngram_surprise(model: LanguageModel, text: InspectedText) -> tuple[np.ndarray, np.ndarray]:
-    """Surprise and likeliest token of a model without units."""
+def inspect_ngrams(model: LanguageModel, text: InspectedText) -> Inspection:
+    """Measure surprise alone, for a model without units."""
     ids = torch.from_numpy(text.tokens)
     hidden, _ = model(ids[None, :-1])
     parts = [
@@ -188,7 +186,7 @@ def _ngram_surprise(model: LanguageModel, text: InspectedText) -> tuple[np.ndarr
         )
     ]
     nats, likeliest = (torch.cat(part) for part in zip(*parts, strict=True))
-    return nats.double().numpy(), likeliest.numpy()
+    return Inspection(text, ReadingMode(), nats.double().numpy(), likeliest.numpy())
 
 
 def _neighbours(model: RecurrentLanguageModel, tokenizer: Tokenizer, counts: np.ndarray) -> list[Neighbours] | None:

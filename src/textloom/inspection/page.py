@@ -27,14 +27,14 @@ LINE_END, SPACE = "↵", "␣"
 
 @dataclass(frozen=True)
 class Subject:
-    """What a page says of the model."""
+    """Facts about the model, shown at the top of the page."""
 
     run: str
     """The run directory."""
     facts: tuple[str, ...]
     """Cell, units and so on."""
     no_gates: str
-    """Why there are no gates, for a cell without."""
+    """The sentence that is shown for a cell without gates."""
 
 
 def render_page(found: Inspection, tokenizer: Tokenizer, subject: Subject) -> str:
@@ -76,7 +76,7 @@ def _units_shown(found: Inspection) -> list[int]:
 
 
 def _data(found: Inspection, tokenizer: Tokenizer, shown: list[int]) -> dict[str, Any]:
-    """What the scripts of the page read."""
+    """The data for the scripts of the page."""
     predicted = found.text.tokens[1:].tolist()
     likeliest, places = np.unique(found.likeliest, return_inverse=True)
     means, scales = _ranges(found, shown)
@@ -126,7 +126,7 @@ def _neighbour_rows(found: Inspection, tokenizer: Tokenizer) -> list[tuple[str, 
 
 
 def _reach(found: Inspection) -> str:
-    """How far back the gradient reaches, in a sentence."""
+    """A sentence on the distance at which the gradient becomes small."""
     if found.gradient is None or not found.gradient[0] > 0:
         return ""
     small = np.flatnonzero(found.gradient < found.gradient[0] / 100)
@@ -136,12 +136,12 @@ def _reach(found: Inspection) -> str:
 
 
 def shown_piece(tokenizer: Tokenizer, token: int, piece: str) -> str:
-    """A token in the text: with signs for line ends, and for what writes nothing."""
+    """A token in the text, with signs for line ends and for tokens without characters."""
     if not piece:
         return f"{tokenizer.token_text(token)}\n" if token == tokenizer.end_id else NOTHING_WRITTEN
     return visible(piece).replace("\n", f"{LINE_END}\n")
 
 
 def in_line(text: str) -> str:
-    """A token within a line: with signs for all that would not be seen."""
+    """A token within a line, with signs for invisible characters."""
     return visible(text).replace("\n", LINE_END).replace(" ", SPACE).replace("\t", "⇥") or NOTHING_WRITTEN

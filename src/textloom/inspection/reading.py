@@ -15,15 +15,15 @@ from torch.nn import functional as F
 from textloom.config import BatchingConfig, StreamConfig, WindowsConfig
 from textloom.inspection.text import InspectedText
 from textloom.models.recurrent import RecurrentLanguageModel
-from textloom.models.state import State
+from textloom.models.state import State, batch_dimensions
 
 ROWS_AT_ONCE = 256  # tokens whose states are in memory together, fewer if a state is large
 NUMBERS_AT_ONCE = 1 << 24  # in these states
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How a text is read."""
+class ReadingMode:
+    """The way in which a text is read."""
 
     window: int | None = None
     """The last tokens that are read again for each token; None to carry the state."""
@@ -31,7 +31,7 @@ class Reading:
     """True if the state is carried from one document to the next."""
 
     @classmethod
-    def of(cls, batching: BatchingConfig) -> "Reading":
+    def of(cls, batching: BatchingConfig) -> "ReadingMode":
         """The way in which a model was trained."""
         if isinstance(batching, WindowsConfig):
             return cls(batching.context, over_documents=False)
@@ -108,29 +108,20 @@ def _windows(model: RecurrentLanguageModel, ids: torch.Tensor, first: int, windo
 # --- states as rows -------------------------------------------------------------------------------------------------
 
 
-def batch_dimensions(model: RecurrentLanguageModel) -> list[int]:
-    """The dimension of each part of the state that counts the rows of a batch."""
-    pairs = zip(model.initial_state(1), model.initial_state(2), strict=True)
-    return [
-        next(number for number, (size, other) in enumerate(zip(one.shape, two.shape, strict=True)) if size != other)
-        for one, two in pairs
-    ]
-
-
 def state_row(model: RecurrentLanguageModel, state: State, row: int) -> State:
     """The state of one row of a batch."""
-    dimensions = batch_dimensions(model)
-    return tuple(part.narrow(dimension, row, 1).clone() for part, dimension in zip(state, dimensions, strict=True))
+    pairs = zip(state, batch_dimensions(model.initial_state), strict=True)
+    return tuple(part if d is None else part.narrow(d, row, 1).clone() for part, d in pairs)
 
 
 def _side_by_side(model: RecurrentLanguageModel, states: list[State]) -> State:
-    """States as the rows of one batch."""
-    parts = zip(*states, strict=True)
-    return tuple(torch.cat(part, dim) for part, dim in zip(parts, batch_dimensions(model), strict=True))
+    """States as the rows of one batch; of a part without rows the last one."""
+    pairs = zip(zip(*states, strict=True), batch_dimensions(model.initial_state), strict=True)
+    return tuple(parts[-1] if d is None else torch.cat(parts, d) for parts, d in pairs)
 
 
 def input_vectors(model: RecurrentLanguageModel, ids: torch.Tensor) -> torch.Tensor:
-    """What the lowest layer reads: embeddings or one-hot vectors, (...) -> (..., input_size)."""
+    """The inputs of the lowest layer: embeddings or one-hot vectors, (...) -> (..., input_size)."""
     if model.embedding is not None:
         vectors: torch.Tensor = model.embedding(ids)
         return vectors

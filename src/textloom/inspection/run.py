@@ -3,18 +3,20 @@
 import logging
 import shlex
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from textloom.config import InspectConfig, TrainConfig
 from textloom.data.encoding import TokenSplit, load_splits
 from textloom.errors import RunError
-from textloom.inspection.measure import Inspection, inspect_model
+from textloom.inspection.measure import Inspection, inspect_network, inspect_ngrams
 from textloom.inspection.page import GENERATOR, Subject, render_page
-from textloom.inspection.reading import Reading
+from textloom.inspection.reading import ReadingMode
 from textloom.inspection.tensorboard import require_empty, write_events
 from textloom.inspection.text import text_of_file, text_of_split
 from textloom.models.language_model import LanguageModel
+from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.runs.checkpoints import load_model
 from textloom.runs.run import Run
 from textloom.system.files import write_text
@@ -24,7 +26,7 @@ from textloom.tokenizers import Tokenizer
 log = logging.getLogger(__name__)
 
 COUNTED = 1 << 20
-"""Tokens of the validation split that are counted, for which ones are frequent."""
+"""Tokens of the validation split that are counted to find the frequent ones."""
 HEAD = 2000  # bytes of a page in which its generator is named
 
 
@@ -64,11 +66,12 @@ def inspect_loaded(
         text = text_of_split(split, "the validation split", tokenizer, config.tokens)
     else:
         text = text_of_file(config.text, tokenizer, trained.data.normalization, config.tokens)
-    reading = Reading(None, over_documents=True) if trained.model.is_ngram else Reading.of(trained.batching)
     with stage("reading the text", len(text), "tokens"):
-        return inspect_model(
-            model, tokenizer, text, reading=reading, distance=config.distance, counts=token_counts(split, tokenizer)
-        )
+        if trained.model.is_ngram:
+            return inspect_ngrams(model, text)
+        network, counts = cast(RecurrentLanguageModel, model), token_counts(split, tokenizer)
+        reading = ReadingMode.of(trained.batching)
+        return inspect_network(network, tokenizer, text, reading=reading, distance=config.distance, counts=counts)
 
 
 def token_counts(split: TokenSplit, tokenizer: Tokenizer) -> np.ndarray:
@@ -92,11 +95,11 @@ def refuse_other_file(path: Path) -> None:
         with path.open("rb") as file:
             head = file.read(HEAD)
         if f'content="{GENERATOR}"'.encode() not in head:
-            raise RunError(f"to={path}: exists, and is no page of {GENERATOR}; give another name")
+            raise RunError(f"to={path}: exists, and is not a page of {GENERATOR}; give another name")
 
 
 def subject_of(run: Run, trained: TrainConfig, tokenizer: Tokenizer) -> Subject:
-    """What the page says of the model."""
+    """The facts about the model for the page."""
     model = trained.model
     facts = [f"tokenizer {trained.tokenizer.kind} with {tokenizer.vocabulary_size:,} entries"]
     if not model.is_ngram:

@@ -1,4 +1,4 @@
-"""The text that a model is inspected on: its tokens, the characters of each, and where documents begin."""
+"""The text of an inspection: its tokens, the characters of each, and the boundaries of documents."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

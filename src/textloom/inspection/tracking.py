@@ -1,4 +1,4 @@
-"""Which units track which features of a text, measured by correlation and against shuffled text."""
+"""Units that track features of a text, found by correlation and compared with shuffled text."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 BLOCK = 100
-"""Tokens that stay together when the text is shuffled: features change slowly, and single tokens would hide that."""
+"""Size in tokens of the blocks that are shuffled: features change slowly, so single tokens would understate chance."""
 SHUFFLES = 20
 UNITS = 10
 
@@ -26,7 +26,7 @@ class Tracked:
 
 
 def rank_units(activations: torch.Tensor, features: Mapping[str, np.ndarray], seed: int = 0) -> list[Tracked]:
-    """Rank units by what they track, for every feature that is not constant; first the one furthest above chance.
+    """Rank the units for every feature that is not constant; the feature furthest above chance comes first.
 
     ``activations`` (tokens, units), ``features`` (tokens,) each. The text is shuffled ``SHUFFLES`` times in blocks; a
     correlation above the largest one that any unit reaches there is hardly by chance.
@@ -36,7 +36,7 @@ def rank_units(activations: torch.Tensor, features: Mapping[str, np.ndarray], se
         return []
     values = torch.from_numpy(np.stack(list(varying.values()), axis=1))  # (tokens, features)
     units, wanted = _standardized(activations), _standardized(values)
-    found = wanted.T @ units / len(units)  # (features, units)
+    found = correlations(activations, values)  # (features, units)
     generator = np.random.default_rng(seed)
     chance = torch.zeros(len(varying))
     for _ in range(SHUFFLES):

@@ -1,4 +1,4 @@
-"""Adaptive softmax (Grave et al. 2017, "Efficient softmax approximation for GPUs", arXiv 1609.04309), torch.nn's own.
+"""Adaptive softmax of torch.nn: Grave et al. (2017), "Efficient softmax approximation for GPUs", arXiv 1609.04309.
 
 The tokens before the first cutoff and one entry for each cluster of rarer ones form a small softmax; a cluster is
 computed only for targets that lie in it, through a projection a quarter as wide as that of the cluster before. It is
@@ -12,7 +12,7 @@ from torch import nn
 
 from textloom.errors import ConfigError
 
-NARROWER = 4  # ratio of the widths of the projections of two neighbouring clusters
+WIDTH_RATIO = 4  # ratio of the widths of the projections of two neighbouring clusters
 
 
 def adaptive_softmax(units: int, vocabulary_size: int, cutoffs: Sequence[int]) -> nn.AdaptiveLogSoftmaxWithLoss:
@@ -22,22 +22,22 @@ def adaptive_softmax(units: int, vocabulary_size: int, cutoffs: Sequence[int]) -
             f"model.softmax_cutoffs: {cutoffs[-1]} leaves no token for the last cluster, the vocabulary has "
             f"{vocabulary_size:,}; lower it, or set model.softmax_cutoffs=null"
         )
-    if units < NARROWER ** len(cutoffs):
+    if units < WIDTH_RATIO ** len(cutoffs):
         raise ConfigError(
-            f"model.softmax_cutoffs: {len(cutoffs)} clusters need {NARROWER ** len(cutoffs)} units, "
+            f"model.softmax_cutoffs: {len(cutoffs)} clusters need {WIDTH_RATIO ** len(cutoffs)} units, "
             f"model.units is {units}; give fewer cutoffs or more units (or model.parameters)"
         )
-    return nn.AdaptiveLogSoftmaxWithLoss(units, vocabulary_size, list(cutoffs), NARROWER)
+    return nn.AdaptiveLogSoftmaxWithLoss(units, vocabulary_size, list(cutoffs), WIDTH_RATIO)
 
 
 def multiplications(units: int, vocabulary_size: int, cutoffs: Sequence[int] | None) -> list[int]:
-    """Weights that are multiplied for a target: in the first softmax, and in each cluster if the target lies there.
+    """Number of multiplications for a target: in the first softmax, then in each cluster, if the target lies in it.
 
-    Without cutoffs those of the dense softmax.
+    Without cutoffs, the only number is that of the dense softmax.
     """
     if cutoffs is None:
         return [units * vocabulary_size]
-    widths = [units // NARROWER ** (place + 1) for place in range(len(cutoffs))]
+    widths = [units // WIDTH_RATIO ** (place + 1) for place in range(len(cutoffs))]
     sizes = [end - begin for begin, end in zip(cutoffs, [*cutoffs[1:], vocabulary_size], strict=True)]
     return [
         units * (cutoffs[0] + len(cutoffs)),

@@ -37,7 +37,7 @@ def build_cell(config: ModelConfig, input_size: int) -> Cell:
 
 
 def _build(target: Callable[[ModelConfig, int], Cell], config: ModelConfig, input_size: int) -> Cell:
-    """All layers in one cell; one cell for each layer if something stands between them that the cell does not know."""
+    """All layers in one cell, or one cell for each layer if the config adds operations between them."""
     cell = target(config, input_size)
     if not (config.layer_norm or config.residual) or isinstance(cell, Stacked) or not isinstance(cell, Cell):
         return cell

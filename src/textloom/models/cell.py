@@ -1,7 +1,7 @@
 """The interface of a cell."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -39,6 +39,17 @@ class FastLayer:
         raise NotImplementedError
 
 
+class LayerPart(NamedTuple):
+    """A part of the state of one layer."""
+
+    name: str
+    layer: int
+    part: int
+    """Index of the tensor in the state of the cell."""
+    row: int | None
+    """Index of the layer along the first dimension of the tensor besides the batch; None if it has only this layer."""
+
+
 class Cell(nn.Module):
     """Base class of the recurrence of a language model: all its layers.
 
@@ -50,7 +61,7 @@ class Cell(nn.Module):
     state_names: ClassVar[tuple[str, ...]] = ()
     """Names of the parts of the state in an ONNX graph; by default state_0, state_1 ..."""
     attention_multiplications: int = 0
-    """Of a token, in matrix products with a state instead of weights."""
+    """Multiplications for a token in products of activations with the state, as in attention."""
 
     output_rms: ClassVar[float] = 1.0
     """Root mean square of the outputs of a layer with initial weights: what the next layer reads."""
@@ -64,6 +75,11 @@ class Cell(nn.Module):
     def initial_state(self, batch_size: int) -> State:
         """The state at the beginning of a text, on the device of the weights."""
         raise NotImplementedError
+
+    def layer_parts(self, state: State) -> list[LayerPart]:
+        """The parts of a state by name and layer; by default all of them are of one layer."""
+        names = self.state_names or numbered("state", len(state))
+        return [LayerPart(name, 0, number, None) for number, name in enumerate(names)]
 
     def forward_one_hot(self, ids: torch.Tensor, size: int, state: State) -> tuple[torch.Tensor, State]:
         """``forward`` of one-hot vectors of length ``size``, given as ids (batch, time); may avoid building them."""
@@ -85,8 +101,13 @@ class Cell(nn.Module):
         return None
 
     def fast_states(self, state: State) -> Sequence[State] | None:
-        """The parts of a state of ``forward`` that belong to each of the fast layers, in the order of ``states``.
+        """Split a state of ``forward`` into those of the fast layers, each with its parts in the order of ``states``.
 
-        (rows, units) each. None if they cannot be told: a text is then continued from a state by ``forward``.
+        Each part is (rows, units). None if it cannot be split: a text is then continued from a state by ``forward``.
         """
         return None
+
+
+def numbered(name: str, count: int) -> Sequence[str]:
+    """Names of parts that have none: the name itself if there is one part, else "name 1", "name 2" and so on."""
+    return [name] if count == 1 else [f"{name} {number}" for number in range(1, count + 1)]

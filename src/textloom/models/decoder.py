@@ -1,8 +1,9 @@
-"""One token in, the scores of the next one out: by the cell's prepared layers if it has them, else by the model.
+"""Decoding one token at a time, with the cell's prepared layers if it has them, else with the model.
 
 At 128 units a step is 80,000 multiplications, which take less time than a call of ``nn.LSTM``. So the weights are laid
-out once as the products want them, the input product of a small vocabulary becomes a table with a row for each token,
-and all buffers are preallocated and updated in place, so that a whole step can be recorded as a CUDA graph.
+out once in the order in which they are multiplied, the input product of a small vocabulary becomes a table with a row
+for each token, and all buffers are preallocated and updated in place, so that a whole step can be recorded as a CUDA
+graph.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -37,9 +38,9 @@ class RecurrentDecoder:
         never: int | None = None,
         states_of: Callable[[State], Sequence[State] | None] | None = None,
     ):
-        """Prepare a decoder of layers for ``texts * (window or 1)`` rows; ``never`` is a token not to be drawn.
+        """Prepare a decoder of layers for ``texts * (window or 1)`` rows; the token ``never`` gets probability zero.
 
-        ``states_of`` takes a state of the model apart into those of the layers, for ``place``.
+        ``states_of`` splits a state of the model into those of the layers, for ``place``.
         """
         self._states_of = states_of
         first, *others = self._layers = layers
@@ -205,7 +206,7 @@ class _DenseSoftmax:
 
 
 class _AdaptiveSoftmax:
-    """The same, of an adaptive softmax."""
+    """(texts, units) -> (texts, vocabulary) for an adaptive softmax, as log-probabilities."""
 
     def __init__(self, softmax: nn.AdaptiveLogSoftmaxWithLoss, never: int | None):
         self.softmax, self.never = softmax, never

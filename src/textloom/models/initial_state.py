@@ -8,7 +8,7 @@ from textloom.models.state import State, batch_dimensions, expanded
 
 
 class LearnedInitialState(nn.Module):
-    """One state for all texts, a parameter for each part of it, at first what the cell itself begins with.
+    """One state for all texts, a parameter for each part of it; its initial value is the cell's own initial state.
 
     Only batches that begin a text train it: with ``batching=stream`` the first of each epoch.
     """
@@ -18,7 +18,7 @@ class LearnedInitialState(nn.Module):
         parts = cell.initial_state(1)
         if not all(part.is_floating_point() for part in parts):
             raise ConfigError(
-                f"model.learned_initial_state=True: a part of the state of model.cell={kind} is no real number; "
+                f"model.learned_initial_state=True: a part of the state of model.cell={kind} is not a real number; "
                 "set model.learned_initial_state=false"
             )
         for number, part in enumerate(parts):
@@ -26,5 +26,5 @@ class LearnedInitialState(nn.Module):
         self.dimensions = batch_dimensions(cell.initial_state)
 
     def forward(self, batch_size: int) -> State:
-        """The state of so many texts, as the cell shapes it."""
+        """The state for this many texts, in the shapes of the cell's own."""
         return expanded(tuple(self.parameters()), self.dimensions, batch_size)

@@ -27,7 +27,7 @@ class Decoder(Protocol):
         """Logits or log-probabilities of every text's next token, (texts, vocabulary)."""
 
     def place(self, row: int, state: State | None) -> None:
-        """Set the state of one text, given as that of one; None: to the beginning. With a window only None."""
+        """Set the state of one text; None sets the initial state. With a window only None is allowed."""
 
     def copy_row(self, source: "Decoder", row: int | slice) -> None:
         """Set the state of some texts to that of a decoder of one text. Not with a window."""
@@ -62,14 +62,6 @@ class LanguageModel(nn.Module, ABC):
         """Names of the parts of the state."""
         return tuple(f"state_{number}" for number in range(len(self.initial_state(1))))
 
-    @property
-    def row_axes(self) -> tuple[int, ...]:
-        """The axis of each part of the state along which the rows of a batch lie."""
-        pairs = zip(self.initial_state(1), self.initial_state(2), strict=True)
-        return tuple(
-            next(axis for axis in range(one.dim()) if one.shape[axis] != two.shape[axis]) for one, two in pairs
-        )
-
     @abstractmethod
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits or log-probabilities of every token, (..., units) -> (..., vocabulary_size)."""
@@ -80,7 +72,7 @@ class LanguageModel(nn.Module, ABC):
         return F.cross_entropy(logits, targets, reduction="none"), logits.argmax(dim=1)
 
     def score_text(self, tokens: np.ndarray) -> tuple[float, int] | None:
-        """Summed negative log-likelihood of every token but the first, and how many of them were the likeliest.
+        """Summed negative log-likelihood of all tokens but the first, and the number of those that were the likeliest.
 
         None if the model has to be run over the text in batches.
         """
@@ -90,26 +82,26 @@ class LanguageModel(nn.Module, ABC):
     def decoder(
         self, texts: int, window: int | None = None, never: int | None = None, state: State | None = None
     ) -> Decoder:
-        """Decode this many texts side by side, each from its beginning, or from the ``state`` of one text.
+        """A decoder for this many texts side by side, each from its beginning, or from the ``state`` of one text.
 
-        With a ``window`` each token is predicted from the last ``window`` tokens only, and there is no state. ``never``
-        is a token that is not to be drawn: its score is minus infinity.
+        With a ``window`` each token is predicted from the last ``window`` tokens only, and there is no state. The
+        token ``never`` cannot be drawn: its score is minus infinity.
         """
 
     @abstractmethod
     def weights(self) -> dict[str, torch.Tensor]:
-        """All that the model has learned, by name, as checkpoints and exports hold it."""
+        """All learned tensors by name, as checkpoints and exports hold them."""
 
     @abstractmethod
     def load_weights(self, weights: dict[str, torch.Tensor]) -> None:
-        """Replace all that the model has learned.
+        """Replace all learned tensors.
 
         Raises KeyError, TypeError, RuntimeError or AttributeError if these are the weights of another model.
         """
 
 
 def distinct_weights(model: nn.Module) -> dict[str, torch.Tensor]:
-    """The state dict without repetition: a tensor that several names share (tied weights) has the first of them."""
+    """The state dict without repetitions: a tensor with several names (tied weights) is listed under the first one."""
     state = model.state_dict(keep_vars=True)
     first: dict[int, str] = {}
     for name, tensor in state.items():

@@ -35,7 +35,7 @@ class RecurrentLanguageModel(LanguageModel):
         )
         self.embedding_dropout = config.embedding_dropout
         self.input_dropout = build_dropout(config.input_dropout, config.locked_dropout)
-        # null before training has chosen it
+        # null until training has chosen a value
         self.output_dropout = build_dropout(config.output_dropout or 0.0, config.locked_dropout)
         if self.embedding is None and vocabulary_size <= 4 * units:
             self.register_buffer("one_hot_rows", torch.eye(vocabulary_size), persistent=False)
@@ -116,6 +116,11 @@ class RecurrentLanguageModel(LanguageModel):
         if unknown or set(missing) & set(distinct_weights(self)):
             raise RuntimeError(f"missing: {missing}, unknown: {unknown}")
 
+    def product_matrices(self) -> list[nn.Parameter]:
+        """Parameters with two dimensions or more that are used in products: no embedding alone, no initial state."""
+        modules = [one for one in self.modules() if not isinstance(one, nn.Embedding | LearnedInitialState)]
+        return [matrix for one in modules for matrix in one.parameters(recurse=False) if matrix.dim() > 1]
+
     def hidden_matrices(self) -> list[nn.Parameter]:
         """The matrices of the recurrence, without the one that reads a one-hot input: its columns are an embedding."""
         matrices = [one for one in self.recurrence.parameters() if one.dim() == 2]
@@ -132,14 +137,14 @@ class RecurrentLanguageModel(LanguageModel):
 
     @property
     def state_names(self) -> tuple[str, ...]:
-        """As the cell names them."""
+        """The names that the cell gives."""
         return self.recurrence.state_names or super().state_names
 
     def _init_weights(self, config: ModelConfig, units: int) -> None:
         """Draw all weights; a one-hot input has norm 1."""
         bound, input_norm = config.embedding_range, 1.0
         if config.tied_weights and bound is None:
-            bound = units**-0.5  # also the weights of the softmax, and drawn like them
+            bound = units**-0.5  # the embedding is also the softmax's matrix, so it is drawn like one
         if self.embedding is not None:
             input_norm = init_embedding(self.embedding, bound)
         init_softmax(self.softmax, units, config.initialization)

@@ -1,4 +1,4 @@
-"""How many parameters a recurrent language model has, and how many units a budget of them allows.
+"""The number of parameters of a recurrent language model, and the number of units for a parameter budget.
 
 Cells are built on the meta device, which allocates and draws nothing, so that any cell can be counted.
 """
@@ -15,9 +15,9 @@ from textloom.models.cell import Cell
 
 
 def sized(config: ModelConfig, vocabulary_size: int) -> ModelConfig:
-    """The same config with a number for ``units=auto``: the largest whose model has at most ``parameters``.
+    """Replace ``units=auto`` by a number: the largest for which the model has at most ``parameters``.
 
-    Tied weights have an embedding as long as the units. A config that has its number already is returned as it is.
+    With tied weights the embedding is as long as the units. A config that has a number already is returned unchanged.
     Raises ConfigError if not even one unit fits, or if units are given that differ from what the budget allows.
     """
     budget = config.parameters
@@ -47,7 +47,7 @@ def sized(config: ModelConfig, vocabulary_size: int) -> ModelConfig:
 
 
 def count(config: ModelConfig, units: int, vocabulary_size: int) -> int:
-    """Trainable numbers of the model with so many units, shared ones counted once."""
+    """Number of trainable parameters of the model with this many units; shared ones are counted once."""
     config = config.with_units(units)
     cell = _cell(config, config.embedding_dim or vocabulary_size)
     recurrence = sum(weight.numel() for weight in cell.parameters())
@@ -61,9 +61,9 @@ def count(config: ModelConfig, units: int, vocabulary_size: int) -> int:
 
 
 def recurrent_multiplications(config: ModelConfig) -> int:
-    """Multiplications of a token in the matrix products of the recurrence; one-hot input meets none.
+    """Multiplications for a token in the matrix products of the recurrence; a one-hot input is looked up, and has none.
 
-    What one element of the input costs is the difference between cells for inputs of sizes 1 and 2.
+    The cost of one element of the input is the difference between cells for inputs of sizes 1 and 2.
     """
     if config.embedding_dim is not None:
         return _in_matrices(_cell(config, config.embedding_dim))

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from textloom.config import ModelConfig
-from textloom.models.cell import Cell, FastLayer
+from textloom.models.cell import Cell, FastLayer, LayerPart
 from textloom.models.dropout import build_dropout
 from textloom.models.state import State
 
@@ -40,7 +40,7 @@ class Stacked(Cell):
         return self._upper_layers(self._passed_on(0, vectors, hidden), after, state)
 
     def forward_one_hot(self, ids: torch.Tensor, size: int, state: State) -> tuple[torch.Tensor, State]:
-        """As the lowest layer does it."""
+        """Call ``forward_one_hot`` of the lowest layer."""
         hidden, after = self._cells()[0].forward_one_hot(ids, size, self._state_of(0, state))
         return self._upper_layers(hidden, after, state)
 
@@ -48,14 +48,23 @@ class Stacked(Cell):
         """The states of the layers, from the lowest on; each has equally many parts."""
         return tuple(part for layer in self._cells() for part in layer.initial_state(batch_size))
 
+    def layer_parts(self, state: State) -> list[LayerPart]:
+        """The parts of each layer's own state."""
+        parts = len(state) // len(self.layers)
+        return [
+            LayerPart(one.name, number, number * parts + one.part, one.row)
+            for number, layer in enumerate(self._cells())
+            for one in layer.layer_parts(self._state_of(number, state))
+        ]
+
     def init_weights(self, kind: Literal["scaled", "keras"], input_norm: float) -> None:
-        """Draw each layer's; the norm of an upper layer's inputs follows from the ``output_rms`` of the one below."""
+        """Draw the weights of each layer; the norm of its inputs follows from the ``output_rms`` of the layer below."""
         for layer in self._cells():
             layer.init_weights(kind, input_norm)
             input_norm = (1.0 if self.norms else layer.output_rms) * self.units**0.5
 
     def gate_values(self, vectors: torch.Tensor, before: State, after: State) -> dict[str, list[torch.Tensor]]:
-        """Those of all layers; each reads what the one below computes from the state before the step."""
+        """The gates of all layers; each layer reads the outputs of the one below."""
         found: dict[str, list[torch.Tensor]] = {}
         below = vectors
         for number, layer in enumerate(self._cells()):
@@ -68,14 +77,14 @@ class Stacked(Cell):
         return found
 
     def fast_layers(self, rows: int) -> Sequence[FastLayer] | None:
-        """Those of all layers; None if one has none, or if something stands between the layers."""
+        """The fast layers of all layers; None if one has none, or if there are operations between the layers."""
         if self.residual or self.norms:
             return None
         prepared = [layer.fast_layers(rows) for layer in self._cells()]
         return [one for layers in prepared for one in layers or ()] if all(prepared) else None
 
     def fast_states(self, state: State) -> Sequence[State] | None:
-        """Those of all layers; None if one has none."""
+        """The states of all fast layers; None if a layer cannot split its own."""
         cells = self._cells()
         parts = [layer.fast_states(self._state_of(number, state)) for number, layer in enumerate(cells)]
         return [one for states in parts for one in states or ()] if all(parts) else None
@@ -95,7 +104,7 @@ class Stacked(Cell):
         return below + found if adds else found
 
     def _normalized(self, hidden: torch.Tensor, number: int) -> torch.Tensor:
-        """What the layer with this number passes on, as the next one reads it."""
+        """The output of the layer with this number, normalized for the next one."""
         return self.norms[number](hidden) if self.norms else hidden
 
     def _state_of(self, number: int, state: State) -> State:

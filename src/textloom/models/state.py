@@ -9,14 +9,14 @@ State = tuple[torch.Tensor, ...]
 
 
 def detach(state: State) -> State:
-    """The same state, cut from the graph that computed it."""
+    """The same state, detached from the graph that computed it."""
     return tuple(part.detach() for part in state)
 
 
 def batch_dimensions(initial_state: Callable[[int], State]) -> list[int | None]:
-    """The dimension of each part of a state that counts texts; None for a part without one.
+    """The batch dimension of each part of a state; None for a part without one.
 
-    It is the one in which the initial states of one and of two texts differ.
+    It is found by comparing the initial states of one and of two texts.
     """
     found: list[int | None] = []
     for one, two in zip(initial_state(1), initial_state(2), strict=True):
@@ -26,6 +26,6 @@ def batch_dimensions(initial_state: Callable[[int], State]) -> list[int | None]:
 
 
 def expanded(state: State, dimensions: Sequence[int | None], texts: int) -> State:
-    """The state of one text as that of several."""
+    """Repeat the state of one text for several."""
     pairs = zip(state, dimensions, strict=True)
     return tuple(part if d is None else part.repeat_interleave(texts, dim=d) for part, d in pairs)

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from textloom.config import ModelConfig
-from textloom.models.cell import Cell, FastLayer
+from textloom.models.cell import Cell, FastLayer, LayerPart
 from textloom.models.dropout import build_dropout
 from textloom.models.state import State
 
@@ -34,6 +34,14 @@ class TorchCell(Cell, nn.RNNBase):
         """Zeros, each part (layers, batch, units)."""
         shape = (self.num_layers, batch_size, self.hidden_size)
         return tuple(torch.zeros(shape, device=next(self.parameters()).device) for _ in self.state_names)
+
+    def layer_parts(self, state: State) -> list[LayerPart]:
+        """Each part holds all layers."""
+        return [
+            LayerPart(name, layer, number, layer)
+            for number, name in enumerate(self.state_names)
+            for layer in range(self.num_layers)
+        ]
 
     def forward(self, vectors: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         """(batch, time, input_size) -> (batch, time, units), and the state after the last token.
@@ -112,7 +120,7 @@ class TorchCell(Cell, nn.RNNBase):
             elif name.startswith("weight_ih"):
                 nn.init.xavier_uniform_(parameter)
             elif name.startswith("weight_hh"):
-                for gate in torch.split(parameter.detach(), self.hidden_size):  # each gate's own square matrix
+                for gate in torch.split(parameter.detach(), self.hidden_size):  # one square matrix for each gate
                     nn.init.orthogonal_(gate)
             else:
                 nn.init.zeros_(parameter)
@@ -122,7 +130,7 @@ class TorchCell(Cell, nn.RNNBase):
         return [self.fast_layer(self, number, rows) for number in range(self.num_layers)]
 
     def fast_states(self, state: State) -> Sequence[State]:
-        """Of each part, (layers, rows, units), that of a layer."""
+        """Split each part, (layers, rows, units), by layers."""
         return [tuple(part[number] for part in state) for number in range(self.num_layers)]
 
 

@@ -19,7 +19,7 @@ def fit_order(tokens: np.ndarray, vocabulary_size: int, end_id: int, order: int)
 def best_order(
     splits: dict[SplitName, TokenSplit], vocabulary_size: int, end_id: int, largest_order: int
 ) -> NgramModel:
-    """Count n-grams of the training split, of the order that has the lowest validation loss."""
+    """Count n-grams of the training split, with the order that has the lowest validation loss."""
     best, lowest = None, float("inf")
     with stage("counting n-grams", largest_order, "orders") as counting:
         for model in fit_orders(splits["train"].tokens, vocabulary_size, end_id, largest_order):

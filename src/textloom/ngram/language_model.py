@@ -47,7 +47,7 @@ class NgramLanguageModel(LanguageModel):
         return torch.from_numpy(rows).reshape(*hidden.shape[:-1], self.vocabulary_size)
 
     def score_text(self, tokens: np.ndarray) -> tuple[float, int]:
-        """Summed negative log-likelihood of every token but the first, and how many of them were the likeliest."""
+        """Summed negative log-likelihood of all tokens but the first, and how many of them were the likeliest."""
         return self.ngrams.score(tokens)
 
     def decoder(

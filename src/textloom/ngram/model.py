@@ -1,10 +1,10 @@
 """An n-gram model with modified Kneser-Ney smoothing, interpolated: Chen and Goodman (1999), "An empirical study of
 smoothing techniques for language modeling", section 3.
 
-The n-grams of each length lie in one sorted array. An n-gram is known by the index of its first n-1 tokens in the array
-before, and by its last token: ``key = index * vocabulary_size + token``. Contexts never reach across the beginning of
-a document, which is the ``<eos>`` before it; n-grams that start there keep their plain counts (Heafield et al. 2013,
-"Scalable modified Kneser-Ney language model estimation").
+The n-grams of each length lie in one sorted array. An n-gram is identified by the index of its first n-1 tokens in the
+array of the shorter ones, and by its last token: ``key = index * vocabulary_size + token``. Contexts never reach across
+the beginning of a document, which is the ``<eos>`` before it; n-grams that start there keep their plain counts
+(Heafield et al. 2013, "Scalable modified Kneser-Ney language model estimation").
 """
 
 from collections.abc import Iterator
@@ -75,7 +75,7 @@ class NgramModel:
         return probability, best_token
 
     def score(self, tokens: np.ndarray) -> tuple[float, int]:
-        """Summed negative log-likelihood of every token but the first, and how many of them were the likeliest."""
+        """Summed negative log-likelihood of all tokens but the first, and how many of them were the likeliest."""
         probability, likeliest = self.predict(tokens)
         return -float(np.log(probability).sum()), int((likeliest == tokens[1:]).sum())
 

@@ -33,9 +33,9 @@ class Record:
     fingerprint: str
     """The fingerprint of the text and its splits."""
     method: str = ""
-    """The protocol of the results, and how the model adapted to the text."""
+    """The protocol of the results, and the methods by which the model adapted to the text."""
     adaptation: dict[str, Any] = field(default_factory=dict)
-    """The settings of the adaptation, by names that begin with ``evaluation.``; empty for a model that did not."""
+    """The settings of the adaptation, by names that begin with ``evaluation.``; empty if the model did not adapt."""
     evaluated: bool = False
     """True for figures of ``textloom evaluate``, false for those of ``results.json``."""
 
@@ -51,7 +51,7 @@ class Record:
 
     @property
     def setting(self) -> dict[str, Any]:
-        """The keys that make the configuration; of an n-gram model, those that affect it."""
+        """The keys that identify the configuration; of an n-gram model, the keys that affect it."""
         if self.is_ngram:
             kept = {key: value for key, value in self.config.items() if key.startswith("tokenizer.")}
             return kept | {"model.cell": f"{int(self.results['order'])}-gram"}
@@ -137,7 +137,7 @@ def _evaluated(record: Record) -> list[Record]:
     costs = {name: value for name, value in record.results.items() if not is_quality(name)}
     try:
         evaluations = read_kept(record.run)
-    except RunError as error:  # its results are sound
+    except RunError as error:  # its results are still valid
         log.warning("passed over: %s", error)
         return []
     return [
@@ -155,6 +155,6 @@ def _evaluated(record: Record) -> list[Record]:
 
 
 def _adaptation(kept: KeptEvaluation) -> dict[str, Any]:
-    """The settings that make rows: those that were chosen by hand, or that they were tuned."""
+    """The settings by which rows differ: the values that were set by hand, or the fact that they were tuned."""
     settings = {"tuned": True} if kept.tuned else kept.settings
     return {f"evaluation.{name}": value for name, value in settings.items()}

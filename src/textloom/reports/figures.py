@@ -216,7 +216,7 @@ def _bars(importances: dict[str, float], metric: str) -> Figure:
     values = [importances[name] for name in names]
     bars = {"type": "bar", "orientation": "h", "x": values, "y": [escape(name) for name in names]}
     layout = {
-        "xaxis": {"title": {"text": f"share of what decides {escape(metric)} (PED-ANOVA)"}},
+        "xaxis": {"title": {"text": f"importance for {escape(metric)}, as a share (PED-ANOVA)"}},
         "yaxis": {"automargin": True},
         "height": 120 + 30 * len(names),
         "margin": {"t": 20},

@@ -22,7 +22,7 @@ class ScoringProtocol:
     lowercase: bool
     """True if the text was lower-cased, which makes it easier to predict."""
     method: str
-    """The protocol, and how models adapted to the text: the part of a signature that no setting of theirs changes."""
+    """The protocol and the methods of adaptation: the part of a signature that does not depend on their settings."""
     tokenizer: tuple[tuple[str, Any], ...]
     """The tokenizer's keys if the metric is per target; else empty."""
 
@@ -79,7 +79,7 @@ def _protocol(record: Record, metric: str, case_matters: bool) -> ScoringProtoco
 
 
 def _case_matters(records: list[Record], fingerprint: str) -> bool:
-    """True if some runs of a text lower-case it and others do not, and this changes it, or if that is unknown."""
+    """True if some runs lower-case a text and others do not, and this changes the text or may change it."""
     of_text = [record for record in records if record.fingerprint == fingerprint]
     keeping = [record for record in of_text if not record.config.get("tokenizer.lowercase", False)]
     if len(keeping) in (0, len(of_text)):

@@ -20,7 +20,7 @@ PLOTLY = "plotly-basic.min.js.gz"
 
 @dataclass(frozen=True)
 class _Section:
-    """The contents of the page for one group."""
+    """The part of the page for one group."""
 
     heading: str
     columns: tuple[str, ...]

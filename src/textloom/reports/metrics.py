@@ -1,4 +1,4 @@
-"""The figures of ``results.json``: their names, which way each is better, and which of several are best."""
+"""The figures of ``results.json``: their names, whether lower or higher is better, and the best of several values."""
 
 from typing import Literal
 
@@ -43,7 +43,7 @@ def directions(metrics: tuple[str, ...]) -> list[Direction]:
 
 
 def pareto_front(values: list[tuple[float, ...]], metrics: tuple[str, ...]) -> list[int]:
-    """Indices of the values that no other dominates: of a single metric, the best."""
+    """Indices of the values that no other value dominates; with a single metric, of the best value."""
     signs = [1.0 if lower_is_better(name) else -1.0 for name in metrics]
     costs = [tuple(sign * value for sign, value in zip(signs, row, strict=True)) for row in values]
     return [index for index, row in enumerate(costs) if not any(_dominates(other, row) for other in costs)]

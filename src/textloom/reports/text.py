@@ -10,7 +10,7 @@ from textloom.reports.table import LESS_IMPORTANT, VERDICTS, TextTable, table_of
 from textloom.system.columns import column_count, padded, shortened
 
 GAP = "  "
-READABLE = 22  # characters of a text, to keep which costs are left out
+READABLE = 22  # characters of a text that stay visible; costs are left out to make room for them
 NARROWEST = 12  # characters that a shortened text always keeps
 INDENT = "    "
 

@@ -1,1 +1,1 @@
-"""Reproductions of published work that is not sound: the article's protocol and tokenizer, labelled leaky."""
+"""Reproductions of published work with flaws: the article's protocol and tokenizer, labelled leaky."""

@@ -8,7 +8,7 @@ documents. Its figures are comparable only with those of the article.
 import numpy as np
 
 LEAKY = "the article's protocol, leaky: validation windows overlap training documents"
-SHORTEST_BEYOND = 20  # a document must have more tokens than the window and so many
+SHORTEST_BEYOND = 20  # a document must have more tokens than the window plus this number
 SEED = 50
 TRAINING_SHARE = 0.7
 

@@ -1,6 +1,6 @@
 """The words of "Recurrent Neural Networks by Example in Python" (Koehrsen 2018), as Keras's ``Tokenizer`` splits them.
 
-It serves ``data.protocol=article`` alone: it drops characters, and has no end of documents.
+It is for ``data.protocol=article`` only: it drops characters, and has no end of documents.
 """
 
 import re

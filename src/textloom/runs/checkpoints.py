@@ -16,7 +16,7 @@ from textloom.runs.run import CheckpointName, Run
 from textloom.system.files import file_checksum
 from textloom.tokenizers import Tokenizer, load_tokenizer
 
-MODEL_PREFIX = "model."  # of the names in a checkpoint: the LightningModule's attribute
+MODEL_PREFIX = "model."  # of the names in a checkpoint: the model is an attribute of the LightningModule
 
 
 def load_model(run: Run, checkpoint: CheckpointName) -> tuple[TrainConfig, Tokenizer, LanguageModel]:

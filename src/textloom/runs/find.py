@@ -105,7 +105,7 @@ def _without(run: Run, checkpoint: CheckpointName) -> str:
         return f"{missing}; set checkpoint={there[0]}, or resume with: {go_on}"
     if status.get("status") == "running":
         return "the run has no checkpoint yet, and is being trained; wait for its first one"
-    state = {"failed": "failed", "pruned": "was pruned"}.get(str(status.get("status")), "was cut")
+    state = {"failed": "failed", "pruned": "was pruned"}.get(str(status.get("status")), "was interrupted")
     return f"the run {state} before its first checkpoint; start it again with: {go_on}"
 
 

@@ -1,4 +1,4 @@
-"""The directory of a new run: nothing is left of it if the run fails before its first optimizer step."""
+"""The directory of a new run, which is removed again if the run fails before its first optimizer step."""
 
 import logging
 from collections.abc import Collection, Iterator
@@ -17,7 +17,7 @@ from textloom.system.files import is_locked
 
 
 def missing_folders(directory: Path) -> frozenset[Path]:
-    """The directory and those above it, as far as they do not exist yet."""
+    """Those of the directory and its parents that do not exist yet."""
     directory = directory.absolute()
     return frozenset(path for path in (directory, *directory.parents) if not path.exists())
 
@@ -26,7 +26,7 @@ class NoteDirectory(Callback):
     """Notes which folders are missing before Hydra makes the run directory."""
 
     missing: ClassVar[frozenset[Path]] = frozenset()
-    """Those of the job that Hydra runs now."""
+    """The missing folders of the job that Hydra runs now."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Called by Hydra before ``${hydra:...}`` in our configs can be resolved."""
@@ -34,12 +34,12 @@ class NoteDirectory(Callback):
             with hydra_values(config):
                 directory = Path(str(config.hydra.run.dir))
         except OmegaConfBaseException:
-            return  # Hydra would warn of it, and fails with the same error next
+            return  # Hydra would log a warning, and raises the same error next
         NoteDirectory.missing = missing_folders(directory)
 
 
 @contextmanager
-def nothing_left_of_failures(directory: Path, missing: Collection[Path]) -> Iterator[None]:
+def remove_if_untrained(directory: Path, missing: Collection[Path]) -> Iterator[None]:
     """Remove the files that were written here, and the folders that were missing, if the first step is not reached.
 
     A run that was interrupted stays, as it can be resumed.

@@ -96,7 +96,7 @@ class Run:
 
     @property
     def profile_file(self) -> Path:
-        """The time spent in each part of the training, if ``trainer.profiler=simple``."""
+        """The time spent in each of Lightning's hooks, if ``trainer.profiler=simple``."""
         return self.directory / "profile.txt"
 
     @property
@@ -160,8 +160,8 @@ class Run:
         checkpoints, tokens = self.checkpoints.glob("*.ckpt"), self.tokens.glob("*")
         return [*(path for path in fixed if path.exists()), *checkpoints, *tokens, *self.curve_files()]
 
-    def forget_training(self) -> None:
-        """Remove the samples and curves of a training without a checkpoint, which begins again."""
+    def remove_untrained(self) -> None:
+        """Remove the samples and curves of a training without a checkpoint, which starts from the beginning."""
         for path in [self.samples_file, *self.curve_files()]:
             path.unlink(missing_ok=True)
 
@@ -213,7 +213,7 @@ class Run:
 
     @property
     def has_final_results(self) -> bool:
-        """True if the results are those of the present best checkpoint. Raises RunError if a file is damaged."""
+        """True if the results are those of the current best checkpoint. Raises RunError if a file is damaged."""
         return self.status().get("status") in HAVE_RESULTS and bool(self.results())
 
     @property
@@ -223,7 +223,7 @@ class Run:
 
     @property
     def seconds_worked(self) -> float:
-        """Seconds that processes have worked on the run, as of the last time that its status was written."""
+        """Seconds that processes have worked on the run, until its status was last written."""
         status = self.status()
         if "seconds" in status:
             return float(status["seconds"])
@@ -246,7 +246,7 @@ class Run:
         self._write_status(self.status(), {"trained": True})
 
     def mark_progress(self) -> None:
-        """Record the time worked so far, so that it is known if the process is killed."""
+        """Record the time worked so far, so that it is not lost if the process is killed."""
         self._write_status(self.status(), {})
 
     def _write_status(self, before: dict[str, Any], changes: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The signature of a trained model: what its states and its texts can be used with."""
+"""The signature of a trained model, by which stored states and generated texts refer to it."""
 
 import hashlib
 import json

@@ -28,7 +28,7 @@ Body = TypeVar("Body", bound=requests.Request)
 Found = TypeVar("Found")
 
 NOT_KEPT = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # by nginx, for example
-CLIENT_IS_GONE = 499  # nobody reads the status; the name is nginx's
+CLIENT_IS_GONE = 499  # the status that nginx logs for a closed connection; no client reads it
 
 
 def build_app(
@@ -68,7 +68,7 @@ class Api:
     states: StateStore
 
     async def health(self, request: Request) -> Response:
-        """How much there is to do."""
+        """``GET /health``: the numbers of texts that are drawn and that wait."""
         load = {name: served.engine.load for name, served in self.models.items()}
         return json_response({"status": "ok", "models": load, "states": len(self.states)})
 
@@ -158,7 +158,7 @@ class Api:
 
 
 async def _stream(completion: Completion) -> AsyncIterator[bytes]:
-    """The events of a streamed answer. What is left to draw is given up if the client goes away."""
+    """The events of a streamed answer. Drawing is cancelled if the client disconnects."""
     options = completion.request.stream_options
     with_usage = options is not None and options.include_usage
     usage: dict[str, Any] = {"usage": None} if with_usage else {}
@@ -178,7 +178,7 @@ async def _stream(completion: Completion) -> AsyncIterator[bytes]:
 
 
 async def _while_connected(request: Request, work: Coroutine[Any, Any, Found]) -> Found:
-    """The result of some work, which is given up if the client goes away."""
+    """The result of some work, which is cancelled if the client disconnects."""
     working, gone = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(request))
     try:
         await asyncio.wait([working, gone], return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""``POST /v1/completions``: from a request to texts, and from what comes of them to JSON."""
+"""``POST /v1/completions``: requests to texts, and their results to JSON."""
 
 import asyncio
 import logging
@@ -34,7 +34,7 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a text continues from."""
+    """The beginning from which a text continues."""
 
     text: str
     ids: tuple[int, ...]
@@ -42,7 +42,7 @@ class Prompt:
 
 @dataclass
 class Completion:
-    """The texts of one request, and what has come of them."""
+    """The texts of one request, and their results so far."""
 
     request: CompletionRequest
     served: Served
@@ -81,7 +81,7 @@ class Completion:
             text.cancel()
 
     async def choices(self) -> AsyncIterator[dict[str, Any]]:
-        """The parts of choices in the order in which they come; the last of each has a reason of its end.
+        """The parts of choices in the order of their arrival; the last part of each choice has the reason of its end.
 
         Raises ApiError if a text ends with an error.
         """
@@ -189,7 +189,7 @@ def _joined(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
 
 
 def plan_completion(request: CompletionRequest, served: Served, states: StateStore, bounds: Bounds) -> Completion:
-    """Read what a request asks for. May take long; raises ApiError if it cannot be done."""
+    """Plan the texts of a request. May take long. Raises ApiError if the request cannot be fulfilled."""
     if request.max_tokens > bounds.tokens:
         message = f"max_tokens: {request.max_tokens} tokens, and there may be {bounds.tokens}; ask for fewer"
         raise ApiError(400, message, param="max_tokens", code="max_tokens_too_large")
@@ -223,7 +223,7 @@ def plan_completion(request: CompletionRequest, served: Served, states: StateSto
 
 
 def read_state(states: StateStore, name: str, served: Served) -> Reading:
-    """What was read when a state was stored. Raises ApiError if there is no such state of this model."""
+    """The reading of a stored state. Raises ApiError if there is no such state of this model."""
     try:
         state = states.get(name)
     except RunError as error:  # whose message names a file

@@ -1,7 +1,7 @@
-"""The thread that owns a model: it reads prompts, draws texts side by side, and hands out what comes.
+"""The thread that owns a model: it reads prompts, draws texts side by side, and delivers them.
 
-Texts enter and leave the rows between turns. A turn is a number of steps, so that what it costs to hand out the texts
-is paid once for several tokens. With one text a turn takes a fiftieth of a second, with 64 a tenth.
+Texts enter and leave the rows between turns. A turn is a number of steps, so that the cost of delivering the texts is
+paid once for several tokens. With one text a turn takes a fiftieth of a second, with 64 a tenth.
 """
 
 import asyncio
@@ -28,20 +28,20 @@ from textloom.tokenizers import Tokenizer
 log = logging.getLogger(__name__)
 
 TURN_SECONDS = 0.02  # at least
-HANDING_OUT = 0.0001  # seconds for a text in a turn, in both threads
-SHARE = 1 / 15  # of a turn that may be spent on handing out
+HANDING_OUT = 0.0001  # seconds to deliver a text in a turn, in both threads
+SHARE = 1 / 15  # of a turn that may be spent on delivering
 MOST_STEPS = 128  # in a turn
 MOST_STEPS_WHILE_WAITING = 16  # in a turn, if texts wait for a row
 SMOOTHING = 0.2  # weight of the last turn in the time of a step
 BLOCKS_A_TURN = 8  # of prompts, which the model reads between two turns
 
 Work = Generator[None, None, Any]
-"""Work in parts, with a pause after each; its value is the result."""
+"""Work in parts, with a pause after each; the return value of the generator is the result."""
 
 
 @dataclass(frozen=True)
 class EngineLimits:
-    """How much an engine takes on."""
+    """Limits of the work that an engine accepts."""
 
     rows: int
     queue: int
@@ -79,7 +79,7 @@ class Engine:
 
     @property
     def load(self) -> dict[str, int]:
-        """Numbers of texts that are drawn, and that wait."""
+        """Number of texts that are drawn, and of those that wait."""
         return {"drawn": len(self._texts), "waiting": len(self._waiting)}
 
     def submit(self, requests: Sequence[TextRequest], deliver: Callable[[int, Event], None]) -> list[Text]:
@@ -99,7 +99,7 @@ class Engine:
         return texts
 
     def call(self, work: Work) -> "Future[Any]":
-        """Do some work in the thread, a few of its parts between two turns. Raises ApiError if too much waits."""
+        """Do some work in the thread, a few of its parts between two turns. Raises ApiError if the queue is full."""
         future: Future[Any] = Future()
         with self._condition:
             self._refuse_if_closed()
@@ -121,7 +121,7 @@ class Engine:
             while self._wait():
                 try:
                     self._turn(self._rows)
-                except Exception:  # a defect, or no memory left: these texts are lost, the next ones are not
+                except Exception:  # a defect, or out of memory: only these texts are lost
                     log.exception("a turn failed")
                     self._fail(ApiError(500, "the text could not be drawn; the log says why", code="failed"))
                     self._rows = self._new_rows()
@@ -135,7 +135,7 @@ class Engine:
             return Rows(self._model, self._limits.rows, self._window, tokenizer.unknown_id, tokenizer.end_id)
 
     def _wait(self) -> bool:
-        """Wait for something to do. False if the engine is closed."""
+        """Wait for work. Returns False if the engine is closed."""
         with self._condition:
             self._condition.wait_for(lambda: self._closed or self._texts or self._waiting or self._calls)
             return not self._closed
@@ -150,7 +150,7 @@ class Engine:
             self._draw(rows, drawn)
 
     def _call_next(self) -> None:
-        """Do some parts of the work that waits longest, and let other work come next."""
+        """Do some parts of the work that has waited longest, and put it at the end of the queue."""
         with self._condition:
             work, future = self._calls.popleft() if self._calls else (None, None)
         if work is None or future is None or future.cancelled():
@@ -169,7 +169,7 @@ class Engine:
                 self._calls.append((work, future))
 
     def _drop(self, rows: Rows) -> None:
-        """Let texts leave that nobody waits for, or whose time is over."""
+        """Remove texts that were cancelled or have reached their time limit."""
         for text in [text for text in self._texts if text.cancelled or text.is_late]:
             self._leave(rows, text)
             if not text.cancelled:
@@ -235,7 +235,7 @@ class Engine:
                 self._outbox.append((text, piece))
 
     def _steps(self, rows: Rows, texts: Sequence[Text]) -> int:
-        """The steps of the next turn: no more than its time allows, or than any text needs."""
+        """The number of steps of the next turn, limited by its time and by the longest text."""
         most = MOST_STEPS_WHILE_WAITING if self._waiting else MOST_STEPS
         needed = 0
         for text in texts:
@@ -273,7 +273,7 @@ class Engine:
         self._outbox += [(text, error) for text in failed]
 
     def _send(self) -> None:
-        """Deliver what has come, all of it in one call of the loop."""
+        """Deliver all pending events in one call of the loop."""
         events, self._outbox = self._outbox, []
         if events and self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_deliver, events)

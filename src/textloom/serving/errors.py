@@ -1,4 +1,4 @@
-"""Errors that a request is answered with, in the form that OpenAI's clients read."""
+"""Error responses in the form that OpenAI's clients read."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is checked of every request before it is read: where it comes from, and its key.
+"""Checks of every request before its body is read: its origin and its key.
 
 A page of another origin can send requests to a server on loopback, and a name that its owner points to 127.0.0.1 makes
 them requests of the same origin (DNS rebinding). So the headers Host and Origin have to name this machine; there are
@@ -24,7 +24,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, host: str, key: str | None):
         self._app, self._key = app, key
-        # with a key any name of the server will do: a page that has the key may send requests
+        # with a key any name of the server is accepted: a page that has the key may send requests
         self._hosts = None if key is not None and host not in LOOPBACK else {*LOOPBACK, host}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

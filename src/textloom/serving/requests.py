@@ -65,7 +65,7 @@ class CompletionRequest(Request):
     store: bool = False
     """Keep the state after each text, and return its ``state_id``."""
     state_id: str | None = None
-    """Go on from a stored state."""
+    """Continue from a stored state."""
     best_of: int | None = None
     suffix: str | None = None
     presence_penalty: float = 0.0
@@ -95,10 +95,10 @@ class CompletionRequest(Request):
 
 
 class ScoreRequest(Request):
-    """``POST /v1/score``: how well a model predicts a text."""
+    """``POST /v1/score``: the likelihood of a text under a model."""
 
     input: Annotated[str, Field(min_length=1)]
-    """A document from its beginning, or what comes after a state."""
+    """A document from its beginning, or its continuation after a state."""
     state_id: str | None = None
     ends: bool = False
     """Score the end of the document too."""

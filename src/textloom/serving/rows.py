@@ -1,4 +1,4 @@
-"""The texts that are drawn side by side: a fixed number of rows, each with its own settings and random numbers.
+"""Texts drawn side by side in a fixed number of rows, each with its own settings and random numbers.
 
 Matrix products of another number of rows are rounded differently. So every step computes all rows, used or not: the
 numbers of a text then do not depend on the texts beside it, nor on the row that it has, and it can be drawn again
@@ -17,7 +17,7 @@ from textloom.models.language_model import Decoder, LanguageModel
 
 @dataclass(frozen=True)
 class Drawing:
-    """How a text is drawn."""
+    """The settings of a text."""
 
     sampling: Sampling
     seed: int
@@ -29,7 +29,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Drawn:
-    """The tokens that a row got in some steps."""
+    """The tokens drawn in a row in some steps."""
 
     tokens: list[int]
     logprobs: list[float]
@@ -66,7 +66,7 @@ class Rows:
         return [number for number, row in enumerate(self._rows) if row is None]
 
     def enter(self, number: int, reading: Reading, drawing: Drawing) -> None:
-        """Assign a row to a text, with the state that its prompt left."""
+        """Assign a row to a text, with the state after its prompt."""
         self.decoder.place(number, reading.state)
         self._rows[number] = _Row(drawing, list(reading.pending))
         self._sampler = None
@@ -82,7 +82,7 @@ class Rows:
         return 0 if row is None else len(row.unread)
 
     def step(self, steps: int) -> dict[int, Drawn]:
-        """Read a token in each row, and draw the next one, so many times. Returns what each used row got."""
+        """Read a token in each row and draw the next one, ``steps`` times. Returns the tokens of each used row."""
         used = {number: row for number, row in enumerate(self._rows) if row is not None}
         if self._sampler is None:
             samplings = [Sampling() if row is None else row.drawing.sampling for row in self._rows]
@@ -137,7 +137,7 @@ class _Plan:
         self.first: dict[int, int] = {}
         """For each row the step in which its first token is drawn."""
         self.beginning: dict[int, list[int]] = {}
-        """For some steps the rows in which a document begins."""
+        """For each step that begins documents, the rows in which it does."""
         for number, row in used.items():
             some = row.unread[:steps]
             forced[: len(some), number] = some

@@ -1,4 +1,4 @@
-"""The runs that are served, by the names of the models that requests ask for."""
+"""The served runs, by the model names of requests."""
 
 import logging
 import time
@@ -18,7 +18,6 @@ from textloom.generation.generate import window_of
 from textloom.generation.prompts import prompt_ids
 from textloom.generation.reading import Reading
 from textloom.generation.scoring import score_blocks
-from textloom.models.decoder import ModelDecoder
 from textloom.models.language_model import LanguageModel
 from textloom.runs.checkpoints import load_model
 from textloom.runs.find import find_run
@@ -59,7 +58,7 @@ class Served:
         return normalize_text(valid_text(text), self.config.data.normalization)
 
     def score(self, text: str, ends: bool, before: Reading | None) -> Generator[None, None, TextScore]:
-        """How well the model predicts a text, from the beginning of a document or after what was read before.
+        """The likelihood of a text, from the beginning of a document or after an earlier reading.
 
         Pauses after each block of tokens.
         """
@@ -140,7 +139,7 @@ def _refuse_unfinished(run: Run) -> None:
 def _refuse_windows(model: LanguageModel, window: int | None, name: str) -> None:
     """Raises RunError for a cell that reads windows without prepared layers, whose rows cannot begin one by one."""
     with torch.inference_mode():
-        if window and isinstance(model.decoder(1, window), ModelDecoder):
+        if window and not model.decoder(1, window).recordable:  # no prepared layers
             raise RunError(
                 f"{name}: its cell has no fast_layers, and windows need them here; train it with batching=stream"
             )

@@ -1,4 +1,4 @@
-"""Listening on a port: the socket, uvicorn, and the way from start to end."""
+"""The server: its socket, uvicorn, and starting and stopping."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 KEY_VARIABLE = "TEXTLOOM_API_KEY"
 FEWEST_CHARACTERS = 16  # of a key
 CONNECTIONS = 1024
-SECONDS_IDLE = 75  # of a connection: longer than clients keep one, so that none sends into one that is being closed
+SECONDS_IDLE = 75  # of an idle connection; longer than clients keep one, so that the client closes it first
 SECONDS_TO_FINISH = 5  # for requests that are being answered when the server is stopped
 
 
@@ -46,7 +46,7 @@ def serve(config: ServeConfig, ready: Callable[[Sequence[str], str], None]) -> N
 def build_server(
     config: ServeConfig, models: Mapping[str, Served], states: StateStore, key: str | None = None
 ) -> uvicorn.Server:
-    """uvicorn's server of these models, that is not started yet."""
+    """Build uvicorn's server for these models, without starting it."""
     app = build_app(config, models, states, key)
     settings = uvicorn.Config(
         app,
@@ -95,7 +95,7 @@ def api_key(config: ServeConfig) -> str | None:
         )
     if key is not None and len(key) < FEWEST_CHARACTERS:
         raise ConfigError(
-            f"{KEY_VARIABLE}: has {len(key)} characters, which is guessed; give at least {FEWEST_CHARACTERS}"
+            f"{KEY_VARIABLE}: has {len(key)} characters, which can be guessed; give at least {FEWEST_CHARACTERS}"
         )
     return key
 

@@ -26,7 +26,7 @@ class _Entry:
 
 
 class StateStore:
-    """Files by random names. A name is looked up among those that are known, and never becomes a path otherwise."""
+    """Files with random names. Only names that the store knows become paths."""
 
     def __init__(self, directory: Path, most_bytes: int, oldest_seconds: float):
         """Open the store. Raises ConfigError if another process uses it, or if it cannot be written."""
@@ -51,7 +51,7 @@ class StateStore:
         self._lock.release()
 
     def put(self, state: State) -> str:
-        """Store a state, and return its name. Others are removed if there is no room. Raises RunError if it fails."""
+        """Store a state, and return its name. Older ones are removed to make room. Raises RunError if it fails."""
         name = f"state-{secrets.token_hex(16)}"
         state.save(self._file(name))
         entry = _Entry(self._file(name).stat().st_size, time.time())
@@ -61,7 +61,7 @@ class StateStore:
         return name
 
     def get(self, name: str) -> State | None:
-        """The state of this name, which is used now; None if there is none. Raises RunError if it is damaged."""
+        """The state of this name; None if there is none. Updates its time of use. Raises RunError if it is damaged."""
         with self._mutex:
             self._make_room(0)
             entry = self._entries.get(name)
@@ -90,7 +90,7 @@ class StateStore:
         return self._directory / f"{name}{SUFFIX}"
 
     def _read_directory(self) -> None:
-        """Find the states of former processes, and remove what they had not written whole."""
+        """Find the states of former processes, and remove files that were not completed."""
         for file in self._directory.iterdir():
             if file.name.startswith(".state-"):
                 file.unlink()

@@ -1,4 +1,4 @@
-"""A text from the request for it to its end."""
+"""A text in the engine, from its request to its end."""
 
 import time
 from collections.abc import Callable
@@ -16,7 +16,7 @@ class TextRequest:
     """A text to draw."""
 
     reading: Reading
-    """What was read before."""
+    """The reading that the text continues from."""
     ids: tuple[int, ...]
     """The tokens to read first."""
     drawing: Drawing
@@ -24,7 +24,7 @@ class TextRequest:
     streamed: bool = False
     """True if its pieces are wanted while it is drawn."""
     store: bool = False
-    """True if what was read at its end is wanted."""
+    """True if the reading at its end is wanted."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class TokenInfo:
 
 @dataclass(frozen=True)
 class Piece:
-    """Some more of a text."""
+    """The next part of a text."""
 
     text: str
     tokens: list[TokenInfo]
@@ -51,14 +51,14 @@ class Piece:
 
 @dataclass(frozen=True)
 class End:
-    """The last of a text."""
+    """The last part of a text."""
 
     piece: Piece
     finish_reason: str
     """``stop`` or ``length``, as OpenAI names them."""
     new_tokens: int
     reading: Reading | None
-    """What was read at the end of the text, if it is to be stored."""
+    """The reading at the end of the text, if it is to be stored."""
 
 
 Event = Piece | End | ApiError
@@ -85,7 +85,7 @@ class Text:
         self._characters = self._tokens = 0  # that were delivered
 
     def cancel(self) -> None:
-        """Nobody waits for the text any more."""
+        """Cancel the text, because its client has disconnected or has all it needs."""
         self.cancelled = True
 
     @property
@@ -94,12 +94,12 @@ class Text:
         return time.monotonic() > self.deadline
 
     def has_prompt_of(self, other: "Text") -> bool:
-        """True if both continue from the same value with the same prompt."""
+        """True if both continue from the same reading with the same prompt."""
         return self.request.ids is other.request.ids and self.request.reading is other.request.reading
 
     def begin(self, tokenizer: Tokenizer) -> None:
-        """The prompt is read; what is drawn comes next."""
-        # a short prompt is the whole context, as some tokenizers write a word by what stands far before it
+        """Prepare for drawing, after the prompt has been read."""
+        # a short prompt is the whole context: some tokenizers decode a word depending on tokens far before it
         alone = self.request.reading.tokens == 0 and self.reading.tokens < 4 * CONTEXT
         context = self.request.ids if alone else self.reading.context
         watched = self.request.streamed or self.request.limits.watch_text
@@ -119,7 +119,7 @@ class Text:
         self.growing.add(drawn.tokens, drawn.logprobs)
 
     def piece(self) -> Piece | None:
-        """What has come since the last piece and stays, whatever is drawn next; None if there is nothing."""
+        """The characters since the last piece that cannot change any more; None if there are none."""
         assert self.growing is not None
         settled = self.growing.settled
         ready = [info for info in self._infos if info.offset + len(info.text) <= settled]

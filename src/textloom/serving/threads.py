@@ -1,8 +1,8 @@
-"""The number of threads with which all rows are computed alike.
+"""The number of threads for which equal rows get equal results.
 
 torch divides the elements of a tensor among its threads, and the elements at the end of a share are computed by other
-instructions than those before, which may round the last bit otherwise. Whether a share ends within a row depends on the
-sizes of the model and on the number of threads.
+instructions than those before, which may round the last bit differently. Whether a share ends within a row depends on
+the sizes of the model and on the number of threads.
 """
 
 import logging
@@ -20,7 +20,7 @@ STEPS = 32  # of a trial: the last bit differs for a part of the numbers only
 
 @contextmanager
 def rows_computed_alike(decoder: Decoder, rows: int, vocabulary_size: int) -> Iterator[None]:
-    """Use as many threads as there are, or fewer if rows that read the same would get other scores.
+    """Use all threads, or fewer if rows with equal inputs would get different scores.
 
     Found by trial, before any text has a row. A warning is logged if one thread does not suffice.
     """

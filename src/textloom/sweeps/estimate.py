@@ -1,15 +1,15 @@
 """The cost of each trial before training: parameters, steps, and seconds estimated from a few real steps."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 
 from textloom.batching.batch import Batch
 from textloom.batching.batches import training_batches
-from textloom.config import ModelConfig, SweepConfig, TrainConfig
+from textloom.config import SweepConfig, TrainConfig
 from textloom.data.cache import load_corpus, load_or_encode
 from textloom.data.encoding import TokenSplit
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
@@ -20,9 +20,8 @@ from textloom.system.cpu import denormals_flushed, memory_kept
 from textloom.system.devices import choose_device
 from textloom.training.defaults import OpenConfig, complete_config
 from textloom.training.fitting import total_steps
-from textloom.training.loss import mean_nats
-from textloom.training.optimizers import build_optimizer
 from textloom.training.precision import choose_precision
+from textloom.training.trial_step import TrialStep
 
 Value = TypeVar("Value")
 
@@ -48,7 +47,7 @@ class Cost(NamedTuple):
 
 def print_estimates(composer: Composer, points: list[Point], adaptive: bool, config: SweepConfig) -> None:
     """Print a table of trials with their costs; of a sampled space, the points at its edges."""
-    meter = _Meter()
+    meter = _CostMeter()
     costs = [meter.cost(composer.config(point)) for point in points]
     rows = [["parameters", "steps", "time", "trial"]]
     for point, cost in zip(points, costs, strict=True):
@@ -70,7 +69,7 @@ def print_estimates(composer: Composer, points: list[Point], adaptive: bool, con
     )
 
 
-class _Meter:
+class _CostMeter:
     """Measures costs: reads each text once, and times each combination of shapes once."""
 
     def __init__(self) -> None:
@@ -92,41 +91,24 @@ class _Meter:
         with torch.device("meta"):
             parameters = parameter_count(RecurrentLanguageModel(model, vocabulary_size))
         shape = repr(([getattr(config, name) for name in SHAPES], rows, config.trainer.precision))
-        seconds = _once(
-            self._seconds, shape, lambda: self._time(config, model, vocabulary_size, batching.batches(0, 0))
-        )
+        seconds = _once(self._seconds, shape, lambda: self._time(config, vocabulary_size, batching.batches(0, 0)))
         steps = total_steps(config, batching)
         return Cost(parameters, steps, seconds * steps * config.trainer.accumulate_grad_batches)
 
     @denormals_flushed()
     @memory_kept()
-    def _time(self, config: TrainConfig, sizes: ModelConfig, vocabulary_size: int, batches: Any) -> float:
-        """Seconds of a training step: forward pass, backward pass and optimizer step."""
-        model = RecurrentLanguageModel(sizes, vocabulary_size).to(self.device)
-        optimizer = build_optimizer(config.optimizer, model, True)
-        mixed = (
-            choose_precision(config.model_copy(update={"model": sizes}), self.device, vocabulary_size)[0] != "32-true"
-        )
+    def _time(self, config: TrainConfig, vocabulary_size: int, batches: Iterable[Batch]) -> float:
+        """Seconds of a training step, gathering its batch included."""
+        precision = choose_precision(config, self.device, vocabulary_size)[0]
+        step = TrialStep(config, vocabulary_size, self.device, precision)
         marks = [time.perf_counter()]
         for batch in batches:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
-                loss = _loss(model, batch.to(self.device))
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-            if self.device.type == "cuda":
-                torch.cuda.synchronize()
+            step(batch.to(self.device))
             marks.append(time.perf_counter())
             if len(marks) > WARM_UP_STEPS + TIMED_STEPS or marks[-1] - marks[0] > LONGEST_TIMING:
                 break
         took = sorted(after - before for before, after in pairwise(marks))
         return took[len(took) // 2]  # the median: the first steps are slower
-
-
-def _loss(model: RecurrentLanguageModel, batch: Batch) -> torch.Tensor:
-    hidden, _ = model(batch.inputs)
-    return mean_nats(model.softmax, batch.states_with_targets(hidden), batch.targets)
 
 
 def _read(config: TrainConfig) -> tuple[int, TokenSplit]:

@@ -1,4 +1,4 @@
-"""The plan of a sweep before anything runs: its configs, its trials, and where they lie."""
+"""The plan of a sweep before anything runs: its configs, its trials and their directories."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -94,7 +94,7 @@ class Sweep:
     prints: Fingerprints
 
     def distinct(self, points: list[Point]) -> list[Point]:
-        """The points with different configs: of several spellings of one config, the first."""
+        """The points without repetitions: of several spellings of the same config only the first is kept."""
         varying = tuple(self.space.keys)
         first: dict[str, Point] = {}
         for point in points:

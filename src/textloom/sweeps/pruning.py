@@ -1,4 +1,4 @@
-"""Pruning: after each validation a trial reports its metric, and ends if the pruner says so."""
+"""Pruning: after each validation a trial reports its metric, and the pruner may end it."""
 
 from typing import Any
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from textloom.errors import Interrupted, RunError
 from textloom.runs.run import Run
 from textloom.sweeps.job import Job
-from textloom.sweeps.launchers import Ending, Launcher
+from textloom.sweeps.launchers import JobEnd, Launcher
 from textloom.sweeps.table import TrialTable
 from textloom.sweeps.trials import COMPOSED, Trial
 from textloom.system.files import read_json, write_json
@@ -26,7 +26,7 @@ class Proposals(Protocol):
         """The next trial to train; None if there are no more."""
 
     def tell(self, trial: Trial) -> None:
-        """Take the result of a trial that was asked for."""
+        """Receive the result of a trial that ``ask`` returned."""
 
     def job(self, trial: Trial) -> Job:
         """The job of a trial, for a launcher."""
@@ -60,7 +60,7 @@ class TrialScheduler:
     def run(self) -> None:
         """Train all trials. Raises Interrupted if this process was asked to stop, after it has stopped the trials."""
         with StopRequest() as request:
-            request.training = True  # only remember the signal: the loop checks for it
+            request.training = True  # only record the signal: the loop checks for it
             try:
                 while request.received is None:
                     self._fill(request)
@@ -93,7 +93,7 @@ class TrialScheduler:
         self.table.changed(trial)
         self.launcher.submit(job)
 
-    def _settle(self, ending: Ending) -> None:
+    def _settle(self, ending: JobEnd) -> None:
         trial = self.running.pop(ending.job.directory)
         if ending.lost and trial.restarts < self.retries:
             trial.restarts += 1
@@ -106,7 +106,7 @@ class TrialScheduler:
         self.table.changed(trial)
 
 
-def _mark_dead(trial: Trial, ending: Ending) -> None:
+def _mark_dead(trial: Trial, ending: JobEnd) -> None:
     """Mark a trial whose process ended without a mark as failed, with the last lines of its log."""
     run = Run(trial.directory)
     try:  # the file itself: status() calls a run whose process is gone interrupted

@@ -154,7 +154,7 @@ def _parse(parser: OverridesParser, key: str, value: Any) -> Override:
     text = "null" if value is None else str(value)
     reading = Arguments.of(TrainConfig, multirun=True)
     if reading.takes_text(key) and isinstance(value, bool | int | float):
-        raise ConfigError(f"sweep.space: {key}: YAML reads this as {text}, which is no text; write it in quotes")
+        raise ConfigError(f"sweep.space: {key}: YAML reads this as {text}, which is not a text; write it in quotes")
     try:
         return parser.parse_overrides([reading.hydra(f"{key}={text}")])[0]
     except HydraException as error:

@@ -21,7 +21,7 @@ from textloom.sweeps.storage import open_storage
 from textloom.sweeps.table import TrialTable
 from textloom.sweeps.trials import Trial
 
-TRIES = 50  # suggestions in a row without a new trial, after which the space counts as exhausted
+TRIES = 50  # suggestions in a row without a new trial, after which the search space counts as exhausted
 POINT, PLACE, AGAIN, PASSED_OVER = "point", "directory", "again", "passed_over"  # attributes of a trial in the study
 
 

@@ -59,7 +59,7 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: list[str]) ->
     with _launcher(sweep, master, total) as launcher, claimed_sweep(sweep.directory):
         write_config(sweep.directory, sweep.composer.fixed_values, sweep.space)
         trials = [] if adaptive else [sweep.trial(number, point) for number, point in enumerate(points)]
-        table = TrialTable(sweep.directory, config.metric, total, launcher.places, not launcher.in_sight, trials)
+        table = TrialTable(sweep.directory, config.metric, total, launcher.places, not launcher.prints_here, trials)
         _run(_proposals(sweep, table, adaptive), launcher, table, config)
     return table.trials
 

@@ -73,7 +73,7 @@ class TrialTable:
         return [*(reason if self._comparable() else []), *(f"best of {heading}: {names}" for heading, names in named)]
 
     def _best(self) -> list[tuple[str, list[Trial]]]:
-        """The best trials of each group; a group of one has none, unless it is the only group."""
+        """The best trials of each group; a group with a single trial has none, unless it is the only group."""
         groups = self._comparable()
         return [
             (heading, [trials[index] for index in pareto_front([trial.values or () for trial in trials], self.metrics)])

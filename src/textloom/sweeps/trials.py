@@ -51,7 +51,7 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """The choices that make the trial."""
+        """The values of the varying keys, which name the trial."""
         return point_text(self.point)
 
     @property
@@ -146,13 +146,13 @@ def composed_config(run: Run) -> TrainConfig:
 
 
 def fingerprint(config: TrainConfig, varying: tuple[str, ...]) -> str:
-    """A checksum that is equal for configs that make the same trial."""
+    """A checksum that is equal for configs of the same trial."""
     values = {key: comparable(key, value) for key, value in compared(config, varying).items()}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def comparable(key: str, value: Any) -> Any:
-    """The value of a key in the one spelling that is compared: two spellings of a path are one value."""
+    """The value of a key in a normal form, so that two spellings of a path compare equal."""
     return one_spelling(value) if key in _paths() else value
 
 
@@ -162,7 +162,7 @@ def _paths() -> frozenset[str]:
 
 
 def compared(config: TrainConfig | dict[str, Any], varying: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The flat config without the keys that change no results, unless they vary: an experiment may set any of them."""
+    """The flat config without keys that change no results, unless they vary: an experiment may set any key."""
     values = config.model_dump(mode="json") if isinstance(config, TrainConfig) else config
     flat = flatten({key: value for key, value in values.items() if key not in ("resume", "sweep")})
     if "experiment" in varying:

@@ -1,4 +1,4 @@
-"""Leave the caller's process as it was: settings that belong to all of it are put back at the end of a call."""
+"""Restore the settings of the whole process at the end of a call from Python."""
 
 import logging
 import os
@@ -13,9 +13,9 @@ from contextlib import ExitStack, contextmanager, suppress
 
 @contextmanager
 def caller_unchanged() -> Iterator[None]:
-    """Put back environment, working directory, signals, warning filters, loggers and ``random`` when the block ends.
+    """Restore environment, working directory, signals, warning filters, loggers and ``random`` when the block ends.
 
-    Import what takes long within it: imports change such settings too.
+    Large libraries should be imported within it, because imports change such settings too.
     """
     with ExitStack() as stack:
         for kept in (_environment, _directory, _signals, _warnings, _loggers, _random_state):
@@ -25,7 +25,7 @@ def caller_unchanged() -> Iterator[None]:
 
 @contextmanager
 def libraries_unchanged() -> Iterator[None]:
-    """Put back what numpy and torch have: random states, threads, number formats, determinism and modes.
+    """Restore settings of numpy and torch: random states, threads, number formats, determinism and modes.
 
     Only for libraries that are imported already.
     """
@@ -81,7 +81,7 @@ def _warnings() -> Iterator[None]:
 
 
 def _are_captured() -> bool:
-    """True if logging takes warnings; it has no public way to ask."""
+    """True if logging captures warnings; there is no public function for it."""
     return logging._warnings_showwarning is not None  # type: ignore[attr-defined]
 
 

@@ -1,4 +1,4 @@
-"""The commands as this user types them: those of the installed package, or the scripts of a checkout."""
+"""Commands in messages: those of the installed package, or the scripts of a checkout, as the user started it."""
 
 import os
 import re
@@ -12,7 +12,7 @@ SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
 def as_command(name: str) -> str:
     """``python scripts/NAME.py`` if this process runs one of the scripts, else ``textloom NAME``.
 
-    A command without a script is ``python -m textloom NAME`` then. ``inspect`` has none: Python puts the folder of a
+    A command without a script is then ``python -m textloom NAME``. ``inspect`` has none: Python puts the folder of a
     script first in its search path, so that every script would import it in place of the standard library's module.
     """
     main = getattr(sys.modules["__main__"], "__file__", None)

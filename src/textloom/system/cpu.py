@@ -1,4 +1,4 @@
-"""Settings of this process for training on a CPU: denormal numbers, and memory that is freed."""
+"""Settings of this process for training on a CPU: denormal numbers, and freed memory."""
 
 import ctypes
 import os
@@ -28,7 +28,7 @@ def denormals_flushed() -> Iterator[None]:
     Gradients that vanish on their way back through a window are such denormal numbers, and a CPU takes a hundred times
     as long for each: backward passes over windows of 50 tokens took 290 ms, and 45 ms when flushed (LSTM 128, 2 cores).
     """
-    before = float(torch.tensor(1e-40) * 1) == 0.0  # torch has no function that tells
+    before = float(torch.tensor(1e-40) * 1) == 0.0  # torch has no function to read the setting
     if before:
         yield
         return
@@ -60,7 +60,7 @@ def memory_kept() -> Iterator[None]:
     a half.
     Other C libraries are left as they are.
 
-    glibc does not tell its options. At the end each has the value that the environment gives it, else its default.
+    The options of glibc cannot be read, so at the end each is set to its value in the environment, or its default.
     """
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option is None:

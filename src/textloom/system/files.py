@@ -1,4 +1,4 @@
-"""Files that are written as a whole or not at all, with checksums that detect damage."""
+"""Files that are written completely or not at all, with checksums that detect damage."""
 
 import hashlib
 import json

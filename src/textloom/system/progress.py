@@ -25,7 +25,7 @@ ERASE = "\r\x1b[J"  # from the start of the line to the end of the screen
 
 
 class Stage:
-    """A part of the work: its name, the amount done and in total, and notes. Subclasses override ``refresh``."""
+    """A part of the work: its name, amount done, total and notes. Subclasses override ``refresh``."""
 
     stays = False
     """True if it stays visible while a stage inside it is shown."""
@@ -240,7 +240,7 @@ def _redraw(over: threading.Event) -> None:
 
 
 def _place(before: _Terminal | _Notebook | None) -> _Terminal | _Notebook | None:
-    """Where to draw: the same place as before, if nothing has changed; None without a terminal or a notebook."""
+    """The place to draw: the same as before if nothing has changed; None without a terminal or a notebook."""
     if _is_terminal(sys.stderr):
         return before if isinstance(before, _Terminal) and before.stream is sys.stderr else _Terminal(sys.stderr)
     display = _display_of_notebook()
@@ -251,7 +251,7 @@ def _display_of_notebook() -> Callable[..., Any] | None:
     """IPython's function ``display`` if this process is the kernel of a notebook; None otherwise."""
     if "ipykernel" not in sys.modules:
         return None
-    from IPython import display, get_ipython  # in a kernel alone: IPython is no requirement of textloom
+    from IPython import display, get_ipython  # only in a kernel: IPython is not a requirement of textloom
 
     return display.display if hasattr(get_ipython(), "kernel") else None
 

@@ -10,9 +10,9 @@ FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 @contextmanager
 def logged_to(path: Path) -> Iterator[None]:
-    """Within it everything that textloom logs from INFO on is appended to a file.
+    """Append to a file, within the context, everything that textloom logs at INFO or above.
 
-    The handlers of the caller get what they would get without it.
+    The handlers of the caller get the same records as without it.
     """
     logger = logging.getLogger("textloom")
     file = logging.FileHandler(path, encoding="utf-8", delay=True)

@@ -1,4 +1,4 @@
-"""Standard output and error: printing never raises an error, and control characters do nothing to a terminal."""
+"""Standard output and error: printing never raises an error, and control characters do not affect a terminal."""
 
 import errno
 import io
@@ -65,7 +65,7 @@ def tolerant_streams() -> Iterator[None]:
             stdout.flush()
             lost = _raw(stdout).error
             if lost is not None and lost.errno not in NOBODY_READS:
-                print(f"standard output: {lost.strerror}; what was to be printed is not complete", file=sys.stderr)
+                print(f"standard output: {lost.strerror}; the printed text is not complete", file=sys.stderr)
                 sys.exit(1)
     finally:
         for stream in (stdout, stderr):

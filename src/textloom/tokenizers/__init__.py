@@ -36,7 +36,7 @@ def fit_tokenizer(config: TokenizerConfig, documents: Iterable[Iterable[str]]) -
 
 
 def origin(config: TokenizerConfig) -> str | None:
-    """A hash of what a tokenizer is made from beside the config and the text. Raises ConfigError if it is absent."""
+    """A hash of further inputs of a tokenizer, besides config and text. Raises ConfigError if they are absent."""
     return _class_of(config.kind).origin(**_arguments(config))
 
 

@@ -47,11 +47,11 @@ class Tokenizer(ABC):
     @classmethod
     @abstractmethod
     def fit(cls, documents: Iterable[Iterable[str]], *args: Any, **keys: Any) -> Self:
-        """The tokenizer of some documents, each in pieces. ``keys``: the config's, but for ``kind``."""
+        """Fit a tokenizer to documents, each in pieces. ``keys`` are those of the config except ``kind``."""
 
     @classmethod
     def origin(cls, *args: Any, **keys: Any) -> str | None:
-        """A hash of what it is made from beside the documents and the config's keys; None if there is nothing else."""
+        """A hash of further inputs besides the documents and the config's keys; None if there are none."""
         return None
 
     @property
@@ -87,7 +87,7 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def safe_cut(self, text: str) -> tuple[str, str]:
-        """Cut a text in two, so that the tokens of both are the tokens of the whole.
+        """Cut a text in two, so that the tokens of both parts together are those of the whole.
 
         A space that no token stands for may be left out between them. The first is empty if there is no such place.
         """
@@ -142,7 +142,7 @@ def grouped(texts: Iterable[str], size: int) -> Iterator[list[str]]:
 
 
 def blocks(pieces: Iterable[str], safe_cut: Callable[[str], tuple[str, str]], size: int) -> Iterator[str]:
-    """A text in pieces, cut anywhere, as blocks of about ``size`` characters that end at safe places."""
+    """Join pieces that are cut anywhere into blocks of about ``size`` characters that end at safe cuts."""
     rest, enough = "", size
     for piece in pieces:
         for start in range(0, len(piece), size):

@@ -18,7 +18,7 @@ from textloom.tokenizers.base import Encoded, Tokenizer, blocks, last_match
 from textloom.tokenizers.byte import id_array, text_of_bytes, valid_text
 from textloom.tokenizers.splitting.pretokens import LONGEST, pre_tokenizer_for, repetitive, spread
 
-TRAINED_ON = 1 << 25  # characters: more text changes few pieces, and all its words are in memory
+TRAINED_ON = 1 << 25  # characters; more text would change few pieces, and its words are all in memory
 CUT = regex.compile(r"(?<=\w)[ \n](?=\w)")
 SCORE_STEP = 1e-4  # difference between the scores of dropped bytes, in the trainer
 
@@ -83,7 +83,7 @@ class SubwordTokenizer(Tokenizer):
         if head or self.lowercase:  # lower case may depend on the letter before or after
             return head, rest
         pieces = self._model.pre_tokenizer.pre_tokenize_str(valid_text(text))
-        for _, (start, end) in reversed(pieces[:-1]):  # the text after white space decides how it is split
+        for _, (start, end) in reversed(pieces[:-1]):  # the split of white space depends on the text after it
             if not text[end - 1].isspace() or end - start == LONGEST:
                 return text[:end], text[end:]
         return "", text

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from textloom.tokenizers.splitting.reading import Rules
+from textloom.tokenizers.splitting.reading import SplittingRules
 from textloom.tokenizers.splitting.words import WordVocabulary
 
 LINE_END = "\n"
@@ -25,7 +25,7 @@ class WhitespaceTokenizer(WordVocabulary):
     """
 
     kind: ClassVar[str] = "whitespace"
-    rules: ClassVar[Rules] = Rules(split_at_white_space, lambda words: (False, False))
+    rules: ClassVar[SplittingRules] = SplittingRules(split_at_white_space, lambda words: (False, False))
     special_pieces: ClassVar[dict[str, int]] = {LINE_END: 1}
 
     def decode(self, ids: Iterable[int]) -> str:

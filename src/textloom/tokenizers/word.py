@@ -1,7 +1,7 @@
-"""Words and punctuation marks, reversible without a token for every space.
+"""Tokenizer of words and punctuation marks that restores the text without a token for every space.
 
-The space between two tokens follows from them: one between words, none before a comma. If the text has something else,
-that is a token: the white space itself, or ``<join>`` for a missing space. So the vocabulary holds each word once, and
+The space between two tokens follows from them: one between words, none before a comma. An exception is a token of its
+own: the white space itself, or ``<join>`` for a missing space. So the vocabulary holds each word once, and
 decoding restores the text.
 """
 
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from textloom.tokenizers.base import END, UNKNOWN
-from textloom.tokenizers.splitting.reading import Rules
+from textloom.tokenizers.splitting.reading import SplittingRules
 from textloom.tokenizers.splitting.segmentation import split_pieces
 from textloom.tokenizers.splitting.words import WordVocabulary
 
-JOIN = "<join>"  # never a piece of a text, in which "<" is a piece of its own
+JOIN = "<join>"  # never a piece of a text, because "<" is a piece of its own
 NO_SPACE_AFTER = frozenset("([{#$/-‐–")
 NO_SPACE_BEFORE = frozenset(",.;:!?)]}%'’/-‐–")
 
@@ -70,7 +70,7 @@ class WordTokenizer(WordVocabulary):
     """Ids follow the frequency in the training text, after ``<unk>``, ``<eos>`` and ``<join>``."""
 
     kind: ClassVar[str] = "word"
-    rules: ClassVar[Rules] = Rules(split_words, _unexpected_spaces)
+    rules: ClassVar[SplittingRules] = SplittingRules(split_words, _unexpected_spaces)
     specials: ClassVar[tuple[str, ...]] = (UNKNOWN, END, JOIN)
     special_pieces: ClassVar[dict[str, int]] = {JOIN: 2}
 

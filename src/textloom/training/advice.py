@@ -12,7 +12,7 @@ STILL_IMPROVING = 0.005  # share of the loss that the last validation gained ove
 
 
 @dataclass(frozen=True)
-class Ending:
+class TrainingEnd:
     """How a training ended."""
 
     loss: float
@@ -25,7 +25,7 @@ class Ending:
     """The key whose value ended the training, such as ``trainer.max_epochs``; None if it ended by itself."""
 
 
-def advice(ending: Ending, config: TrainConfig, text: EncodedText, run: Run) -> str | None:
+def advice(ending: TrainingEnd, config: TrainConfig, text: EncodedText, run: Run) -> str | None:
     """One line that names the key to change, or None if there is nothing to say."""
     unigram = unigram_loss(text)
     if unigram is not None and ending.loss >= unigram:

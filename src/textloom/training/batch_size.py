@@ -15,13 +15,11 @@ from textloom.batching.batches import Batching, training_batches
 from textloom.config import TrainConfig
 from textloom.data.encoding import TokenSplit
 from textloom.errors import DataError
-from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.system.cpu import memory_kept
 from textloom.system.devices import is_out_of_memory
 from textloom.system.progress import stage
 from textloom.system.ranks import Ranks
-from textloom.training.loss import mean_nats
-from textloom.training.optimizers import build_optimizer
+from textloom.training.trial_step import TrialStep
 
 SMALLEST, LARGEST = 8, 1 << 16
 FEWEST_STEPS = 10  # of an epoch: a batch size that leaves fewer is not tried
@@ -78,21 +76,11 @@ class StepTimer:
 
     @memory_kept()
     def _train(self, batch: Batch) -> tuple[float, float]:
-        assert not self.config.model.is_ngram
-        model = RecurrentLanguageModel(self.config.model, self.vocabulary_size).to(self.device)
-        optimizer = build_optimizer(self.config.optimizer, model, fused=self.precision != "16-mixed")
-        dtype = torch.float16 if self.precision == "16-mixed" else torch.bfloat16
+        step = TrialStep(self.config, self.vocabulary_size, self.device, self.precision)
         seconds = float("inf")
         for _ in range(1 + TRIES):  # the first is a warm-up
             began = time.perf_counter()
-            with torch.autocast(self.device.type, dtype, enabled=self.precision != "32-true"):
-                hidden, _ = model(batch.inputs)
-                loss = mean_nats(model.softmax, batch.states_with_targets(hidden), batch.targets)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            loss.item()  # waits until a GPU is done
+            step(batch)
             seconds = min(seconds, time.perf_counter() - began)
         if self.device.type != "cuda":
             return seconds, 0.0
@@ -117,7 +105,7 @@ def choose_batch_size(timer: StepTimer) -> tuple[int, str]:
 
 
 def _try_sizes(timer: StepTimer) -> tuple[dict[int, StepCost], str]:
-    """The sizes that were tried, each twice the one before, and why no larger one was."""
+    """The step costs of the sizes that were tried, each twice the one before, and the reason to stop there."""
     tried: dict[int, StepCost] = {}
     began, size = time.perf_counter(), SMALLEST
     while size <= LARGEST:

@@ -1,4 +1,8 @@
-"""The LightningDataModule: the tokens of one run as batches."""
+"""The LightningDataModule: the tokens of one run as batches.
+
+It is in this package, not in ``batching``, because it asks Lightning's private parts for the device and the position in
+the epoch.
+"""
 
 from collections.abc import Iterator
 from typing import Any

@@ -34,7 +34,7 @@ Number = TypeVar("Number", int, float)
 
 @dataclass(frozen=True)
 class OpenConfig:
-    """A config with open keys, and the facts that their values are chosen by."""
+    """A config with open keys, and the facts from which their values are chosen."""
 
     config: TrainConfig
     text: TokenSplit

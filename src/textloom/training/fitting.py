@@ -32,7 +32,7 @@ from textloom.training.word_vectors import load_word_vectors
 log = logging.getLogger(__name__)
 
 TARGETS_THAT_STAND_FOR_ALL = 1 << 20
-EXPLOSION = 10  # a loss this many times that of guessing has diverged
+EXPLOSION = 10  # a loss above this many times that of a uniform guess has diverged
 
 
 @memory_kept()
@@ -97,7 +97,7 @@ def build_batches(plan: FitPlan) -> TokenDataModule:
 
 
 def build_module(plan: FitPlan, batches: TokenDataModule, learning_rate_scale: float, resumed: bool) -> TrainingModule:
-    """The model with new weights, and what trains it; the weights of a resumed run come from its checkpoint."""
+    """The LightningModule of a model with new weights; those of a resumed run come from its checkpoint."""
     config, ranks, vocabulary_size = plan.config, plan.compute.ranks, plan.text.tokenizer.vocabulary_size
     assert not config.model.is_ngram
     model = RecurrentLanguageModel(config.model, vocabulary_size)
@@ -126,7 +126,7 @@ def build_module(plan: FitPlan, batches: TokenDataModule, learning_rate_scale: f
 def build_logger(plan: FitPlan, checkpoint: str | None) -> RunLogger:
     """The writer of the run's curves. A new training removes the curves of one that wrote no checkpoint."""
     if checkpoint is None:
-        plan.run.forget_training()
+        plan.run.remove_untrained()
     logger = RunLogger(plan.run.directory, checkpoint, ExtraLoggers(plan.config, plan.run, checkpoint is not None))
     if checkpoint is None:
         announce(logger, plan.config)
@@ -143,7 +143,7 @@ def build_efficiency(plan: FitPlan, batches: TokenDataModule) -> Efficiency:
 
 
 def _limit(trainer: pl.Trainer, plan: FitPlan) -> str | None:
-    """The key whose value ended the training; None if it stopped early or its time was over."""
+    """The key whose value ended the training; None if it stopped early or reached its time limit."""
     if trainer.global_step == plan.config.trainer.max_steps:
         return "trainer.max_steps"
     return None if patience_is_over(trainer) or plan.request.out_of_time else "trainer.max_epochs"

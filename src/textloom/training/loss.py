@@ -1,7 +1,7 @@
-"""Softmax and cross-entropy in one step; of a dense softmax a few targets at a time.
+"""Softmax and cross-entropy in one step; a dense softmax is computed for a few targets at a time.
 
 For a large vocabulary the (targets, vocabulary) matrix of logits is most of the memory of a training step. Here only a
-slice of it exists at any time, as large as the weights at most or as a cache, and its gradient is computed at once: the
+slice of it exists at any time, at most as large as the weights or a cache, and its gradient is computed at once: the
 forward pass stores the gradients, the backward pass scales them. The idea is that of Wijmans et al. (2024), "Cut your
 losses in large-vocabulary language models", arXiv 2411.09009, without a kernel of our own.
 """
@@ -89,7 +89,7 @@ class _SoftmaxCrossEntropy(torch.autograd.Function):
 
 
 def _rows_at_once(device: str, targets: int, vocabulary_size: int, units: int) -> int:
-    """Targets of a slice, alike for all: as many as units, their logits are then as many as there are weights."""
+    """Number of targets in each slice: as many as units, so that a slice has as many logits as there are weights."""
     most = max(FEWEST_TARGETS_AT_ONCE, units, LOGITS_AT_ONCE.get(device, 1 << 24) // vocabulary_size)
     return ceil(targets / ceil(targets / most))
 
@@ -104,7 +104,7 @@ def _probabilities_less_targets(
 ) -> torch.Tensor:
     """Leave in ``scores`` the gradient of the summed loss: probabilities, less one at the target; return that loss.
 
-    ``products`` is ``scores`` itself, or its like in the number format of the product.
+    ``products`` is ``scores`` itself, or a buffer of the same shape in the number format of the product.
     """
     scores, products, wanted = scores[: len(states)], products[: len(states)], targets[:, None]  # (rows, 1)
     torch.mm(states, matrix.t(), out=products)
@@ -113,7 +113,7 @@ def _probabilities_less_targets(
     highest = scores.add_(bias).amax(dim=1)  # (rows,)
     right = scores.gather(1, wanted).squeeze(1)
     torch.softmax(scores, dim=1, out=scores)
-    # the likeliest token tells the normaliser exactly, in half the time of a logsumexp
+    # the probability of the likeliest token gives the normalizer exactly, in half the time of a logsumexp
     nats = (highest - scores.amax(dim=1).log() - right).sum()
     scores.scatter_add_(1, wanted, -torch.ones_like(wanted, dtype=scores.dtype))
     return nats

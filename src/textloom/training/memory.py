@@ -1,4 +1,4 @@
-"""Errors of running out of memory, turned into one that names the keys to lower."""
+"""Turns out-of-memory errors into an error that names the keys to lower."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress

@@ -11,7 +11,7 @@ from textloom.system.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)
-class Reading:
+class MeterReading:
     """Means over the steps between two readings."""
 
     loss: float
@@ -23,7 +23,7 @@ class Reading:
 
 
 @dataclass
-class _Batch:
+class _BatchLoss:
     step: int
     loss: torch.Tensor | float
     targets: int
@@ -41,13 +41,13 @@ class Meter:
         self.ranks = ranks
         self.total_targets = 0
         self.total_seconds = 0.0
-        self.last: Reading | None = None
-        self._batches: list[_Batch] = []  # since the last reading
+        self.last: MeterReading | None = None
+        self._batches: list[_BatchLoss] = []  # since the last reading
         self._seconds = 0.0  # since the last reading
         self._started: float | None = None
 
     def start(self) -> None:
-        """Start the clock, unless it runs."""
+        """Start the clock, unless it is running."""
         if self._started is None:
             self._started = time.perf_counter()
 
@@ -59,13 +59,13 @@ class Meter:
 
     def add(self, step: int, loss: torch.Tensor, targets: int) -> None:
         """Add a batch with its mean loss, which stays on the device."""
-        self._batches.append(_Batch(step, loss, targets))
+        self._batches.append(_BatchLoss(step, loss, targets))
 
     def add_gradient_norm(self, norm: torch.Tensor) -> None:
         """Add the norm of the gradient that the last batch completed; it stays on the device."""
         self._batches[-1].gradient_norm = norm
 
-    def read(self, learning_rate: float) -> Reading | None:
+    def read(self, learning_rate: float) -> MeterReading | None:
         """The means since the last reading; the last reading again if nothing was added.
 
         Raises DivergenceError for the first loss that is not finite, or exceeds ``largest_loss``.
@@ -84,7 +84,7 @@ class Meter:
         nats = sum(float(batch.loss) * batch.targets for batch in batches)
         norms = [float(batch.gradient_norm) for batch in batches[-1:] if batch.gradient_norm is not None]
         rate = targets / self._seconds if self._seconds else 0.0
-        self.last = Reading(nats / targets, norms[0] if norms else 0.0, rate)
+        self.last = MeterReading(nats / targets, norms[0] if norms else 0.0, rate)
         self.total_targets += targets
         self.total_seconds += self._seconds
         self._batches, self._seconds = [], 0.0
@@ -104,10 +104,10 @@ class Meter:
         self.total_targets, self.total_seconds = state["total_targets"], state["total_seconds"]
         counted = int(self.ranks.rank == 0)  # the sum over all ranks is counted by one of them
         self._batches = [
-            _Batch(step, loss * counted, targets * counted, norm) for step, loss, targets, norm in state["pending"]
+            _BatchLoss(step, loss * counted, targets * counted, norm) for step, loss, targets, norm in state["pending"]
         ]
 
-    def _of_all_ranks(self) -> list[_Batch]:
+    def _of_all_ranks(self) -> list[_BatchLoss]:
         """The batches since the last reading, with the losses of all ranks together, on the CPU."""
         losses = _as_floats([batch.loss for batch in self._batches])  # synchronizes with the device
         batches = [replace(batch, loss=loss) for batch, loss in zip(self._batches, losses, strict=True)]

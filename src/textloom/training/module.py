@@ -64,7 +64,7 @@ class TrainingModule(pl.LightningModule):
         """The optimizer, and its schedule if one changes the learning rate at every step or epoch."""
         self.trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         fused = self.trainer.precision != "16-mixed"  # a fused step undoes the loss scaling after the clipping
-        optimizer = build_optimizer(self.optimizer_config, self, fused)
+        optimizer = build_optimizer(self.optimizer_config, self.model, fused)
         optimizer.register_step_post_hook(self.step_length.restore)
         schedule = build_schedule(self.schedule_config, optimizer, self.total_steps)
         self.plateau = schedule if isinstance(schedule, ReduceLROnPlateau) else None

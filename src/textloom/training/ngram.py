@@ -35,7 +35,7 @@ def fit_ngrams(plan: FitPlan) -> FitResult:
     log.info("model: %d-grams, %s parameters", ngrams.order, f"{ngrams.parameters:,}")
     _save(NgramLanguageModel(ngrams), run)
     run.mark_trained()
-    run.forget_training()
+    run.remove_untrained()
     logger = RunLogger(run.directory, extras=ExtraLoggers(plan.config, run, resumed=False))
     announce(logger, plan.config)
     return FitResult(

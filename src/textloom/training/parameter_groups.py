@@ -1,35 +1,33 @@
-"""Parameters in groups: those that weight decay pulls and those that it leaves, hidden matrices and the rest.
+"""Parameter groups: with and without weight decay, hidden matrices and the rest.
 
 Weight decay is a prior on the size of products, so it belongs to matrices. A bias or the gain of a norm has one number
-for each unit, and a pull towards zero changes what it is there to set. An embedding that is not tied gets a gradient
+for each unit, and a pull towards zero works against its purpose. An embedding that is not tied gets a gradient
 only in the rows of the tokens of a batch, while decay would pull every row at every step: the vectors of rare words
 would vanish. A tied embedding is the matrix of the softmax too, whose rows all get a gradient at every step; it decays.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
 
 from textloom.config import OptimizerConfig
-from textloom.models.initial_state import LearnedInitialState
 from textloom.models.recurrent import RecurrentLanguageModel
 
 Group = dict[str, Any]
 
 
-def parameter_groups(config: OptimizerConfig, model: nn.Module) -> list[nn.Parameter] | list[Group]:
+def parameter_groups(config: OptimizerConfig, model: RecurrentLanguageModel) -> list[nn.Parameter] | list[Group]:
     """All trainable parameters of a model, as torch's optimizers take them: a plain list if one group is enough.
 
-    Groups that weight decay leaves alone have ``weight_decay=0``. If the optimizer asks for it, every group says with
-    ``hidden`` whether it holds hidden matrices.
+    Groups without weight decay have ``weight_decay=0``. If the optimizer separates hidden matrices, every group has a
+    flag ``hidden``.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     decays_all = config.decayed_weights == "all" or config.weight_decay == 0
     if decays_all and not config.separates_hidden:
         return parameters
-    decayed = {id(one) for one in parameters} if decays_all else set(map(id, _matrices(model)))
-    hidden = set(map(id, _hidden(model)))
+    decayed = {id(one) for one in parameters} if decays_all else set(map(id, model.product_matrices()))
+    hidden = set(map(id, model.hidden_matrices()))
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for one in parameters:
         groups.setdefault((id(one) in hidden and config.separates_hidden, id(one) in decayed), []).append(one)
@@ -42,17 +40,3 @@ def _group(config: OptimizerConfig, members: list[nn.Parameter], hidden: bool, d
         "weight_decay": config.weight_decay if decayed else 0.0,
         **({"hidden": hidden} if config.separates_hidden else {}),
     }
-
-
-def _matrices(model: nn.Module) -> Iterator[nn.Parameter]:
-    """Parameters with two dimensions or more that are used in products: no embedding alone, no initial state."""
-    for module in model.modules():
-        if not isinstance(module, nn.Embedding | LearnedInitialState):
-            yield from (one for one in module.parameters(recurse=False) if one.dim() > 1)
-
-
-def _hidden(model: nn.Module) -> Iterator[nn.Parameter]:
-    """Matrices of the recurrence, which a product with a hidden state or an embedding needs."""
-    for module in model.modules():
-        if isinstance(module, RecurrentLanguageModel):
-            yield from module.hidden_matrices()

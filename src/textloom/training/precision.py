@@ -31,9 +31,9 @@ from textloom.errors import ConfigError, RunError
 from textloom.models.cells import Cell, build_cell
 from textloom.system.files import read_json, write_json
 
-WORTH_IT = 1.2  # times as fast as float32, which is more precise
+MINIMUM_GAIN = 1.2  # bf16 has to be this many times as fast as float32, which is more precise
 TURNS = 4
-SECONDS = 1.0  # of CPU time; after that no further turn is begun
+SECONDS = 1.0  # of CPU time, after which no further turn is begun
 LARGEST_UNITS, LARGEST_LAYERS, LARGEST_ROWS, LARGEST_STEPS = 1024, 2, 256, 32  # limits of the measurement
 LARGEST_VOCABULARY = 4096
 ROWS = 32  # of the measurement if trainer.batch_size=auto
@@ -88,7 +88,7 @@ def _on_gpu(model: ModelConfig) -> tuple[str, str]:
         layers = _try_step(model, torch.device("cuda"), torch.bfloat16)
     except RuntimeError:
         return "32-true", f"bf16 {model.kind} layers cannot be computed here"
-    # under autocast torch casts the inputs of its LSTM, GRU and RNN on a GPU to float16, whatever was asked for
+    # on a GPU autocast to any type casts the inputs of torch's LSTM, GRU and RNN to float16
     other = f"; torch computes {model.kind} layers in float16 there" if layers == torch.float16 else ""
     return "bf16-mixed", f"the GPU multiplies bf16{other}"
 
@@ -133,10 +133,10 @@ def _on_cpu(shape: Shape) -> tuple[str, str]:
         gain = _known_gain(shape)
     except RuntimeError:
         return "32-true", f"bf16 {shape.model.kind} layers cannot be computed here"
-    precision = "bf16-mixed" if gain >= WORTH_IT else "32-true"
+    precision = "bf16-mixed" if gain >= MINIMUM_GAIN else "32-true"
     sizes = f"{shape.model.units} units, a vocabulary of {shape.vocabulary:,}, {shape.rows} rows"
     measured = f"measured on {sizes}, threads: {torch.get_num_threads()}"
-    limit = f"; used from {WORTH_IT} times on" if 1 <= gain < WORTH_IT else ""
+    limit = f"; used from {MINIMUM_GAIN} times on" if 1 <= gain < MINIMUM_GAIN else ""
     return precision, f"bf16 is {gain:.2f} times as fast as float32 for {shape.model.kind} here, {measured}{limit}"
 
 

@@ -62,7 +62,7 @@ def prepare(config: TrainConfig, run: Run, device: str) -> EncodedText:
 
 
 def _encode(corpus: Corpus, config: TrainConfig, run: Run) -> tuple[Tokenizer, Splits]:
-    """The tokens of a corpus; of a run that starts from another one, in the tokenizer of that one."""
+    """The tokens of a corpus; a run that starts from another one uses that one's tokenizer."""
     if config.start is None:
         return load_or_encode_into(corpus, config.tokenizer, run.tokenizer_file, run.tokens)
     tokenizer = load_tokenizer(run.tokenizer_file)

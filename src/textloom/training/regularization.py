@@ -13,7 +13,7 @@ from textloom.batching.batch import Batch
 
 @dataclass(frozen=True)
 class ActivationPenalty:
-    """What large and quickly changing outputs of the last layer add to the loss."""
+    """Penalties on large and on quickly changing outputs of the last layer, which are added to the loss."""
 
     activation: float = 0.0
     """Weight of the mean square of the outputs (alpha)."""

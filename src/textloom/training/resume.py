@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Change(NamedTuple):
-    """A key and the value that it is to have in the resumed run."""
+    """A key and its new value in the resumed run."""
 
     key: str
     value: Any
@@ -37,27 +37,27 @@ class Change(NamedTuple):
 
 
 def resumed_config(run: Run, overrides: Sequence[str], values: Mapping[str, Any] | None = None) -> TrainConfig:
-    """The run's own config with overrides, and then values, in plain types, as in ``textloom.train``.
+    """The run's own config, changed by overrides and then by values of plain types, as in ``textloom.train``.
 
-    Raises ConfigError, naming both sides, if a change would make the steps that are still to come another function of
-    the data than those that are done.
+    Raises ConfigError, naming the old and the new value, if a change would make the remaining steps differ from those
+    of an uninterrupted training.
     """
     config = run.config()
     tree: dict[str, Any] = config.model_dump(mode="json")
     made_by = {line.lstrip("+") for line in _made_by(run)}
-    for change in [*typed_changes(overrides), *_given_changes(values or {})]:
+    for change in [*changes_in_overrides(overrides), *_given_changes(values or {})]:
         key, after = change.key, change.value
         if key == "resume" or key.startswith("hydra."):
             continue
         if change.line in made_by and not may_change(key, config.schedule.kind):
-            continue  # an override of the first call, and perhaps another value in its config: "auto" is a number there
+            continue  # repeated from the first call; the config may hold another value, such as a number for "auto"
         section, name, before = _find(tree, key)
         if isinstance(before, list) and not isinstance(after, list):
             after = [after]
         if before != after and not may_change(key, config.schedule.kind):
             raise ConfigError(f"{change.shown}: {_reason(key, before, tree)}")
         section[name] = after
-        if name == "max_time":  # the other of its two names is the run's own
+        if name == "max_time":  # it has two names, and the run's config may hold the other one
             if "extra" in key:
                 tree["trainer"][name] = None
             else:
@@ -67,7 +67,7 @@ def resumed_config(run: Run, overrides: Sequence[str], values: Mapping[str, Any]
     return resumed
 
 
-def typed_changes(overrides: Sequence[str]) -> Iterator[Change]:
+def changes_in_overrides(overrides: Sequence[str]) -> Iterator[Change]:
     """The keys that overrides change, in Hydra's grammar, and their values."""
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         key = override.get_key_element().lstrip("+~")
@@ -94,7 +94,7 @@ def _reason(key: str, before: Any, values: dict[str, Any]) -> str:
 
 
 def _made_by(run: Run) -> list[str]:
-    """The overrides that the run was made with; empty if they can no longer be read."""
+    """The overrides of the run's first call; empty if they cannot be read."""
     try:
         lines = yaml.safe_load(run.overrides_file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):

@@ -17,13 +17,13 @@ class StopRequest:
     """Records the first signal, so that training can write a checkpoint and end; a second Ctrl-C stops at once.
 
     If several processes train, rank 0 decides when all of them stop, and the others ignore signals
-    (``heeds=False``). ``seconds`` limits the time of this process, counted from here; None for no limit. On exit the
-    earlier signal handlers are put back. Outside of the main thread, where Python allows no handlers, signals are left
-    as they are.
+    (``handles_signals=False``). ``seconds`` limits the time of this process, counted from here; None for no limit. On
+    exit the earlier signal handlers are restored. Outside of the main thread, where Python allows no handlers, signals
+    are not handled.
     """
 
-    def __init__(self, heeds: bool = True, seconds: float | None = None) -> None:
-        self.heeds = heeds
+    def __init__(self, handles_signals: bool = True, seconds: float | None = None) -> None:
+        self.handles_signals = handles_signals
         self.handlers_before: dict[signal.Signals, Handler] = {}
         self.deadline = float("inf") if seconds is None else time.monotonic() + seconds
         self.out_of_time = False  # True if the time limit ended the training
@@ -58,7 +58,7 @@ class StopRequest:
         return Interrupted(f"stopped by {name}", self.received)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if not self.heeds:
+        if not self.handles_signals:
             return
         if self.received is not None and number == signal.SIGINT:
             raise KeyboardInterrupt

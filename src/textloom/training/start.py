@@ -21,14 +21,14 @@ from textloom.runs.run import Run
 from textloom.runs.signature import model_signature
 from textloom.system.files import read_json, written_whole
 from textloom.tokenizers import save_tokenizer
-from textloom.training.resume import typed_changes
+from textloom.training.resume import changes_in_overrides
 
 log = logging.getLogger(__name__)
 
 MAY_DIFFER = frozenset(
     ["input_dropout", "layer_dropout", "output_dropout", "locked_dropout", "embedding_dropout", "weight_dropout"]
 )
-"""Keys of ``model`` that change no shape and no meaning of a weight."""
+"""Keys of ``model`` that change neither the shapes nor the meaning of the weights."""
 FACTS = "start"
 
 
@@ -36,8 +36,8 @@ def start_from(config: TrainConfig, run: Run, overrides: Sequence[str]) -> Train
     """The config of a new run with the model and the tokenizer of the run that ``config.start`` names.
 
     The weights and the tokenizer are copied into the new run, which does not need the first one any more. Of the keys
-    of ``model`` only the dropouts can be changed. Raises ConfigError, naming both sides, if an override asks for
-    another model or tokenizer, RunError if there is no such run.
+    of ``model`` only the dropouts can be changed. Raises ConfigError, naming both values, if an override asks
+    for another model or tokenizer, RunError if there is no such run.
     """
     if config.start is None or run.start_file.exists():
         return config
@@ -47,7 +47,7 @@ def start_from(config: TrainConfig, run: Run, overrides: Sequence[str]) -> Train
         raise ConfigError(f"start={config.start}: n-grams are counted, and have no weights to start from; leave it out")
     values = trained.model_dump(mode="json")
     model_keys = values["model"]
-    for change in typed_changes(overrides):
+    for change in changes_in_overrides(overrides):
         group, _, key = change.key.partition(".")
         if group not in ("model", "tokenizer"):
             continue
@@ -68,7 +68,7 @@ def start_from(config: TrainConfig, run: Run, overrides: Sequence[str]) -> Train
 
 
 def _facts(first: Run, trained: TrainConfig, signature: str) -> dict[str, Any]:
-    """What the provenance of a new run says of the run that it started from."""
+    """Facts about the first run, for the provenance of the new one."""
     made = first.exported()["provenance"] if first.is_export else read_json(first.provenance_file)
     return {
         "run": str(first.directory.absolute()),
@@ -85,7 +85,7 @@ def _copy(model: LanguageModel, run: Run, facts: dict[str, Any]) -> None:
 
 
 def start_facts(run: Run) -> dict[str, Any]:
-    """What is recorded of the run that this one started from; empty for any other."""
+    """The recorded facts about the run that this one started from; empty if there is none."""
     if not run.start_file.exists():
         return {}
     with safe_open(run.start_file, "pt") as file:

@@ -11,7 +11,7 @@ class StepLength:
     """Multiplies the learning rate of single steps by the relative length of their batches.
 
     Otherwise a short batch would move the weights as far as a long one, and each of its tokens would count for more:
-    Merity et al. (2018), arXiv 1708.02182, section 4.1. Of batches that add up to one step the mean length counts.
+    Merity et al. (2018), arXiv 1708.02182, section 4.1. If several batches make one step, their mean length counts.
     """
 
     def __init__(self) -> None:

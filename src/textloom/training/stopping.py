@@ -1,4 +1,4 @@
-"""When a training ends: after its last step, without further improvement, or when its time is over."""
+"""The end of a training: at its last step, without further improvement, or at its time limit."""
 
 import logging
 
@@ -31,7 +31,7 @@ class StopEarly(EarlyStopping):
 
 
 class EndWithValidation(pl.Callback):
-    """Lets Lightning validate once more after the last step, wherever in an epoch that is."""
+    """Makes Lightning validate once more after the last step, also in the middle of an epoch."""
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
@@ -59,13 +59,13 @@ def may_stop(trainer: pl.Trainer) -> bool:
 
 
 def patience_is_over(trainer: pl.Trainer) -> bool:
-    """Return True if the training has early stopping, and there were as many validations as it waits for."""
+    """Return True if early stopping is on and its patience is exhausted."""
     stopping = trainer.early_stopping_callback
     return stopping is not None and failed_validations(stopping) >= stopping.patience
 
 
 def keys_to_raise(trainer: pl.Trainer) -> list[str]:
-    """The keys whose values end the training here; without any it can go further."""
+    """The keys whose values end the training here; empty if it can continue."""
     reached = {
         "trainer.max_steps": trainer.global_step == trainer.max_steps,
         "trainer.max_epochs": limit_reached(trainer) and trainer.global_step != trainer.max_steps,
@@ -75,6 +75,6 @@ def keys_to_raise(trainer: pl.Trainer) -> list[str]:
 
 
 def stop_now(trainer: pl.Trainer) -> None:
-    """End the training with a validation after this step, whatever the least number of steps."""
+    """End the training with a validation after this step, even before ``min_epochs`` and ``min_steps``."""
     drop_minimum_length(trainer)
     trainer.should_stop = True

@@ -36,10 +36,10 @@ NUMBER, BOOLEAN, TEXT = "number", "boolean", "text"
 
 
 class RunLogger(TensorBoardLogger):
-    """Writes one event file, straight into the run directory, so that a run bears its directory's name."""
+    """Writes one event file directly into the run directory, so that TensorBoard names the run after it."""
 
     def __init__(self, directory: Path, checkpoint: str | None = None, extras: ExtraLoggers | None = None):
-        """If the run is resumed from a checkpoint, points after its step are written again, and the old ones hidden."""
+        """Open the file. A resumed run writes the points after ``checkpoint`` again, which hides the old ones."""
         purge = {"purge_step": read_checkpoint(Path(checkpoint))["global_step"] + 1} if checkpoint else {}
         super().__init__(directory, name=None, version="", default_hp_metric=False, **purge)
         self.extras = extras
@@ -57,7 +57,7 @@ class RunLogger(TensorBoardLogger):
         self.experiment.flush()
 
     def save(self) -> None:
-        """Nothing beside the events: the run directory has its config.yaml."""
+        """Write nothing: the run directory has its config.yaml."""
 
     def close(self) -> None:
         """Close the file and the other loggers at the end of the run."""
@@ -98,7 +98,7 @@ def best_so_far(figures: dict[str, float]) -> dict[str, float]:
 
 
 def trial_name(directory: Path) -> str:
-    """A name for the HParams tab, which shows its first 14 characters: what sets a run apart from its neighbours first.
+    """A name for the HParams tab, which shows its first 14 characters, so it begins with the values that vary.
 
     The hash of the path makes it unique: TensorBoard takes runs of one name for repetitions of one trial.
     """

@@ -20,7 +20,7 @@ from textloom.runs.run import Run
 from textloom.system.cpu import denormals_flushed
 from textloom.system.files import write_json
 from textloom.system.progress import shown
-from textloom.training.advice import Ending, advice
+from textloom.training.advice import TrainingEnd, advice
 from textloom.training.callbacks.samples import build_sampler
 from textloom.training.compute import check_machine, choose_compute
 from textloom.training.distributed.processes import Workers
@@ -41,7 +41,7 @@ class Trained:
     """Result of a training."""
 
     results: dict[str, float]
-    """The figures of the best checkpoint, and what they cost."""
+    """The figures of the best checkpoint, and the cost of the training."""
     sample: str
     """A text of the best checkpoint, at the first of the temperatures."""
     stopped: str | None = None
@@ -58,7 +58,7 @@ def train(config: TrainConfig, run: Run, overrides: Sequence[str], callbacks: Se
     are saved. Raises DataError if the text cannot be used, TrainingError if the loss is no longer a number,
     Interrupted if the process was asked to stop.
     """
-    began = time.perf_counter() - run.seconds_worked  # as if one process had done all the work
+    began = time.perf_counter() - run.seconds_worked  # includes the time of earlier processes of a resumed run
     device = check_machine(config, run)
     with (
         shown(config.trainer.progress_bar),
@@ -111,7 +111,7 @@ def finish(plan: FitPlan, result: FitResult, began: float) -> Trained:
     write_json(plan.run.results_file, results)
     keep_own(plan.run, figures)
     sample = texts[plan.config.samples.temperatures[0]]
-    ending = Ending(figures["val/loss"], result.last_loss, result.best_before, result.limit)
+    ending = TrainingEnd(figures["val/loss"], result.last_loss, result.best_before, result.limit)
     to_change = None if plan.config.model.is_ngram else advice(ending, plan.config, plan.text, plan.run)
     return Trained(results, sample, _stopped(plan, result), to_change)
 

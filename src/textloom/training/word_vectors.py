@@ -21,7 +21,7 @@ from textloom.training.preparation import EncodedText
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = frozenset({".txt", ".vec"})  # of the members of a zip archive that are read
+SUFFIXES = frozenset({".txt", ".vec"})  # suffixes of the members of a zip archive that are read
 COUNTED_AT_ONCE = 1 << 24  # tokens, as 64-bit integers
 
 
@@ -86,7 +86,7 @@ def read_vectors(path: Path, words: list[str], length: int) -> Vectors:
             try:
                 values[token] = np.array(fields[1:], np.float32)
             except ValueError as error:
-                raise DataError(_broken(path, number, "holds something that is no number")) from error
+                raise DataError(_broken(path, number, "holds something that is not a number")) from error
             if not np.isfinite(values[token]).all():
                 raise DataError(_broken(path, number, "holds a number that is not finite"))
             known[token], exactly[token] = True, words[token] == fields[0]

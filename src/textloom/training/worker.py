@@ -1,4 +1,4 @@
-"""The worker process of every rank but 0: it trains the run that rank 0 names, and writes nothing."""
+"""The worker process of every rank except 0: it trains the run that rank 0 names, and writes nothing."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ from textloom.runs.run import Run
 from textloom.system.cpu import denormals_flushed
 from textloom.system.placement import Placement
 from textloom.tokenizers import load_tokenizer
-from textloom.training.distributed.processes import PATIENCE, join, open_store
+from textloom.training.distributed.processes import COLLECTIVE_TIMEOUT, join, open_store
 from textloom.training.fitting import fit_with_rollbacks
 from textloom.training.memory import explained_shortage
 from textloom.training.plan import Compute, FitPlan
@@ -33,7 +33,7 @@ def work(place: Placement) -> int:
     """Train as one of several ranks; return the exit status."""
     logging.disable()  # rank 0 logs
     store = open_store(place)
-    store.wait(["run"], PATIENCE)
+    store.wait(["run"], COLLECTIVE_TIMEOUT)
     given = json.loads(store.get("run"))
     try:
         _train(Run(Path(given["directory"])), store, place, given["device"], given["precision"])
@@ -50,7 +50,7 @@ def work(place: Placement) -> int:
 @denormals_flushed()
 def _train(run: Run, store: Store, place: Placement, device: str, precision: str) -> None:
     config = run.config()
-    with StopRequest(heeds=False) as request, explained_shortage(config, run):
+    with StopRequest(handles_signals=False) as request, explained_shortage(config, run):
         text = EncodedText(load_tokenizer(run.tokenizer_file), load_splits(run.tokens))
         ranks = join(store, place, device)
         fit_with_rollbacks(FitPlan(config, run, text, Compute(torch.device(device), precision, ranks), request))

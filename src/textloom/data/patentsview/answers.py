@@ -27,11 +27,11 @@ BAD_KEY = f"USPTO_API_KEY: cannot be a key: it holds spaces or characters beyond
 
 
 class PortalError(DataError):
-    """Data that the portal does not give."""
+    """Data that cannot be had from the portal."""
 
 
 class Transient(PortalError):
-    """Data that the portal may give if it is asked again."""
+    """An error after which another request may succeed."""
 
     def __init__(self, message: str, wait: float = 0):
         super().__init__(message)

@@ -44,7 +44,7 @@ class FetchedPatents:
 def fetch(selection: PatentSelection) -> FetchedPatents:
     """Select from the current release of the tables, unless that was done before. Raises DataError if it fails.
 
-    If the portal gives nothing, tables of an earlier release are used, if they are here.
+    If the portal cannot be used, local tables of an earlier release are used, if there are any.
     """
     pattern(selection)  # a mistake in it is reported before gigabytes are fetched
     folder = patentsview_directory()
@@ -77,7 +77,7 @@ def _unwritable(folder: Path, error: OSError) -> DataError:
 
 
 def _tables(names: list[str], folder: Path) -> tuple[Downloaded, ...]:
-    """The current release of the tables, or, with a warning, the one that is here."""
+    """The current release of the tables, or, with a warning, the local one."""
     try:
         portal = Portal.from_environment()
         files = portal.files(PRODUCT)

@@ -1,1 +1,1 @@
-"""From the names of files to their bytes, to text, and to the rows of tables."""
+"""Reading files: finding them, decompressing, decoding, and parsing the rows of tables."""

@@ -107,8 +107,8 @@ class Content:
     def _damaged(self, compression: str, reason: str) -> str:
         what = compression[1:]
         return (
-            f"{self.label}: cannot be read as {what} ({reason}): damaged, cut off, or no {what} file; get it again, or "
-            f"take {compression} off its name if it is not compressed"
+            f"{self.label}: cannot be read as {what} ({reason}): damaged, truncated, or not a {what} file; get it "
+            f"again, or take {compression} off its name if it is not compressed"
         )
 
 
@@ -131,7 +131,7 @@ def contents_of(path: Path, suffixes: frozenset[str], left_out: list[str]) -> li
         with zipfile.ZipFile(path) as archive:
             members = [member.filename for member in archive.infolist() if _is_data(member)]
     except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise DataError(f"{path}: cannot be read as zip ({error}): damaged, cut off, or no zip file") from error
+        raise DataError(f"{path}: cannot be read as zip ({error}): damaged, truncated, or not a zip file") from error
     if not members:
         raise DataError(f"{path}: the archive holds no file; give one that holds text")
     wanted = [member for member in members if Content(path, member).suffix in suffixes] or members

@@ -24,7 +24,7 @@ from textloom.errors import DataError
 STANDARD_INPUT = "-"
 WILDCARD = re.compile(r"[*?[]")
 PIPED: dict[Path, str] = {}
-"""The temporary files with piped text, and what messages call them."""
+"""The temporary files with piped text, and their names in messages."""
 COMPRESSED_BEGIN = {
     b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zXZ": ".xz", b"\x28\xb5\x2f\xfd": ".zst", b"PK\x03\x04": ".zip",
 }  # fmt: skip
@@ -78,7 +78,7 @@ def _named(pattern: str, key: str) -> list[Path]:
 
 
 def expand(pattern: Path) -> Iterator[Path]:
-    """The matches of a glob. A component that exists literally is no pattern; ``**`` enters each folder once."""
+    """The matches of a glob. A component that exists literally is not a pattern; ``**`` enters each folder once."""
     *folders, last = pattern.parts[bool(pattern.anchor) :] or ("",)
     bases = [Path(pattern.anchor)]
     for part in folders:

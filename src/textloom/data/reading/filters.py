@@ -1,4 +1,4 @@
-"""Filters: which rows of a table are kept."""
+"""Filters that select rows of a table."""
 
 import datetime
 import re

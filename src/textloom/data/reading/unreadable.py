@@ -1,4 +1,4 @@
-"""Why a file cannot be decoded: its probable encoding, the place of the first bad byte, and the cure.
+"""Explains why a file cannot be decoded: its probable encoding, the position of the first bad byte, and the cure.
 
 The whole file is examined, so that the answer does not depend on where a bad byte lies.
 """

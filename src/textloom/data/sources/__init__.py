@@ -1,4 +1,4 @@
-"""Data sources: where documents come from. One module for each kind, with its config class and its code.
+"""Data sources, from which documents are read: one module for each kind, with its config class and its code.
 
 A source from outside is registered in the same way, by a plugin::
 
@@ -14,8 +14,8 @@ A source from outside is registered in the same way, by a plugin::
         def identity(self):
             return [file_checksum(Path(self.config.path))]
 
-Every command imports these modules for their config classes, ``--help`` too. What reads files is therefore imported by
-the methods that read: it would add 40 ms to each start.
+Every command imports these modules for their config classes, ``--help`` too. The modules that read files add 40 ms
+to a start, so the methods that read import them.
 """
 
 import hashlib
@@ -32,11 +32,11 @@ from textloom.data.sources.base import Source
 if TYPE_CHECKING:
     from textloom.data.reading.rows import SplitColumn
 
-__all__ = ["Documents", "Source", "build_source", "file_states", "read_source", "source_checksum"]
+__all__ = ["Source", "SourceDocuments", "build_source", "file_states", "read_source", "source_checksum"]
 
 
 @dataclass(frozen=True)
-class Documents:
+class SourceDocuments:
     """The documents of a source, ready to be read once."""
 
     splits: Mapping[SplitName, Iterable[Piece]]
@@ -55,18 +55,18 @@ def build_source(config: DataConfig) -> Source[Any]:
     return source
 
 
-def read_source(config: DataConfig, notes: Notes | None = None) -> Documents:
+def read_source(config: DataConfig, notes: Notes | None = None) -> SourceDocuments:
     """The documents of a data group, normalized. Raises DataError if a file cannot be read as the group says."""
     source, notes = build_source(config), notes or Notes()
     normalizer = Normalizer(config.normalization, source.unit)
     splits = source.read(normalizer, notes)
     if not source.is_normalized:
         splits = {name: normalizer.pieces(pieces) for name, pieces in splits.items()}
-    return Documents(splits, source.split_column, normalizer, notes)
+    return SourceDocuments(splits, source.split_column, normalizer, notes)
 
 
 def source_checksum(config: DataConfig) -> str:
-    """A hash of the content of a source, and of the keys that say how it is read."""
+    """A hash of the content of a source and of the keys that define how it is read."""
     settings = config.model_dump_json(exclude={"path", "validation_path", "test_path"})
     return hashlib.sha256("\n".join([settings, *build_source(config).identity()]).encode()).hexdigest()
 

@@ -27,7 +27,7 @@ class FileSource(Source[ConfigT]):
         """The files of each split that has some of its own. Raises DataError if a key names no file."""
 
     def identity(self) -> list[str]:
-        """For each split its name, and for each file the endings of its name, which say how it is read, and a hash."""
+        """The name of each split and, for each file, its hash and the suffixes of its name, which define its format."""
         found: list[str] = []
         for name, paths in self.files_of_splits().items():
             found += [name, *("".join(path.suffixes).lower() + _checksum(path) for path in paths)]

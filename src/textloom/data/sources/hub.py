@@ -31,21 +31,21 @@ class HubConfig(RowKeys):
     path: PathText
     """Its id, such as ccdv/patent-classification, or a folder."""
     name: str | None = None
-    """Which of its configurations; null where there is one."""
+    """The configuration of the data set; null if there is only one."""
     split: str = "train"
-    """Its split that trains, or that is split."""
+    """Its split for training, or the one to be split."""
     validation_split: str | None = None
-    """Its split that validates, as it is; null for a share of split."""
+    """Its split for validation, used as it is; null for a share of split."""
     test_split: str | None = None
-    """Its split that is tested on, as it is; null for a share of split, or none where validation_split is given."""
+    """Its split for the test, used as it is; null for a share of split, or for none if validation_split is given."""
     revision: str | None = None
     """A commit, tag or branch; null for the newest, whose commit is written into provenance.json."""
     streaming: bool = False
-    """Read from the network while it is encoded, where it does not fit on the disk; else the Hub's cache keeps it."""
+    """Read from the network while encoding, for data that does not fit on the disk; else the Hub's cache keeps it."""
 
     @property
     def given(self) -> tuple[bool, bool]:
-        """Whether there is a split that validates, and one that is tested on."""
+        """Whether there is a validation split, and whether there is a test split."""
         return self.validation_split is not None, self.test_split is not None
 
 

@@ -27,9 +27,9 @@ class TextFilesConfig(GivenFiles):
 
     kind: Literal["text_files"]
     documents: Literal["file", "blank_line", "line"]
-    """What one document is: a whole file, a block between blank lines, or a line."""
+    """The unit of a document: a whole file, a block between blank lines, or a line."""
     protocol: Literal["nanogpt", "char_rnn", "torch_rnn"] | None = None
-    """A well-known split of one file: its last tenth validates; the tails of 50 rows do; 80/10/10. Null for shares."""
+    """A published split of one file: last tenth for validation; ends of 50 rows; 80/10/10. Null for shares."""
 
     @property
     def split_protocol(self) -> str | None:

@@ -1,7 +1,7 @@
 """AWD-LSTM: Merity, Keskar and Socher (2018), "Regularizing and optimizing LSTM language models", arXiv 1708.02182.
 
 Layers of torch's LSTM with DropConnect (Wan et al. 2013) on the weights between hidden states; with tied weights the
-last layer has as many units as the embedding, as in the paper. What the paper has besides belongs to no cell:
+last layer has as many units as the embedding, as in the paper. The paper's other methods are not part of the cell:
 ``model.locked_dropout`` and ``model.embedding_dropout``, activation regularization, ``batching.random_steps`` and the
 averaging of weights.
 """

@@ -1,7 +1,7 @@
 """Minimal gated recurrent unit: Feng et al. (2024), "Were RNNs all we needed?", arXiv 2410.01201, section 3.1.
 
 The plain cell, with positive candidates as in appendix B. The paper's language model puts it in blocks with
-normalization, a convolution, an MLP and residual connections, which are not here.
+normalization, a convolution, an MLP and residual connections, which are not implemented here.
 """
 
 from collections.abc import Sequence

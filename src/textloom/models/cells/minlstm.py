@@ -2,7 +2,7 @@
 
 Forget and input gate are divided by their sum, so that the size of the state does not depend on the length of the text.
 The plain cell, with positive candidates as in appendix B. The paper's language model puts it in blocks with
-normalization, a convolution, an MLP and residual connections, which are not here.
+normalization, a convolution, an MLP and residual connections, which are not implemented here.
 """
 
 from collections.abc import Sequence

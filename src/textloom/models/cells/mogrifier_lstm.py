@@ -39,7 +39,8 @@ class MogrifierLayer(Cell):
         self.units, self.forget_bias, self.state_dropout = config.units, config.forget_bias, config.state_dropout
         self.inputs = nn.Linear(input_size, 4 * config.units)
         self.recurrent = nn.Linear(config.units, 4 * config.units, bias=False)
-        sizes = (config.units, input_size)  # what a round reads, what it gates; in the next round the reverse
+        # sizes of the vector that a round reads and of the one that it gates, which the next round exchanges
+        sizes = (config.units, input_size)
         self.rounds = nn.ModuleList(
             [Round(*(sizes if number % 2 == 0 else sizes[::-1]), config.rank) for number in range(config.rounds)]
         )
@@ -80,7 +81,7 @@ class MogrifierLayer(Cell):
             nn.init.normal_(self.inputs.weight, std=1 / input_norm)
         else:
             nn.init.xavier_uniform_(self.inputs.weight)
-        for gates in torch.split(self.recurrent.weight.detach(), self.units):  # each gate's own square matrix
+        for gates in torch.split(self.recurrent.weight.detach(), self.units):  # one square matrix for each gate
             nn.init.orthogonal_(gates)
         nn.init.zeros_(self.inputs.bias)
         nn.init.constant_(self.inputs.bias.detach()[self.units : 2 * self.units], self.forget_bias)

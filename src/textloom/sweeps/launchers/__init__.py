@@ -8,12 +8,12 @@ from textloom.sweeps.job import Job
 
 
 @dataclass(frozen=True)
-class Ending:
+class JobEnd:
     """A job that has ended; the result of the trial is in its directory."""
 
     job: Job
     died: str | None = None
-    """The cause of death of a process that wrote no status; None for an orderly end."""
+    """The reason why a process ended without writing a status; None if it ended normally."""
     lost: bool = False
     """True if the machine was lost, so that the trial can be resumed on another."""
 
@@ -22,21 +22,21 @@ class Launcher(Protocol):
     """Runs some jobs at a time."""
 
     places: int
-    in_sight: bool
+    prints_here: bool
     """True if trials print to the terminal of this process."""
 
     def submit(self, job: Job) -> None:
         """Start a job; at least one place is free."""
 
-    def wait(self, seconds: float) -> list[Ending]:
+    def wait(self, seconds: float) -> list[JobEnd]:
         """The jobs that ended since the last call; waits at most so many seconds for the first."""
 
     def close(self) -> None:
         """Stop all running jobs and wait for them; each may write a checkpoint first."""
 
 
-def said_by(returncode: int) -> str | None:
-    """The meaning of an exit status in words; None for 0."""
+def describe_exit(returncode: int) -> str | None:
+    """An exit status in words; None for 0."""
     if returncode == 0:
         return None
     if returncode < 0:

@@ -16,7 +16,7 @@ SUBMITIT = "hydra_plugins.hydra_submitit_launcher."
 
 
 def choose_launcher(config: SweepConfig, master: DictConfig, fixed: dict[str, Any], trials: int) -> Launcher:
-    """The launcher for so many trials. Raises ConfigError if it cannot be used here."""
+    """The launcher for this number of trials. Raises ConfigError if it cannot be used here."""
     target = str(master.hydra.launcher._target_)
     if target.startswith(SUBMITIT):
         from textloom.sweeps.launchers.slurm import SlurmLauncher

@@ -7,7 +7,7 @@ from textloom.config import SweepConfig
 from textloom.errors import ConfigError
 from textloom.sweeps.execute import GRACE, execute_in_child
 from textloom.sweeps.job import Job
-from textloom.sweeps.launchers import Ending
+from textloom.sweeps.launchers import JobEnd
 
 SECONDS_TO_ANSWER = 5
 
@@ -23,7 +23,7 @@ except ImportError as error:
 class RayLauncher:
     """A Ray task for each trial, without Ray's retries: the sweep itself resumes a trial on another machine."""
 
-    in_sight = False
+    prints_here = False
 
     def __init__(self, config: SweepConfig, trials: int, accelerator: str):
         _connect(config.address)
@@ -40,7 +40,7 @@ class RayLauncher:
         """Start a task on any machine with free resources."""
         self._running[self._task.remote(job)] = job
 
-    def wait(self, seconds: float) -> list[Ending]:
+    def wait(self, seconds: float) -> list[JobEnd]:
         """The tasks that ended, or whose machine was lost."""
         if not self._running:
             return []
@@ -85,15 +85,15 @@ def _refuse_a_silent_host(address: str) -> None:
         raise ConfigError(f"sweep.address={address}: no Ray cluster answers ({error}); {START}") from error
 
 
-def _ending(task: "ray.ObjectRef[None]", job: Job) -> Ending:
+def _ending(task: "ray.ObjectRef[None]", job: Job) -> JobEnd:
     lost = (exceptions.NodeDiedError, exceptions.LocalRayletDiedError, exceptions.ObjectLostError)
     try:
         ray.get(task)
     except lost as error:
-        return Ending(job, f"its machine was lost: {_first_line(error)}", lost=True)
+        return JobEnd(job, f"its machine was lost: {_first_line(error)}", lost=True)
     except exceptions.RayError as error:
-        return Ending(job, f"{type(error).__name__}: {_first_line(error)}")
-    return Ending(job)
+        return JobEnd(job, f"{type(error).__name__}: {_first_line(error)}")
+    return JobEnd(job)
 
 
 def _first_line(error: Exception) -> str:

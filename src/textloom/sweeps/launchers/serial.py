@@ -4,7 +4,7 @@ import logging
 
 from textloom.sweeps.execute import execute
 from textloom.sweeps.job import Job
-from textloom.sweeps.launchers import Ending
+from textloom.sweeps.launchers import JobEnd
 from textloom.system.progress import ConsoleHandler
 
 SAID_ONCE = ("textloom.data", "textloom.system.devices", "textloom.training.preparation", "textloom.training.train")
@@ -29,10 +29,10 @@ class SerialLauncher:
     """Trains inside ``submit``. A signal stops the trial and the sweep."""
 
     places = 1
-    in_sight = True
+    prints_here = True
 
     def __init__(self) -> None:
-        self._ended: list[Ending] = []
+        self._ended: list[JobEnd] = []
         self._new_ones = _NewOnes()
 
     def submit(self, job: Job) -> None:
@@ -50,9 +50,9 @@ class SerialLauncher:
         finally:
             root.handlers = before
             handler.close()
-        self._ended.append(Ending(job))
+        self._ended.append(JobEnd(job))
 
-    def wait(self, seconds: float) -> list[Ending]:
+    def wait(self, seconds: float) -> list[JobEnd]:
         """The jobs submitted since the last call."""
         ended, self._ended = self._ended, []
         return ended

@@ -18,7 +18,7 @@ from textloom.config import SweepConfig
 from textloom.errors import ConfigError
 from textloom.sweeps.execute import GRACE, execute_in_child
 from textloom.sweeps.job import Job
-from textloom.sweeps.launchers import Ending
+from textloom.sweeps.launchers import JobEnd
 from textloom.sweeps.resources import available_cores
 
 POLL = 0.5  # seconds
@@ -44,7 +44,7 @@ class OnANode:
 class SlurmLauncher:
     """A Slurm job for each trial."""
 
-    in_sight = False
+    prints_here = False
 
     def __init__(self, config: SweepConfig, keys: DictConfig, trials: int):
         given: dict[str, Any] = OmegaConf.to_container(keys, resolve=True)  # type: ignore[assignment]
@@ -71,7 +71,7 @@ class SlurmLauncher:
         """Queue the job."""
         self._running[job.directory] = (job, self._executor.submit(self._task, job))
 
-    def wait(self, seconds: float) -> list[Ending]:
+    def wait(self, seconds: float) -> list[JobEnd]:
         """The jobs that Slurm reports as ended."""
         until = time.monotonic() + seconds
         while True:
@@ -90,12 +90,12 @@ class SlurmLauncher:
         self._running.clear()
 
 
-def _ending(job: Job, done: "submitit.Job[None]") -> Ending:
+def _ending(job: Job, done: "submitit.Job[None]") -> JobEnd:
     try:
         done.result()
     except submitit.core.utils.UncompletedJobError as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
-        return Ending(job, f"Slurm job {done.job_id} is {done.state}: {lines[0] if lines else ''}", done.state in LOST)
+        return JobEnd(job, f"Slurm job {done.job_id} is {done.state}: {lines[0] if lines else ''}", done.state in LOST)
     except Exception as error:
-        return Ending(job, f"{type(error).__name__}: {error}")
-    return Ending(job)
+        return JobEnd(job, f"{type(error).__name__}: {error}")
+    return JobEnd(job)

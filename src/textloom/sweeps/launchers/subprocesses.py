@@ -9,7 +9,7 @@ import time
 
 from textloom.sweeps.execute import GRACE
 from textloom.sweeps.job import Job
-from textloom.sweeps.launchers import Ending, said_by
+from textloom.sweeps.launchers import JobEnd, describe_exit
 from textloom.sweeps.resources import Share
 
 POLL = 0.1  # seconds
@@ -18,7 +18,7 @@ POLL = 0.1  # seconds
 class SubprocessLauncher:
     """``python -m textloom.sweeps.execute JOB`` in a process group of its own, with its share of cores and GPUs."""
 
-    in_sight = False
+    prints_here = False
 
     def __init__(self, shares: list[Share]):
         self.places = len(shares)
@@ -40,7 +40,7 @@ class SubprocessLauncher:
             )
         self._running[process] = (job, share)
 
-    def wait(self, seconds: float) -> list[Ending]:
+    def wait(self, seconds: float) -> list[JobEnd]:
         """The jobs whose process has ended."""
         until = time.monotonic() + seconds
         while True:
@@ -63,11 +63,11 @@ class SubprocessLauncher:
                 process.wait()
             self._running.clear()
 
-    def _ending(self, process: subprocess.Popen[bytes]) -> Ending:
+    def _ending(self, process: subprocess.Popen[bytes]) -> JobEnd:
         job, share = self._running.pop(process)
         _signal_group(process, signal.SIGKILL)  # processes that it may have started
         self._free.append(share)
-        return Ending(job, said_by(process.returncode))
+        return JobEnd(job, describe_exit(process.returncode))
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

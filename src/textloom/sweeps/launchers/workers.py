@@ -11,14 +11,14 @@ from loky.process_executor import TerminatedWorkerError
 
 from textloom.sweeps.execute import GRACE, execute_in_child
 from textloom.sweeps.job import Job
-from textloom.sweeps.launchers import Ending, said_by
+from textloom.sweeps.launchers import JobEnd, describe_exit
 from textloom.sweeps.resources import Share
 
 
 class WorkersLauncher:
     """A pool of one worker for each place, because loky gives up a whole pool if one worker dies."""
 
-    in_sight = False
+    prints_here = False
 
     def __init__(self, shares: list[Share]):
         self.places = len(shares)
@@ -35,7 +35,7 @@ class WorkersLauncher:
             self._pools[id(share)] = pool
         self._running[pool.submit(execute_in_child, job)] = (job, share)
 
-    def wait(self, seconds: float) -> list[Ending]:
+    def wait(self, seconds: float) -> list[JobEnd]:
         """The jobs that ended, or whose worker died."""
         if not self._running:
             return []
@@ -55,16 +55,16 @@ class WorkersLauncher:
             self._pools.clear()
             self._running.clear()
 
-    def _ending(self, future: "Future[None]") -> Ending:
+    def _ending(self, future: "Future[None]") -> JobEnd:
         job, share = self._running.pop(future)
         self._free.append(share)
         error = future.exception()
         if error is None:
-            return Ending(job)
+            return JobEnd(job)
         if isinstance(error, TerminatedWorkerError):
             self._pools.pop(id(share)).shutdown(wait=True, kill_workers=True)
-            return Ending(job, _death(error))
-        return Ending(job, f"{type(error).__name__}: {error}")
+            return JobEnd(job, _death(error))
+        return JobEnd(job, f"{type(error).__name__}: {error}")
 
     def _processes(self) -> list[int]:
         running = {id(share) for _, share in self._running.values()}
@@ -74,4 +74,4 @@ class WorkersLauncher:
 def _death(error: Exception) -> str:
     """The signal or exit status that ended the worker, from loky's message."""
     code = re.search(r"\{(?:SIG\w+|EXIT)\((-?\d+)\)", str(error))
-    return (code and said_by(int(code[1]))) or "its worker died"
+    return (code and describe_exit(int(code[1]))) or "its worker died"

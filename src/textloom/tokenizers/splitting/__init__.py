@@ -1,1 +1,1 @@
-"""How tokenizers split text: words and grapheme clusters, pre-tokens of subword models, and encoding chunk by chunk."""
+"""Splitting of text: words and grapheme clusters, pre-tokens of subword models, and encoding chunk by chunk."""

@@ -1,4 +1,4 @@
-"""A text as numbers of its chunks, found by NumPy. A chunk is a word and the white space after it.
+"""Texts as sequences of chunk numbers, found with NumPy. A chunk is a word and the white space after it.
 
 Python splits each distinct chunk once, and a text costs a few array operations for each chunk. Chunks of up to 15
 bytes are two 64-bit words in a hash table with open addressing; longer and new ones, which are few, are in a dict.
@@ -14,10 +14,10 @@ DOCUMENT_END = b"\xff"  # never a byte of UTF-8
 SHORT = 15  # bytes: the sixteenth holds the length
 SLOTS_BITS = 20
 SLOTS_MASK = (1 << SLOTS_BITS) - 1
-KNOWN = 1 << 19  # chunks in the table; when there are more, it is cleared
+KNOWN = 1 << 19  # chunks in the table, which is cleared if there are more
 PROBES = 8
 FACTORS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], dtype=np.uint64)
-NOBODY, TOO_LONG = np.iinfo(np.uint64).max, np.uint64((1 << 64) - 2)  # no keys: their upper byte is no length
+NOBODY, TOO_LONG = np.iinfo(np.uint64).max, np.uint64((1 << 64) - 2)  # never keys: their upper byte is not a length
 FIRST_BYTES = np.array([(1 << 8 * size) - 1 for size in range(9)], dtype=np.uint64)
 
 

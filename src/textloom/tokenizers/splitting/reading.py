@@ -11,18 +11,18 @@ from textloom.tokenizers.splitting.chunks import DOCUMENT_END, ChunkNumbers, Col
 
 SPACE = " "
 AFTER, ENDS, BEFORE = 1, 2, 4  # a chunk's last space is a piece; it has one; one before the chunk is a piece
-LAST = 8  # it ends a document
+LAST = 8  # the chunk ends a document
 END_PIECE = ""  # the last piece of such a chunk
 ENDINGS = {b" ": ENDS, DOCUMENT_END: LAST}
 
 
-class Rules(NamedTuple):
-    """How a tokenizer splits text. A run of letters and digits is one piece by any rules."""
+class SplittingRules(NamedTuple):
+    """The splitting rules of a tokenizer. By all rules a run of letters and digits is one piece."""
 
     split: Callable[[str], list[str]]
     """The pieces of a text that stands alone."""
     edges: Callable[[list[str]], tuple[bool, bool]]
-    """For the pieces between two spaces: whether the space before them is a piece, and whether that after them is."""
+    """For the pieces between two spaces: whether the space before them, and the one after them, is a piece."""
 
 
 def closed(documents: Iterable[str]) -> bytes:
@@ -30,10 +30,10 @@ def closed(documents: Iterable[str]) -> bytes:
     return b"".join(bytes_of_text(text) + DOCUMENT_END for text in documents)
 
 
-class Reader:
+class ChunkReader:
     """The chunks of texts as numbers, with the pieces that each number stands for."""
 
-    def __init__(self, rules: Rules):
+    def __init__(self, rules: SplittingRules):
         self.rules = rules
         self.numbers = ChunkNumbers()
         self.new_pieces: list[str] = []
@@ -80,10 +80,10 @@ class Reader:
         self.flags.add(np.array(flags))
 
 
-class Encoder:
+class ChunkEncoder:
     """Encodes texts with the ids of a vocabulary's pieces; other pieces are ``unknown_id``."""
 
-    def __init__(self, rules: Rules, ids: dict[str, int], unknown_id: int, dtype: np.dtype[Any]):
+    def __init__(self, rules: SplittingRules, ids: dict[str, int], unknown_id: int, dtype: np.dtype[Any]):
         self.rules = rules
         self.ids = ids
         self.unknown_id = unknown_id
@@ -91,7 +91,7 @@ class Encoder:
         self._begin()
 
     def _begin(self) -> None:
-        self.reader = Reader(self.rules)
+        self.reader = ChunkReader(self.rules)
         self.tokens = Column(self.dtype)  # of all chunks end to end, with a space after each
         self.starts = Column(np.int64)  # of each chunk in these
         self.lacking = Column(np.bool)  # True for chunks that have pieces without an id

@@ -22,7 +22,7 @@ from textloom.tokenizers.base import (
     last_match,
 )
 from textloom.tokenizers.byte import bytes_of_text, valid_text
-from textloom.tokenizers.splitting.reading import END_PIECE, SPACE, Encoder, Reader, Rules, closed
+from textloom.tokenizers.splitting.reading import END_PIECE, SPACE, ChunkEncoder, ChunkReader, SplittingRules, closed
 from textloom.tokenizers.splitting.segmentation import EXTENDING, LETTER
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ CUT = regex.compile(
 class WordVocabulary(Tokenizer):
     """Special tokens come first, then words by falling frequency in the training text."""
 
-    rules: ClassVar[Rules]
+    rules: ClassVar[SplittingRules]
     specials: ClassVar[tuple[str, ...]] = (UNKNOWN, END)
     special_pieces: ClassVar[dict[str, int]] = {}
     """Pieces of a text whose ids are those of special tokens."""
@@ -99,9 +99,11 @@ class WordVocabulary(Tokenizer):
         return [*self.specials, *map(valid_text, self.words)]
 
     @cached_property
-    def _encoder(self) -> Encoder:
+    def _encoder(self) -> ChunkEncoder:
         ids = {word: i for i, word in enumerate(self.words, start=len(self.specials))}
-        return Encoder(self.rules, ids | self.special_pieces | {END_PIECE: self.end_id}, self.unknown_id, self.dtype)
+        return ChunkEncoder(
+            self.rules, ids | self.special_pieces | {END_PIECE: self.end_id}, self.unknown_id, self.dtype
+        )
 
     def _read(self, text: str) -> str:
         return text.lower() if self.lowercase else text
@@ -131,18 +133,18 @@ def cut_between_words(text: str) -> tuple[str, str]:
     return text[: space.start()], text[space.end() if space[0] == SPACE else space.start() :]
 
 
-def count_pieces(texts: Iterable[str], rules: Rules, block: int) -> Counter[str]:
+def count_pieces(texts: Iterable[str], rules: SplittingRules, block: int) -> Counter[str]:
     """Count the pieces of some texts.
 
     Memory is bounded by lossy counting (Manku and Motwani 2002, "Approximate frequency counts over data streams"):
     if there are too many distinct pieces, the rarest are dropped and, if they occur again, counted from zero.
     """
     counts: Counter[str] = Counter()
-    reader, seen, dropped = Reader(rules), np.empty(0, dtype=np.int64), 0
+    reader, seen, dropped = ChunkReader(rules), np.empty(0, dtype=np.int64), 0
     for group in grouped(texts, block):
         if reader.full:
             dropped = _bring_in(counts, reader, seen, dropped)
-            reader, seen = Reader(rules), np.empty(0, dtype=np.int64)
+            reader, seen = ChunkReader(rules), np.empty(0, dtype=np.int64)
         numbers, spaces = reader.read(closed(group))
         seen = np.append(seen, np.zeros(len(reader.counts) - len(seen), dtype=np.int64))
         seen += np.bincount(numbers, minlength=len(seen))
@@ -154,7 +156,7 @@ def count_pieces(texts: Iterable[str], rules: Rules, block: int) -> Counter[str]
     return +counts
 
 
-def _bring_in(counts: Counter[str], reader: Reader, seen: np.ndarray, dropped: int) -> int:
+def _bring_in(counts: Counter[str], reader: ChunkReader, seen: np.ndarray, dropped: int) -> int:
     """Add the counts of a reader, and return the count up to which pieces were dropped."""
     for piece, times in zip(reader.new_pieces, np.repeat(seen, reader.counts.values).tolist(), strict=True):
         counts[piece] += times

@@ -1,4 +1,4 @@
-"""The mean of the weights, which validates and is kept as the model: a running one, or one that begins late."""
+"""Averages of the weights, which are validated and saved as the model: a running mean, or a mean that begins late."""
 
 import logging
 from typing import Any
@@ -75,7 +75,7 @@ class TriggeredMean(RunningMean):
 
     The rule is that of NT-ASGD (Merity et al. 2018, arXiv 1708.02182, algorithm 1): averaging begins after a validation
     that is worse than the best of those more than ``nonmonotone`` validations ago. Before that the weights themselves
-    validate. The mean is that of torch's ASGD with ``t0=0`` and ``lambd=0``.
+    are validated. The mean is that of torch's ASGD with ``t0=0`` and ``lambd=0``.
     """
 
     def __init__(self, nonmonotone: int):
@@ -91,7 +91,7 @@ class TriggeredMean(RunningMean):
         return "TriggeredMean"
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Validate the mean, or the weights before there is one."""
+        """Validate the mean; before averaging has begun, the weights."""
         self._follow(pl_module)
         super().on_validation_epoch_start(trainer, pl_module)
 
@@ -109,7 +109,7 @@ class TriggeredMean(RunningMean):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Save the mean as the model, or the weights before there is one."""
+        """Save the mean as the model; before averaging has begun, the weights."""
         self._follow(pl_module)
         super().on_save_checkpoint(trainer, pl_module, checkpoint)
 
@@ -128,12 +128,12 @@ class TriggeredMean(RunningMean):
         self.losses, self.begun = list(state_dict["losses"]), state_dict["begun"]
 
     def _update(self, pl_module: pl.LightningModule) -> None:
-        """Before averaging has begun nothing is done, so that such steps cost nothing."""
+        """Do nothing before averaging has begun, so that these steps cost nothing."""
         if self.begun:
             super()._update(pl_module)
 
     def _follow(self, pl_module: pl.LightningModule) -> None:
-        """Before averaging has begun, make the mean equal to the weights."""
+        """Set the mean to the weights, if averaging has not begun yet."""
         if not self.begun:
             averaged_model(self).n_averaged.zero_()
             averaged_model(self).update_parameters(pl_module)  # the first update copies

@@ -74,7 +74,7 @@ class BestCheckpoint(ModelCheckpoint):
         """Restore the lowest loss, but not the paths, which name the directory where the checkpoint was written.
 
         The loss in ``best.ckpt`` is lower if that file was written after the checkpoint from which the training
-        resumes, when the time was over. If it is missing or damaged, the next validation writes it again.
+        resumes, at the end of a time limit. If it is missing or damaged, the next validation writes it again.
         """
         try:
             own = best_score_in(read_checkpoint(self.file), self)
@@ -103,7 +103,7 @@ class ResumePoints(Checkpoint):
         self.trained = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """End at once if the resumed training had ended, unless its limits were raised."""
+        """End at once if the resumed training had already ended, unless its limits were raised."""
         self.request.training = True
         self.trained = trainer.global_step > 0
         self.request.listen()
@@ -175,7 +175,7 @@ class ResumePoints(Checkpoint):
         self.request.training = False
 
     def state_dict(self) -> dict[str, Any]:
-        """Whether the training had ended, and when the last checkpoint was written."""
+        """Whether the training has ended, and when the last checkpoint was written."""
         return {
             "ended": self.ended,
             "saved_step": self.saved_step,

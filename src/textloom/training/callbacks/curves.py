@@ -80,7 +80,7 @@ class Curves(pl.Callback):
         reading = self.meter.read(rate)
         if reading is not None and trainer.global_step > self.written_step:
             self.written_step = trainer.global_step
-            self.meter.stop()  # reading the state of the machine is no training time
+            self.meter.stop()  # reading the state of the machine does not count as training time
             point = {
                 "train/loss": reading.loss,
                 "train/gradient_norm": reading.gradient_norm,

@@ -29,8 +29,8 @@ def flops_per_target(
     A multiplication and an addition for each weight that a token meets in a matrix product, and twice as many in the
     backward pass, as Kaplan et al. (2020, arXiv 2001.08361, section 2.1) count; look-ups, the one-hot input's too, and
     element-wise operations count nothing, nor does what an implementation recomputes or pads (model FLOPs: Chowdhery
-    et al. 2022, arXiv 2204.02311, appendix B). Of an adaptive softmax's clusters the share counts that ``targets``
-    reach: (tokens,) ids that stand for all; a dense softmax does without.
+    et al. 2022, arXiv 2204.02311, appendix B). The clusters of an adaptive softmax count by
+    the share of ``targets`` in them, (tokens,) ids of a sample; a dense softmax needs no ``targets``.
     """
     recurrence = recurrent_multiplications(config)
     softmax, *clusters = map(float, multiplications(config.output_units, vocabulary_size, config.softmax_cutoffs))

@@ -29,8 +29,8 @@ from textloom.runs.run import Run
 from textloom.system.placement import Placement, check_placement, placement
 from textloom.system.ranks import ALONE, Ranks
 
-MEETING = timedelta(minutes=10)  # to import torch and Lightning from a slow file system
-PATIENCE = timedelta(days=1)  # rank 0 prepares data and writes samples while the others wait
+JOIN_TIMEOUT = timedelta(minutes=10)  # to import torch and Lightning from a slow file system
+COLLECTIVE_TIMEOUT = timedelta(days=1)  # rank 0 prepares data and writes samples while the others wait
 SECONDS_TO_FAIL = 10  # for a collective to fail after a rank was lost; after that the process is ended
 
 
@@ -38,7 +38,7 @@ def open_store(place: Placement) -> Store:
     """The store through which the ranks find each other; hosted by rank 0 unless torchrun hosts it."""
     hosted = place.external and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     host = place.rank == 0 and not hosted
-    store = TCPStore(place.address, place.port, None, host, MEETING, wait_for_workers=False)
+    store = TCPStore(place.address, place.port, None, host, JOIN_TIMEOUT, wait_for_workers=False)
     # the store of torchrun stays when the processes are restarted
     return PrefixStore(f"textloom/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
 
@@ -46,8 +46,10 @@ def open_store(place: Placement) -> Store:
 def join(store: Store, place: Placement, device: str) -> Ranks:
     """Wait for all ranks, and join the process group."""
     backend = "nccl" if device == "cuda" else "gloo"
-    distributed.init_process_group(backend, store=store, rank=place.rank, world_size=place.size, timeout=PATIENCE)
-    group = distributed.new_group(backend="gloo", timeout=PATIENCE)
+    distributed.init_process_group(
+        backend, store=store, rank=place.rank, world_size=place.size, timeout=COLLECTIVE_TIMEOUT
+    )
+    group = distributed.new_group(backend="gloo", timeout=COLLECTIVE_TIMEOUT)
     return Ranks(place.rank, place.size, place.local_rank, place.local_size, group)
 
 
@@ -76,7 +78,7 @@ class Workers:
         if self.place.size == 1:
             return self
         if not self.place.external:
-            hub = TCPStore("127.0.0.1", 0, None, True, MEETING, wait_for_workers=False)
+            hub = TCPStore("127.0.0.1", 0, None, True, JOIN_TIMEOUT, wait_for_workers=False)
             self.place = replace(self.place, port=hub.port)
             self.store: Store = PrefixStore("textloom/0", hub)
         else:
@@ -147,7 +149,7 @@ class Workers:
         process.stdin.close()
 
     def _failure(self, seconds: float) -> str | None:
-        """The rank that failed, and its error; None if none fails within some seconds."""
+        """The rank that failed, and its error; None if no rank fails within this many seconds."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self.place.external and self.store.check(["error"]):

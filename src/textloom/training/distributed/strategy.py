@@ -9,6 +9,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from torch import nn
 
 from textloom.batching.batch import Batch
+from textloom.models.state import batch_dimensions
 from textloom.system.ranks import ALONE, Ranks
 from textloom.training.module import TrainingModule
 
@@ -30,7 +31,7 @@ class RankModule(TrainingModule):
         if isinstance(self.model.softmax, nn.AdaptiveLogSoftmaxWithLoss):
             # a cluster may have no target here, but the ranks wait for the gradient of every weight
             loss = loss + _zero_of(self.model.softmax.parameters())
-        if self.model.first_state is not None:  # nor is it used by a batch that continues a text
+        if self.model.first_state is not None:  # a batch that continues a text does not use it either
             loss = loss + _zero_of(self.model.first_state.parameters())
         return loss
 
@@ -51,15 +52,18 @@ class RankModule(TrainingModule):
         """Save the carried state of all rows, in their order."""
         super().on_save_checkpoint(checkpoint)
         parts = None if self.state is None else [part.cpu() for part in self.state]
-        checkpoint["recurrent_state"] = _interleaved(self.ranks.gather(parts), self.model.row_axes)
+        checkpoint["recurrent_state"] = _interleaved(
+            self.ranks.gather(parts), batch_dimensions(self.model.initial_state)
+        )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the carried state of this rank's rows."""
         super().on_load_checkpoint(checkpoint)
         if self.state is not None:
+            pairs = zip(self.state, batch_dimensions(self.model.initial_state), strict=True)
             self.state = tuple(
-                part.movedim(axis, 0)[self.ranks.share].movedim(0, axis).contiguous()
-                for part, axis in zip(self.state, self.model.row_axes, strict=True)
+                part if axis is None else part.movedim(axis, 0)[self.ranks.share].movedim(0, axis).contiguous()
+                for part, axis in pairs
             )
 
 
@@ -68,13 +72,16 @@ def _zero_of(parameters: Iterable[torch.nn.Parameter]) -> torch.Tensor:
     return 0 * torch.stack([parameter.sum() for parameter in parameters]).sum()
 
 
-def _interleaved(shares: list[list[torch.Tensor] | None], row_axes: Sequence[int]) -> list[torch.Tensor] | None:
+def _interleaved(shares: list[list[torch.Tensor] | None], axes: Sequence[int | None]) -> list[torch.Tensor] | None:
     """The states of all rows from those of each rank: rank r has rows r, r + ranks, r + 2 * ranks, ..."""
     held = [share for share in shares if share is not None]
     if not held:
         return None
     whole = []
-    for axis, parts in zip(row_axes, zip(*held, strict=True), strict=True):
+    for axis, parts in zip(axes, zip(*held, strict=True), strict=True):
+        if axis is None:
+            whole.append(parts[0])
+            continue
         rows_first = [part.movedim(axis, 0) for part in parts]  # each (rows of the rank, ...)
         together = parts[0].new_empty(sum(map(len, rows_first)), *rows_first[0].shape[1:])
         for rank, rows in enumerate(rows_first):  # ranks without rows come last

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from textloom.config.optimizer import OPTIMIZERS, OptimizerConfig
 
 if TYPE_CHECKING:
-    from torch.nn import Module
     from torch.optim import Optimizer
 
+    from textloom.models.recurrent import RecurrentLanguageModel
 
-def build_optimizer(config: OptimizerConfig, model: "Module", fused: bool) -> "Optimizer":
-    """The optimizer of a config for a model's parameters. ``fused``: the step in one kernel, for those that have one.
+
+def build_optimizer(config: OptimizerConfig, model: "RecurrentLanguageModel", fused: bool) -> "Optimizer":
+    """The optimizer of a config for a model's parameters. ``fused`` asks for a step in one kernel, if there is one.
 
     Raises ConfigError if the installed torch does not have it.
     """

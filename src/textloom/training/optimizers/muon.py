@@ -18,7 +18,7 @@ class MuonConfig(OptimizerConfig):
 
     kind: Literal["muon"]
     momentum: Fraction
-    """Share of the last step that the next one keeps, in Muon."""
+    """Momentum of Muon: the share of the last step that is added to the next one."""
     beta1: Fraction
     """Decay of the running mean of the gradient, in AdamW."""
     beta2: Fraction

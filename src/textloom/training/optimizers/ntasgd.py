@@ -30,7 +30,7 @@ class NTASGDConfig(OptimizerConfig):
 
 @OPTIMIZERS.register(NTASGDConfig)
 def build_ntasgd(config: NTASGDConfig, parameters: "ParamsT", fused: bool) -> "SGD":
-    """The gradient descent; the mean is made from its steps."""
+    """Stochastic gradient descent, whose steps are averaged."""
     from torch.optim import SGD
 
     return SGD(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)

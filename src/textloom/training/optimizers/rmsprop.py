@@ -17,7 +17,7 @@ class RMSpropConfig(OptimizerConfig):
     smoothing: Fraction
     """Decay of the running mean of the squared gradient."""
     momentum: Fraction
-    """Share of the last step that the next one keeps."""
+    """Momentum: the share of the last step that is added to the next one."""
 
 
 @OPTIMIZERS.register(RMSpropConfig)

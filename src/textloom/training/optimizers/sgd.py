@@ -15,7 +15,7 @@ class SGDConfig(OptimizerConfig):
 
     kind: Literal["sgd"]
     momentum: Fraction
-    """Share of the last step that the next one keeps."""
+    """Momentum: the share of the last step that is added to the next one."""
 
 
 @OPTIMIZERS.register(SGDConfig)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def build_schedule(config: ScheduleConfig, optimizer: "Optimizer", total_steps: int) -> "LRScheduler | None":
     """The schedule of the learning rate; None for a constant one.
 
-    A ReduceLROnPlateau is stepped after each validation, any other schedule after each optimizer step or epoch, as its
-    config says.
+    A ReduceLROnPlateau is stepped after each validation; any other schedule after each optimizer step or epoch,
+    depending on its config.
     """
     schedule: LRScheduler | None = SCHEDULES.build(config, optimizer, total_steps)
     return schedule

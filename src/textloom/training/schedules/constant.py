@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class ConstantSchedule(ScheduleConfig):
-    """The learning rate stays as it is."""
+    """The learning rate does not change."""
 
     kind: Literal["constant"]
 

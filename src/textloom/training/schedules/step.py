@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class StepSchedule(ScheduleConfig):
-    """The learning rate is constant for some epochs, and then multiplied by a factor again and again."""
+    """The learning rate is constant for some epochs, and then multiplied by a factor at regular intervals."""
 
     interval: ClassVar[Literal["step", "epoch"]] = "epoch"
 
     kind: Literal["step"]
     factor: Annotated[float, Field(gt=0, lt=1)]
-    """What the learning rate is multiplied by each time."""
+    """Factor on the learning rate each time."""
     constant_epochs: Annotated[NonNegative, Unit("epochs")]
     """Epochs at the full learning rate before the first fall."""
     every_epochs: Annotated[Positive, Unit("epochs")]
