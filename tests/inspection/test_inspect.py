@@ -1,6 +1,6 @@
 """What is measured of a model: surprise, units and what they track, gates, gradients, embeddings."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from textloom.inspection.surprise import loss_along_text, loss_by_document_posit
 from textloom.inspection.text import InspectedText, text_of_split, token_pieces
 from textloom.inspection.tracking import correlations, rank_units, shuffled_blocks
 from textloom.models.recurrent import RecurrentLanguageModel
+from textloom.models.scanned import positive
 from textloom.models.stacked import Stacked
 from textloom.tokenizers import Tokenizer, fit_tokenizer
 from textloom.tokenizers.char import CharTokenizer
@@ -245,7 +246,9 @@ def test_saturation_is_that_of_hand_set_weights() -> None:
     assert scales.tolist() == pytest.approx([1 + np.exp(5), 2.0], rel=1e-4)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "awd_lstm", "lstm model.layer_norm=true model.residual=true"])
+@pytest.mark.parametrize(
+    "cell", ["lstm", "gru", "awd_lstm", "mogrifier_lstm", "lstm model.layer_norm=true model.residual=true"]
+)
 @pytest.mark.parametrize("window", [None, 4])
 def test_the_gates_are_those_that_made_the_state(cell: str, window: int | None) -> None:
     tokenizer = char_tokenizer()
@@ -270,6 +273,23 @@ def test_the_gates_are_those_that_made_the_state(cell: str, window: int | None) 
             assert candidate.abs().max() < 1 + 1e-3  # a tanh
 
 
+@pytest.mark.parametrize("window", [None, 4])
+def test_the_gates_of_minimal_cells_are_those_that_made_the_state(window: int | None) -> None:
+    tokenizer = char_tokenizer()
+    for cell in ("mingru", "minlstm"):
+        model = build(composed(cell, "model.layers=2").model, tokenizer.vocabulary_size)
+        layers = cast(Stacked, model.recurrence).layers
+        for steps in read_stretch(model, inspected(tokenizer, TEXT).tokens, window):
+            gates, read = step_gates(model, steps), input_vectors(model, steps.tokens)
+            for layer, (part, before, after) in enumerate(zip(layers, steps.before, steps.after, strict=True)):
+                keep, others = gates["keep"][layer], [gates[name][layer] for name in part.gate_names]
+                *_, candidate = part.parts(part.inputs(read))
+                assert torch.allclose(after, keep * before + (1 - keep) * positive(candidate), atol=1e-5)
+                expected = 1 - others[0] if cell == "mingru" else others[0] / (others[0] + others[1])
+                assert torch.allclose(keep, expected, atol=1e-5)
+                read = after
+
+
 @every_cell
 def test_a_cell_without_gates_says_so(cell: str) -> None:
     model = build(composed(cell).model, 9)
@@ -278,8 +298,16 @@ def test_a_cell_without_gates_says_so(cell: str) -> None:
         tally.add(model, steps)
     gates = [use.gate for use in tally.uses()]
     assert (model.recurrence.keeping_gate in gates) == bool(gates)
-    known = {"lstm": ["input", "forget", "output"], "gru": ["reset", "update"]}
-    assert gates == {**known, "awd_lstm": known["lstm"]}.get(cell, [])
+    lstm = ["input", "forget", "output"]
+    known = {
+        "lstm": lstm,
+        "awd_lstm": lstm,
+        "mogrifier_lstm": lstm,
+        "gru": ["reset", "update"],
+        "mingru": ["update", "keep"],
+        "minlstm": ["forget", "input", "keep"],
+    }
+    assert gates == known.get(cell, [])
 
 
 # --- gradients ------------------------------------------------------------------------------------------------------

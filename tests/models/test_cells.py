@@ -145,7 +145,7 @@ class TestMinimalCells:
         layer, vectors, hidden = self.layer(cell), torch.randn(3, TIME, 5), torch.rand(3, UNITS)
         outputs, (last,) = layer(vectors, (hidden,))
         for time in range(TIME):
-            *gates, candidate = layer.inputs(vectors[:, time]).chunk(layer.gates, dim=1)
+            *gates, candidate = layer.parts(layer.inputs(vectors[:, time]))
             new = torch.where(candidate >= 0, candidate + 0.5, torch.sigmoid(candidate))
             if cell == "mingru":
                 update = torch.sigmoid(gates[0])

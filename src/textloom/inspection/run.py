@@ -106,5 +106,5 @@ def subject_of(run: Run, trained: TrainConfig, tokenizer: Tokenizer) -> Subject:
         layers = f"{model.layers} layer{'s' if model.layers > 1 else ''} of {model.units} units"
         source = "one-hot input" if model.embedding_dim is None else f"embeddings of {model.embedding_dim}"
         facts = [layers, source, *facts]
-    no_gates = f"The cell {model.kind} has no gates whose values are shown here; LSTM and GRU have."
+    no_gates = f"The cell {model.kind} has no gates that keep or replace a state."
     return Subject(str(run.directory), (f"cell {model.kind}", *facts), no_gates)

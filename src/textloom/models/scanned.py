@@ -20,14 +20,15 @@ class ScannedCell(Cell):
     type, float32 in autocast too.
     """
 
-    gates: ClassVar[int]
-    """Linear functions of the input; the last one is the candidate."""
+    keeping_gate = "keep"
+    gate_names: ClassVar[tuple[str, ...]]
+    """Names of the gates, linear functions of the input before their sigmoid; the candidate comes after them."""
 
     def __init__(self, config: ModelConfig, input_size: int):
         super().__init__()
         assert isinstance(config.units, int)
         self.units = config.units
-        self.inputs = nn.Linear(input_size, self.gates * config.units)
+        self.inputs = nn.Linear(input_size, (len(self.gate_names) + 1) * config.units)
 
     @staticmethod
     def replaced(gates: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -54,6 +55,16 @@ class ScannedCell(Cell):
             nn.init.xavier_uniform_(self.inputs.weight)
         nn.init.zeros_(self.inputs.bias)
 
+    def gate_values(self, vectors: torch.Tensor, before: State, after: State) -> dict[str, list[torch.Tensor]]:
+        """The gates, (batch, units) each, and ``keep``, 1 - ``z``: the share of the hidden state that stays."""
+        *gates, _ = self.parts(self.inputs(vectors))
+        named = {name: [gate.sigmoid()] for name, gate in zip(self.gate_names, gates, strict=True)}
+        return named | {"keep": [1 - self.replaced(gates)]}
+
+    def parts(self, products: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Gates before their sigmoid and candidate, (..., units) each, from the products of the inputs."""
+        return products.chunk(len(self.gate_names) + 1, dim=-1)
+
     def fast_layers(self, rows: int) -> Sequence[FastLayer]:
         """This layer, with preallocated buffers."""
         return [FastScannedLayer(self, rows)]
@@ -65,7 +76,7 @@ class ScannedCell(Cell):
     def _recurrence(self, products: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         """Hidden states from the products of the inputs, (batch, time, gates * units)."""
         (hidden,) = state
-        *gates, candidate = products.to(hidden.dtype).chunk(self.gates, dim=-1)
+        *gates, candidate = self.parts(products.to(hidden.dtype))
         share, new = self.replaced(gates), positive(candidate)
         if products.shape[1] == 1:
             outputs = torch.lerp(hidden[:, None], new, share)
@@ -85,7 +96,7 @@ class FastScannedLayer(FastLayer):
         self.gates = weight.new_empty(rows, weight.shape[0])
         self.hidden = weight.new_zeros(rows, cell.units)
         self.states = [self.hidden]
-        *self._gates, self._candidate = self.gates.chunk(cell.gates, dim=1)
+        *self._gates, self._candidate = cell.parts(self.gates)
         self._replaced = cell.replaced
 
     def step(self) -> None:

@@ -14,9 +14,9 @@ from textloom.models.stacked import stacked
 
 @stacked
 class MinGRU(ScannedCell):
-    """One layer; its gates are update and candidate."""
+    """One layer."""
 
-    gates = 2
+    gate_names = ("update",)
 
     @staticmethod
     def replaced(gates: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -19,9 +19,9 @@ from textloom.models.stacked import stacked
 
 @stacked
 class MinLSTM(ScannedCell):
-    """One layer; its gates are forget, input and candidate."""
+    """One layer."""
 
-    gates = 3
+    gate_names = ("forget", "input")
 
     def __init__(self, config: MinLSTMConfig, input_size: int):
         super().__init__(config, input_size)

@@ -32,6 +32,7 @@ class MogrifierLayer(Cell):
     """
 
     output_rms = 0.25
+    keeping_gate = "forget"
 
     def __init__(self, config: MogrifierLSTMConfig, input_size: int):
         super().__init__()
@@ -57,21 +58,29 @@ class MogrifierLayer(Cell):
     def forward(self, vectors: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         """(batch, time, input_size) -> (batch, time, units), and the state after the last token."""
         (hidden, cell), outputs = state, []
-        rounds = self.all_rounds()
         mask = F.dropout(torch.ones_like(hidden), self.state_dropout) if self.training and self.state_dropout else None
         for entering in vectors.unbind(1):  # (batch, input_size)
-            read = hidden if mask is None else hidden * mask
-            for number, gate in enumerate(rounds):
-                if number % 2 == 0:
-                    entering = entering * gate(read)
-                else:
-                    read = read * gate(entering)
-            gates = (self.inputs(entering) + self.recurrent(read)).to(cell.dtype)
+            gates = self._gate_sums(entering, hidden if mask is None else hidden * mask).to(cell.dtype)
             enter, forget, candidate, leave = gates.chunk(4, dim=1)
             cell = torch.sigmoid(forget) * cell + torch.sigmoid(enter) * torch.tanh(candidate)
             hidden = torch.sigmoid(leave) * torch.tanh(cell)
             outputs.append(hidden)
         return torch.stack(outputs, dim=1), (hidden, cell)
+
+    def gate_values(self, vectors: torch.Tensor, before: State, after: State) -> dict[str, list[torch.Tensor]]:
+        """Input, forget and output gate, (batch, units) each; without those of the rounds, which are from 0 to 2."""
+        enter, forget, _, leave = self._gate_sums(vectors, before[0]).sigmoid().chunk(4, dim=1)
+        return {"input": [enter], "forget": [forget], "output": [leave]}
+
+    def _gate_sums(self, entering: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
+        """What enters the gates after the rounds, (batch, 4 * units), from an input and a hidden state."""
+        for number, gate in enumerate(self.all_rounds()):
+            if number % 2 == 0:
+                entering = entering * gate(read)
+            else:
+                read = read * gate(entering)
+        gates: torch.Tensor = self.inputs(entering) + self.recurrent(read)
+        return gates
 
     def init_weights(self, kind: Literal["scaled", "keras"], input_norm: float) -> None:
         """As for ``nn.LSTM``; what the rounds compute has unit variance if their inputs have."""
