@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import Answer
-from textloom.generation import memorization
-from textloom.generation.memorization import TrainingText, contained, longest_copy
+from textloom.evaluation import memorization
+from textloom.evaluation.memorization import TrainingText, contained, longest_copy
 from textloom.runs.run import Run
+from textloom.system.files import read_json
 from textloom.tokenizers.char import CharTokenizer
 
 SOURCE = "the owl and the newt learn a song, and sing it at noon. "
@@ -74,6 +75,10 @@ def test_tensorboard_shows_it_for_the_samples_of_the_best_checkpoint(toy_run: Ru
     (shown,) = events.Tensors("samples/memorization/text_summary")
     table = shown.tensor_proto.string_val[0].decode()
     assert "| longest copy, tokens |" in table
+    found = read_json(toy_run.memorization_file)
+    for temperature, one in found.items():
+        assert f"| {temperature} | {one['longest_copy']} |" in table
+        assert f"| {one['ngram_perplexity']:.3g} |" in table
     assert len(table.splitlines()) == 2 + len(toy_run.config().samples.temperatures)
 
 

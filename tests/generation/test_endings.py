@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import compose_train
-from textloom.generation.generate import draw_texts, generate_texts, open_prompt, stream_text
+from textloom.generation.generate import draw_again, draw_texts, generate_texts, open_prompt, stream_text
 from textloom.generation.requests import Request, Rules
 from textloom.generation.sampling import Sampling, TokenRules, text_seeds
 from textloom.generation.text import GrowingText, Limits, Writing
@@ -93,9 +93,9 @@ def test_long_texts_are_written_in_pieces_too() -> None:
 # --- with a model ---------------------------------------------------------------------------------------------------
 
 
-def model(tokenizer: Tokenizer) -> RecurrentLanguageModel:
+def model(tokenizer: Tokenizer, units: int = 16) -> RecurrentLanguageModel:
     torch.manual_seed(0)
-    built = RecurrentLanguageModel(compose_train("model.units=16").model, tokenizer.vocabulary_size)
+    built = RecurrentLanguageModel(compose_train(f"model.units={units}").model, tokenizer.vocabulary_size)
     torch.nn.init.normal_(built.softmax.weight, std=1.0)
     built.softmax.bias.data[tokenizer.end_id] = -100.0  # a text without end
     return built.eval()
@@ -123,6 +123,19 @@ def test_a_text_of_a_batch_is_made_again_by_its_own_seed() -> None:
         (again,) = draw_texts(built, tokenizer, [Request(opening, Sampling(0.8), one.seed)], rules)
         assert (again.text, again.tokens) == (one.text, one.tokens)
         assert again.logprobs == pytest.approx(one.logprobs, abs=1e-5)
+
+
+@pytest.mark.parametrize("window", [None, 4])
+def test_every_text_of_a_batch_is_made_again_to_the_last_digit_in_its_row(window: int | None) -> None:
+    tokenizer = TOKENIZERS["char"]
+    built = model(tokenizer, units=40)
+    opening = open_prompt(built, tokenizer, "Ein Fuchs", window)
+    rules = Rules(Limits(40), window=window, with_logprobs=True)
+    requests = [Request(opening, Sampling(1.0), seed) for seed in text_seeds(1, 61)]
+    texts = draw_texts(built, tokenizer, requests, rules)
+    assert len({one.text for one in texts}) > 50
+    for request, one in zip(requests, texts, strict=True):
+        assert draw_again(built, tokenizer, request, rules, one.place) == one
 
 
 def test_prompts_of_any_length_are_continued_side_by_side_as_alone() -> None:

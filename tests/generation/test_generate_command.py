@@ -44,13 +44,11 @@ def test_prompts_come_through_a_pipe(toy_run: Run, command: Command, monkeypatch
 
 def test_a_line_of_json_gives_its_text_again(toy_run: Run, command: Command) -> None:
     given = ["generate", f"run={toy_run.directory}", "prompt=deep learn", "length=20", "temperature=1", "format=jsonl"]
-    for one in lines(command(*given, "count=3", "seed=7")):
-        (again,) = lines(command(*given, f"seed={one['seed']}"))
-        assert again["text"] == one["text"]
-        assert again["logprobs"] == pytest.approx(one["logprobs"], abs=1e-4)
+    for row, one in enumerate(lines(command(*given, "count=3", "seed=7"))):
+        assert (one["row"], one["rows"]) == (row, 3)
+        assert lines(command(*given, *(f"{key}={one[key]}" for key in ("seed", "row", "rows")))) == [one]
         assert len(one["tokens"]) == len(one["logprobs"])  # type: ignore[arg-type]
         assert one["settings"]["temperature"] == 1.0  # type: ignore[index]
-        assert one["run"] == again["run"]
 
 
 def test_the_signature_is_that_of_the_export(toy_run: Run, command: Command) -> None:
@@ -119,6 +117,12 @@ def test_a_reader_that_goes_away_ends_the_text(toy_run: Run) -> None:
         (["stream=true", "format=jsonl"], "stream: a JSON line is written when its text is complete"),
         (["min_p=2"], "min_p=2: must be less than or equal to 1"),
         (["repetition_penalty=0"], "repetition_penalty=0: must be greater than 0"),
+        (["row=1"], "row=1: rows is missing; give both as in the JSON line"),
+        (["row=3", "rows=3"], "row=3: the rows are 0 to 2"),
+        (["rows=3", "count=2"], "rows: one text is drawn again"),
+        (["rows=3", "num_beams=2"], "rows: a beam search draws nothing"),
+        (["rows=3", "stream=true"], "stream: a text that is drawn again is written at its end"),
+        (["rows=1025"], "rows=1025: must be less than or equal to 1024"),
         (["characters=0"], "characters=0: must be greater than 0"),
     ],
 )

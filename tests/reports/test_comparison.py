@@ -17,6 +17,7 @@ from textloom.reports.compare import Comparison, Group, compare_runs
 from textloom.reports.render import render, render_csv, render_json, render_markdown
 from textloom.reports.table import table_of
 from textloom.reports.text import render_text
+from textloom.system.files import write_json
 
 CAPITALS = "The Cat sat on the Mat.\n\nA Dog saw the Cat and the Mat.\n\nThe Mat is a Mat, the Dog a Dog.\n\n" * 3
 
@@ -205,6 +206,30 @@ def test_keys_that_change_no_results_make_no_rows_and_no_columns_unless_all_are_
     for told in ("trainer.profiler", "[simple,null]", "trainer.accelerator", "[auto,cpu]", "[1,2]"):
         assert told in whole.out
     assert "left out" not in whole.out
+
+
+def test_copies_of_training_text_are_columns_if_all_are_wanted(command: Callable[..., Answer], tmp_path: Path) -> None:
+    shares = {"copied": "", "new_ngrams": 0.25, "distinct": 1.0, "n": 16}
+    for name, longest in (("one", 20), ("two", 30)):
+        run = make_run(tmp_path / name, "model.units=8", f"seed={len(name) + longest}")
+        samples = {"0.5": {**shares, "longest_copy": longest, "ngram_perplexity": 4.0},
+                   "1.0": {**shares, "longest_copy": 5, "ngram_perplexity": 6.0}}  # fmt: skip
+        write_json(run.memorization_file, samples)
+    given = ["compare", f"runs={tmp_path}/*", "metric=val/loss"]
+    (row,) = [row for row in csv.DictReader(io.StringIO(command(*given, "format=csv").out)) if row["verdict"] == "best"]
+    found = [float(row[f"samples/{name}"]) for name in ("longest_copy", "new_ngrams", "ngram_perplexity")]
+    assert found == [25.0, 0.25, 5.0]
+    assert float(row["samples/longest_copy/std"]) > 0
+    assert "longest_copy" not in command(*given).out
+    table = [line for line in command(*given, "columns=all", "format=md").out.splitlines() if line.startswith("| ")]
+    (line,) = [line for line in table if " lstm " in line]
+    cells = dict(zip(table[0].split(" | "), line.split(" | "), strict=True))
+    named = [cells[f"samples/{name}".replace("_", r"\_")] for name in ("longest_copy", "new_ngrams", "distinct_ngrams")]
+    assert named == ["25", "0.250", "1.000"]
+    (tmp_path / "one/memorization.json").write_text("{")
+    damaged = command(*given)
+    assert damaged.status == 0
+    assert "passed over: " in damaged.err
 
 
 def test_csv_markdown_and_json_hold_every_row(comparison: Comparison) -> None:

@@ -21,6 +21,7 @@ from textloom.reports.figures import parameter_figures
 from textloom.reports.html import PLOTLY, render_html
 from textloom.reports.statistics import Spread
 from textloom.runs.run import Run
+from textloom.system.files import write_json
 from textloom.system.streams import visible
 
 ATTACK = "</pre><script>window.attacked = 1</script><img src=x onerror='window.attacked = 1'>"
@@ -54,6 +55,7 @@ const waiting = setInterval(() => {
   seen.page = [document.documentElement.scrollWidth, document.documentElement.clientWidth];
   seen.widths = charts.map(chart => chart.getBoundingClientRect().width);
   seen.samples = [...document.querySelectorAll(".samples pre")].map(sample => sample.textContent);
+  seen.copied = [...document.querySelectorAll(".samples .note")].map(note => note.textContent);
   const answer = document.createElement("pre");
   answer.id = "answer";
   answer.textContent = JSON.stringify(seen);
@@ -75,6 +77,8 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 f"--- best checkpoint, {len(SAMPLE)} characters, temperature 0.5 ---\n{SAMPLE}\n\n"
                 "--- best checkpoint, temperature 1.0 ---\nwild\n\n"
             )
+            copied = {"longest_copy": 3, "copied": ATTACK, "new_ngrams": 0.25, "distinct": None, "n": 16}
+            write_json(run.memorization_file, {"0.5": {**copied, "ngram_perplexity": 7.5}})
     make_run(folder / "failed", "model.units=4", status="failed", error=ATTACK)
     return folder
 
@@ -98,6 +102,10 @@ def test_a_browser_finds_every_run_sorts_the_table_and_is_not_attacked(
     seen = json.loads(html.unescape(answer[1]))
     assert seen["attacked"] == "no"
     assert seen["samples"][:2] == [visible(SAMPLE), "wild"]
+    assert len(seen["copied"]) == 4
+    assert set(seen["copied"]) == {
+        f"longest copy of training text: 3 tokens {ATTACK!r}; 16-grams: new 25.0%; perplexity under an n-gram 7.5"
+    }
     counted = [""] * 3
     assert [units for units in seen["before"] if units] == ["128", "64", "16", "8"]
     assert seen["up"] == ["8", "16", "64", "128", *counted]

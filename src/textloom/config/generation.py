@@ -9,6 +9,7 @@ from textloom.config.section import Mark, Paths, PathText, Positive, Section, Un
 DEFAULT_LENGTH = 300
 TOKENS_PER_CHARACTER = 4  # at most, in UTF-8 bytes
 TOKENS_PER_SENTENCE = 2000
+MOST_ROWS = 1024  # texts drawn side by side
 ESCAPES = {"\\n": "\n", "\\t": "\t", "\\\\": "\\"}
 
 
@@ -142,8 +143,12 @@ class GenerateConfig(BeamKeys):
     """Device to compute on; auto takes a GPU if there is one."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None
     """Seed that reproduces the first text; the seeds of the other texts are derived from it. null: a new one."""
+    row: Annotated[int, Field(ge=0)] = 0
+    """Row of the batch in which a text was drawn, to draw it again to the last digit; with seed and rows."""
+    rows: Annotated[int, Field(gt=0, le=MOST_ROWS)] | None = None
+    """Rows of that batch. null: no text is drawn again."""
     format: Literal["text", "jsonl"] = "text"
-    """jsonl: for each text a line with its tokens, their log-probabilities, seed and settings, and the run."""
+    """jsonl: for each text a line with its tokens, their log-probabilities, seed, row and settings, and the run."""
     memorization: bool = False
     """Report how much of each text is copied from the training text: on standard error, or in the JSON line."""
     stream: bool | None = None
@@ -175,6 +180,18 @@ class GenerateConfig(BeamKeys):
             raise ValueError(
                 f"count={self.count}: a search with num_beams={self.num_beams} finds at most as many texts; lower it"
             )
+        if self.rows is None and self.row:
+            raise ValueError(f"row={self.row}: rows is missing; give both as in the JSON line of the text")
+        if self.rows is not None and self.row >= self.rows:
+            raise ValueError(
+                f"row={self.row}: the rows are 0 to {self.rows - 1}; give both as in the JSON line of the text"
+            )
+        if self.rows is not None and (self.count > 1 or self.prompts is not None):
+            raise ValueError("rows: one text is drawn again; set count=1 and a prompt, or leave out rows")
+        if self.rows is not None and self.num_beams > 1:
+            raise ValueError("rows: a beam search draws nothing, and finds the same again; leave out rows")
+        if self.stream and self.rows is not None:
+            raise ValueError("stream: a text that is drawn again is written at its end; leave out stream=true")
         if self.stream and self.num_beams > 1:
             raise ValueError("stream: a beam search knows its text at the end; set num_beams=1, or stream=false")
         if self.stream and self.format == "jsonl":

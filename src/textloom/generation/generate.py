@@ -7,11 +7,12 @@ import numpy as np
 import torch
 
 from textloom.config import BatchingConfig, WindowsConfig
+from textloom.config.generation import MOST_ROWS
 from textloom.errors import GenerationError
 from textloom.generation.beams import search
 from textloom.generation.prompts import prompt_ids, without_last_space
 from textloom.generation.reading import CONTEXT, Reading, start
-from textloom.generation.requests import Generated, Opening, Request, Rules
+from textloom.generation.requests import Generated, Opening, Place, Request, Rules
 from textloom.generation.sampling import Sampling, TokenSampler, text_seeds
 from textloom.generation.step_settings import suited_to
 from textloom.generation.text import GrowingText, Limits
@@ -24,8 +25,8 @@ DEFAULT_PROMPT_TOKENS = 10
 PROMPT_SEARCHED = 10_000  # tokens that are searched for a sequence without unknown ones
 SHORT_DOCUMENT = 5 * DEFAULT_PROMPT_TOKENS  # in tokens; a prompt would be too large a part of shorter ones
 TOKENS_BETWEEN_CHECKS = 32  # whether all texts have ended; each check synchronizes with the device
+ALONE = Place()
 RECORDING_PAYS = 200  # tokens; recording a step for a GPU takes about 0.1 s
-MOST_ROWS = 1024  # texts drawn side by side
 
 Step = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Tokens to read, (texts,), and random numbers, (texts, 1) -> the tokens drawn, (texts,)."""
@@ -122,8 +123,15 @@ def draw_texts(
         texts = _new_texts(tokenizer, [requests[row] for row in rows], rules, watched=rules.limits.watch_text)
         for _ in grow(model, tokenizer, [requests[row] for row in rows], rules, texts):
             pass
-        found |= {row: _generated(requests[row], text) for row, text in zip(rows, texts, strict=True)}
-    return [found[row] for row in range(len(requests))]
+        places = [Place(row, len(rows)) for row in range(len(rows))]
+        for number, text, place in zip(rows, texts, places, strict=True):
+            found[number] = _generated(requests[number], text, place)
+    return [found[number] for number in range(len(requests))]
+
+
+def draw_again(model: LanguageModel, tokenizer: Tokenizer, request: Request, rules: Rules, place: Place) -> Generated:
+    """A text as it is drawn in this place of a batch, to the last digit; what the other rows hold does not matter."""
+    return draw_texts(model, tokenizer, [request] * place.rows, rules)[place.row]
 
 
 def _search_texts(
@@ -137,7 +145,7 @@ def _search_texts(
         for request, one in zip(wanted, best, strict=False):
             (text,) = _new_texts(tokenizer, [request], rules, watched=rules.limits.watch_text)
             text.add([*one.tokens, tokenizer.end_id], one.logprobs)
-            found.append(_generated(request, text, one.score))
+            found.append(_generated(request, text, score=one.score))
     return found
 
 
@@ -178,10 +186,11 @@ def _new_texts(tokenizer: Tokenizer, requests: Sequence[Request], rules: Rules, 
     ]
 
 
-def _generated(request: Request, text: GrowingText, score: float | None = None) -> Generated:
+def _generated(request: Request, text: GrowingText, place: Place = ALONE, score: float | None = None) -> Generated:
     prompt = request.opening.prompt
     assert text.ending is not None
-    return Generated(prompt + text.finish(), prompt, text.tokens, text.logprobs, request.seed, text.ending, score)
+    whole = prompt + text.finish()
+    return Generated(whole, prompt, text.tokens, text.logprobs, request.seed, text.ending, place, score)
 
 
 # --- the steps ------------------------------------------------------------------------------------------------------

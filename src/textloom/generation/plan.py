@@ -13,15 +13,15 @@ from textloom.config.generation import BeamKeys
 from textloom.data.encoding import load_splits
 from textloom.data.normalization import normalize_text
 from textloom.errors import ConfigError, RunError
+from textloom.evaluation.memorization import Memorization, TrainingText
 from textloom.evaluation.text import TextScore
 from textloom.generation.constraint import build_grammar
-from textloom.generation.generate import default_prompt, draw_texts, open_prompt, stream_text, window_of
-from textloom.generation.memorization import Memorization, TrainingText
+from textloom.generation.generate import default_prompt, draw_again, draw_texts, open_prompt, stream_text, window_of
 from textloom.generation.mixture import MixedModel, Partner
 from textloom.generation.prompt_file import read_prompts
 from textloom.generation.prompts import encode_after, read_prompt, shorter_than_window
 from textloom.generation.reading import CONTEXT, Reading
-from textloom.generation.requests import Beams, Generated, Opening, Request, Rules
+from textloom.generation.requests import Beams, Generated, Opening, Place, Request, Rules
 from textloom.generation.sampling import Sampling, TokenRules, text_seeds
 from textloom.generation.scoring import score_after
 from textloom.generation.state import State
@@ -58,10 +58,14 @@ class GenerationPlan:
     @property
     def may_stream(self) -> bool:
         """True if there is one text, which can be written while it is drawn."""
-        return len(self.requests) == 1 and self.config.format == "text" and self.rules.beams is None
+        alone = len(self.requests) == 1 and self.config.rows is None
+        return alone and self.config.format == "text" and self.rules.beams is None
 
     def texts(self) -> list[Generated]:
         """Draw all texts."""
+        if self.config.rows is not None:
+            (request,), place = self.requests, Place(self.config.row, self.config.rows)
+            return [draw_again(self.model, self.tokenizer, request, self.rules, place)]
         return draw_texts(self.model, self.tokenizer, self.requests, self.rules)
 
     def pieces(self, done: Callable[[Generated], None] | None = None) -> Iterator[str]:
@@ -86,6 +90,8 @@ class GenerationPlan:
             "logprobs": [round(number, 6) for number in text.logprobs],
             "ending": text.ending,
             "seed": text.seed,
+            "row": text.place.row,
+            "rows": text.place.rows,
             "settings": self._settings,
             "run": self.signature,
         }

@@ -24,6 +24,18 @@ class Opening:
 
 
 @dataclass(frozen=True)
+class Place:
+    """The row of a text among those that are computed side by side.
+
+    Products of another number of rows are rounded differently, so that a text is sure to be the same again only in the
+    same place.
+    """
+
+    row: int = 0
+    rows: int = 1
+
+
+@dataclass(frozen=True)
 class Request:
     """One text to draw."""
 
@@ -45,6 +57,7 @@ class Generated:
     """Logarithm of the probability that the model gives each of them, before temperature and filters; or empty."""
     seed: int
     ending: Ending
+    place: Place = Place()
     score: float | None = None
     """Of a text that a beam search found: its log-probability, divided by a power of its length."""
 

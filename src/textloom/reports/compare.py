@@ -11,6 +11,7 @@ from textloom.evaluation.baselines import counting_figures
 from textloom.reports.collect import Record, read_records, require_metric
 from textloom.reports.group import by_protocol, headings
 from textloom.reports.metrics import is_quality, lower_is_better
+from textloom.reports.samples import memorization_figures
 from textloom.reports.statistics import SIGNIFICANCE, Spread, against_constant, holm, welch
 
 STATIC = "counting models do not adapt to the text: they are ranked with the figures of models that do not either"
@@ -23,7 +24,7 @@ class Row:
     setting: dict[str, Any]
     """Config keys."""
     figures: dict[str, Spread]
-    """Figures by their names in results.json."""
+    """Figures by their names in results.json, and those of samples."""
     records: tuple[Record, ...] = ()
     """The runs, one for each seed; empty for a baseline that is not a run."""
     is_ngram: bool = False
@@ -55,6 +56,8 @@ class Group:
     """The config keys in which the rows differ."""
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+    all_columns: bool = False
+    """True to show figures that are of interest now and then, too."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ def _group(heading: str, members: list[Record], metric: str, all_keys: bool) -> 
         rows = [replace(row, setting=_whole_setting(row)) for row in rows]
     rows, tests = _judged(rows, metric)
     said = [_stopped(members), tests, *notes]
-    return Group(heading, keys, tuple(rows), tuple(note for note in said if note))
+    return Group(heading, keys, tuple(rows), tuple(note for note in said if note), all_keys)
 
 
 def _stopped(members: list[Record]) -> str | None:
@@ -142,8 +145,9 @@ def _seeds_together(members: list[Record]) -> list[Row]:
 
 
 def _row(records: list[Record]) -> Row:
-    names = set.intersection(*(set(record.results) for record in records))
-    figures = {name: Spread(tuple(float(record.results[name]) for record in records)) for name in sorted(names)}
+    measured = [{**record.results, **memorization_figures(record.run)} for record in records]
+    names = set.intersection(*(set(found) for found in measured))
+    figures = {name: Spread(tuple(float(found[name]) for found in measured)) for name in sorted(names)}
     return Row(records[0].setting, figures, tuple(records), records[0].is_ngram)
 
 

@@ -10,12 +10,22 @@ from jinja2 import Environment, PackageLoader
 
 from textloom.reports.compare import Comparison, Group, Row
 from textloom.reports.figures import Figure, curve_figures, label, parameter_figures
-from textloom.reports.samples import read_samples
+from textloom.reports.samples import read_memorization, read_samples
 from textloom.reports.table import table_of, unranked_table
 from textloom.system.streams import visible
 
 PLOTLY = "plotly-basic.min.js.gz"
 """The smallest bundle of plotly.js (npm: plotly.js-basic-dist-min), compressed."""
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """A text of the best checkpoint."""
+
+    temperature: str
+    text: str
+    memorization: str
+    """How much of it is copied; empty if that was not measured."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +37,7 @@ class _Section:
     rows: list[list[tuple[str, float | str]]]  # the cell, and its sort key
     notes: tuple[str, ...]
     figures: list[tuple[str, str]]  # titles and JSON for Plotly
-    samples: list[tuple[str, dict[str, str]]]
+    samples: list[tuple[str, list[_Sample]]]
 
 
 def render_html(comparison: Comparison) -> str:
@@ -72,8 +82,13 @@ def _order(cell: str) -> float | str:
         return cell
 
 
-def _samples(row: Row) -> dict[str, str]:
-    return read_samples(row.records[0].run.samples_file)
+def _samples(row: Row) -> list[_Sample]:
+    run = row.records[0].run
+    texts, copied = read_samples(run.samples_file), read_memorization(run)
+    return [
+        _Sample(temperature, text, str(copied[temperature]) if temperature in copied else "")
+        for temperature, text in texts.items()
+    ]
 
 
 def drawn(figure: Figure) -> tuple[str, str]:

@@ -1,7 +1,20 @@
-"""Read the samples of a run's best checkpoint from ``samples.txt``."""
+"""Read the samples of a run's best checkpoint, and how much of them is copied from the training text."""
 
+import logging
 import re
 from pathlib import Path
+from statistics import fmean
+
+from textloom.errors import RunError
+from textloom.evaluation.memorization import Memorization
+from textloom.runs.run import Run
+from textloom.system.files import read_json
+
+log = logging.getLogger(__name__)
+
+LONGEST_COPY = "samples/longest_copy"
+MEMORIZATION = (LONGEST_COPY, "samples/new_ngrams", "samples/distinct_ngrams", "samples/ngram_perplexity")
+"""Figures of a run's samples: the largest of all temperatures, and means over them."""
 
 HEADER = re.compile(
     r"^--- (?P<label>step \d+|best checkpoint)"
@@ -36,3 +49,25 @@ def read_samples(file: Path) -> dict[str, str]:
             texts[header["temperature"]] = text if header["length"] is not None else text.removesuffix(GAP)
         header = following
     return texts
+
+
+def read_memorization(run: Run) -> dict[str, Memorization]:
+    """Temperature -> what was measured of its text; empty for runs of former versions, which did not measure it."""
+    if not run.memorization_file.exists():
+        return {}
+    try:
+        return {key: Memorization(**found) for key, found in read_json(run.memorization_file).items()}
+    except (RunError, TypeError) as error:
+        log.warning("passed over: %s: %s", run.memorization_file, error)
+        return {}
+
+
+def memorization_figures(run: Run) -> dict[str, float]:
+    """The figures of ``MEMORIZATION`` that were measured."""
+    texts = read_memorization(run).values()
+    if not texts:
+        return {}
+    measured = [(one.new_ngrams, one.distinct, one.ngram_perplexity) for one in texts]
+    columns = ([value for value in column if value is not None] for column in zip(*measured, strict=True))
+    means = {name: fmean(column) for name, column in zip(MEMORIZATION[1:], columns, strict=True) if column}
+    return {LONGEST_COPY: float(max(one.longest_copy for one in texts))} | means

@@ -1,10 +1,12 @@
 """A group of a comparison as a table of texts, for the terminal, Markdown and HTML."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from textloom.config.values import value_text
 from textloom.reports.compare import Comparison, Group, Row
 from textloom.reports.metrics import BITS_PER_CHAR
+from textloom.reports.samples import LONGEST_COPY, MEMORIZATION
 from textloom.reports.statistics import Spread
 
 SPEED, SECONDS = "train/targets_per_second", "duration_seconds"
@@ -28,31 +30,41 @@ class TextTable:
 VERDICTS = ("verdict", "counting")
 
 
+Cell = Callable[[Row], str]
+"""The text of a column in a row."""
+
+
 def table_of(group: Group, metric: str) -> TextTable:
-    """The varying keys, the metric over seeds, the costs, and the verdicts."""
-    bits = () if metric == BITS_PER_CHAR else (BITS_PER_CHAR,)
-    named = () if group.keys else ("run",)
-    costs = ("parameters", "targets/s", "seconds")
-    columns = (*named, *group.keys, metric, *bits, "seeds", *costs, *VERDICTS)
-    return TextTable(columns, tuple(_cells(row, group, metric, bool(named), bits) for row in group.rows))
+    """The varying keys, the metric over seeds, the costs, and the verdicts; figures of samples if all are shown."""
+    samples = MEMORIZATION if group.all_columns else ()
+    columns: dict[str, Cell] = {
+        **({key: _setting(key) for key in group.keys} or {"run": directory_of}),
+        **{name: _measured(name) for name in (metric, BITS_PER_CHAR)},
+        "seeds": lambda row: str(row.seeds) if row.seeds else "",
+        "parameters": _mean("parameters"),
+        "targets/s": _mean(SPEED),
+        "seconds": _mean(SECONDS, digits=1),
+        **{name: _mean(name, 0 if name == LONGEST_COPY else 3) for name in samples if _has(group, name)},
+        "verdict": lambda row: row.verdict,
+        "counting": lambda row: row.against_counting,
+    }
+    return TextTable(tuple(columns), tuple(tuple(cell(row) for cell in columns.values()) for row in group.rows))
 
 
-def _cells(row: Row, group: Group, metric: str, named: bool, bits: tuple[str, ...]) -> tuple[str, ...]:
-    def cost(name: str, digits: int = 0) -> str:
-        return f"{row.figures[name].mean:,.{digits}f}" if name in row.figures else ""
+def _setting(key: str) -> Cell:
+    return lambda row: value_text(row.setting[key]) if key in row.setting else ""
 
-    return (
-        *((directory_of(row),) if named else ()),
-        *(value_text(row.setting[key]) if key in row.setting else "" for key in group.keys),
-        with_deviation(row.figures[metric]),
-        *(with_deviation(row.figures[name]) if name in row.figures else "" for name in bits),
-        str(row.seeds) if row.seeds else "",
-        cost("parameters"),
-        cost(SPEED),
-        cost(SECONDS, digits=1),
-        row.verdict,
-        row.against_counting,
-    )
+
+def _measured(name: str) -> Cell:
+    return lambda row: with_deviation(row.figures[name]) if name in row.figures else ""
+
+
+def _mean(name: str, digits: int = 0) -> Cell:
+    return lambda row: f"{row.figures[name].mean:,.{digits}f}" if name in row.figures else ""
+
+
+def _has(group: Group, name: str) -> bool:
+    return any(name in row.figures for row in group.rows)
 
 
 def directory_of(row: Row) -> str:

@@ -90,6 +90,11 @@ class Run:
         return self.directory / "samples.txt"
 
     @property
+    def memorization_file(self) -> Path:
+        """How much of each sample of the best checkpoint is copied from the training text."""
+        return self.directory / "memorization.json"
+
+    @property
     def trace_file(self) -> Path:
         """The trace of some training steps, if ``trainer.profiler=torch``."""
         return self.directory / "trace.json"
@@ -155,7 +160,7 @@ class Run:
         fixed = (
             self.config_file, self.overrides_file, self.status_file, self.provenance_file, self.results_file,
             self.evaluations_file, self.tokenizer_file, self.loggers_file, self.samples_file, self.trace_file,
-            self.profile_file, self.log_file, self.lock_file, self.start_file,
+            self.profile_file, self.log_file, self.lock_file, self.start_file, self.memorization_file,
         )  # fmt: skip
         checkpoints, tokens = self.checkpoints.glob("*.ckpt"), self.tokens.glob("*")
         return [*(path for path in fixed if path.exists()), *checkpoints, *tokens, *self.curve_files()]

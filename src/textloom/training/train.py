@@ -89,7 +89,8 @@ def finish(plan: FitPlan, result: FitResult, began: float) -> Trained:
     try:
         figures = evaluate_run(plan.run)
         texts = plan.sampler.write(load_model(plan.run, "best")[2], "best checkpoint")
-        plan.sampler.show_memorization(result.logger, texts, plan.text.splits["train"].tokens, result.last_step)
+        copied = plan.sampler.memorization(texts, plan.text.splits["train"].tokens)
+        plan.sampler.show_memorization(result.logger, copied, result.last_step)
         write_results(result.logger, figures, result.last_step)
         if plan.config.model.is_ngram:
             plan.sampler.show(result.logger, texts, result.last_step)
@@ -108,6 +109,7 @@ def finish(plan: FitPlan, result: FitResult, began: float) -> Trained:
         "duration_seconds": time.perf_counter() - began,
         **({"leaky": True} if plan.config.data.leaky else {}),
     }
+    write_json(plan.run.memorization_file, {str(key): found.to_dict() for key, found in copied.items()})
     write_json(plan.run.results_file, results)
     keep_own(plan.run, figures)
     sample = texts[plan.config.samples.temperatures[0]]

@@ -11,9 +11,10 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from textloom.config import SamplesConfig, TrainConfig
+from textloom.evaluation.memorization import Memorization, TrainingText
 from textloom.generation.generate import default_prompt, generate_texts, window_of
-from textloom.generation.memorization import TrainingText
 from textloom.generation.prompts import read_prompt
+from textloom.generation.reading import CONTEXT
 from textloom.generation.sampling import Sampling
 from textloom.models.language_model import LanguageModel
 from textloom.runs.run import Run
@@ -62,20 +63,26 @@ class Sampler:
         shown = "\n\n".join(f"**temperature {t}**\n\n{_preformatted(text)}" for t, text in texts.items())
         logger.experiment.add_text(TAG, shown, step)
 
-    def show_memorization(
-        self, logger: TensorBoardLogger, texts: dict[float, str], training: np.ndarray, step: int
-    ) -> None:
-        """Write to TensorBoard how much of each text is copied from the beginning of the training text."""
-        source = TrainingText(training[:COMPARED], self.tokenizer, with_ngrams=False)
-        rows = [
-            "| temperature | longest copy, tokens | copied | new n-grams | distinct n-grams | n |",
-            "|---|---|---|---|---|---|",
-        ]
-        for temperature, text in texts.items():
-            found = source.compare(self.tokenizer.encode(text.removeprefix(self.prompt)).tolist())
-            shares = ["" if share is None else f"{share:.1%}" for share in (found.new_ngrams, found.distinct)]
-            copied = f"`{visible(found.copied)!r}`".replace("|", "\\|")
-            rows.append(f"| {temperature} | {found.longest_copy} | {copied} | {' | '.join(shares)} | {found.n} |")
+    def memorization(self, texts: dict[float, str], training: np.ndarray) -> dict[float, Memorization]:
+        """How much of each text is copied from the beginning of the training text; by temperature."""
+        source = TrainingText(training[:COMPARED], self.tokenizer)
+        prompt = self.tokenizer.encode(self.prompt).tolist()[-CONTEXT:]
+        written = {temperature: text.removeprefix(self.prompt) for temperature, text in texts.items()}
+        return {
+            temperature: source.compare(self.tokenizer.encode(text).tolist(), prompt)
+            for temperature, text in written.items()
+        }
+
+    def show_memorization(self, logger: TensorBoardLogger, found: dict[float, Memorization], step: int) -> None:
+        """Write to TensorBoard how much of each text is copied."""
+        titles = "temperature | longest copy, tokens | copied | new n-grams | distinct n-grams | n | n-gram perplexity"
+        rows = [f"| {titles} |", "|---|---|---|---|---|---|---|"]
+        for temperature, one in found.items():
+            shares = ["" if share is None else f"{share:.1%}" for share in (one.new_ngrams, one.distinct)]
+            perplexity = "" if one.ngram_perplexity is None else f"{one.ngram_perplexity:.3g}"
+            copied = f"`{visible(one.copied)!r}`".replace("|", "\\|")
+            cells = [str(temperature), str(one.longest_copy), copied, *shares, str(one.n), perplexity]
+            rows.append(f"| {' | '.join(cells)} |")
         logger.experiment.add_text(MEMORIZATION_TAG, "\n".join(rows), step)
 
 
