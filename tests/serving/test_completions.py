@@ -18,9 +18,15 @@ PROMPTS = ["deep learn", "the network ", "a", "", "a letter is make work the let
 
 def test_a_completion_is_the_text_that_generate_draws(server: Running, stream_run: Run) -> None:
     run = textloom.load(stream_run.directory)
-    for keys in ({"temperature": 0.8}, {"temperature": 0.0}, {"temperature": 1.0, "top_p": 0.5}):
-        answer = server.complete(max_tokens=30, seed=3, **keys)
-        assert "deep learn" + answer.choices[0].text == run.generate("deep learn", 30, seed=3, **keys)
+    own = {"repetition_penalty": 1.2, "typical_p": 0.9}
+    for keys, others in (
+        ({"temperature": 0.8}, {}),
+        ({"temperature": 0.0}, {}),
+        ({"temperature": 1.0, "top_p": 0.5}, {}),
+        ({"temperature": 0.8, "presence_penalty": 0.7, "frequency_penalty": 0.3}, own),
+    ):
+        answer = server.complete(max_tokens=30, seed=3, **keys, extra_body=others)
+        assert "deep learn" + answer.choices[0].text == run.generate("deep learn", 30, seed=3, **keys, **others)
         assert answer.usage.completion_tokens == 30
         assert answer.usage.prompt_tokens == 10
 
@@ -35,6 +41,7 @@ def test_texts_beside_others_are_those_drawn_alone_to_the_last_digit(server: Run
             "temperature": (0.0, 0.7, 1.3)[number % 3],
             "top_p": (1.0, 0.6)[number % 2],
             "logprobs": 2 if number % 4 == 0 else None,
+            "presence_penalty": (0.0, 0.9)[number % 7 == 0],
         }
         for number in range(40)
     ]
@@ -105,6 +112,25 @@ def test_a_prompt_is_echoed_with_its_log_probabilities_and_what_is_expected_afte
     assert [token for part in parts for token in part.choices[0].logprobs.tokens] == found.tokens
 
 
+def test_penalties_count_what_was_drawn_in_turns_before(server: Running, stream_run: Run) -> None:
+    run, keys = textloom.load(stream_run.directory), {"temperature": 1.0, "frequency_penalty": 0.2}
+    answer = server.complete(max_tokens=600, seed=8, **keys)  # a turn has at most 128 steps
+    assert "deep learn" + answer.choices[0].text == run.generate("deep learn", 600, seed=8, **keys)
+
+
+def test_a_bias_bans_a_token_and_the_best_of_several_texts_are_returned(server: Running) -> None:
+    (letter,) = server.models[server.name].prompt_ids("e")
+    plain, biased = (server.complete(max_tokens=80, seed=1, logit_bias=bias) for bias in ({}, {str(letter): -100}))
+    assert "e" in plain.choices[0].text
+    assert "e" not in biased.choices[0].text
+    drawn = server.complete(max_tokens=20, seed=4, n=4, logprobs=0).choices
+    ranked = sorted(drawn, key=lambda choice: -sum(choice.logprobs.token_logprobs) / len(choice.logprobs.tokens))
+    best = server.complete(max_tokens=20, seed=4, n=2, best_of=4)
+    assert [choice.text for choice in best.choices] == [choice.text for choice in ranked[:2]]
+    assert [choice.index for choice in best.choices] == [0, 1]
+    assert best.usage.completion_tokens == sum(len(choice.logprobs.tokens) for choice in drawn)
+
+
 def test_tokens_are_a_prompt_too(server: Running) -> None:
     ids = server.models[server.name].prompt_ids("deep learn")
     texts = [server.complete(prompt, max_tokens=9, seed=1).choices[0].text for prompt in ("deep learn", ids, [ids])]
@@ -136,8 +162,11 @@ def test_the_models_are_listed(server: Running) -> None:
         ({"stop": ["a", "b" * 257]}, "stop: String should have at most 256 characters"),
         ({"n": 200}, "n: Input should be less than or equal to 128"),
         ({"prompt": ["a"] * 70, "n": 2}, "n: 140 texts, and there may be 128"),
-        ({"best_of": 4}, "best_of: is not supported"),
-        ({"logit_bias": {"3": 1}}, "logit_bias: is not supported"),
+        ({"best_of": 2, "n": 3}, "best_of: 2 texts, of which 3 are wanted"),
+        ({"best_of": 2, "stream": True}, "best_of: the best texts are known at the end"),
+        ({"logit_bias": {"3000": 1}}, "logit_bias: there is no token 3000"),
+        ({"logit_bias": {"e": 1}}, "logit_bias: "),
+        ({"presence_penalty": 3}, "presence_penalty: Input should be less than or equal to 2"),
         ({"extra_body": {"beams": 4}}, "beams: there is no such parameter"),
         ({"prompt": "a" * 70_000}, "prompt: 70000 tokens, and there may be 65536"),
     ],

@@ -31,30 +31,34 @@ class Penalties:
     def __init__(self, rows: Sequence[tuple[float, float, float]], vocabulary_size: int, device: torch.device):
         columns = torch.tensor(rows, device=device).t()[:, :, None]
         self._repetition, self._presence, self._frequency = columns  # (rows, 1) each
-        self._seen = torch.zeros(len(rows), vocabulary_size, dtype=torch.bool, device=device)
+        self._read = torch.zeros(len(rows), vocabulary_size, dtype=torch.bool, device=device)
         self._counts = torch.zeros(len(rows), vocabulary_size, device=device)
 
-    def begin(self, prompts: Sequence[Sequence[int]]) -> None:
-        """Forget everything, and note the tokens that each row has read."""
-        self._seen.zero_()
+    def begin(self, prompts: Sequence[Sequence[int]], drawn: Sequence[Sequence[int]] = ()) -> None:
+        """Forget everything, and note the tokens that each row has read, and those that it has drawn already."""
+        self._read.zero_()
         self._counts.zero_()
-        for row, prompt in zip(self._seen, prompts, strict=True):
+        for row, prompt in zip(self._read, prompts, strict=True):
             row[torch.tensor(list(prompt), dtype=torch.long, device=row.device)] = True
+        for counts, tokens in zip(self._counts, drawn, strict=False):
+            ids = torch.tensor(list(tokens), dtype=torch.long, device=counts.device)
+            counts += torch.bincount(ids, minlength=len(counts))
 
     def apply(self, logits: torch.Tensor) -> None:
         """Change the logits of the next token, (rows, vocabulary)."""
         repeated = torch.where(logits > 0, logits / self._repetition, logits * self._repetition)
-        torch.where(self._seen, repeated, logits, out=logits)
-        logits -= self._frequency * self._counts + self._presence * (self._counts > 0)
+        drawn = self._counts > 0
+        torch.where(self._read | drawn, repeated, logits, out=logits)
+        logits -= self._frequency * self._counts + self._presence * drawn
 
-    def note(self, tokens: torch.Tensor) -> None:
-        """Note the tokens that were drawn, (rows,)."""
-        self._seen.scatter_(1, tokens[:, None], True)
-        self._counts.scatter_add_(1, tokens[:, None], torch.ones_like(tokens[:, None], dtype=self._counts.dtype))
+    def note(self, tokens: torch.Tensor, counted: torch.Tensor | None = None) -> None:
+        """Note the tokens that were drawn, (rows,); of rows that are not ``counted``, (rows,), nothing is noted."""
+        ones = torch.ones_like(tokens) if counted is None else counted
+        self._counts.scatter_add_(1, tokens[:, None], ones[:, None].to(self._counts.dtype))
 
     def select(self, rows: torch.Tensor) -> None:
         """Give row k what row ``rows[k]`` has."""
-        self._seen, self._counts = self._seen.index_select(0, rows), self._counts.index_select(0, rows)
+        self._read, self._counts = self._read.index_select(0, rows), self._counts.index_select(0, rows)
 
 
 class Bans:

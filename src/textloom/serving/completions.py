@@ -6,6 +6,8 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from math import inf
+from statistics import fmean
 from typing import Any
 
 from textloom.errors import RunError
@@ -56,6 +58,7 @@ class Completion:
         self._events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
         self._drawn: list[Text] = []
         self._scored: list[ScoredPrompt] = []
+        self._means: dict[int, float] = {}  # log-probability of a token, by text
         self._new_tokens = 0
 
     @property
@@ -95,6 +98,8 @@ class Completion:
                 continue
             ended += 1
             self._new_tokens += event.new_tokens
+            if self.request.drawn > self.request.n and event.piece.tokens:
+                self._means[number] = fmean(info.logprob for info in event.piece.tokens)
             yield self._choice(number, event.piece) | await self._last(number, event)
 
     async def whole(self) -> dict[str, Any]:
@@ -106,7 +111,17 @@ class Completion:
                 choice["text"] = echoed["text"] + choice["text"]
                 if self._scored:
                     choice["logprobs"] = _joined(echoed["logprobs"], choice["logprobs"])
-        return self.body([found[number] for number in range(len(self.texts))]) | {"usage": self.usage()}
+        choices = [found[number] | {"index": index} for index, number in enumerate(self._best())]
+        return self.body(choices) | {"usage": self.usage()}
+
+    def _best(self) -> list[int]:
+        """The texts to return: of each prompt those with the highest mean log-probability, or all in their order."""
+        wanted, drawn = self.request.n, self.request.drawn
+        numbers = [range(first, first + drawn) for first in range(0, len(self.texts), drawn)]
+        if drawn > wanted:
+            ranked = [sorted(some, key=lambda number: -self._means.get(number, -inf)) for some in numbers]
+            return [number for some in ranked for number in some[:wanted]]
+        return [number for some in numbers for number in some]
 
     def body(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
         """A body, or a part of a streamed one."""
@@ -129,7 +144,7 @@ class Completion:
 
     def echo(self, number: int) -> dict[str, Any]:
         """The part of a choice that has the prompt, as text and with log-probabilities if they are wanted."""
-        prompt = number // self.request.n
+        prompt = number // self.request.drawn
         if not self._scored:
             return _part(number, self.prompts[prompt].text, None)
         scored = self._scored[prompt]
@@ -141,7 +156,7 @@ class Completion:
     def _choice(self, number: int, piece: Piece) -> dict[str, Any]:
         if self.request.logprobs is None:
             return _part(number, piece.text, None)
-        echoed = len(self._scored[number // self.request.n].text) if self._scored else 0
+        echoed = len(self._scored[number // self.request.drawn].text) if self._scored else 0
         return _part(number, piece.text, self._logprobs(piece.tokens, echoed))
 
     async def _last(self, number: int, end: End) -> dict[str, Any]:
@@ -200,26 +215,47 @@ def plan_completion(request: CompletionRequest, served: Served, states: StateSto
     if longest > bounds.prompt_tokens:
         message = f"prompt: {longest} tokens, and there may be {bounds.prompt_tokens}; shorten it"
         raise ApiError(400, message, param="prompt", code="context_length_exceeded")
-    if len(prompts) * request.n > MOST_TEXTS:
-        message = f"n: {len(prompts) * request.n} texts, and there may be {MOST_TEXTS}; ask for fewer"
+    count = len(prompts) * request.drawn
+    if count > MOST_TEXTS:
+        message = f"n: {count} texts, and there may be {MOST_TEXTS}; ask for fewer"
         raise ApiError(400, message, param="n", code="too_many_texts")
-    top_p = None if request.top_p == 1 else request.top_p
-    sampling = Sampling(request.temperature, request.top_k, top_p, request.min_p)
+    sampling, bias, logprobs = _sampling(request), _bias(request, served), request.logprobs
+    if logprobs is None and request.drawn > request.n:
+        logprobs = 0  # by which the best are found
     limits = Limits(request.max_tokens, request.stops)
-    seeds = text_seeds(request.seed, len(prompts) * request.n)
-    texts = [
-        TextRequest(
-            reading,
-            prompt.ids,
-            Drawing(sampling, seeds[number * request.n + one], not prompt.ids and before is None, request.logprobs),
-            limits,
-            streamed=request.stream,
-            store=request.store,
-        )
-        for number, prompt in enumerate(prompts)
-        for one in range(request.n)
-    ]
+    texts = []
+    for number, seed in enumerate(text_seeds(request.seed, count)):
+        prompt = prompts[number // request.drawn]
+        drawing = Drawing(sampling, seed, not prompt.ids and before is None, logprobs, bias, prompt.ids)
+        text = TextRequest(reading, prompt.ids, drawing, limits, streamed=request.stream, store=request.store)
+        texts.append(text)
     return Completion(request, served, states, prompts, texts)
+
+
+def _sampling(request: CompletionRequest) -> Sampling:
+    return Sampling(
+        request.temperature,
+        request.top_k,
+        None if request.top_p == 1 else request.top_p,
+        request.min_p,
+        request.typical_p,
+        request.repetition_penalty,
+        request.presence_penalty,
+        request.frequency_penalty,
+    )
+
+
+def _bias(request: CompletionRequest, served: Served) -> tuple[tuple[int, float], ...]:
+    """The bias by token. Raises ApiError for a token that there is not."""
+    bias = {int(token): number for token, number in request.logit_bias.items()}
+    if bias and max(bias) >= served.tokenizer.vocabulary_size:
+        raise _no_token("logit_bias", max(bias), served)
+    return tuple(bias.items())
+
+
+def _no_token(param: str, token: int, served: Served) -> ApiError:
+    message = f"{param}: there is no token {token}; the vocabulary has {served.tokenizer.vocabulary_size}"
+    return ApiError(400, message, param=param, code="invalid_value")
 
 
 def read_state(states: StateStore, name: str, served: Served) -> Reading:
@@ -250,6 +286,5 @@ def _prompt(served: Served, prompt: str | Sequence[int], context: Sequence[int])
     if isinstance(prompt, str):
         return Prompt(prompt, tuple(served.prompt_ids(prompt, context)))
     if max(prompt) >= tokenizer.vocabulary_size:
-        message = f"prompt: there is no token {max(prompt)}; the vocabulary has {tokenizer.vocabulary_size}"
-        raise ApiError(400, message, param="prompt", code="invalid_value")
+        raise _no_token("prompt", max(prompt), served)
     return Prompt(tokenizer.decode(prompt), tuple(prompt))

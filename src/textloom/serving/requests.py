@@ -12,6 +12,8 @@ LONGEST_STOP = 256
 """Characters: each end of a text that may be the beginning of a stop text is looked at."""
 
 StopText = Annotated[str, Field(max_length=LONGEST_STOP)]
+TokenId = Annotated[str, Field(pattern=r"^\d{1,9}$")]
+"""The id of a token as a key of a JSON object."""
 TokenIds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
 
@@ -33,8 +35,8 @@ class StreamOptions(BaseModel):
 
 
 class CompletionRequest(Request):
-    """``POST /v1/completions``: the parameters of OpenAI's, and ``top_k``, ``min_p``, ``return_token_ids``, ``store``
-    and ``state_id``."""
+    """``POST /v1/completions``: the parameters of OpenAI's, and ``top_k``, ``min_p``, ``typical_p``,
+    ``repetition_penalty``, ``return_token_ids``, ``store`` and ``state_id``."""
 
     prompt: (
         str
@@ -50,7 +52,15 @@ class CompletionRequest(Request):
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     top_k: Annotated[int, Field(gt=0)] | None = None
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    typical_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
+    logit_bias: dict[TokenId, Annotated[float, Field(ge=-100, le=100)]] = Field(default_factory=dict)
+    """Numbers to add to the logits of tokens, which are named by their ids."""
     n: Annotated[int, Field(ge=1, le=MOST_TEXTS)] = 1
+    best_of: Annotated[int, Field(ge=1, le=MOST_TEXTS)] | None = None
+    """Texts that are drawn of each prompt, of which the ``n`` with the highest mean log-probability are returned."""
     stop: StopText | Annotated[list[StopText], Field(max_length=MOST_STOPS)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     logprobs: Annotated[int, Field(ge=0, le=MOST_LOGPROBS)] | None = None
@@ -66,11 +76,7 @@ class CompletionRequest(Request):
     """Keep the state after each text, and return its ``state_id``."""
     state_id: str | None = None
     """Continue from a stored state."""
-    best_of: int | None = None
     suffix: str | None = None
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
-    logit_bias: dict[str, float] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -79,14 +85,20 @@ class CompletionRequest(Request):
 
     @model_validator(mode="after")
     def _is_supported(self) -> Self:
-        if self.best_of not in (None, self.n):
-            raise ValueError("best_of: is not supported; leave it out")
-        for name in ("suffix", "presence_penalty", "frequency_penalty", "logit_bias"):
-            if getattr(self, name):
-                raise ValueError(f"{name}: is not supported; leave it out")
+        if self.suffix:
+            raise ValueError("suffix: is not supported; leave it out")
+        if self.drawn < self.n:
+            raise ValueError(f"best_of: {self.best_of} texts, of which {self.n} are wanted; give at least n")
+        if self.drawn > self.n and (self.stream or self.store):
+            raise ValueError("best_of: the best texts are known at the end; leave out stream and store")
         if "" in self.stops:
             raise ValueError("stop: an empty text is everywhere; give at least one character")
         return self
+
+    @property
+    def drawn(self) -> int:
+        """Texts to draw of each prompt."""
+        return self.n if self.best_of is None else self.best_of
 
     @property
     def stops(self) -> tuple[str, ...]:

@@ -5,11 +5,13 @@ numbers of a text then do not depend on the texts beside it, nor on the row that
 alone, to the last digit.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
+from textloom.generation.history import Penalties
 from textloom.generation.reading import Reading
 from textloom.generation.sampling import Sampling, TokenSampler, random_numbers
 from textloom.models.language_model import Decoder, LanguageModel
@@ -25,6 +27,32 @@ class Drawing:
     """True if a document begins here, so that it has at least one token."""
     logprobs: int | None = None
     """Number of the likeliest tokens whose log-probabilities are wanted; None for no log-probabilities."""
+    bias: tuple[tuple[int, float], ...] = ()
+    """(token, number added to its logit)."""
+    prompt: tuple[int, ...] = ()
+    """Tokens that the repetition penalty counts from the beginning."""
+
+    @property
+    def penalties(self) -> tuple[float, float, float]:
+        """Repetition, presence and frequency penalty."""
+        one = self.sampling
+        return one.repetition_penalty, one.presence_penalty, one.frequency_penalty
+
+    @property
+    def is_adjusted(self) -> bool:
+        """True if penalties or a bias change the scores."""
+        return bool(self.bias) or self.penalties != NO_PENALTIES
+
+    @property
+    def plain_sampling(self) -> Sampling:
+        """The sampling without penalties."""
+        repetition, presence, frequency = NO_PENALTIES
+        return replace(
+            self.sampling, repetition_penalty=repetition, presence_penalty=presence, frequency_penalty=frequency
+        )
+
+
+NO_PENALTIES = (1.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -45,6 +73,8 @@ class _Row:
     """Tokens that are read before the next one is drawn; at least one."""
     random: np.random.Generator = field(init=False)
     begins: bool = field(init=False)
+    drawn: list[int] = field(init=False, default_factory=list)
+    """Kept if the scores are adjusted."""
 
     def __post_init__(self) -> None:
         self.random, self.begins = random_numbers(self.drawing.seed), self.drawing.begins
@@ -85,7 +115,7 @@ class Rows:
         """Read a token in each row and draw the next one, ``steps`` times. Returns the tokens of each used row."""
         used = {number: row for number, row in enumerate(self._rows) if row is not None}
         if self._sampler is None:
-            samplings = [Sampling() if row is None else row.drawing.sampling for row in self._rows]
+            samplings = [Sampling() if row is None else row.drawing.plain_sampling for row in self._rows]
             self._sampler = TokenSampler(samplings, self._vocabulary_size, self.decoder.device)
         plan = _Plan(len(self._rows), steps, used, self._sampler, self._end)
         most = max((row.drawing.logprobs or 0 for row in used.values()), default=0)
@@ -96,6 +126,8 @@ class Rows:
             first = plan.first[number]
             row.unread = [*row.unread[steps:]] if first >= steps else [tokens[number][-1]]
             row.begins = row.begins and first >= steps
+            if row.drawing.is_adjusted:
+                row.drawn += tokens[number][first:]
             logprobs: list[float] = []
             likeliest: list[list[tuple[int, float]]] = []
             if row.drawing.logprobs is not None:
@@ -109,6 +141,7 @@ class Rows:
     ) -> tuple[list[list[int]], list[list[float]], list[list[list[tuple[int, float]]]]]:
         """Tokens and log-probabilities by row, and the ``most`` likeliest tokens by step and row."""
         assert self._sampler is not None
+        adjusting = _Adjusting.of(plan, self._vocabulary_size)
         tokens, drawn, chosen, best = plan.forced[0], [], [], []
         for step, uniforms in enumerate(plan.uniforms.unbind()):
             if step and (forced := plan.is_forced[step]) is not None:
@@ -118,7 +151,9 @@ class Rows:
             if (beginning := plan.beginning.get(step)) is not None:
                 scores = scores.clone()
                 scores[beginning, self._end] = -torch.inf
-            tokens = self._sampler.draw(scores, uniforms)
+            tokens = self._sampler.draw(scores if adjusting is None else adjusting.adjusted(scores), uniforms)
+            if adjusting is not None:
+                adjusting.note(tokens, step)
             drawn.append(tokens)
             if most is not None:
                 logprobs = scores.log_softmax(dim=1)
@@ -148,6 +183,7 @@ class _Plan:
                 if row.begins:
                     self.beginning.setdefault(first, []).append(number)
         device = sampler.device
+        self.adjusted = {number: row for number, row in used.items() if row.drawing.is_adjusted}
         self.forced = torch.from_numpy(forced).to(device)
         """(steps, rows) token ids."""
         forcing = set(np.flatnonzero((forced >= 0).any(axis=1)).tolist())
@@ -157,6 +193,36 @@ class _Plan:
         limit = 1 - torch.finfo(sampler.dtype).eps
         self.uniforms = torch.from_numpy(uniforms).to(sampler.dtype).clamp_(max=limit).to(device)
         """(steps, rows, 1)."""
+
+
+class _Adjusting:
+    """Changes the scores of the rows that have penalties or a bias, and no others."""
+
+    def __init__(self, rows: Mapping[int, _Row], first: Mapping[int, int], vocabulary_size: int, device: torch.device):
+        self._rows = torch.tensor([*rows], device=device)
+        self._first = torch.tensor([first[number] for number in rows], device=device)
+        drawings = [row.drawing for row in rows.values()]
+        self._penalties = Penalties([drawing.penalties for drawing in drawings], vocabulary_size, device)
+        self._penalties.begin([drawing.prompt for drawing in drawings], [row.drawn for row in rows.values()])
+        self._bias = torch.zeros(len(rows), vocabulary_size, device=device)
+        for number, drawing in enumerate(drawings):
+            for token, bias in drawing.bias:
+                self._bias[number, token] = bias
+
+    @classmethod
+    def of(cls, plan: _Plan, vocabulary_size: int) -> "_Adjusting | None":
+        """What adjusts the rows of a plan; None if there is nothing to adjust, which costs nothing then."""
+        return cls(plan.adjusted, plan.first, vocabulary_size, plan.forced.device) if plan.adjusted else None
+
+    def adjusted(self, scores: torch.Tensor) -> torch.Tensor:
+        """The scores, (rows, vocabulary), with those of the rows changed."""
+        own = scores[self._rows]
+        self._penalties.apply(own)
+        return scores.index_copy(0, self._rows, own + self._bias)
+
+    def note(self, tokens: torch.Tensor, step: int) -> None:
+        """Note the tokens, (rows,), that were drawn in a step; rows that still read have drawn none."""
+        self._penalties.note(tokens[self._rows], self._first <= step)
 
 
 def likeliest_tokens(logprobs: torch.Tensor, most: int) -> list[list[tuple[int, float]]]:
