@@ -263,7 +263,7 @@ def test_mistakes_are_said_as_on_the_command_line(
     [
         (lambda: textloom.train("-m", "seed=1,2"), "^-m: an option of the command line"),
         (lambda: textloom.train("seed=1,2"), "several values"),
-        (lambda: textloom.train(5), "^5: is no override"),
+        (lambda: textloom.train(5), "^5: is not an override"),
         (lambda: textloom.train(seed=object()), "^seed: a config has no values of type object"),
         (lambda: textloom.train(name="../x"), "^name=../x: not the name of a folder below outputs/"),
         (lambda: textloom.train(model={5: 1}), "^model: the key 5 is not a text"),

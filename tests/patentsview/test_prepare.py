@@ -110,7 +110,7 @@ def test_where_the_portal_gives_nothing_the_tables_that_are_here_serve(
         (["prepare", "data=patents", "data.source=patentsearch"], "search API ended on 2026-03-20"),
         (["train", "data=patents", "data.source=patentsearch"], "use data.source=odp, the same patents as tables"),
         (["prepare", "data=patents", "data.query=x", "data.path=y"], "data.query selects from the portal's tables"),
-        (["prepare", *ASKED, "data.regex=x"], "data.query and data.regex both say what to look for"),
+        (["prepare", *ASKED, "data.regex=x"], "data.query and data.regex both select patents by their text"),
         (["prepare", *ASKED, "data.path=x"], "data.path names a file, and data.source=odp fetches one"),
         (["prepare", *ASKED, "data.cpc=G6"], "data.cpc=G6: not a CPC code; give one such as"),
         (["prepare", *ASKED, "data.first_year=2010", "data.last_year=2000"], "first_year=2010 is after last_year=2000"),

@@ -197,7 +197,7 @@ def test_what_cannot_be_served_is_told_in_one_line(
         (["run=nowhere"], "run=nowhere: there is no such directory"),
         (["run=latest"], "outputs: there is no run here"),
         ([f"run={stream_run.directory},{stream_run.directory}"], "there is another model tiny; name them, as in run="),
-        (["run={a/b: outputs}"], "'a/b' is no name for a model"),
+        (["run={a/b: outputs}"], "'a/b' is not a name for a model"),
         (["host=0.0.0.0"], "host=0.0.0.0: other machines can connect; set the variable TEXTLOOM_API_KEY"),
         (["host=no.such.host.invalid"], "host=no.such.host.invalid: "),
         (["port=70000"], "port=70000: must be less than 65536"),
