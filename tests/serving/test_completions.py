@@ -108,6 +108,9 @@ def test_a_prompt_is_echoed_with_its_log_probabilities_and_what_is_expected_afte
     assert [one["id"] for one in found.content][:tokens] == server.models[server.name].prompt_ids(text)
     expected = {one["token"]: one["logprob"] for one in found.next_logprobs}
     assert expected == pytest.approx(new.logprobs.top_logprobs[0], abs=0.02)  # without <unk>, which is never drawn
+    (alone,) = server.complete(text, max_tokens=0, **keys).choices
+    assert (alone.text, alone.logprobs.tokens) == ("", [])
+    assert {one["token"]: one["logprob"] for one in alone.logprobs.next_logprobs} == pytest.approx(expected, abs=1e-5)
     parts = [*server.complete(text, max_tokens=5, echo=True, stream=True, **keys)]
     assert [token for part in parts for token in part.choices[0].logprobs.tokens] == found.tokens
 
@@ -167,6 +170,7 @@ def test_the_models_are_listed(server: Running) -> None:
         ({"logit_bias": {"3000": 1}}, "logit_bias: there is no token 3000"),
         ({"logit_bias": {"e": 1}}, "logit_bias: "),
         ({"presence_penalty": 3}, "presence_penalty: Input should be less than or equal to 2"),
+        ({"prompt": "a" * 20_000, "echo": True, "logprobs": 1}, "echo: 20000 tokens with log-probabilities, and there"),
         ({"extra_body": {"beams": 4}}, "beams: there is no such parameter"),
         ({"prompt": "a" * 70_000}, "prompt: 70000 tokens, and there may be 65536"),
     ],

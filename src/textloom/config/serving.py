@@ -1,6 +1,6 @@
 """Configs of the commands serve and play."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -54,6 +54,9 @@ class ServeConfig(Section):
     states_hours: Annotated[float, Field(gt=0), Unit("hours")]
     """A stored state that was not used for so long is removed."""
 
+    states_folder: ClassVar[str] = "states"
+    """Name of the folder in the cache."""
+
     @property
     def is_local(self) -> bool:
         """True if only programs on this machine can connect."""
@@ -70,5 +73,8 @@ class ServeConfig(Section):
 class PlayConfig(ServeConfig):
     """The runs to play with in the browser, the address, and the limits."""
 
+    states: PathText | None
+    """Folder of the bookmarks; null for the folder bookmarks in the cache (TEXTLOOM_CACHE)."""
+    states_folder: ClassVar[str] = "bookmarks"
     browser: bool
     """Open the page in a browser; its address is printed in any case."""

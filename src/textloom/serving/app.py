@@ -15,9 +15,10 @@ from starlette.routing import Route
 from textloom.config import ServeConfig
 from textloom.errors import TextloomError
 from textloom.serving import requests
-from textloom.serving.completions import Bounds, Completion, plan_completion, read_state
+from textloom.serving.completions import Completion
 from textloom.serving.errors import ApiError, invalid_request
 from textloom.serving.guards import Guard
+from textloom.serving.planning import Bounds, plan_completion, read_state
 from textloom.serving.play import show_page
 from textloom.serving.requests import CompletionRequest, ScoreRequest
 from textloom.serving.responses import DONE, as_event, error_response, json_response

@@ -1,4 +1,4 @@
-"""``POST /v1/completions``: requests to texts, and their results to JSON."""
+"""``POST /v1/completions``: the texts of a request, from their start to the JSON of their results."""
 
 import asyncio
 import logging
@@ -12,26 +12,15 @@ from typing import Any
 
 from textloom.errors import RunError
 from textloom.generation.reading import Reading
-from textloom.generation.sampling import Sampling, text_seeds
 from textloom.generation.state import State
-from textloom.generation.text import Limits
 from textloom.serving.echo import ScoredPrompt
 from textloom.serving.errors import ApiError
-from textloom.serving.requests import MOST_TEXTS, CompletionRequest
-from textloom.serving.rows import Drawing
+from textloom.serving.requests import CompletionRequest
 from textloom.serving.served import Served
 from textloom.serving.states import StateStore
 from textloom.serving.texts import End, Event, Piece, Text, TextRequest, TokenInfo
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """The most that a request may ask for, in tokens."""
-
-    tokens: int
-    prompt_tokens: int
 
 
 @dataclass(frozen=True)
@@ -64,12 +53,13 @@ class Completion:
     @property
     def scores_prompts(self) -> bool:
         """True if ``score_prompts`` has to be called before ``start``."""
-        return self.request.echo and self.request.logprobs is not None
+        return self.request.logprobs is not None and (self.request.echo or self.request.asks_what_is_next)
 
     async def score_prompts(self) -> None:
         """Find the log-probabilities of the prompts, which the texts begin with."""
+        most, only_next = self.request.logprobs or 0, not self.request.echo
         for prompt in self.prompts:
-            work = self.served.score_prompt(prompt.ids, self.request.logprobs or 0, self.texts[0].reading)
+            work = self.served.score_prompt(prompt.ids, most, self.texts[0].reading, only_next=only_next)
             self._scored.append(await asyncio.wrap_future(self.served.engine.call(work)))
 
     def start(self) -> None:
@@ -107,10 +97,10 @@ class Completion:
         found = {choice["index"]: choice async for choice in self.choices()}
         if self.request.echo:
             for number, choice in found.items():
-                echoed = self.echo(number)
-                choice["text"] = echoed["text"] + choice["text"]
-                if self._scored:
-                    choice["logprobs"] = _joined(echoed["logprobs"], choice["logprobs"])
+                choice["text"] = self.echo(number)["text"] + choice["text"]
+        if self._scored:
+            for number, choice in found.items():
+                choice["logprobs"] = _joined(self.echo(number)["logprobs"], choice["logprobs"])
         choices = [found[number] | {"index": index} for index, number in enumerate(self._best())]
         return self.body(choices) | {"usage": self.usage()}
 
@@ -201,90 +191,3 @@ def _part(number: int, text: str, logprobs: dict[str, Any] | None) -> dict[str, 
 
 def _joined(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     return {name: found + second.get(name, []) for name, found in first.items()}
-
-
-def plan_completion(request: CompletionRequest, served: Served, states: StateStore, bounds: Bounds) -> Completion:
-    """Plan the texts of a request. May take long. Raises ApiError if the request cannot be fulfilled."""
-    if request.max_tokens > bounds.tokens:
-        message = f"max_tokens: {request.max_tokens} tokens, and there may be {bounds.tokens}; ask for fewer"
-        raise ApiError(400, message, param="max_tokens", code="max_tokens_too_large")
-    before = None if request.state_id is None else read_state(states, request.state_id, served)
-    reading = before or Reading.beginning(served.tokenizer.end_id)
-    prompts = [_prompt(served, one, reading.context) for one in _prompts(request)]
-    longest = max(len(prompt.ids) for prompt in prompts)
-    if longest > bounds.prompt_tokens:
-        message = f"prompt: {longest} tokens, and there may be {bounds.prompt_tokens}; shorten it"
-        raise ApiError(400, message, param="prompt", code="context_length_exceeded")
-    count = len(prompts) * request.drawn
-    if count > MOST_TEXTS:
-        message = f"n: {count} texts, and there may be {MOST_TEXTS}; ask for fewer"
-        raise ApiError(400, message, param="n", code="too_many_texts")
-    sampling, bias, logprobs = _sampling(request), _bias(request, served), request.logprobs
-    if logprobs is None and request.drawn > request.n:
-        logprobs = 0  # by which the best are found
-    limits = Limits(request.max_tokens, request.stops)
-    texts = []
-    for number, seed in enumerate(text_seeds(request.seed, count)):
-        prompt = prompts[number // request.drawn]
-        drawing = Drawing(sampling, seed, not prompt.ids and before is None, logprobs, bias, prompt.ids)
-        text = TextRequest(reading, prompt.ids, drawing, limits, streamed=request.stream, store=request.store)
-        texts.append(text)
-    return Completion(request, served, states, prompts, texts)
-
-
-def _sampling(request: CompletionRequest) -> Sampling:
-    return Sampling(
-        request.temperature,
-        request.top_k,
-        None if request.top_p == 1 else request.top_p,
-        request.min_p,
-        request.typical_p,
-        request.repetition_penalty,
-        request.presence_penalty,
-        request.frequency_penalty,
-    )
-
-
-def _bias(request: CompletionRequest, served: Served) -> tuple[tuple[int, float], ...]:
-    """The bias by token. Raises ApiError for a token that there is not."""
-    bias = {int(token): number for token, number in request.logit_bias.items()}
-    if bias and max(bias) >= served.tokenizer.vocabulary_size:
-        raise _no_token("logit_bias", max(bias), served)
-    return tuple(bias.items())
-
-
-def _no_token(param: str, token: int, served: Served) -> ApiError:
-    message = f"{param}: there is no token {token}; the vocabulary has {served.tokenizer.vocabulary_size}"
-    return ApiError(400, message, param=param, code="invalid_value")
-
-
-def read_state(states: StateStore, name: str, served: Served) -> Reading:
-    """The reading of a stored state. Raises ApiError if there is no such state of this model."""
-    try:
-        state = states.get(name)
-    except RunError as error:  # whose message names a file
-        message = "the state is damaged; read its text again"
-        raise ApiError(410, message, param="state_id", code="state_damaged") from error
-    if state is None:
-        message = "there is no such state; it may have been removed, as too old or to make room"
-        raise ApiError(404, message, param="state_id", code="state_not_found")
-    if state.signature != served.signature:
-        message = "the state is of another model; name that one"
-        raise ApiError(400, message, param="state_id", code="state_of_another_model")
-    return state.reading_for(served.signature, served.model.device)
-
-
-def _prompts(request: CompletionRequest) -> Sequence[str | Sequence[int]]:
-    prompt = request.prompt
-    if prompt is None or isinstance(prompt, str):
-        return [prompt or ""]
-    return [prompt] if isinstance(prompt[0], int) else prompt
-
-
-def _prompt(served: Served, prompt: str | Sequence[int], context: Sequence[int]) -> Prompt:
-    tokenizer = served.tokenizer
-    if isinstance(prompt, str):
-        return Prompt(prompt, tuple(served.prompt_ids(prompt, context)))
-    if max(prompt) >= tokenizer.vocabulary_size:
-        raise _no_token("prompt", max(prompt), served)
-    return Prompt(tokenizer.decode(prompt), tuple(prompt))

@@ -53,3 +53,18 @@ def score_prompt(
         scored.next = likeliest[-1] if likeliest else scored.next
         yield
     return scored
+
+
+@torch.no_grad()
+def expected_next(
+    model: LanguageModel, reading: Reading, ids: Sequence[int], *, most: int, window: int | None
+) -> Generator[None, None, ScoredPrompt]:
+    """The ``most`` likeliest tokens after some tokens, which are not scored themselves.
+
+    Pauses after each block of tokens.
+    """
+    for hidden in hidden_blocks(model, reading, ids, window):
+        last = hidden[-1:]
+        yield
+    (likeliest,) = likeliest_tokens(model.logits(last).log_softmax(dim=1), min(most, model.vocabulary_size))
+    return ScoredPrompt(next=likeliest)

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 MOST_TEXTS = 128
 """Texts that one request may ask for."""
 MOST_STOPS = 16
+MOST_ECHOED = 16384
+"""Tokens of prompts that an answer has with their log-probabilities, which take up to 2 kB each."""
 MOST_LOGPROBS = 20
 LONGEST_STOP = 256
 """Characters: each end of a text that may be the beginning of a stop text is looked at."""
@@ -99,6 +101,11 @@ class CompletionRequest(Request):
     def drawn(self) -> int:
         """Texts to draw of each prompt."""
         return self.n if self.best_of is None else self.best_of
+
+    @property
+    def asks_what_is_next(self) -> bool:
+        """True if the likeliest tokens after the prompt are wanted, and none are drawn."""
+        return self.return_token_ids and self.max_tokens == 0
 
     @property
     def stops(self) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from textloom.runs.checkpoints import load_model
 from textloom.runs.find import find_run
 from textloom.runs.run import Run
 from textloom.runs.signature import model_signature
-from textloom.serving.echo import ScoredPrompt, score_prompt
+from textloom.serving.echo import ScoredPrompt, expected_next, score_prompt
 from textloom.serving.engine import Engine, EngineLimits
 from textloom.system.devices import choose_device
 from textloom.tokenizers import Tokenizer
@@ -65,11 +65,15 @@ class Served:
         reading = before or Reading.beginning(self.tokenizer.end_id)
         return score_blocks(self.model, self.tokenizer, reading, self.normal(text), ends=ends, window=self.window)
 
-    def score_prompt(self, ids: Sequence[int], most: int, before: Reading) -> Generator[None, None, ScoredPrompt]:
-        """The log-probabilities of a prompt's tokens, and of the ``most`` likeliest at each place.
+    def score_prompt(
+        self, ids: Sequence[int], most: int, before: Reading, *, only_next: bool
+    ) -> Generator[None, None, ScoredPrompt]:
+        """The log-probabilities of a prompt's tokens, and of the ``most`` likeliest at each place and after them.
 
-        Pauses after each block of tokens.
+        With ``only_next`` those after them alone. Pauses after each block of tokens.
         """
+        if only_next:
+            return expected_next(self.model, before, ids, most=most, window=self.window)
         return score_prompt(self.model, self.tokenizer, before, ids, most=most, window=self.window)
 
     @property

@@ -127,5 +127,7 @@ def url_of(listening: socket.socket) -> str:
 
 def open_states(config: ServeConfig) -> StateStore:
     """The store of states. Raises ConfigError if it cannot be used."""
-    directory = Path(with_home(config.states, "states")) if config.states else cache_directory() / "states"
+    directory = cache_directory() / config.states_folder
+    if config.states:
+        directory = Path(with_home(config.states, "states"))
     return StateStore(directory, int(config.states_megabytes * 1e6), config.states_hours * 3600)
