@@ -9,6 +9,8 @@ The cache holds the last pairs of a hidden state ``h[i]`` and the token ``x[i + 
 (equations 4 and 6; ``sharpness`` is the paper's theta, ``weight`` its lambda).
 """
 
+from math import log
+
 import torch
 
 from textloom.evaluation.adaptation import CacheSettings
@@ -43,7 +45,15 @@ class ContinuousCache:
         usable = (pair < place) & (pair >= place - self.settings.size)  # (targets, before + targets)
         similarity = self.settings.sharpness * (hidden @ states.t())
         shares = torch.softmax(similarity.masked_fill(~usable, float("-inf")), dim=1)
-        cached = torch.zeros_like(scores).scatter_add_(1, tokens.expand(len(hidden), -1), shares.nan_to_num())
         self.states, self.tokens = states[-self.settings.size :], tokens[-self.settings.size :]
-        found = interpolate([scores, cached.log()], [1 - self.settings.weight, self.settings.weight])
-        return torch.where(usable.any(dim=1, keepdim=True), found, scores)  # an empty cache says nothing
+        # the other words get nothing from the cache
+        words, columns = torch.unique(tokens, return_inverse=True)
+        cached = scores.new_zeros(len(hidden), len(words))
+        cached.scatter_add_(1, columns.expand(len(hidden), -1), shares.nan_to_num())
+        found = scores + log(1 - self.settings.weight)
+        found[:, words] = interpolate(
+            [scores[:, words], cached.log()], [1 - self.settings.weight, self.settings.weight]
+        )
+        if not before:
+            found[:1] = scores[:1]  # an empty cache says nothing
+        return found
