@@ -25,6 +25,7 @@ from textloom.training import worker
 from textloom.training.callbacks.curves import Curves
 from textloom.training.distributed.processes import Workers
 from textloom.training.distributed.strategy import RankModule
+from textloom.training.module import TrainingModule
 from textloom.training.resume import resumed_config
 from textloom.training.train import train
 from training.test_resume import assert_equal_runs, curves, same
@@ -171,6 +172,32 @@ def test_a_checkpoint_of_two_processes_holds_the_state_of_all_rows_in_their_orde
     ours, theirs = (read_checkpoint(run.checkpoint_file("last"))["recurrent_state"] for run in (two, one))
     for mine, yours in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine, yours, atol=1e-5, rtol=0)
+
+
+@pytest.mark.usefixtures("_forked")
+def test_a_learned_initial_state_gets_the_gradient_of_all_ranks_and_stays_equal_on_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With plain SGD, whose steps are as large as the gradient; most batches continue a document or reach one rank."""
+    trained: list[list[torch.Tensor]] = []
+
+    def gathered(self: TrainingModule) -> None:
+        assert self.model.first_state is not None
+        parts = [part.detach().clone() for part in self.model.first_state.parameters()]
+        trained.extend(self.ranks.gather(parts) if isinstance(self, RankModule) else [parts])
+
+    monkeypatch.setattr(TrainingModule, "on_train_end", gathered)
+    learned = [
+        *KINDS["documents"], "model.learned_initial_state=true", "optimizer=sgd", "optimizer.learning_rate=1",
+        "trainer.weight_averaging=null",
+    ]  # fmt: skip
+    start(tmp_path / "two", *learned, "trainer.devices=2")
+    start(tmp_path / "one", *doubled(learned))
+    first, second, alone = trained
+    for ours, theirs, expected in zip(first, second, alone, strict=True):
+        assert torch.equal(ours, theirs)
+        assert expected.abs().max() > 1e-3
+        torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_one_run_directory_with_one_of_everything(tmp_path: Path) -> None:
