@@ -35,11 +35,12 @@ ONE_HOT_INDEX = (
     "model.input_dropout=0",
 )  # too few for the toy text's characters: no rows
 EMBEDDING = ("model.embedding_dim=6",)
+PROJECTED = ("model.embedding_dim=6", "model.tied_weights=true", "model.output_projection=true")
 ADAPTIVE = ("model.units=16", "model.softmax_cutoffs=[8,20]")
 FORMS = (TIED, EMBEDDING, ONE_HOT_ROWS, ONE_HOT_INDEX, ADAPTIVE)
 OF_TORCH = ("lstm", "gru", "rnn")  # the others compute forward_one_hot and states of their own, and nothing else
 MODELS = [(cell, layers, form) for cell in OF_TORCH for layers in (1, 2) for form in FORMS] + [
-    (cell, 2, form) for cell in CELLS.names if cell not in OF_TORCH for form in (EMBEDDING, ONE_HOT_INDEX)
+    (cell, 2, form) for cell in CELLS.names if cell not in OF_TORCH for form in (PROJECTED, ONE_HOT_INDEX)
 ]
 
 

@@ -20,6 +20,7 @@ TOKENIZER = CharTokenizer.fit([TEXT], lowercase=False)  # 17 tokens with <unk> a
 INPUTS = {
     "embedding": {"embedding_dim": 5},
     "tied": {"embedding_dim": 12, "tied_weights": True},
+    "projected": {"embedding_dim": 5, "tied_weights": True, "output_projection": True},
     "adaptive": {"softmax_cutoffs": [4]},
     "one_hot_lookup": {"embedding_dim": None},
     "one_hot_index": {"embedding_dim": None, "units": 3},  # 17 symbols are a large vocabulary for 3 units
@@ -54,7 +55,7 @@ def reference(model: RecurrentLanguageModel, prompt: str, length: int, window: i
 
 OF_TORCH = ("lstm", "gru", "rnn")
 MODELS = [(cell, layers, which) for cell in OF_TORCH for layers in (1, 2) for which in INPUTS] + [
-    (cell, 2, which) for cell in CELLS.names if cell not in OF_TORCH for which in ("embedding", "one_hot_index")
+    (cell, 2, which) for cell in CELLS.names if cell not in OF_TORCH for which in ("projected", "one_hot_index")
 ]
 ALL = [pytest.mark.parametrize("window", [None, 1, 6]), pytest.mark.parametrize(("cell", "layers", "which"), MODELS)]
 

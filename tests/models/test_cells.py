@@ -16,6 +16,7 @@ VOCABULARY, UNITS, TIME = 17, 12, 20
 OPTIONS = "model.layer_norm=true model.residual=true model.learned_initial_state=true"
 VARIANTS = (
     "mogrifier_lstm model.rank=3", "transformer model.context=5",
+    "lstm model.tied_weights=true model.output_projection=true",
     *(f"{cell} {OPTIONS}" for cell in ("lstm", "mingru", "mogrifier_lstm")),
 )  # fmt: skip
 """Cells with keys that change what they compute."""
@@ -35,7 +36,10 @@ def shipped(cell: str) -> ModelConfig:
 def build(cell: str, **changes: object) -> RecurrentLanguageModel:
     """Two layers whose biases are drawn too; larger weights would make an Elman network amplify rounding errors."""
     torch.manual_seed(0)
-    config = shipped(cell).model_copy(update={"embedding_dim": 5, **changes})
+    changes = {"embedding_dim": 5, **changes}
+    if changes["embedding_dim"] is None:  # there is nothing to share with the softmax
+        changes |= {"tied_weights": False, "output_projection": False}
+    config = shipped(cell).model_copy(update=changes)
     model = RecurrentLanguageModel(config, VOCABULARY)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.4)

@@ -102,6 +102,18 @@ def test_tied_weights_are_one_tensor_and_counted_once() -> None:
     assert parameter_count(free) - parameter_count(tied) == VOCABULARY * 7
 
 
+@pytest.mark.parametrize("embedding_dim", [5, 9])
+def test_a_projection_ties_an_embedding_of_any_length(embedding_dim: int) -> None:
+    model = build(embedding_dim=embedding_dim, tied_weights=True, output_projection=True)
+    assert model.embedding is not None
+    assert model.projection is not None
+    assert model.softmax.weight is model.embedding.weight
+    hidden, _ = model.recurrence(model.embedding(ids()), model.initial_state(3))
+    torch.testing.assert_close(model(ids())[0], hidden @ model.projection.weight.t())  # (batch, time, embedding_dim)
+    free = build(embedding_dim=embedding_dim)
+    assert parameter_count(model) == parameter_count(free) - VOCABULARY * 7 + 7 * embedding_dim
+
+
 def test_the_tutorials_model_has_the_parameters_of_keras_lstm_and_dense() -> None:
     model = build(layers=1, embedding_dim=None)
     # torch.nn keeps two bias vectors where Keras keeps one

@@ -38,28 +38,31 @@ def built(asked: ModelConfig, vocabulary: int) -> int:
     layers=st.integers(1, 3),
     embedding_dim=st.one_of(st.none(), st.integers(1, 20)),
     tied=st.booleans(),
+    projection=st.booleans(),
     vocabulary=st.integers(2, 60),
     budget=st.integers(500, 20_000),
 )
 def test_the_largest_model_within_the_budget(
-    cell: str, layers: int, embedding_dim: int | None, tied: bool, vocabulary: int, budget: int
+    cell: str, layers: int, embedding_dim: int | None, tied: bool, projection: bool, vocabulary: int, budget: int
 ) -> None:
     """Against models that are built: one unit more is too many."""
     tied = tied and cell != "awd_lstm"  # whose last layer then has the size of the embedding
-    asked = config(cell=cell, layers=layers, embedding_dim=embedding_dim, tied_weights=tied, parameters=budget)
+    projection = projection and embedding_dim is not None
+    keys = {"layers": layers, "embedding_dim": embedding_dim, "tied_weights": tied, "output_projection": projection}
+    asked = config(cell=cell, **keys, parameters=budget)
     try:
         found = sized(asked, vocabulary)
     except ConfigError:
         assert built(_with(asked, 1), vocabulary) > budget
         return
-    assert found.embedding_dim == (found.units if tied else embedding_dim)
+    assert found.embedding_dim == (found.units if tied and not projection else embedding_dim)
     assert built(found, vocabulary) == count(asked, found.units, vocabulary) <= budget
     assert built(_with(asked, found.units + 1), vocabulary) > budget
     assert sized(found, vocabulary) == found
 
 
 def _with(asked: ModelConfig, units: int) -> ModelConfig:
-    embedding_dim = units if asked.tied_weights else asked.embedding_dim
+    embedding_dim = units if asked.tied_weights and not asked.output_projection else asked.embedding_dim
     return asked.model_copy(update={"units": units, "embedding_dim": embedding_dim, "parameters": None})
 
 

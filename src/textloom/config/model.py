@@ -28,7 +28,11 @@ class ModelConfig(Section):
     embedding_dim: Positive | None
     """Length of the embedding vectors; null for one-hot input."""
     tied_weights: bool
-    """Share the weights of embedding and softmax; embedding_dim must equal units, and units=auto sets it so."""
+    """Share the weights of embedding and softmax; embedding_dim must equal units, and units=auto sets it so.
+
+    With output_projection it may have any length."""
+    output_projection: bool = False
+    """A matrix takes the hidden states to vectors of embedding_dim numbers, which the softmax reads."""
     softmax_cutoffs: list[Positive] | None = None
     """Ids at which the clusters of an adaptive softmax begin, faster above 100,000 words; null for a dense softmax."""
     input_dropout: Fraction
@@ -58,23 +62,32 @@ class ModelConfig(Section):
 
     @property
     def output_units(self) -> int:
-        """Length of the hidden states that the softmax reads; ``units`` must be a number."""
+        """Length of the hidden states of the last layer; ``units`` must be a number."""
         assert isinstance(self.units, int)
         return self.units
 
+    @property
+    def softmax_units(self) -> int:
+        """Length of the vectors that the softmax reads."""
+        if self.output_projection:
+            assert self.embedding_dim is not None
+            return self.embedding_dim
+        return self.output_units
+
     def with_units(self, units: int) -> Self:
-        """The same model with so many units; tied weights have an embedding as long."""
+        """The same model with so many units; tied weights without a projection have an embedding as long."""
         changes: dict[str, int] = {"units": units}
-        if self.tied_weights:
+        if self.tied_weights and not self.output_projection:
             changes["embedding_dim"] = units
         return self.model_copy(update=changes)
 
     @model_validator(mode="after")
     def _tied_weights_fit(self) -> Self:
-        if self.tied_weights and self.embedding_dim != self.units and isinstance(self.units, int):
+        fits = self.output_projection or self.embedding_dim == self.units or not isinstance(self.units, int)
+        if self.tied_weights and not fits:
             raise ValueError(
-                f"tied_weights needs embedding_dim equal to units={self.units}; "
-                f"set model.embedding_dim={self.units} or model.tied_weights=false"
+                f"tied_weights needs embedding_dim equal to units={self.units}; set model.embedding_dim={self.units}, "
+                "model.output_projection=true or model.tied_weights=false"
             )
         return self
 
@@ -85,14 +98,15 @@ class ModelConfig(Section):
         if self.softmax_cutoffs is not None:
             if not self.softmax_cutoffs or any(a >= b for a, b in pairwise(self.softmax_cutoffs)):
                 raise ValueError("softmax_cutoffs must be rising ids; write model.softmax_cutoffs=[20000,100000]")
-            if self.tied_weights:
-                raise ValueError("softmax_cutoffs and tied_weights exclude each other; set model.tied_weights=false")
+            for name in ("tied_weights", "output_projection"):
+                if getattr(self, name):
+                    raise ValueError(f"softmax_cutoffs and {name} exclude each other; set model.{name}=false")
         if self.frozen_embedding and (self.embedding_path is None or self.tied_weights):
             raise ValueError(
                 "frozen_embedding keeps pretrained vectors, and tied weights are trained; set "
                 "model.embedding_path=FILE and model.tied_weights=false, or model.frozen_embedding=false"
             )
-        for name in ("input_dropout", "embedding_dropout", "embedding_path"):
+        for name in ("input_dropout", "embedding_dropout", "embedding_path", "output_projection"):
             if getattr(self, name) and self.embedding_dim is None:
                 raise ValueError(f"{name} needs an embedding; set model.embedding_dim or leave model.{name} out")
         if self.layer_dropout and self.layers == 1:
@@ -122,14 +136,18 @@ class AWDLSTMConfig(LSTMConfig):
 
     kind: Literal["awd_lstm"]  # type: ignore[assignment]
     tied_weights: bool
-    """Share the weights of embedding and softmax; the last layer then has embedding_dim units."""
+    """Share the weights of embedding and softmax; without output_projection the last layer has embedding_dim units."""
     weight_dropout: Fraction
     """Probability that a weight between the hidden states of two time steps is zero in a batch (DropConnect)."""
 
     @property
     def output_units(self) -> int:
         """Units of the last layer."""
-        return self.embedding_dim if self.tied_weights and self.embedding_dim else super().output_units
+        return self.embedding_dim if self._last_as_embedding and self.embedding_dim else super().output_units
+
+    @property
+    def _last_as_embedding(self) -> bool:
+        return self.tied_weights and not self.output_projection
 
     def with_units(self, units: int) -> Self:
         """The same model with so many units in all layers but the last, whose size is that of a tied embedding."""
@@ -139,10 +157,10 @@ class AWDLSTMConfig(LSTMConfig):
     def _tied_weights_fit(self) -> Self:
         if self.tied_weights and self.embedding_dim is None:
             raise ValueError("tied_weights needs an embedding; set model.embedding_dim or model.tied_weights=false")
-        if self.tied_weights and self.layers == 1 and self.units != self.embedding_dim:
+        if self._last_as_embedding and self.layers == 1 and self.units != self.embedding_dim:
             raise ValueError(
                 "tied_weights gives the last layer embedding_dim units, and layers=1 leaves none with model.units; "
-                f"set model.layers=2 or model.units={self.embedding_dim}"
+                f"set model.layers=2, model.units={self.embedding_dim} or model.output_projection=true"
             )
         return self
 

@@ -19,7 +19,7 @@ def gradient_norms(
     with torch.enable_grad():
         vectors = input_vectors(model, inputs).detach().requires_grad_()  # (rows, time, input_size)
         hidden, _ = model.recurrence(vectors, state)
-        nats, _ = model.nats_and_argmax(hidden[:, -1], targets)
+        nats, _ = model.nats_and_argmax(model.projected(hidden[:, -1]), targets)
         (gradient,) = torch.autograd.grad(nats.sum(), vectors)
     norms: torch.Tensor = gradient.norm(dim=2)
     return norms

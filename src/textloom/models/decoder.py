@@ -34,6 +34,7 @@ class RecurrentDecoder:
         layers: Sequence[FastLayer],
         softmax: nn.Linear | nn.AdaptiveLogSoftmaxWithLoss,
         *,
+        projection: nn.Linear | None = None,
         window: int | None = None,
         never: int | None = None,
         states_of: Callable[[State], Sequence[State] | None] | None = None,
@@ -55,9 +56,11 @@ class RecurrentDecoder:
         self._softmax = (
             _DenseSoftmax(softmax, never) if isinstance(softmax, nn.Linear) else _AdaptiveSoftmax(softmax, never)
         )
+        self._projection = None if projection is None else projection.weight.detach().t().contiguous()
         products = [layer.weight_hh for layer in layers] + [layer.weight_ih for layer in others]
+        outputs = [*softmax.parameters(), *([] if projection is None else projection.parameters())]
         texts = len(first.hidden) // (window or 1)
-        self.multiplications = texts * (_numbers(softmax.parameters()) + (window or 1) * _numbers(products))
+        self.multiplications = texts * (_numbers(outputs) + (window or 1) * _numbers(products))
         self._read = torch.zeros(1, dtype=torch.long, device=self.device)  # tokens that each text has read
 
     def read(self, tokens: torch.Tensor) -> None:
@@ -84,7 +87,7 @@ class RecurrentDecoder:
         if self._window is not None:
             oldest = (self._read - self._window).clamp_(min=0) % self._window
             hidden = hidden.view(self._window, -1, hidden.shape[1]).index_select(0, oldest)[0]
-        return self._softmax(hidden)
+        return self._softmax(hidden if self._projection is None else hidden @ self._projection)
 
     def restore(self, states: Sequence[State]) -> None:
         """Set the state of every text to this one: for each layer its parts, (1, units). Not with a window."""

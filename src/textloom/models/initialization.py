@@ -1,4 +1,4 @@
-"""Initial weights of the embedding and the softmax; each cell draws its own."""
+"""Initial weights of embedding, projection and softmax; each cell draws its own."""
 
 from typing import Literal
 
@@ -23,3 +23,11 @@ def init_softmax(softmax: nn.Module, units: int, kind: Literal["scaled", "keras"
             nn.init.xavier_uniform_(parameter)
         else:
             nn.init.zeros_(parameter)
+
+
+def init_projection(projection: nn.Linear, kind: Literal["scaled", "keras"]) -> None:
+    """Draw the projection so that its outputs are as large as its inputs, or by Glorot's rule as Keras does."""
+    if kind == "scaled":
+        nn.init.normal_(projection.weight, std=projection.in_features**-0.5)
+    else:
+        nn.init.xavier_uniform_(projection.weight)

@@ -11,23 +11,29 @@ from textloom.models.cell import Cell
 from textloom.models.decoder import ModelDecoder, RecurrentDecoder
 from textloom.models.dropout import build_dropout, drop_words
 from textloom.models.initial_state import LearnedInitialState
-from textloom.models.initialization import init_embedding, init_softmax
+from textloom.models.initialization import init_embedding, init_projection, init_softmax
 from textloom.models.language_model import Decoder, LanguageModel, distinct_weights
 from textloom.models.size import sized
 from textloom.models.state import State
 
 
 class RecurrentLanguageModel(LanguageModel):
-    """Input (embedding or one-hot), recurrence (all layers of a cell), output (dense or adaptive softmax)."""
+    """Input (embedding or one-hot), recurrence (all layers of a cell), output (dense or adaptive softmax).
+
+    With ``config.output_projection`` the outputs are projected to the length of the embedding, so that a softmax can
+    share its weights whatever the number of units (Inan et al. 2017, "Tying word vectors and word classifiers", arXiv
+    1611.01462, and Press and Wolf 2017, arXiv 1608.05859, tie weights; both need equal lengths).
+    """
 
     def __init__(self, config: ModelConfig, vocabulary_size: int):
         super().__init__()
         config = sized(config, vocabulary_size)
-        units = config.output_units
+        units = config.softmax_units
         self.vocabulary_size = vocabulary_size
         self.embedding = nn.Embedding(vocabulary_size, config.embedding_dim) if config.embedding_dim else None
         self.recurrence: Cell = build_cell(config, config.embedding_dim or vocabulary_size)
         self.first_state = LearnedInitialState(self.recurrence, config.kind) if config.learned_initial_state else None
+        self.projection = nn.Linear(config.output_units, units, bias=False) if config.output_projection else None
         self.softmax: nn.Linear | nn.AdaptiveLogSoftmaxWithLoss = (
             nn.Linear(units, vocabulary_size)
             if config.softmax_cutoffs is None
@@ -46,9 +52,10 @@ class RecurrentLanguageModel(LanguageModel):
             self.softmax.weight = self.embedding.weight
 
     def forward(self, inputs: torch.Tensor, state: State | None = None) -> tuple[torch.Tensor, State]:
-        """Hidden states of the last layer, (batch, time, units), and the state after the last token.
+        """Hidden states of the last layer, projected if the model does so, and the state after the last token.
 
-        ``inputs`` are token ids, (batch, time); ``state`` is what an earlier call returned, None for the initial one.
+        ``inputs`` are token ids, (batch, time), the hidden states (batch, time, units); ``state`` is what an earlier
+        call returned, None for the initial one.
         """
         hidden, after = self.last_layer(inputs, state)
         return self.output_dropout(hidden), after
@@ -69,7 +76,11 @@ class RecurrentLanguageModel(LanguageModel):
             hidden, after = self.recurrence(vectors, state)
         else:
             hidden, after = self.recurrence.forward_one_hot(inputs, self.vocabulary_size, state)
-        return hidden, after
+        return self.projected(hidden), after
+
+    def projected(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Hidden states of the last layer as the softmax reads them."""
+        return hidden if self.projection is None else self.projection(hidden)
 
     @property
     def device(self) -> torch.device:
@@ -100,8 +111,9 @@ class RecurrentLanguageModel(LanguageModel):
         if layers is None or (state is not None and states is None):
             return ModelDecoder(self, texts, window, never, state)
         decoder = RecurrentDecoder(
-            self.embedding, layers, self.softmax, window=window, never=never, states_of=self.recurrence.fast_states
-        )
+            self.embedding, layers, self.softmax,
+            projection=self.projection, window=window, never=never, states_of=self.recurrence.fast_states,
+        )  # fmt: skip
         if states is not None:
             decoder.restore(states)
         return decoder
@@ -122,11 +134,11 @@ class RecurrentLanguageModel(LanguageModel):
         return [matrix for one in modules for matrix in one.parameters(recurse=False) if matrix.dim() > 1]
 
     def hidden_matrices(self) -> list[nn.Parameter]:
-        """The matrices of the recurrence, without the one that reads a one-hot input: its columns are an embedding."""
+        """The matrices of recurrence and projection, but that of a one-hot input, whose columns are an embedding."""
         matrices = [one for one in self.recurrence.parameters() if one.dim() == 2]
         if self.embedding is None:
             matrices = [one for one in matrices if one.shape[1] != self.vocabulary_size]
-        return matrices
+        return matrices if self.projection is None else [*matrices, *self.projection.parameters()]
 
     def initial_state(self, batch_size: int) -> State:
         """The state at the beginning of a text: the cell's own, or the learned one."""
@@ -147,6 +159,8 @@ class RecurrentLanguageModel(LanguageModel):
             bound = units**-0.5  # the embedding is also the softmax's matrix, so it is drawn like one
         if self.embedding is not None:
             input_norm = init_embedding(self.embedding, bound)
+        if self.projection is not None:
+            init_projection(self.projection, config.initialization)
         init_softmax(self.softmax, units, config.initialization)
         self.recurrence.init_weights(config.initialization, input_norm)
 

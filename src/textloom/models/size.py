@@ -17,7 +17,8 @@ from textloom.models.cell import Cell
 def sized(config: ModelConfig, vocabulary_size: int) -> ModelConfig:
     """Replace ``units=auto`` by a number: the largest for which the model has at most ``parameters``.
 
-    With tied weights the embedding is as long as the units. A config that has a number already is returned unchanged.
+    Without a projection tied weights have an embedding as long as the units. A config that has a number already is
+    returned unchanged.
     Raises ConfigError if not even one unit fits, or if units are given that differ from what the budget allows.
     """
     budget = config.parameters
@@ -54,19 +55,19 @@ def count(config: ModelConfig, units: int, vocabulary_size: int) -> int:
     if config.learned_initial_state:
         recurrence += sum(part.numel() for part in cell.initial_state(1))
     embedding = vocabulary_size * (config.embedding_dim or 0)
-    softmax = sum(multiplications(config.output_units, vocabulary_size, config.softmax_cutoffs))
+    softmax = sum(multiplications(config.softmax_units, vocabulary_size, config.softmax_cutoffs))
     if config.softmax_cutoffs is None:
         softmax = vocabulary_size + (0 if config.tied_weights else softmax)  # with the bias; tied: only the bias
-    return embedding + recurrence + softmax
+    return embedding + recurrence + _in_projection(config) + softmax
 
 
 def recurrent_multiplications(config: ModelConfig) -> int:
-    """Multiplications for a token in the matrix products of the recurrence; a one-hot input is looked up, and has none.
+    """Multiplications for a token in the products of recurrence and projection; a one-hot input is looked up.
 
     The cost of one element of the input is the difference between cells for inputs of sizes 1 and 2.
     """
     if config.embedding_dim is not None:
-        return _in_matrices(_cell(config, config.embedding_dim))
+        return _in_matrices(_cell(config, config.embedding_dim)) + _in_projection(config)
     one, two = (_in_matrices(_cell(config, size)) for size in (1, 2))
     return 2 * one - two
 
@@ -78,3 +79,7 @@ def _cell(config: ModelConfig, input_size: int) -> Cell:
 
 def _in_matrices(cell: Cell) -> int:
     return sum(weight.numel() for weight in cell.parameters() if weight.dim() > 1) + cell.attention_multiplications
+
+
+def _in_projection(config: ModelConfig) -> int:
+    return config.output_units * config.softmax_units if config.output_projection else 0

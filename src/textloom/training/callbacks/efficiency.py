@@ -33,7 +33,7 @@ def flops_per_target(
     the share of ``targets`` in them, (tokens,) ids of a sample; a dense softmax needs no ``targets``.
     """
     recurrence = recurrent_multiplications(config)
-    softmax, *clusters = map(float, multiplications(config.output_units, vocabulary_size, config.softmax_cutoffs))
+    softmax, *clusters = map(float, multiplications(config.softmax_units, vocabulary_size, config.softmax_cutoffs))
     if config.softmax_cutoffs is not None:
         assert targets is not None
         reached = np.histogram(targets, [*config.softmax_cutoffs, vocabulary_size])[0] / len(targets)
