@@ -1,9 +1,9 @@
-"""Training words that are ``<unk>`` in some epochs, so that a model learns where unknown words stand.
+"""Replaces rare training words by ``<unk>`` in some epochs, so that a model learns where unknown words occur.
 
-Where every word of the training split has an entry in the vocabulary, ``<unk>`` does not occur in training, and a model
-gives it next to no probability in other texts. Words that occur once are the nearest there is to unknown words: each is
-replaced by ``<unk>`` with a given probability, drawn anew in every epoch (Dyer et al. 2015, "Transition-based
-dependency parsing with stack long short-term memory", arXiv 1505.08075).
+If every word of the training split has an entry in the vocabulary, ``<unk>`` does not occur in training, and a model
+gives it almost no probability in other texts. Words that occur once are most similar to unknown words: each is replaced
+by ``<unk>`` with a given probability, drawn again in every epoch (Dyer et al. 2015, "Transition-based dependency
+parsing with stack long short-term memory", arXiv 1505.08075).
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,11 +16,11 @@ from textloom.data.encoding import TokenSplit
 from textloom.errors import ConfigError
 from textloom.tokenizers import Tokenizer
 
-STREAM = 1505_08075  # of random numbers: others than those that shuffle
+STREAM = 1505_08075  # of random numbers, different from the one that shuffles
 
 
 class SingletonDropout:
-    """Replaces some of the tokens that occur once in the training split; which ones follows from seed and epoch."""
+    """Replaces some of the tokens that occur once in the training split, chosen by seed and epoch."""
 
     def __init__(self, probability: float, split: TokenSplit, tokenizer: Tokenizer, seed: int):
         """Raises ConfigError if the tokenizer has no ``<unk>``."""
@@ -36,7 +36,7 @@ class SingletonDropout:
         """(singletons,) their ids."""
 
     def replacements(self, epoch: int) -> np.ndarray:
-        """What to read in place of each token in an epoch, (vocabulary,) int64."""
+        """The replacement of each token in an epoch, (vocabulary,) int64."""
         table = np.arange(self.vocabulary_size)
         drawn = np.random.default_rng((self.seed, epoch, STREAM)).random(len(self.singletons))
         table[self.singletons[drawn < self.probability]] = self.unknown_id

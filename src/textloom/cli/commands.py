@@ -120,7 +120,7 @@ def serve(arguments: list[str]) -> None:
 
 
 def play(arguments: list[str]) -> None:
-    """Play with trained runs in the browser: write, see what they expect, go on from any token."""
+    """Play with trained runs in the browser: write, see their predictions, continue from any token."""
     run_command("play", _play, PlayConfig, arguments)
 
 

@@ -47,7 +47,7 @@ ShellTexts = Annotated[
 
 
 class SamplingKeys(Section):
-    """How the next token is drawn. The names are those of ``transformers``."""
+    """Settings for drawing the next token. The names are those of ``transformers``."""
 
     temperature: Annotated[float, Field(ge=0)]
     """Divides the logits: below 1 more predictable, above 1 more varied, 0 always takes the likeliest token."""

@@ -15,7 +15,7 @@ class OptimizerConfig(Section):
     """True if the parameters come in groups, and those of the hidden matrices have ``hidden=True``."""
 
     kind: str
-    """Which optimizer."""
+    """Kind of the optimizer."""
     learning_rate: Annotated[float, Field(gt=0)]
     """Step size at the schedule's peak."""
     weight_decay: Annotated[float, Field(ge=0)]
@@ -41,7 +41,7 @@ class ScheduleConfig(Section):
     """True if the schedule is stretched over all steps of a training, so that their number cannot change later."""
 
     kind: str
-    """Which schedule."""
+    """Kind of the schedule."""
 
 
 OPTIMIZERS = Registry[OptimizerConfig]("optimizer", package="textloom.training.optimizers")

@@ -12,7 +12,7 @@ Form = Literal["nfc", "nfd", "nfkc", "nfkd"]
 
 
 class SplitKeys(Section):
-    """How documents are normalized and split into training, validation and test."""
+    """Normalization of documents, and their split into training, validation and test."""
 
     normalization: Annotated[Form, BeforeValidator(lower)] | None = None
     """Unicode normalization form to which all text is converted; null leaves characters as they are."""
@@ -28,7 +28,7 @@ class SplitKeys(Section):
     near_duplicates: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Jaccard similarity of word 5-grams from which on documents stay in one split; null: no search."""
     kind: str
-    """Which data source."""
+    """Kind of the data source."""
 
     @property
     def piped(self) -> bool:
@@ -151,7 +151,7 @@ Filter = Value | Annotated[tuple[Value, ...], BeforeValidator(as_tuple)] | Bound
 
 
 class RowKeys(GivenSplits):
-    """How rows become documents."""
+    """The mapping of rows to documents."""
 
     text_column: str
     """The column that holds the text."""

@@ -31,7 +31,7 @@ class SweepConfig(Section):
     storage: PathText | None
     """Storage URL of the Optuna study; null: the file study.journal in the folder of the sweep."""
     launcher: Literal["serial", "subprocess", "workers", "ray"]
-    """Where trials run: in this process, a process each, reused processes, a Ray cluster. Slurm: hydra/launcher."""
+    """Place of the trials: this process, a process each, reused processes, a Ray cluster. Slurm: hydra/launcher."""
     parallel: Annotated[Positive | None, Unit("trials")]
     """Trials at a time; null: one for each core, each GPU, or each place in the cluster."""
     cpus_per_trial: Annotated[Positive | None, Unit("cores")]
@@ -41,7 +41,7 @@ class SweepConfig(Section):
     trial_timeout: Annotated[Seconds | None, Unit("seconds")]
     """Time after which a trial is stopped and counted as failed; null for no limit."""
     retries: NonNegative
-    """How often a trial is resumed elsewhere, within the same call, if its machine is lost."""
+    """Number of times that a trial is resumed elsewhere, within the same call, if its machine is lost."""
     address: str | None
     """Address of the Ray cluster: auto, HOST:PORT or ray://HOST:PORT; null: start one on this machine."""
     dry_run: bool

@@ -9,7 +9,7 @@ from textloom.registry import Registry, kind_alias
 
 
 class TokenizerConfig(Section):
-    """How text becomes tokens.
+    """A tokenizer, which turns text into tokens.
 
     Each tokenizer has a config class of its own, with ``kind`` and its other keys, which are the arguments of its
     class method ``fit``.
@@ -19,7 +19,7 @@ class TokenizerConfig(Section):
     protocol: ClassVar[str | None] = None
     """The choice of ``data.protocol`` that the tokenizer belongs to; None for any data."""
     kind: str
-    """Which tokenizer."""
+    """Kind of the tokenizer."""
 
 
 TOKENIZERS = Registry[TokenizerConfig]("tokenizer", "textloom.tokenizers", key="level", package="textloom.tokenizers")

@@ -68,7 +68,7 @@ class TokenSplit:
             mapped.madvise(mmap.MADV_DONTNEED)
 
     def frequencies(self, vocabulary_size: int) -> np.ndarray:
-        """How often each token is a target, (vocabulary,) int64."""
+        """Count each token among the targets, (vocabulary,) int64."""
         counts = np.zeros(vocabulary_size, dtype=np.int64)
         for begin in range(1, len(self.tokens), COUNTED_AT_ONCE):
             counts += np.bincount(self.read(begin, begin + COUNTED_AT_ONCE), minlength=vocabulary_size)

@@ -27,7 +27,7 @@ class Spelling:
 
 
 def _frequencies(texts: Iterable[str]) -> np.ndarray:
-    """How often each character occurs, (1,114,112,) int64."""
+    """Count each character, (1,114,112,) int64."""
     counts, some, size = np.zeros(UNICODE_SIZE, dtype=np.int64), [], 0
     for text in texts:
         some.append(text)

@@ -1,4 +1,4 @@
-"""How much of a generated text is copied from the training text."""
+"""Memorization: copies of the training text in a generated text."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -20,7 +20,7 @@ LENGTHS = (16, 4)  # tokens of the n-grams that are looked up, for the same
 
 @dataclass(frozen=True)
 class Memorization:
-    """How a text compares to the training text. Nothing is counted across its beginning."""
+    """Comparison of a text with the training text. No n-gram reaches across the beginning of the text."""
 
     longest_copy: int
     """Tokens of the longest part that stands in the training text as it is."""

@@ -102,7 +102,7 @@ def _graph(step: SingleStep) -> bytes:
 
 @torch.no_grad()
 def _agrees(graph: bytes, step: SingleStep, runtime: ModuleType) -> bool:
-    """Whether a step from a random state gives the same; the caller's random numbers stay as they are."""
+    """True if a step from a random state gives the same results. The caller's random numbers are not changed."""
     generator = torch.Generator().manual_seed(0)
     token = torch.randint(step.model.vocabulary_size, (CHECKED_BATCH,), generator=generator)
     state: State = tuple(

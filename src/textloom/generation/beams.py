@@ -24,7 +24,7 @@ class Found(NamedTuple):
 
 
 class _End(NamedTuple):
-    """Where a text ends: after a step, in a row; with its score."""
+    """The end of a text: a step and a row, with the score of the text."""
 
     score: float
     step: int

@@ -102,7 +102,7 @@ class GenerationPlan:
         return json.dumps(record, ensure_ascii=False)
 
     def memorization_of(self, text: Generated) -> Memorization:
-        """How much of a text is copied from the training text."""
+        """The memorization of a text: its copies from the training text."""
         assert self.training_text is not None
         return self.training_text.compare(text.tokens, self.tokenizer.encode(text.prompt).tolist()[-CONTEXT:])
 
@@ -152,7 +152,7 @@ class Reader:
         return State(self.signature, self.open(text, "text", self.reading_of(state)).reading)
 
     def score(self, text: str, state: State, ends: bool) -> TextScore:
-        """How well the model predicts a text after a state."""
+        """The likelihood of a text after a state."""
         reading = self.reading_of(state)
         assert reading is not None
         text = normalize_text(text, self.trained.data.normalization)

@@ -18,7 +18,7 @@ class Opening:
     ids: tuple[int, ...]
     """Its tokens."""
     reading: Reading
-    """What the model has read: these tokens, and perhaps others before them."""
+    """The model's state after these tokens, and perhaps others before them."""
     begins: bool = False
     """True if a document begins here, so that it has at least one token."""
 

@@ -21,7 +21,7 @@ Filter = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is drawn from the logits. Each field is a key of ``GenerateConfig``, too."""
+    """Settings for drawing the next token from the logits. Each field is a key of ``GenerateConfig``, too."""
 
     temperature: float = 1.0
     """Divides the logits; 0 takes the likeliest token."""

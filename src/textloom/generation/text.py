@@ -18,7 +18,7 @@ Ending = Literal["length", "stop", "end"]
 
 @dataclass(frozen=True)
 class Limits:
-    """Where texts end, if the model does not end them before."""
+    """Limits at which texts end, if the model does not end them before."""
 
     length: int
     """Most tokens."""
@@ -33,7 +33,7 @@ class Limits:
         return bool(self.stop) or self.characters is not None or self.sentences is not None
 
     def cut(self, text: str, searched: int = 0) -> tuple[int, Ending] | None:
-        """Where the text ends, and why; None if it has not ended. No stop text begins before ``searched``."""
+        """The place and reason of the text's end; None if it has not ended. No stop text begins before ``searched``."""
         cuts: list[tuple[int, Ending]] = [
             (place, "stop") for stop in self.stop if (place := text.find(stop, searched)) >= 0
         ]

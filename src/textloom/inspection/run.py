@@ -75,7 +75,7 @@ def inspect_loaded(
 
 
 def token_counts(split: TokenSplit, tokenizer: Tokenizer) -> np.ndarray:
-    """How often each token occurs in the first million of a split, (vocabulary,)."""
+    """Count each token in the first million of a split, (vocabulary,)."""
     return np.bincount(np.asarray(split.read(1, COUNTED)), minlength=tokenizer.vocabulary_size)
 
 

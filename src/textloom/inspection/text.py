@@ -31,7 +31,7 @@ class InspectedText:
     pieces: list[str]
     """The characters of each predicted token; joined they are the text. Empty for a token that writes nothing."""
     source: str
-    """Where the text comes from."""
+    """Name of the source of the text."""
     is_cut: bool
     """True if only the beginning of the text was read."""
 

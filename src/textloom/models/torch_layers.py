@@ -77,7 +77,7 @@ class TorchCell(Cell, nn.RNNBase):
         raise NotImplementedError
 
     def gate_sums(self, vectors: torch.Tensor, before: State, after: State) -> list[torch.Tensor]:
-        """What enters the gates of each layer in one step, (batch, gates * units); see ``Cell.gate_values``."""
+        """The inputs of the gates of each layer in one step, (batch, gates * units); see ``Cell.gate_values``."""
         sums = []
         for layer, hidden in enumerate(before[0]):
             weight_ih, weight_hh, bias_ih, bias_hh = self.layer_weights(layer)

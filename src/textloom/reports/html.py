@@ -25,7 +25,7 @@ class _Sample:
     temperature: str
     text: str
     memorization: str
-    """How much of it is copied; empty if that was not measured."""
+    """Its memorization; empty if it was not measured."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def read_samples(file: Path) -> dict[str, str]:
 
 
 def read_memorization(run: Run) -> dict[str, Memorization]:
-    """Temperature -> what was measured of its text; empty for runs of former versions, which did not measure it."""
+    """Temperature -> figures of its text; empty for runs of former versions, which did not measure them."""
     if not run.memorization_file.exists():
         return {}
     try:
@@ -63,7 +63,7 @@ def read_memorization(run: Run) -> dict[str, Memorization]:
 
 
 def memorization_figures(run: Run) -> dict[str, float]:
-    """The figures of ``MEMORIZATION`` that were measured."""
+    """The figures of ``MEMORIZATION``, as far as they were measured."""
     texts = read_memorization(run).values()
     if not texts:
         return {}

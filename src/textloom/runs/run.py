@@ -91,7 +91,7 @@ class Run:
 
     @property
     def memorization_file(self) -> Path:
-        """How much of each sample of the best checkpoint is copied from the training text."""
+        """The memorization of each sample of the best checkpoint."""
         return self.directory / "memorization.json"
 
     @property

@@ -19,7 +19,7 @@ IMPOSSIBLE = -9999.0
 
 @dataclass
 class ScoredPrompt:
-    """The tokens of a prompt, and what the model expects after it."""
+    """The tokens of a prompt, and the model's prediction after it."""
 
     tokens: list[TokenInfo] = field(default_factory=list)
     next: list[tuple[int, float]] = field(default_factory=list)
@@ -27,7 +27,7 @@ class ScoredPrompt:
 
     @property
     def text(self) -> str:
-        """What the tokens write."""
+        """The text of the tokens."""
         return "".join(info.text for info in self.tokens)
 
 

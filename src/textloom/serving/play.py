@@ -13,7 +13,7 @@ POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""What the browser lets the page do: run its own script, and ask its own server."""
+"""The content security policy: the page may run its own script, and send requests to its own server."""
 
 
 async def show_page(request: Request) -> Response:

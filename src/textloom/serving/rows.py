@@ -211,7 +211,7 @@ class _Adjusting:
 
     @classmethod
     def of(cls, plan: _Plan, vocabulary_size: int) -> "_Adjusting | None":
-        """What adjusts the rows of a plan; None if there is nothing to adjust, which costs nothing then."""
+        """The adjustment of the rows of a plan; None, at no cost, if there is nothing to adjust."""
         return cls(plan.adjusted, plan.first, vocabulary_size, plan.forced.device) if plan.adjusted else None
 
     def adjusted(self, scores: torch.Tensor) -> torch.Tensor:

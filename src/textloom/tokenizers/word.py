@@ -58,7 +58,7 @@ def _expected_space(left: str, right: str) -> str:
 
 
 def _unexpected_spaces(words: list[str]) -> tuple[bool, bool]:
-    """Whether a space before these words would be unexpected, and whether one after them would."""
+    """Whether a space before these words, and one after them, would be unexpected."""
     if not words:
         return True, True
     first, last = words[0], words[-1]

@@ -13,7 +13,7 @@ STILL_IMPROVING = 0.005  # share of the loss that the last validation gained ove
 
 @dataclass(frozen=True)
 class TrainingEnd:
-    """How a training ended."""
+    """Facts about the end of a training."""
 
     loss: float
     """Validation loss of the best checkpoint, nats per target."""

@@ -1,7 +1,7 @@
-"""The encodings that a text which is not Unicode may have, the likeliest first.
+"""Probable encodings of a text that is not Unicode, the likeliest first.
 
-Texts in the Latin alphabet look alike in many encodings, and a wrong one spoils a few letters that nobody notices. They
-are told apart by the letters beyond ASCII: in the right encoding, one language explains nearly all of them.
+Texts in the Latin alphabet look alike in many encodings, and a wrong one changes only a few letters. They
+are distinguished by the letters beyond ASCII: in the right encoding, one language explains nearly all of them.
 """
 
 import re

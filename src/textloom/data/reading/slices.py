@@ -28,7 +28,7 @@ class Slice(Protocol):
         """The cells of a column, one for each row; None for a missing one."""
 
     def place(self, row: int) -> str:
-        """Where a row stands, such as "line 12"."""
+        """The place of a row, such as "line 12"."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ class Source(ABC, Generic[ConfigT]):
     """The documents of a data group; an instance reads them once."""
 
     unit: ClassVar[str] = "row"
-    """What a document is called in the log."""
+    """The word for a document in the log."""
     is_normalized: ClassVar[bool] = False
     """True if ``read`` brings the text into its normal form itself."""
     split_column: "SplitColumn | None" = None

@@ -65,7 +65,7 @@ class LSTM(TorchCell, nn.LSTM):  # type: ignore[misc]  # the state is a tuple in
         return {gate: [layer[place] for layer in chunks] for gate, place in places.items()}
 
     def init_weights(self, kind: Literal["scaled", "keras"], input_norm: float) -> None:
-        """As for all of torch's layers, and the forget gate with a bias."""
+        """Draw the weights as for all of torch's layers, and set the bias of the forget gate."""
         super().init_weights(kind, input_norm)
         for name, parameter in self.named_parameters():
             if name.startswith("bias_ih"):

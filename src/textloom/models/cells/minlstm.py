@@ -34,6 +34,6 @@ class MinLSTM(ScannedCell):
         return torch.sigmoid(F.logsigmoid(enter) - F.logsigmoid(forget))
 
     def init_weights(self, kind: Literal["scaled", "keras"], input_norm: float) -> None:
-        """As for minGRU, and the forget gate with a bias."""
+        """Draw the weights as for minGRU, and set the bias of the forget gate."""
         super().init_weights(kind, input_norm)
         nn.init.constant_(self.inputs.bias.detach()[: self.units], self.forget_bias)

@@ -73,7 +73,7 @@ class MogrifierLayer(Cell):
         return {"input": [enter], "forget": [forget], "output": [leave]}
 
     def _gate_sums(self, entering: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
-        """What enters the gates after the rounds, (batch, 4 * units), from an input and a hidden state."""
+        """The inputs of the gates after the rounds, (batch, 4 * units), from an input and a hidden state."""
         for number, gate in enumerate(self.all_rounds()):
             if number % 2 == 0:
                 entering = entering * gate(read)
@@ -83,7 +83,7 @@ class MogrifierLayer(Cell):
         return gates
 
     def init_weights(self, kind: Literal["scaled", "keras"], input_norm: float) -> None:
-        """As for ``nn.LSTM``; what the rounds compute has unit variance if their inputs have."""
+        """Draw the weights as for ``nn.LSTM``; outputs of the rounds have unit variance if their inputs have."""
         for number, gate in enumerate(self.all_rounds()):
             gate.init_weights(self.units**0.5 if number % 2 == 0 else input_norm)
         if kind == "scaled":

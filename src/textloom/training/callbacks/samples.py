@@ -64,7 +64,7 @@ class Sampler:
         logger.experiment.add_text(TAG, shown, step)
 
     def memorization(self, texts: dict[float, str], training: np.ndarray) -> dict[float, Memorization]:
-        """How much of each text is copied from the beginning of the training text; by temperature."""
+        """The memorization of each text by temperature, compared with the beginning of the training text."""
         source = TrainingText(training[:COMPARED], self.tokenizer)
         prompt = self.tokenizer.encode(self.prompt).tolist()[-CONTEXT:]
         written = {temperature: text.removeprefix(self.prompt) for temperature, text in texts.items()}
