@@ -82,6 +82,8 @@ def test_a_folder_with_brackets_may_have_a_glob_after_it(tmp_path: Path) -> None
 def test_paths_that_name_no_file_are_reported_with_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "book.txt").write_text("text")
     (tmp_path / "folder").mkdir()
+    (tmp_path / "parts" / "year=2020").mkdir(parents=True)
+    (tmp_path / "parts" / "year=2020" / "1.parquet").write_bytes(b"")
     os.symlink("nowhere", "gone.txt")
     for pattern, message in {
         "bok.txt": "names no file, did you mean book.txt?",
@@ -89,6 +91,7 @@ def test_paths_that_name_no_file_are_reported_with_the_cure(tmp_path: Path, monk
         "*.TXT": "small and capital letters differ: book.txt is there",
         ".": r"is a folder; give a file or a glob such as '\*.txt'",
         "folder": r"is a folder; give a file or a glob such as 'folder/\*.txt'",
+        "parts": r"is a folder; give a file or a glob such as 'parts/\*\*/\*.parquet'",
         "gone.txt": "a link to nowhere, which does not exist",
         "~nosuchuser/x.txt": "there is no home directory ~nosuchuser",
         "/dev/null": "is a device, not a file",
@@ -101,6 +104,12 @@ def test_paths_that_name_no_file_are_reported_with_the_cure(tmp_path: Path, monk
         assert len(str(caught.value).splitlines()) == 1
     monkeypatch.setenv("HOME", str(tmp_path))
     assert names("~/book.txt") == [str(tmp_path / "book.txt")]
+
+
+def test_a_table_that_is_read_as_text_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.CSV").write_text("text\none\n")
+    assert read_documents(compose_train("data=text_files", "data.path=a.CSV").data) == ["text\none\n"]
+    assert caplog.messages == ["a.CSV: a table, read as plain text; data=table reads the texts of its rows"]
 
 
 def pipe(text: bytes, monkeypatch: pytest.MonkeyPatch) -> None:

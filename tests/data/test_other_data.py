@@ -170,6 +170,7 @@ def test_rows_are_split_by_the_name_of_a_split_in_a_column(tmp_path: Path) -> No
         (["data.split_by=abstract"], "is not a date (YYYY-MM-DD) or a number; name another column"),
         (["data.filters={colour:red}"], "there is no column colour"),
         (["data.filters={lang:fr}"], "no row passes data.filters (lang=fr); lang holds 'de', 'en'"),
+        (["data.filters={year:{min:3000}}"], "no row passes data.filters (year={min: 3000}); year holds"),
         (["data.template='{title} {body}'"], "there is no column body"),
     ],
 )

@@ -85,7 +85,7 @@ def test_the_articles_file_has_3522_abstracts(real_data: Path) -> None:
             "line 1: the column patent_abstract holds int, not text; name one that holds text",
         ),
         ("broken.parquet", b"PAR1 no table", "broken.parquet: cannot be read as parquet"),
-        ("table.xls", b"a", "table.xls: not a known kind of table; its name must end in .csv"),
+        ("table.xls", b"a", "table.xls: no known kind of table; its name must end in .csv"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named_with_the_cure(

@@ -99,6 +99,11 @@ def test_cells_of_tsv_in_quotation_marks_may_hold_line_ends() -> None:
     assert read("t.tsv", content) == [f'{text},\n"quoted"' for text in TEXTS]
 
 
+def test_a_name_with_blanks_around_it_is_shown_with_them() -> None:
+    with pytest.raises(DataError, match=r"no column text, did you mean ' text'\?; its columns are id, ' text'; set"):
+        read("t.csv", "id, text\n1,a\n")
+
+
 def test_nan_in_json_is_a_missing_text() -> None:
     assert read("t.jsonl", '{"text": "one"}\n{"text": NaN}\n{"text": "two"}\n') == ["one", "two"]
 

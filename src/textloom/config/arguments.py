@@ -139,6 +139,10 @@ def hydra_arguments(arguments: list[str], schema: type[BaseModel]) -> list[str]:
     decoded = [_decoded(argument, reading) for argument in arguments]
     for before, argument in pairwise(decoded):
         is_word = "=" not in argument and not argument.startswith(("-", "~")) and argument not in reading.keys
+        if is_word and before.endswith("=") and before != "=":
+            raise ConfigError(
+                f"{before} {one_line(argument)}: cannot be read; write {before}{argument} without a blank"
+            )
         if is_word and reading.takes_text(before.partition("=")[0]):
             whole = shell_quoted(f"{before} {argument}")
             raise ConfigError(f"{one_line(argument)}: cannot be read; a text with blanks needs quotes, as in {whole}")

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 
 from textloom.config import Section
 from textloom.config.keys import KIND_KEYS, keys_of, kind_of, known_keys
-from textloom.config.paths import with_home
+from textloom.config.paths import is_table, with_home
 from textloom.config.quoting import one_line
 from textloom.config.section import Mark
 from textloom.config.suggestions import nearest, nearest_key
@@ -79,10 +79,17 @@ def explain(error: HydraException | OmegaConfBaseException, schema: type[Section
     """Explain an error of Hydra in one line that names the key and the nearest one that exists."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         file = error.missing_cfg_file
-        group, _, name = file.rpartition("/") if file.startswith("hydra/") else file.partition("/")
+        group, slash, name = file.rpartition("/") if file.startswith("hydra/") else file.partition("/")
+        group, name = (group, name) if slash else ("", file)
         options = sorted(option for option in error.options or ())
-        label = f"{group}={name}" if group else f"config {name}"
-        cure = "pip install 'textloom[slurm]'" if name.startswith("submitit") else f"choose one of {', '.join(options)}"
+        label = f"{group}={name}" if group else f"--config-name={name}"
+        cure = (
+            f"choose one of {', '.join(options)}" if group else "leave it out, or give the directory with --config-dir"
+        )
+        if name.startswith("submitit"):
+            cure = "pip install 'textloom[slurm]'"
+        if group == "data" and (os.path.exists(name) or os.path.splitext(name)[1]):
+            cure = f"a file needs its kind: type {_data_arguments(name)}"
         return f"{label}: there is no such config{nearest(name, options)}; {cure}"
     if isinstance(error, OverrideParseException):
         typed = one_line(str(error.override))
@@ -91,18 +98,35 @@ def explain(error: HydraException | OmegaConfBaseException, schema: type[Section
             return _unknown_key(name, schema)
         path = typed.replace("'", "")
         if os.path.exists(path):
-            path_key = next(
-                (name for name in ("run", "runs") if name in schema.model_fields), "data=text_files data.path"
+            of_runs = next(
+                (f"{name}={shlex.quote(path)}" for name in ("run", "runs") if name in schema.model_fields), ""
             )
-            return f"{path}: a path needs its key; type {path_key}={shlex.quote(path)}"
+            return f"{path}: a path needs its key; type {of_runs or _data_arguments(path)}"
+        if "prompt" in schema.model_fields and "=" not in typed:
+            return f"{typed}: a prompt needs its key; type prompt={shlex.quote(typed)}"
         return f"{typed}: cannot be read; write it as key=value, in quotes where it holds special characters"
     if "Ambiguous value" in str(error):
         argument = re.search(r"argument '([^']+)'", str(error))
-        return f"{argument[1] if argument else error}: several values; add -m to run each, or write a list as [a,b]"
+        typed = argument[1] if argument else str(error)
+        found = re.fullmatch(r"([^=]*)=(-?\d+),(\d+)", typed)
+        if found and (key := keys_of(schema).get(found[1])) and float in key.types:
+            return f"{typed}: several values; a number has a decimal point, as in {found[2]}.{found[3]}{_sweep(schema)}"
+        return f"{typed}: several values{_sweep(schema) or '; give one'}, or write a list as [a,b]"
     key = re.search(r"Could not (?:override|append to config\.?[^']*) '([^']+)'", str(error))
     if key:
         return _unknown_key(key[1].lstrip("+~"), schema)
     return _first_line(error)
+
+
+def _data_arguments(path: str) -> str:
+    """The arguments that read a file, which is called a table by its name, or else a text."""
+    kind = "table" if is_table(path) else "text_files"
+    return f"data={kind} data.path={shlex.quote(path)}"
+
+
+def _sweep(schema: type[Section]) -> str:
+    """How to run several values, for the command that can."""
+    return "; add -m to run each" if "sweep" in schema.model_fields else ""
 
 
 # --- messages ------------------------------------------------------------------------------------------------------
@@ -123,9 +147,10 @@ def _describe(details: ErrorDetails, schema: type[Section], values: Any) -> str:
     if details["type"] == "union_tag_invalid":
         label = details["ctx"]["discriminator"].strip("'")
         return f"{key}.{label}={details['ctx']['tag']}: must be one of {details['ctx']['expected_tags']}"
-    if details["type"] in ("string_type", "tuple_type") and isinstance(given, bool | int | float):
+    if details["type"] == "string_type" and isinstance(given, bool | int | float):
         return _no_text(key, given)
     message = details["msg"].replace("Input should be", "must be").replace("a valid integer", "a whole number")
+    message = message.replace("a valid boolean", "true or false").replace("a valid number", "a number")
     described = keys[key].description if key in (keys := keys_of(schema)) else ""
     meaning = " ".join(described.partition("\n\n")[0].split()).rstrip(".")  # the first paragraph, as one line
     shown = "null" if given is None else one_line(str(given))

@@ -8,6 +8,14 @@ from typing import Any
 from textloom.config.quoting import one_line
 from textloom.errors import ConfigError
 
+TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet")
+"""The endings of the names of tables, before that of a compression."""
+
+
+def is_table(name: str) -> bool:
+    """True if the name of a file is that of a table."""
+    return any(suffix in TABLE_SUFFIXES for suffix in Path(name.lower()).suffixes[-2:])
+
 
 def with_home(path: str, key: str) -> str:
     """The path with a home directory in place of a leading ``~``, unless a file of that name is there.

@@ -17,8 +17,8 @@ NonNegative = Annotated[int, Field(ge=0)]
 
 
 def as_tuple(value: Any) -> Any:
-    """A single text, or a list from YAML, as a tuple."""
-    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+    """A single text or number, or a list from YAML, as a tuple."""
+    return (value,) if isinstance(value, str | int | float) else tuple(value) if isinstance(value, list) else value
 
 
 class Mark(Enum):

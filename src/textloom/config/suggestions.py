@@ -58,7 +58,9 @@ MOST = 3
 
 def nearest(name: str, options: list[str], similarity: float = ANYWHERE) -> str:
     """', did you mean X?' for the most similar option; empty if none reaches the similarity."""
-    return _question(difflib.get_close_matches(name, options, n=1, cutoff=similarity))
+    lowered = {option.lower(): option for option in options}
+    close = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=similarity)
+    return _question([lowered[option] for option in close])
 
 
 def nearest_key(key: str, known: list[str]) -> str:

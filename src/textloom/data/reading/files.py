@@ -134,9 +134,12 @@ def _names(folder: Path) -> list[str]:
 
 
 def _usual_glob(folder: Path) -> str:
-    """A glob for the most frequent ending of names in a folder."""
-    endings = Counter(Path(name).suffix for name in _files_in(folder) if not name.startswith("."))
-    return f"*{endings.most_common(1)[0][0] if endings else '.txt'}"
+    """A glob for the most frequent ending of names in a folder, or else in those below it."""
+    for place in _folders_below(folder, set()):
+        endings = Counter(Path(name).suffix for name in _files_in(place) if not name.startswith("."))
+        if endings:
+            return f"{'' if place == folder else '**/'}*{endings.most_common(1)[0][0]}"
+    return "*.txt"
 
 
 def _files_in(folder: Path) -> list[str]:

@@ -66,7 +66,8 @@ class Filter:
 def shown(wanted: Any) -> str:
     """The condition as YAML writes it."""
     if isinstance(wanted, Bounds):
-        return f"{wanted.min} to {wanted.max}"
+        bounds = {"min": wanted.min, "max": wanted.max}
+        return f"{{{', '.join(f'{name}: {bound}' for name, bound in bounds.items() if bound is not None)}}}"
     if isinstance(wanted, tuple):
         return f"[{', '.join(map(shown, wanted))}]"
     return str(wanted).lower() if isinstance(wanted, bool) else str(wanted)

@@ -142,14 +142,19 @@ class RowMapping:
                 cure = "" if name == "patent_abstract" else f"; set {key}"
                 close = difflib.get_close_matches(name.lower(), [column.lower() for column in part.names], n=1)
                 meant = next((column for column in part.names if [column.lower()] == close), None)
-                hint = f", did you mean {meant}?" if meant is not None else ""
-                columns = ", ".join(map(str, part.names))
+                hint = f", did you mean {_quoted(meant)}?" if meant is not None else ""
+                columns = ", ".join(map(_quoted, part.names))
                 raise DataError(f"{label}: there is no column {name}{hint}; its columns are {columns}{cure}")
             if len(found) > 1:
                 raise DataError(
                     f"{label}: {len(found)} columns are named {name} (numbers {', '.join(map(str, found))}); "
                     "rename all but one"
                 )
+
+
+def _quoted(name: str) -> str:
+    """The name of a column, in quotation marks if blanks are part of it."""
+    return name if name.strip() == name else repr(name)
 
 
 def _some_of(cells: list[Any]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from textloom.config.paths import TABLE_SUFFIXES
 from textloom.data.documents import Piece
 from textloom.data.notes import Notes, counted
 from textloom.data.reading.contents import Content
@@ -16,20 +17,18 @@ from textloom.data.reading.rows import EmptyTableError, RowMapping, SplitColumn
 from textloom.data.reading.slices import ROWS, ArrowSlice, Slice
 from textloom.errors import DataError
 
-KINDS = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet")
-
 
 def read_table(content: Content, notes: Notes, columns: Sequence[str] = ()) -> Iterator[Slice]:
     """The slices of a table. ``columns``: those that will be asked for. Raises DataError if it cannot be read."""
     kind = content.suffix
-    if kind not in KINDS and content.path in PIPED:
+    if kind not in TABLE_SUFFIXES and content.path in PIPED:
         raise DataError(
             f"{content.label}: has no name that says what kind of table it is; save it as FILE.csv, or read plain text "
             "with data=text_files"
         )
-    if kind not in KINDS:
+    if kind not in TABLE_SUFFIXES:
         raise DataError(
-            f"{content.label}: not a known kind of table; its name must end in {', '.join(KINDS)}, plain or with "
+            f"{content.label}: no known kind of table; its name must end in {', '.join(TABLE_SUFFIXES)}, plain or with "
             ".gz, .bz2, .xz, .zst, .zip; plain text is read with data=text_files"
         )
     if kind == ".parquet":

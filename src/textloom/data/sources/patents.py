@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from textloom.config.data import SOURCES
 from textloom.config.patents import PatentSelection
+from textloom.config.paths import TABLE_SUFFIXES
 from textloom.config.section import Positive
 from textloom.config.source_keys import SplitKeys
 from textloom.data.documents import Piece, SplitName
@@ -68,7 +69,7 @@ class Patents(FileSource[PatentsConfig]):
     def read(self, normalizer: "Normalizer", notes: "Notes") -> Mapping[SplitName, Iterable[Piece]]:
         """The abstracts, to be split."""
         from textloom.data.reading.rows import RowMapping
-        from textloom.data.reading.tables import KINDS, table_documents
+        from textloom.data.reading.tables import table_documents
 
-        contents = self.contents(KINDS, notes)
+        contents = self.contents(TABLE_SUFFIXES, notes)
         return {"train": table_documents(contents["train"], RowMapping(columns=(ABSTRACT_COLUMN,)), notes)}

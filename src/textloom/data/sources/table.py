@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from textloom.config.data import SOURCES
+from textloom.config.paths import TABLE_SUFFIXES
 from textloom.config.source_keys import GivenFiles, RowKeys
 from textloom.data.documents import Piece, SplitName
 from textloom.data.sources.files import FileSource, given_files
@@ -31,8 +32,8 @@ class Table(FileSource[TableConfig]):
     def read(self, normalizer: "Normalizer", notes: "Notes") -> Mapping[SplitName, Iterable[Piece]]:
         """The documents of the files of each split."""
         from textloom.data.reading.rows import RowMapping, SplitColumn
-        from textloom.data.reading.tables import KINDS, table_documents
+        from textloom.data.reading.tables import table_documents
 
         rows, self.split_column = RowMapping.of(self.config), SplitColumn.of(self.config)
-        contents = self.contents(KINDS, notes)
+        contents = self.contents(TABLE_SUFFIXES, notes)
         return {name: table_documents(found, rows, notes, self.split_column) for name, found in contents.items()}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from textloom.config.data import SOURCES
+from textloom.config.paths import TABLE_SUFFIXES
 from textloom.config.source_keys import GivenFiles
 from textloom.data.documents import BLOCK, Piece, SplitName
 from textloom.data.sources.files import FileSource, given_files
@@ -70,6 +71,9 @@ class TextFiles(FileSource[TextFilesConfig]):
     def read(self, normalizer: "Normalizer", notes: "Notes") -> Mapping[SplitName, Iterable[Piece]]:
         """The documents of the files of each split."""
         contents = self.contents(SUFFIXES, notes)
+        tables = [content.label for found in contents.values() for content in found if content.suffix in TABLE_SUFFIXES]
+        if tables:
+            notes.warn(f"{tables[0]}: a table, read as plain text; data=table reads the texts of its rows")
         return {name: self._documents(found, normalizer, notes) for name, found in contents.items()}
 
     def _documents(self, contents: "list[Content]", normalizer: "Normalizer", notes: "Notes") -> Iterator[Piece]:
