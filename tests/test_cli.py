@@ -35,7 +35,7 @@ Command = Callable[..., Answer]
         (["train", "model=LSTM"], "model=LSTM: there is no such config, did you mean lstm?"),
         (["train", "--config-name=mine"], "--config-name=mine: there is no such config; leave it out"),
         (["train", "trainer.batch_size=", "32"], "trainer.batch_size= 32: cannot be read; write trainer.batch_size=32"),
-        (["train", "optimizer.learning_rate=0,01"], "a number has a decimal point, as in 0.01; add -m to run each"),
+        (["train", "optimizer.learning_rate=0,01"], "a number has a decimal point, as in 0.01; or add -m to run each"),
         (["train", "model.units=16,32"], "several values; add -m to run each, or write a list as [a,b]"),
         (["generate", "temperature=0,5"], "temperature=0,5: several values; a number has a decimal point, as in 0.5"),
         (["generate", "length=5,6"], "length=5,6: several values; give one, or write a list as [a,b]"),

@@ -29,16 +29,27 @@ def version() -> str:
 
 def overview(commands: Iterable[Callable[..., None]]) -> str:
     """All commands, each with the first line of its docstring."""
-    lines = [f"  {command.__name__:10}{(command.__doc__ or '').splitlines()[0]}" for command in commands]
+    width = _width()
+    lines = [
+        line
+        for command in commands
+        for line in textwrap.wrap(
+            f"  {command.__name__:10}{(command.__doc__ or '').splitlines()[0]}", width, subsequent_indent=" " * 12
+        )
+    ]
     usage = "textloom COMMAND KEY=VALUE ...\ntextloom COMMAND --help      the keys of a command\ntextloom --version"
     return "\n".join([TITLE, "", *lines, "", usage])
+
+
+def _width() -> int:
+    return min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
 
 
 def help_text(name: str, schema: type[BaseModel]) -> str:
     """The help of a command. Hydra's own help composes the config once for each group, which takes seconds."""
     template = OmegaConf.load(config_directory() / f"{name}.yaml").hydra.help.template
     groups = [folder for folder in sorted(config_directory().iterdir()) if folder.is_dir() and folder.name != "hydra"]
-    width = min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
+    width = _width()
     choices = [f"  {group.name}: {', '.join(sorted(path.stem for path in group.glob('*.yaml')))}" for group in groups]
     wrapped = [line for choice in choices for line in textwrap.wrap(choice, width, subsequent_indent="    ")]
     usage = as_commands(string.Template(template).substitute(APP_CONFIG_GROUPS="\n".join([*wrapped, ""])))

@@ -78,44 +78,54 @@ def _expand_home(values: Any, schema: type[Section], strict: bool) -> None:
 def explain(error: HydraException | OmegaConfBaseException, schema: type[Section]) -> str:
     """Explain an error of Hydra in one line that names the key and the nearest one that exists."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        file = error.missing_cfg_file
-        group, slash, name = file.rpartition("/") if file.startswith("hydra/") else file.partition("/")
-        group, name = (group, name) if slash else ("", file)
-        options = sorted(option for option in error.options or ())
-        label = f"{group}={name}" if group else f"--config-name={name}"
-        cure = (
-            f"choose one of {', '.join(options)}" if group else "leave it out, or give the directory with --config-dir"
-        )
-        if name.startswith("submitit"):
-            cure = "pip install 'textloom[slurm]'"
-        if group == "data" and (os.path.exists(name) or os.path.splitext(name)[1]):
-            cure = f"a file needs its kind: type {_data_arguments(name)}"
-        return f"{label}: there is no such config{nearest(name, options)}; {cure}"
+        return _missing_config(error.missing_cfg_file, sorted(error.options or ()))
     if isinstance(error, OverrideParseException):
-        typed = one_line(str(error.override))
-        name = typed.partition("=")[0].lstrip("+~")
-        if "=" in typed and not re.fullmatch(r"[\w$@./:-]+", name, re.ASCII):
-            return _unknown_key(name, schema)
-        path = typed.replace("'", "")
-        if os.path.exists(path):
-            of_runs = next(
-                (f"{name}={shlex.quote(path)}" for name in ("run", "runs") if name in schema.model_fields), ""
-            )
-            return f"{path}: a path needs its key; type {of_runs or _data_arguments(path)}"
-        if "prompt" in schema.model_fields and "=" not in typed:
-            return f"{typed}: a prompt needs its key; type prompt={shlex.quote(typed)}"
-        return f"{typed}: cannot be read; write it as key=value, in quotes where it holds special characters"
+        return _unreadable(one_line(str(error.override)), schema)
     if "Ambiguous value" in str(error):
         argument = re.search(r"argument '([^']+)'", str(error))
-        typed = argument[1] if argument else str(error)
-        found = re.fullmatch(r"([^=]*)=(-?\d+),(\d+)", typed)
-        if found and (key := keys_of(schema).get(found[1])) and float in key.types:
-            return f"{typed}: several values; a number has a decimal point, as in {found[2]}.{found[3]}{_sweep(schema)}"
-        return f"{typed}: several values{_sweep(schema) or '; give one'}, or write a list as [a,b]"
+        return _several_values(argument[1] if argument else str(error), schema)
     key = re.search(r"Could not (?:override|append to config\.?[^']*) '([^']+)'", str(error))
     if key:
         return _unknown_key(key[1].lstrip("+~"), schema)
     return _first_line(error)
+
+
+# --- messages about arguments ---------------------------------------------------------------------------------------
+
+
+def _missing_config(file: str, options: list[str]) -> str:
+    """The message for ``group/name`` without such a config, or for the name of a whole config."""
+    group, slash, name = file.rpartition("/") if file.startswith("hydra/") else file.partition("/")
+    if not slash:
+        return f"--config-name={file}: there is no such config; leave it out, or name its directory with --config-dir"
+    cure = f"choose one of {', '.join(options)}"
+    if name.startswith("submitit"):
+        cure = "pip install 'textloom[slurm]'"
+    elif group == "data" and (os.path.exists(name) or os.path.splitext(name)[1]):
+        cure = f"a file needs its kind: type {_data_arguments(name)}"
+    return f"{group}={name}: there is no such config{nearest(name, options)}; {cure}"
+
+
+def _unreadable(typed: str, schema: type[Section]) -> str:
+    name = typed.partition("=")[0].lstrip("+~")
+    if "=" in typed and not re.fullmatch(r"[\w$@./:-]+", name, re.ASCII):
+        return _unknown_key(name, schema)
+    path = typed.replace("'", "")
+    if os.path.exists(path):
+        of_runs = next((f"{name}={shlex.quote(path)}" for name in ("run", "runs") if name in schema.model_fields), "")
+        return f"{path}: a path needs its key; type {of_runs or _data_arguments(path)}"
+    if "prompt" in schema.model_fields and "=" not in typed:
+        return f"{typed}: a prompt needs its key; type prompt={shlex.quote(typed)}"
+    return f"{typed}: cannot be read; write it as key=value, in quotes where it holds special characters"
+
+
+def _several_values(typed: str, schema: type[Section]) -> str:
+    each = "add -m to run each" if "sweep" in schema.model_fields else "give one"
+    number = re.fullmatch(r"([^=]*)=(-?\d+),(\d+)", typed)
+    key = keys_of(schema).get(number[1]) if number else None
+    if number and key is not None and float in key.types:
+        return f"{typed}: several values; a number has a decimal point, as in {number[2]}.{number[3]}; or {each}"
+    return f"{typed}: several values; {each}, or write a list as [a,b]"
 
 
 def _data_arguments(path: str) -> str:
@@ -124,12 +134,7 @@ def _data_arguments(path: str) -> str:
     return f"data={kind} data.path={shlex.quote(path)}"
 
 
-def _sweep(schema: type[Section]) -> str:
-    """How to run several values, for the command that can."""
-    return "; add -m to run each" if "sweep" in schema.model_fields else ""
-
-
-# --- messages ------------------------------------------------------------------------------------------------------
+# --- messages about values ------------------------------------------------------------------------------------------
 
 
 def _describe(details: ErrorDetails, schema: type[Section], values: Any) -> str:
