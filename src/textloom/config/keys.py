@@ -114,12 +114,18 @@ def walk_keys(
         form = Form.GROUP if models else _form(types_of_values)
         plain = frozenset(kind for member in types_of_values for kind in _plain(member))
         words = tuple(word for member in types_of_values if get_origin(member) is Literal for word in get_args(member))
-        typed = field.alias or name
+        typed = _typed_name(schema, name)
         of = (field, schema, name)
         yield Key(prefix + typed, form, marks, nullable, plain, *of, effect, entries, unit, words, choices)
         for model in models:
             inner = choices or _kinds(model) if len(models) > 1 else choices
             yield from walk_keys(model, f"{prefix}{typed}.", inner, effect)
+
+
+def _typed_name(schema: type[BaseModel], name: str) -> str:
+    """The name that users type for a field. ``field.alias`` has it only once a deferred schema is built."""
+    generate = schema.model_config.get("alias_generator")
+    return generate(name) if callable(generate) else name
 
 
 def members_of(annotation: Any, metadata: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:
