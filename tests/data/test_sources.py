@@ -82,7 +82,7 @@ def test_the_articles_file_has_3522_abstracts(real_data: Path) -> None:
         (
             "number.jsonl",
             b'{"patent_abstract": 3}\n',
-            "line 1: the column patent_abstract holds int, not text; name one that holds text",
+            "line 1: the column patent_abstract holds int, not text; write it as text, or name",
         ),
         ("broken.parquet", b"PAR1 no table", "broken.parquet: cannot be read as parquet"),
         ("table.xls", b"a", "table.xls: no known kind of table; its name must end in .csv"),

@@ -31,6 +31,7 @@ def ending(loss: float, last: float, before: float | None, limit: str | None = N
         ),
         (ending(2.0, 2.0, 2.1, "trainer.max_steps"), "when trainer.max_steps=40 ended the training"),
         (ending(2.0, 2.0, 2.001, "trainer.max_epochs"), None),  # it hardly improves
+        (ending(0.0003, 0.0003, 0.0005, "trainer.max_epochs"), None),  # nor here
         (ending(2.0, 2.2, 2.0, "trainer.max_epochs"), None),  # the best lies behind
         (ending(2.0, 2.0, 2.1), None),  # stopped early
         (ending(2.0, 2.0, None, "trainer.max_epochs"), None),  # a single validation

@@ -9,6 +9,7 @@ from textloom.training.preparation import EncodedText
 from textloom.training.resume import how_to_train_further
 
 STILL_IMPROVING = 0.005  # share of the loss that the last validation gained over the best one before it
+LEAST_GAIN = 0.001  # nats; a smaller one does not show in three digits
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def advice(ending: TrainingEnd, config: TrainConfig, text: EncodedText, run: Run
         )
     if ending.limit is None or ending.best_before is None or ending.last_loss is None:
         return None
-    if ending.best_before - ending.last_loss < STILL_IMPROVING * ending.best_before:
+    if ending.best_before - ending.last_loss < max(STILL_IMPROVING * ending.best_before, LEAST_GAIN):
         return None
     limit = f"{ending.limit}={getattr(config.trainer, ending.limit.removeprefix('trainer.'))}"
     return (

@@ -185,7 +185,7 @@ def _texts(part: Slice, column: str, label: str) -> list[str]:
         elif text is not None and not isinstance(text, str):
             raise DataError(
                 f"{label}: {part.place(i)}: the column {column} holds {type(text).__name__}, not text; "
-                "name one that holds text"
+                "write it as text, or name a column that holds text"
             )
         elif text and "\0" in text:
             raise DataError(f"{label}: {part.place(i)}: the column {column} holds a NUL character; remove it")
