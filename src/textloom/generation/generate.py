@@ -141,7 +141,7 @@ def _search_texts(
     found: list[Generated] = []
     for _, same in itertools.groupby(requests, key=lambda request: request.opening):
         wanted = list(same)
-        best = search(model, tokenizer, wanted[0], rules)
+        best = search(model, tokenizer, wanted[0], rules, most=len(wanted))
         for request, one in zip(wanted, best, strict=False):
             (text,) = _new_texts(tokenizer, [request], rules, watched=rules.limits.watch_text)
             text.add([*one.tokens, tokenizer.end_id], one.logprobs)

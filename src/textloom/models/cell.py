@@ -34,6 +34,11 @@ class FastLayer:
         for state in self.states:
             state.view(window, -1).index_fill_(0, position, 0.0)
 
+    def select(self, rows: torch.Tensor) -> None:
+        """Give row k the state of row ``rows[k]``, for all rows."""
+        for state in self.states:
+            state.copy_(state.index_select(0, rows))
+
     def step(self) -> None:
         """Update the state."""
         raise NotImplementedError

@@ -13,6 +13,7 @@ from torch import nn
 
 from textloom.models.cell import FastLayer
 from textloom.models.language_model import Decoder, LanguageModel
+from textloom.models.product import Product
 from textloom.models.state import State, batch_dimensions, detach, expanded
 
 TABLE_ROWS = 1024  # the table of a vocabulary up to this size costs a few milliseconds
@@ -50,16 +51,22 @@ class RecurrentDecoder:
         self._embedding = None if embedding is None else embedding.weight.detach()
         self._table: torch.Tensor | None = None
         if self._embedding is None:  # a one-hot vector times a matrix is a row of it
-            self._table = first.weight_ih + first.bias_ih  # (vocabulary, gates)
+            self._table = (first.weight_ih + first.bias_ih).contiguous()  # (vocabulary, gates)
         elif len(self._embedding) <= TABLE_ROWS:
-            self._table = torch.addmm(first.bias_ih, self._embedding, first.weight_ih)
+            self._table = torch.addmm(first.bias_ih, self._embedding, first.weight_ih.contiguous())
+        rows = len(first.hidden)
+        texts = rows // (window or 1)
+        self._inputs = [Product(layer.weight_ih, rows, layer.bias_ih) for layer in others]
+        if self._table is None:
+            self._first_input = Product(first.weight_ih, texts, first.bias_ih)
         self._softmax = (
-            _DenseSoftmax(softmax, never) if isinstance(softmax, nn.Linear) else _AdaptiveSoftmax(softmax, never)
+            _dense_softmax(softmax, never, texts)
+            if isinstance(softmax, nn.Linear)
+            else _AdaptiveSoftmax(softmax, never)
         )
-        self._projection = None if projection is None else projection.weight.detach().t().contiguous()
+        self._projection = None if projection is None else Product(projection.weight.detach().t(), texts)
         products = [layer.weight_hh for layer in layers] + [layer.weight_ih for layer in others]
         outputs = [*softmax.parameters(), *([] if projection is None else projection.parameters())]
-        texts = len(first.hidden) // (window or 1)
         self.multiplications = texts * (_numbers(outputs) + (window or 1) * _numbers(products))
         self._read = torch.zeros(1, dtype=torch.long, device=self.device)  # tokens that each text has read
 
@@ -76,8 +83,8 @@ class RecurrentDecoder:
             self._read += 1
         first.step()
         lower = first
-        for layer in others:
-            torch.addmm(layer.bias_ih, lower.hidden, layer.weight_ih, out=layer.gates)
+        for layer, product in zip(others, self._inputs, strict=True):
+            product(lower.hidden, out=layer.gates)
             layer.step()
             lower = layer
 
@@ -87,7 +94,7 @@ class RecurrentDecoder:
         if self._window is not None:
             oldest = (self._read - self._window).clamp_(min=0) % self._window
             hidden = hidden.view(self._window, -1, hidden.shape[1]).index_select(0, oldest)[0]
-        return self._softmax(hidden if self._projection is None else hidden @ self._projection)
+        return self._softmax(hidden if self._projection is None else self._projection(hidden))
 
     def restore(self, states: Sequence[State]) -> None:
         """Set the state of every text to this one: for each layer its parts, (1, units). Not with a window."""
@@ -118,18 +125,17 @@ class RecurrentDecoder:
 
     def select(self, rows: torch.Tensor) -> None:
         """Give text k the state of text ``rows[k]``, for all texts."""
+        if self._window is not None:
+            rows = (len(rows) * torch.arange(self._window, device=self.device)[:, None] + rows).view(-1)
         for layer in self._layers:
-            for state in layer.states:
-                by_text = state.view(self._window or 1, len(rows), -1)
-                by_text.copy_(by_text.index_select(1, rows))
+            layer.select(rows)
 
     def _first_product(self, tokens: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
         """The product of the tokens with the first layer's input weights, (texts, gates)."""
         if self._table is not None:
             return torch.index_select(self._table, 0, tokens, out=out)
         assert self._embedding is not None
-        first = self._layers[0]
-        return torch.addmm(first.bias_ih, self._embedding[tokens], first.weight_ih, out=out)
+        return self._first_input(self._embedding[tokens], out=out)
 
 
 class ModelDecoder:
@@ -195,17 +201,12 @@ class ModelDecoder:
         return scores
 
 
-class _DenseSoftmax:
+def _dense_softmax(softmax: nn.Linear, never: int | None, texts: int) -> Product:
     """(texts, units) -> (texts, vocabulary)."""
-
-    def __init__(self, softmax: nn.Linear, never: int | None):
-        self.weight = softmax.weight.detach().t().contiguous()  # (units, vocabulary)
-        self.bias = softmax.bias.detach().clone()
-        if never is not None:
-            self.bias[never] = float("-inf")
-
-    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
-        return torch.addmm(self.bias, hidden, self.weight)
+    bias = softmax.bias.detach().clone()
+    if never is not None:
+        bias[never] = float("-inf")
+    return Product(softmax.weight.detach().t(), texts, bias)
 
 
 class _AdaptiveSoftmax:

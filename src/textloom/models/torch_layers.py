@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from textloom.config import ModelConfig
 from textloom.models.cell import Cell, FastLayer, LayerPart
 from textloom.models.dropout import build_dropout
+from textloom.models.product import transposed
 from textloom.models.state import State
 
 
@@ -135,13 +136,12 @@ class TorchCell(Cell, nn.RNNBase):
 
 
 class TorchFastLayer(FastLayer):
-    """Copies of the weights of one of torch's layers, transposed, and buffers for the state."""
+    """Copies of the weights of one of torch's layers, and buffers for the state."""
 
     def __init__(self, cell: TorchCell, number: int, rows: int):
         def prepared(name: str) -> torch.Tensor:
             """A copy of one of torch's parameters, with the gates along the last dimension."""
-            parameter: torch.Tensor = getattr(cell, f"{name}_l{number}").detach()
-            return parameter.t().clone(memory_format=torch.contiguous_format)
+            return transposed(getattr(cell, f"{name}_l{number}").detach(), rows)
 
         self.weight_ih, self.weight_hh = prepared("weight_ih"), prepared("weight_hh")
         self.bias_ih, self.bias_hh = prepared("bias_ih"), prepared("bias_hh")

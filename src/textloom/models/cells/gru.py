@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from textloom.models.product import Product
 from textloom.models.state import State
 from textloom.models.torch_layers import TorchCell, TorchFastLayer
 
@@ -14,6 +15,7 @@ class FastGRULayer(TorchFastLayer):
     def __init__(self, cell: TorchCell, number: int, rows: int):
         super().__init__(cell, number, rows)
         units = self.hidden.shape[1]
+        self.product = Product(self.weight_hh, rows, self.bias_hh)
         self.recurrent = torch.empty_like(self.gates)
         self.reset, self.update, self.new = self.gates.chunk(3, dim=1)
         self.sigmoids, self.recurrent_sigmoids = self.gates[:, : 2 * units], self.recurrent[:, : 2 * units]
@@ -21,7 +23,7 @@ class FastGRULayer(TorchFastLayer):
 
     def step(self) -> None:
         """Update the hidden state."""
-        torch.addmm(self.bias_hh, self.hidden, self.weight_hh, out=self.recurrent)
+        self.product(self.hidden, out=self.recurrent)
         self.sigmoids.add_(self.recurrent_sigmoids).sigmoid_()
         self.new.addcmul_(self.reset, self.recurrent_new).tanh_()
         torch.lerp(self.new, self.hidden, self.update, out=self.hidden)

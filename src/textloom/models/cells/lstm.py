@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from textloom.config import LSTMConfig
+from textloom.models.product import Product
 from textloom.models.state import State
 from textloom.models.torch_layers import TorchCell, TorchFastLayer
 
@@ -16,17 +17,23 @@ class FastLSTMLayer(TorchFastLayer):
     def __init__(self, cell: TorchCell, number: int, rows: int):
         super().__init__(cell, number, rows)
         self.bias_ih += self.bias_hh
-        self.cell = torch.zeros_like(self.hidden)
-        self.states.append(self.cell)
+        self._memory = torch.stack([self.hidden] * 2)  # (2, rows, units)
+        self.hidden, self.cell = self._memory.unbind()
+        self.states = [self.hidden, self.cell]
         self.enter, self.forget, self.candidate, self.leave = self.gates.chunk(4, dim=1)
         # tanh(x) = 2 sigmoid(2x) - 1: one sigmoid for all gates takes two thirds of the time of one for each
         units = self.hidden.shape[1]
         for weights in (self.weight_ih, self.weight_hh, self.bias_ih):
             weights[..., 2 * units : 3 * units] *= 2
+        self.product = Product(self.weight_hh, rows)
+
+    def select(self, rows: torch.Tensor) -> None:
+        """Give row k the state of row ``rows[k]``, for all rows; hidden state and cell at once."""
+        self._memory.copy_(self._memory.index_select(1, rows))
 
     def step(self) -> None:
         """Update hidden state and cell."""
-        self.gates.addmm_(self.hidden, self.weight_hh).sigmoid_()
+        self.product.add_to(self.gates, self.hidden).sigmoid_()
         self.cell.mul_(self.forget).addcmul_(self.enter, self.candidate, value=2).sub_(self.enter)
         torch.tanh(self.cell, out=self.hidden)
         self.hidden.mul_(self.leave)

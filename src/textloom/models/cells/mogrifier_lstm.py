@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from textloom.config import MogrifierLSTMConfig
 from textloom.models.cell import Cell, FastLayer
+from textloom.models.product import Product
 from textloom.models.stacked import stacked
 from textloom.models.state import State
 
@@ -134,9 +135,10 @@ class FastMogrifierLayer(FastLayer):
         weight, units = cell.inputs.weight.detach(), cell.units
         self.weight_ih, self.bias_ih = torch.eye(weight.shape[1]).to(weight), weight.new_zeros(weight.shape[1])
         self.weight_hh = _transposed(cell.recurrent.weight)
-        self._weight, self._bias = _transposed(weight), cell.inputs.bias.detach().clone()
-        for doubled in (self.weight_hh, self._weight, self._bias):  # tanh(x) = 2 sigmoid(2x) - 1, as for nn.LSTM
+        inputs, bias = _transposed(weight), cell.inputs.bias.detach().clone()
+        for doubled in (self.weight_hh, inputs, bias):  # tanh(x) = 2 sigmoid(2x) - 1, as for nn.LSTM
             doubled[..., 2 * units : 3 * units] *= 2
+        self._of_input, self._of_hidden = Product(inputs, rows, bias), Product(self.weight_hh, rows)
         self.gates = weight.new_empty(rows, weight.shape[1])
         self.hidden, self.cell, self._read = weight.new_zeros(3, rows, units).unbind()
         self.states = [self.hidden, self.cell]
@@ -152,7 +154,7 @@ class FastMogrifierLayer(FastLayer):
                 gate(read, entering)
             else:
                 gate(entering, read)
-        torch.addmm(self._bias, entering, self._weight, out=self._products).addmm_(read, self.weight_hh).sigmoid_()
+        self._of_hidden.add_to(self._of_input(entering, out=self._products), read).sigmoid_()
         enter, forget, candidate, leave = self._parts
         self.cell.mul_(forget).addcmul_(enter, candidate, value=2).sub_(enter)
         torch.tanh(self.cell, out=self.hidden)

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from textloom.models.product import Product
 from textloom.models.state import State
 from textloom.models.torch_layers import TorchCell, TorchFastLayer
 
@@ -14,10 +15,11 @@ class FastRNNLayer(TorchFastLayer):
     def __init__(self, cell: TorchCell, number: int, rows: int):
         super().__init__(cell, number, rows)
         self.bias_ih += self.bias_hh
+        self.product = Product(self.weight_hh, rows)
 
     def step(self) -> None:
         """Update the hidden state."""
-        self.gates.addmm_(self.hidden, self.weight_hh)
+        self.product.add_to(self.gates, self.hidden)
         torch.tanh(self.gates, out=self.hidden)
 
 
