@@ -94,12 +94,13 @@ class Page:
         """Type a text where the focus is."""
         self.call("Input.insertText", text=text)
 
-    def click(self, expression: str) -> None:
-        """Click in the middle of an element."""
+    def click(self, expression: str, times: int = 1) -> None:
+        """Click in the middle of an element, once or twice."""
         place = f"(({expression}).scrollIntoView({{block: 'nearest'}}), ({expression}).getClientRects()[0])"
         x, y = self.see(f"(box => [box.x + box.width / 2, box.y + box.height / 2])({place})")
-        for kind in ("mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        for count in range(1, times + 1):
+            for kind in ("mousePressed", "mouseReleased"):
+                self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=count)
 
     def screenshot(self, file: Path) -> None:
         """Write what is seen as PNG."""

@@ -129,6 +129,10 @@ def test_a_click_chooses_a_token_and_its_bars_and_the_text_is_continued_from_the
     page.click("panels[0].part('undo')")
     ready(page)
     assert text(page) == before
+    page.click("panels[0].spans[5]", times=2)
+    page.wait_for("panels[0].text.tokens.length === 65")
+    ready(page)
+    assert text(page) == drawn(server, "one", before[:5], 77, 60)
 
 
 def test_the_keyboard_alone_reaches_everything(page: Page, server: Running) -> None:
