@@ -288,7 +288,7 @@ def test_a_comparison_keeps_adapted_figures_apart_and_counting_out_of_them(run: 
         (["protocol=streams", "cache=true"], "cache=true: adapts along one stream, but the protocol is streams(10)"),
         (["tune=true"], "tune=true: nothing with settings is switched on; add dynamic=true, cache=true or mix=RUN"),
         (["mix=words"], "mix=words: has another vocabulary (word, "),
-        (["mix=nowhere"], "nowhere: there is no such directory"),
+        (["mix=nowhere"], "mix=nowhere: there is no such directory"),
         (["cache=true", "cache_weight=1"], "cache_weight=1: must be less than 1"),
         (["temperature=0"], "temperature=0: must be greater than 0"),
     ],

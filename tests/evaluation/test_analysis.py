@@ -82,7 +82,10 @@ def test_tensorboard_reads_the_curves_of_the_latest_analysis(run: Run, command: 
             assert part.targets > 0
     shown = command("evaluate", f"run={run.directory}", "analysis=true", "cache=true")
     assert "val/calibration_error: 0." in shown.out
-    assert sorted(path.name for path in (run.directory / "analysis").iterdir()) == ["stream", "stream+cache"]
+    Path("one.txt").write_text("deep learning")
+    loaded.evaluate(analysis=True, data={"path": "one.txt"})  # beside the curves of the splits
+    folders = {folder.relative_to(run.directory).as_posix() for folder in run.directory.glob("analysis/*")}
+    assert folders == {"analysis/stream", "analysis/stream+cache", "analysis/text"}
 
 
 def test_the_loss_by_position_adds_up_to_the_loss(tmp_path: Path) -> None:

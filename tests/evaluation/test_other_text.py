@@ -28,6 +28,7 @@ from textloom.runs.checkpoints import load_model
 from textloom.runs.run import Run
 from textloom.tokenizers.byte import ByteTokenizer
 from textloom.tokenizers.char import CharTokenizer
+from textloom.tokenizers.word import WordTokenizer
 
 Command = Callable[..., Answer]
 SENTENCE = "deep learning is a kind of learning"
@@ -127,6 +128,19 @@ def test_offsets_are_places_in_the_text_of_the_document(run: Run) -> None:
     for row in rows_of(Path("tokens.jsonl")):
         document = lines[row["document"]]
         assert row["text"] == (document[row["offset"]] if row["offset"] < len(document) else "<eos>")
+
+
+def test_the_offset_of_a_word_is_where_its_letters_begin(tmp_path: Path) -> None:
+    text = "the cat sat on a mat, and (as cats do) left .\nthe mat stayed"
+    tokenizer = WordTokenizer.fit([[text]], lowercase=False, minimum_frequency=1, maximum_size=None)
+    part = encoded(split([text, "the cat"] * 2, 0.5, 0.0, 0), tokenizer, tmp_path / "tokens")["val"]
+    scores = TokenScores(part)
+    scores.nats[:] = 1.0
+    write_token_scores(tmp_path / "tokens.parquet", {"val": scores}, tokenizer)
+    for row in rows_of(tmp_path / "tokens.parquet"):
+        document = tokenizer.decode(part.tokens[part.boundaries[row["document"]] + 1 :][: row["position"] + 1].tolist())
+        if row["text"] not in ("<eos>", "<join>"):
+            assert document[row["offset"] :] == row["text"]
 
 
 def test_rank_and_entropy_by_hand(tmp_path: Path) -> None:

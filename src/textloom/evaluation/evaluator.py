@@ -74,7 +74,8 @@ def evaluate_as(run: Run, config: EvaluateConfig) -> Evaluation:
     if file is not None:
         write_token_scores(file, tokens, tokenizer)
     if config.analysis:
-        found |= write_analysis(run.analysis(method.name), tokens, load_splits(run.tokens)["train"].tokens)
+        name = method.name if config.data.path is None else f"{TEXT}/{method.name}"  # beside that of the splits
+        found |= write_analysis(run.analysis(name), tokens, load_splits(run.tokens)["train"].tokens)
     if config.data.path is None and method != Method(own_protocol(trained)):
         _keep(run, found, config, method)
     return found
@@ -197,7 +198,7 @@ def _other_model(config: EvaluateConfig, run: Run, tokenizer: Tokenizer) -> _Oth
         splits = load_splits(run.tokens)
         ngrams = best_order(splits, tokenizer.vocabulary_size, tokenizer.end_id, LARGEST_ORDER)
         return _Other(f"{ngrams.order}-gram", NgramLanguageModel(ngrams).eval())
-    found = find_run(config.mix, Path(config.outputs))
+    found = find_run(config.mix, Path(config.outputs), key="mix")
     trained, vocabulary, model = load_model(found, "best")
     if vocabulary.to_dict() != tokenizer.to_dict():
         raise ConfigError(

@@ -116,20 +116,27 @@ def _tables(name: str, scores: TokenScores, tokenizer: Tokenizer) -> Iterator[pa
 
 
 class _Offsets:
-    """Characters of the decoded text of a document before each token; call ``at`` with ascending positions."""
+    """Where the text of each token begins in the decoded text of its document; tokens are asked for in rising order."""
 
     def __init__(self, tokenizer: Tokenizer, split: TokenSplit):
         self.tokens = split.tokens
-        self.place, self.offset = 0, 0
-        self.length = lru_cache(1 << 16)(lambda ids: len(tokenizer.decode(ids)))
+        self.place, self.before = 0, 0  # characters before the token at this place
+        self.decode = lru_cache(1 << 16)(tokenizer.decode)
+        self.text = lru_cache(1 << 16)(tokenizer.token_text)
 
     def at(self, place: int, first: int) -> int:
-        """The offset of the token at a position, in the document whose first token is at ``first``."""
+        """The offset of the token at a place, in the document whose first token is at ``first``."""
         if self.place < first:
-            self.place, self.offset = first, 0
+            self.place, self.before = first, 0
         while self.place < place:
-            begin = max(first, self.place - CONTEXT)
-            ids = tuple(self.tokens[begin + 1 : self.place + 2].tolist())
-            self.offset += self.length(ids) - self.length(ids[:-1])
+            self.before += len(self._until(self.place, first)) - len(self._until(self.place, first, own=0))
             self.place += 1
-        return self.offset
+        written = self._until(place, first)[len(self._until(place, first, own=0)) :]
+        text = self.text(int(self.tokens[place + 1]))
+        spaces = len(written) - len(text) if written.endswith(text) else 0  # that decoding writes before a word
+        return self.before + spaces
+
+    def _until(self, place: int, first: int, own: int = 1) -> str:
+        """The decoded text of the last tokens up to the one at a place, with it or without (own = 0)."""
+        begin = max(first, place - CONTEXT)
+        return self.decode(tuple(self.tokens[begin + 1 : place + 1 + own].tolist()))

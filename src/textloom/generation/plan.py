@@ -172,7 +172,7 @@ def with_partners(reader: Reader, config: GenerateConfig) -> Reader:
         return reader
     partners: list[Partner] = []
     for name, key in names:
-        run = find_run(name, Path(config.outputs))
+        run = find_run(name, Path(config.outputs), key=key)
         trained, tokenizer, model = load_model(run, "best")
         _refuse_other_tokens(reader, run, key, tokenizer)
         window = None if trained.model.is_ngram else window_of(trained.batching)

@@ -13,28 +13,29 @@ from textloom.system.command_hint import as_command
 log = logging.getLogger(__name__)
 
 
-def find_run(name: str, outputs: Path, checkpoint: CheckpointName | None = "best") -> Run:
+def find_run(name: str, outputs: Path, checkpoint: CheckpointName | None = "best", key: str = "run") -> Run:
     """The run that 'latest', 'best' or a directory names. Raises RunError if it has no such checkpoint.
 
     'latest' is the newest run that has a checkpoint. 'best' is the run with the lowest val/bits_per_char among those on
-    the same data as the latest one; scores on other data are not comparable.
+    the same data as the latest one; scores on other data are not comparable. Errors name the run as the value of
+    ``key``.
     """
     if name not in ("latest", "best"):
-        return _run_at(Path(name), checkpoint)
+        return _run_at(Path(name), checkpoint, key)
     found = _runs_below(outputs)
     if not found:
         raise RunError(f"{outputs}: there is no run here; train one, or set outputs=DIR")
     runs = [run for run in found if checkpoint is None or _checkpoints(run)]
     if not runs:
-        return _require(found[-1], f"run={name}: {found[-1].directory}", checkpoint)
+        return _require(found[-1], f"{key}={name}: {found[-1].directory}", checkpoint)
     if name == "latest":
         latest = _newest_sound(runs)
-        return _require(latest, f"run=latest: {latest.directory}", checkpoint)
+        return _require(latest, f"{key}=latest: {latest.directory}", checkpoint)
     data = runs[-1].data_fingerprint()
     scored = [run for run in runs if run.results() and run.data_fingerprint() == data]
     scored = [run for run in scored if checkpoint is None or run.checkpoint_file(checkpoint).exists()]
     if not scored:
-        raise RunError(f"{outputs}: no run on the latest run's data has results yet; wait for one, or use run=latest")
+        raise RunError(f"{outputs}: no run on the latest run's data has results yet; wait for one, or use {key}=latest")
     return min(scored, key=lambda run: float(run.results()["val/bits_per_char"]))
 
 
@@ -76,15 +77,15 @@ def _latest_to_resume(outputs: Path) -> Run:
     return (interrupted or runs)[-1]
 
 
-def _run_at(directory: Path, checkpoint: CheckpointName | None) -> Run:
+def _run_at(directory: Path, checkpoint: CheckpointName | None, key: str) -> Run:
     run = Run(directory)
     if not directory.is_dir():
-        raise RunError(f"run={directory}: there is no such directory; give a run directory, latest or best")
+        raise RunError(f"{key}={directory}: there is no such directory; give a run directory, latest or best")
     if run.is_export:
         return run
     if not run.config_file.exists():
-        raise RunError(f"run={directory}: not a run directory (no config.yaml); give one that is, or latest, or best")
-    return _require(run, f"run={directory}", checkpoint)
+        raise RunError(f"{key}={directory}: not a run directory (no config.yaml); give one that is, or latest, or best")
+    return _require(run, f"{key}={directory}", checkpoint)
 
 
 def _require(run: Run, label: str, checkpoint: CheckpointName | None) -> Run:

@@ -41,7 +41,7 @@ def start_from(config: TrainConfig, run: Run, overrides: Sequence[str]) -> Train
     """
     if config.start is None or run.start_file.exists():
         return config
-    first = find_run(config.start, Path("outputs"))
+    first = find_run(config.start, Path("outputs"), key="start")
     trained, tokenizer, model = load_model(first, "best")
     if trained.model.is_ngram or config.model.is_ngram:
         raise ConfigError(f"start={config.start}: n-grams are counted, and have no weights to start from; leave it out")
