@@ -1,5 +1,6 @@
 """Help names every command and key, and a key that does not exist leads to the right one."""
 
+import signal
 import sys
 from collections.abc import Callable
 
@@ -86,12 +87,13 @@ def test_what_is_like_no_key_is_not_guessed() -> None:
     assert nearest_key("zzzzqqq", known_keys(GenerateConfig)) == ""
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("place", ["textloom.cli.commands.run_command", "textloom.cli.commands.overview"])
-def test_ctrl_c_is_one_line_wherever_it_arrives(
-    place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_ctrl_c_and_sigterm_are_one_line_wherever_they_arrive(
+    place: str, number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+        signal.raise_signal(number)
 
     monkeypatch.setattr(place, interrupted)
     monkeypatch.setattr(sys, "argv", ["textloom", "evaluate" if place.endswith("command") else "--help"])
@@ -99,6 +101,7 @@ def test_ctrl_c_is_one_line_wherever_it_arrives(
         start()
     assert ended.value.code == 130
     assert capsys.readouterr().err == "stopped\n"
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_an_error_of_cleaning_up_after_ctrl_c_is_ctrl_c(
