@@ -1,6 +1,7 @@
 """Generate text: each drawn token is the next input."""
 
 import itertools
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -24,7 +25,8 @@ from textloom.tokenizers.byte import valid_text
 DEFAULT_PROMPT_TOKENS = 10
 PROMPT_SEARCHED = 10_000  # tokens that are searched for a sequence without unknown ones
 SHORT_DOCUMENT = 5 * DEFAULT_PROMPT_TOKENS  # in tokens; a prompt would be too large a part of shorter ones
-TOKENS_BETWEEN_CHECKS = 32  # whether all texts have ended; each check synchronizes with the device
+TOKENS_BETWEEN_CHECKS, MOST_BETWEEN_CHECKS = 32, 128  # whether all texts have ended, which synchronizes with the device
+SOON = 0.01  # seconds; if the tokens between two checks take less, their number is doubled
 ALONE = Place()
 RECORDING_PAYS = 200  # tokens; recording a step for a GPU takes about 0.1 s
 
@@ -214,12 +216,17 @@ def grow(
     blocks = sampler.uniform_blocks([request.seed for request in requests], length)
     steps = _Steps(decoder, sampler, rules.with_logprobs, length)
     begins = any(opening.begins for opening in openings)
+    between = TOKENS_BETWEEN_CHECKS
     for block in blocks:
-        for some in torch.split(block, TOKENS_BETWEEN_CHECKS):
+        while len(block):
+            some, block = block[:between], block[between:]
+            began = time.perf_counter()
             with torch.inference_mode(), suited_to(decoder):
                 drawn, scores = steps.draw(tokens, some, end if begins else None)
             tokens, begins = drawn[-1], False
             rows, logprobs = drawn.t().tolist(), scores.t().tolist() if rules.with_logprobs else [[]] * len(texts)
+            if time.perf_counter() - began < SOON:
+                between = min(2 * between, MOST_BETWEEN_CHECKS)
             for text, row, numbers in zip(texts, rows, logprobs, strict=True):
                 text.add(row, numbers)
             advance(len(rows[0]))

@@ -66,18 +66,16 @@ class Writing:
         """The characters that some more tokens add; with ``last`` those that are held back, too."""
         self._ids += ids
         text = self._tokenizer.decode(self._ids)
-        if text.endswith(REPLACEMENT) and not last:
+        held = text.endswith(REPLACEMENT) and not last
+        if held:
             text = text[:-1]
         if not text.startswith(self._known):  # the end of a context may be decoded differently when tokens follow it
             self._known = text[: common_prefix(self._known, text)]
         new, self._known = text[len(self._known) :], text
-        if len(self._ids) > 4 * ANCHOR and not self._held():
+        if len(self._ids) > 4 * ANCHOR and not held:
             self._ids = self._ids[-ANCHOR:]
             self._known = self._tokenizer.decode(self._ids)
         return new
-
-    def _held(self) -> bool:
-        return len(self._tokenizer.decode(self._ids)) > len(self._known)
 
 
 @dataclass
