@@ -164,7 +164,7 @@ class Completion:
 
     def _logprobs(self, tokens: Sequence[TokenInfo], before: int) -> dict[str, Any]:
         """The log-probabilities of tokens that come after so many characters of the text."""
-        text_of = self.served.tokenizer.token_text
+        text_of = self.served.token_text
         found: dict[str, Any] = {
             "tokens": [info.text or text_of(info.id) for info in tokens],
             "token_logprobs": [info.logprob for info in tokens],
@@ -181,7 +181,7 @@ class Completion:
 
     def _named(self, tokens: Sequence[tuple[int, float]]) -> list[dict[str, Any]]:
         """Tokens with ids, as the answers of OpenAI's chat completions list them."""
-        text_of = self.served.tokenizer.token_text
+        text_of = self.served.token_text
         return [{"id": token, "token": text_of(token), "logprob": logprob} for token, logprob in tokens]
 
 

@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,11 @@ class Served:
     def window(self) -> int | None:
         """Tokens of the windows that the model was trained on; None if it carries its state."""
         return _window(self.config)
+
+    @cached_property
+    def token_text(self) -> Callable[[int], str]:
+        """The text of a token by itself. The texts are kept: an answer with log-probabilities names many tokens."""
+        return cache(self.tokenizer.token_text)
 
     def prompt_ids(self, prompt: str, context: Sequence[int] = ()) -> list[int]:
         """The tokens of a prompt in the form of the training text, after the last tokens before it."""
