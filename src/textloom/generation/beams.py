@@ -1,6 +1,6 @@
 """Beam search: several texts are followed side by side to find the likeliest ones."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -91,20 +91,20 @@ class _Tree:
         ``scores`` are log-probabilities after penalties, ``logprobs`` those of the model if they are wanted.
         """
         device, vocabulary = scores.device, scores.shape[1]
-        totals = scores + _tensor(self._totals, np.float32, device)[:, None]
+        totals = scores + _tensor(np.array(self._totals, np.float32)[:, None], device)
         chosen: list[tuple[float, int, int]] = []  # (total, row, token), in the order of the rows
         for group in range(self._beams.groups):
             first = group * self._size
             own = totals if self._beams.groups == 1 else totals[first : first + self._size]
             if group and self._beams.diversity_penalty:
-                before = _tensor([token for _, _, token in chosen], np.int64, device)
+                before = _tensor(np.array([token for _, _, token in chosen]), device)
                 own = own - self._beams.diversity_penalty * torch.bincount(before, minlength=vocabulary)
             best = own.view(-1).topk(min(2 * self._size, own.numel()))
             places = (first * vocabulary + best.indices).tolist() if first else best.indices.tolist()
             chosen += self._choose(group, zip(best.values.tolist(), places, strict=True), vocabulary)
         self._totals = [total for total, _, _ in chosen]
         parents, tokens = [row for _, row, _ in chosen], [token for _, _, token in chosen]
-        rows, ids = _tensor(parents, np.int64, device), _tensor(tokens, np.int64, device)
+        rows, ids = _tensor(np.array(parents), device), _tensor(np.array(tokens), device)
         wanted = [] if logprobs is None else logprobs[rows, ids].tolist()
         self.steps.append((parents, tokens, wanted))
         return rows, ids
@@ -168,6 +168,6 @@ class _Tree:
         return Found(end.score, tokens[::-1], logprobs[::-1])
 
 
-def _tensor(values: Sequence[float], kind: type[np.generic], device: torch.device) -> torch.Tensor:
+def _tensor(values: np.ndarray, device: torch.device) -> torch.Tensor:
     """A tensor by way of NumPy, which reads a short list in a third of the time."""
-    return torch.from_numpy(np.array(values, dtype=kind)).to(device)
+    return torch.from_numpy(values) if device.type == "cpu" else torch.from_numpy(values).to(device)

@@ -17,7 +17,7 @@ class FastLSTMLayer(TorchFastLayer):
     def __init__(self, cell: TorchCell, number: int, rows: int):
         super().__init__(cell, number, rows)
         self.bias_ih += self.bias_hh
-        self._memory = torch.stack([self.hidden] * 2)  # (2, rows, units)
+        self._memory, self._selected = torch.stack([self.hidden] * 4).chunk(2)  # (2, rows, units) each
         self.hidden, self.cell = self._memory.unbind()
         self.states = [self.hidden, self.cell]
         self.enter, self.forget, self.candidate, self.leave = self.gates.chunk(4, dim=1)
@@ -29,7 +29,7 @@ class FastLSTMLayer(TorchFastLayer):
 
     def select(self, rows: torch.Tensor) -> None:
         """Give row k the state of row ``rows[k]``, for all rows; hidden state and cell at once."""
-        self._memory.copy_(self._memory.index_select(1, rows))
+        self._memory.copy_(torch.index_select(self._memory, 1, rows, out=self._selected))
 
     def step(self) -> None:
         """Update hidden state and cell."""
