@@ -120,7 +120,7 @@ class TestTiedWeights:
         [
             (
                 ["model.layers=1", "model.layer_dropout=0"],
-                r"model.tied_weights gives the last layer .*model.layers=2 or",
+                r"model.tied_weights gives the last layer .*model.layers=2, .* or model.output_projection=true",
             ),
             (["model.embedding_dim=null", "model.input_dropout=0"], r"model.tied_weights needs an embedding; set "),
         ],
