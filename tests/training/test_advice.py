@@ -9,7 +9,7 @@ from textloom.data.encoding import load_splits
 from textloom.ngram.model import fit_orders
 from textloom.runs.run import Run
 from textloom.tokenizers import load_tokenizer
-from textloom.training.advice import TrainingEnd, advice, unigram_loss
+from textloom.training.advice import TrainingEnd, advice, last_and_best_before, unigram_loss
 from textloom.training.preparation import EncodedText
 
 
@@ -43,6 +43,21 @@ def test_the_line_names_the_key(given: TrainingEnd, line: str | None, prepared: 
     config = compose_train("trainer.max_epochs=6", "trainer.max_steps=40", "optimizer.learning_rate=0.003")
     said = advice(given, config, prepared, toy_run)
     assert said is None if line is None else line in str(said)
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ([], (None, None)),
+        ([(5, 2.0)], (2.0, None)),
+        ([(1310, 2.2), (2620, 2.1), (5240, 2.0), (5241, 2.0)], (2.0, 2.1)),  # the end is validated again
+        ([(10, 2.0), (20, 1.8), (30, 1.9)], (1.9, 1.8)),
+    ],
+)
+def test_a_validation_right_before_the_end_is_no_earlier_one(
+    losses: list[tuple[int, float]], expected: tuple[float | None, float | None]
+) -> None:
+    assert last_and_best_before(losses) == expected
 
 
 def test_the_unigram_loss_is_that_of_the_token_frequencies(prepared: EncodedText) -> None:

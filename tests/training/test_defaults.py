@@ -37,7 +37,7 @@ def completed(text: TokenSplit, *overrides: str, ranks: int = 1) -> tuple[dict[s
     [
         (8_000, 128, 8, 200, 80),
         (600_000, 256, 32, 18, 1.0),
-        (80_000_000, 512, 64, 1, 0.25),
+        (80_000_000, 512, 64, 1, 4_883),
     ],
 )
 def test_short_and_long_texts_get_values_of_their_own(

@@ -1,5 +1,6 @@
 """Advice at the end of a training that learned too little, or that ended while it was still learning."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from textloom.config import TrainConfig
@@ -10,6 +11,7 @@ from textloom.training.resume import how_to_train_further
 
 STILL_IMPROVING = 0.005  # share of the loss that the last validation gained over the best one before it
 LEAST_GAIN = 0.001  # nats; a smaller one does not show in three digits
+SAME_TIME = 0.01  # share of all steps; a validation this close to the last one is not an earlier one
 
 
 @dataclass(frozen=True)
@@ -21,9 +23,21 @@ class TrainingEnd:
     last_loss: float | None
     """Loss of the last validation; None if there was none in this process."""
     best_before: float | None
-    """Lowest loss of the validations before the last one; None if there was none in this process."""
+    """Lowest loss of earlier validations; None if there was none in this process."""
     limit: str | None
     """The key whose value ended the training, such as ``trainer.max_epochs``; None if it ended by itself."""
+
+
+def last_and_best_before(losses: Sequence[tuple[int, float]]) -> tuple[float | None, float | None]:
+    """The loss of the last validation and the lowest one of earlier validations, from (step, loss) of each.
+
+    The end of a training is validated, which may be a step after another validation: that one is not called earlier.
+    """
+    if not losses:
+        return None, None
+    last_step, last_loss = losses[-1]
+    earlier = [loss for step, loss in losses if step < (1 - SAME_TIME) * last_step]
+    return last_loss, min(earlier, default=None)
 
 
 def advice(ending: TrainingEnd, config: TrainConfig, text: EncodedText, run: Run) -> str | None:

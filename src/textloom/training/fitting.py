@@ -83,8 +83,7 @@ def fit(plan: FitPlan, learning_rate_scale: float = 1.0) -> FitResult:
         targets_per_second=module.meter.total_targets / max(module.meter.total_seconds, 1e-9),
         efficiency=efficiency,
         limit=_limit(trainer, plan),
-        last_loss=module.last_loss,
-        best_before=module.best_before,
+        validation_losses=tuple(module.validation_losses),
     )
 
 

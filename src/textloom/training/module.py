@@ -55,9 +55,7 @@ class TrainingModule(pl.LightningModule):
         self.step_length = StepLength()
         self.state: State | None = None
         self.tally = Tally()
-        self.last_loss: float | None = None  # of the last validation in this process
-        self.best_loss: float | None = None
-        self.best_before: float | None = None  # best loss of the validations before the last one, in this process
+        self.validation_losses: list[tuple[int, float]] = []  # (step, loss) of the validations in this process
         self.plateau_state: dict[str, Any] | None = None
 
     def configure_optimizers(self) -> Any:
@@ -128,8 +126,7 @@ class TrainingModule(pl.LightningModule):
                 f"the validation loss is {self.score.loss} at step {self.global_step}; lower optimizer.learning_rate. "
                 "The checkpoints written before it are good"
             )
-        self.last_loss, self.best_before = self.score.loss, self.best_loss
-        self.best_loss = self.score.loss if self.best_loss is None else min(self.best_loss, self.score.loss)
+        self.validation_losses.append((self.global_step, self.score.loss))
         self.log_dict(self.score.named("val"), logger=False)  # for callbacks that monitor it
         if self.plateau is not None:
             self.plateau.step(self.score.loss)

@@ -58,7 +58,5 @@ class FitResult:
     """The order of an n-gram model; None for networks."""
     limit: str | None = None
     """The key whose value ended the training, such as ``trainer.max_epochs``; None if it ended by itself."""
-    last_loss: float | None = None
-    """Loss of the last validation; None if there was none in this process."""
-    best_before: float | None = None
-    """Lowest loss of the validations before the last one; None if there was none in this process."""
+    validation_losses: tuple[tuple[int, float], ...] = ()
+    """(step, loss) of the validations in this process, in their order."""

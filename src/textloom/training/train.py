@@ -20,7 +20,7 @@ from textloom.runs.run import Run
 from textloom.system.cpu import denormals_flushed
 from textloom.system.files import write_json
 from textloom.system.progress import shown
-from textloom.training.advice import TrainingEnd, advice
+from textloom.training.advice import TrainingEnd, advice, last_and_best_before
 from textloom.training.callbacks.samples import build_sampler
 from textloom.training.compute import check_machine, choose_compute
 from textloom.training.distributed.processes import Workers
@@ -113,7 +113,7 @@ def finish(plan: FitPlan, result: FitResult, began: float) -> Trained:
     write_json(plan.run.results_file, results)
     keep_own(plan.run, figures)
     sample = texts[plan.config.samples.temperatures[0]]
-    ending = TrainingEnd(figures["val/loss"], result.last_loss, result.best_before, result.limit)
+    ending = TrainingEnd(figures["val/loss"], *last_and_best_before(result.validation_losses), result.limit)
     to_change = None if plan.config.model.is_ngram else advice(ending, plan.config, plan.text, plan.run)
     return Trained(results, sample, _stopped(plan, result), to_change)
 
