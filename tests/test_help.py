@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -87,10 +87,22 @@ def test_what_is_like_no_key_is_not_guessed() -> None:
     assert nearest_key("zzzzqqq", known_keys(GenerateConfig)) == ""
 
 
+@pytest.fixture
+def default_sigterm() -> Iterator[None]:
+    """SIGTERM as it is at the start of a process; a library that another test used may have set a handler."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("place", ["textloom.cli.commands.run_command", "textloom.cli.commands.overview"])
 def test_ctrl_c_and_sigterm_are_one_line_wherever_they_arrive(
-    place: str, number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    place: str,
+    number: signal.Signals,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    default_sigterm: None,
 ) -> None:
     def interrupted(*_: object) -> None:
         signal.raise_signal(number)

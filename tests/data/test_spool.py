@@ -96,9 +96,9 @@ def test_a_file_is_read_in_blocks_as_it_is_read_whole(text: str, tmp_path_factor
 
 @given(documents=st.lists(st.text(alphabet=st.sampled_from("abA.- é"), max_size=8), max_size=30))
 def test_the_first_of_equal_documents_stays(documents: list[str]) -> None:
-    keys = duplicates.Keys()
+    keys = duplicates.DuplicateKeys()
     keys.add((document, True) for document in documents)
-    cut = duplicates.Keys()
+    cut = duplicates.DuplicateKeys()
     for document in documents:
         cut.add([*((letter, False) for letter in document), ("", True)])
     letters = ["".join(c for c in document.casefold() if c.isalnum()) or document for document in documents]
