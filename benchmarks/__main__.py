@@ -47,6 +47,7 @@ class Results:
             "date": datetime.now(UTC).date().isoformat(),
             "rows": rows,
         }
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.store.write_text(json.dumps(self.machines, indent=1) + "\n", encoding="utf-8")
         (self.folder / "RESULTS.md").write_text(render(self.machines), encoding="utf-8")
 

@@ -36,10 +36,11 @@ def test_a_benchmark_measured_again_replaces_its_rows_alone(tmp_path: Path, monk
 
     monkeypatch.setattr(training, "main", lambda quick: [ROW])
     monkeypatch.setattr(wikitext, "main", lambda quick: [replace(ROW, work="other work")])
-    bench.run(["training", "wikitext"], tmp_path, quick=True)
+    folder = tmp_path / "a/new folder"
+    bench.run(["training", "wikitext"], folder, quick=True)
     monkeypatch.setattr(training, "main", lambda quick: [replace(ROW, ratio=1.0)])
-    bench.run(["training"], tmp_path, quick=True)
-    text = (tmp_path / "RESULTS.md").read_text()
+    bench.run(["training"], folder, quick=True)
+    text = (folder / "RESULTS.md").read_text()
     assert "| work | another | 2 | 1 | targets/s | 1 | >= 1.5 | **missed** |" in text
     assert "| other work | another | 2 | 1 | targets/s | 2 | >= 1.5 | reached |" in text
 
