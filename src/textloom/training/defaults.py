@@ -151,10 +151,11 @@ def _choose_validation_interval(given: OpenConfig) -> tuple[TrainConfig, Choice 
     epochs = -(-trainer.epochs // MOST_VALIDATIONS)  # between two validations
     in_batches = "check_val_every_n_epoch" not in trainer.extra
     interval, reason = 1.0, "once an epoch"
-    if batches >= LONG_EPOCH * trainer.accumulate_grad_batches:
-        # rounded up, so that the last one is the end of the training, which is validated in any case
-        interval, reason = (-(-batches // 4), "batches: ") if in_batches else (0.25, "")
-        reason += "four times an epoch"
+    long = batches >= LONG_EPOCH * trainer.accumulate_grad_batches
+    if long and in_batches:  # rounded up: the end of the training is validated in any case, and is the fourth one
+        interval, reason = -(-batches // 4), "batches: four times an epoch"
+    elif long:
+        interval, reason = 0.25, "four times an epoch"
     elif epochs > 1 and in_batches:
         interval, reason = epochs * batches, f"batches: once in {epochs} epochs"
     choice = Choice("trainer.val_check_interval", interval, reason)

@@ -113,10 +113,8 @@ def _refuse_other_text(config: TrainConfig, run: Run) -> None:
             f"{run.directory}: the text has changed since the run was made: its fingerprint was {recorded[:12]}, "
             f"and is {corpus.facts.fingerprint[:12]} now; restore the text, or train a new run"
         )
-    if (
-        config.tokenizer.kind == "pretrained" or config.start is not None
-    ):  # not made from this text, and its file may be gone
-        return
+    if config.tokenizer.kind == "pretrained" or config.start is not None:
+        return  # the tokenizer was not fitted on this text, and its file may have been deleted
     tokenizer = load_or_fit_tokenizer(corpus, config.tokenizer)
     if tokenizer.to_dict() != load_tokenizer(run.tokenizer_file).to_dict():
         raise RunError(

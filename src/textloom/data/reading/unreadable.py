@@ -39,7 +39,7 @@ FROM_SURROGATES = (  # iconv knows no CESU-8
 )
 WIDE = {"utf-16-le": "UTF-16LE", "utf-16-be": "UTF-16BE", "utf-32-le": "UTF-32LE", "utf-32-be": "UTF-32BE"}
 LONGEST_CHARACTER = 4  # bytes
-SHIFT = "\x1b$"  # ISO-2022, which is all ASCII, goes on with characters of two bytes
+SHIFT = "\x1b$"  # begins characters of two bytes in ISO-2022, whose bytes are all ASCII
 KOREAN = b"\x1b$)C"
 HANDLER = "textloom.unreadable"
 
