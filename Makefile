@@ -41,7 +41,7 @@ PYTHONS ?= python3.12 python3.13
 test-lowest:  ## run the tests with the lowest versions that pyproject.toml allows; TORCH=2.13.0: but this torch
 	@rm -rf build/lowest && $(PYTHON) -m venv build/lowest
 	@$(PYTHON) .ci/versions.py lowest $(if $(TORCH),| sed 's/^torch==.*/torch==$(TORCH)/') > build/lowest/requirements.txt
-	@build/lowest/bin/python -m pip install --quiet --disable-pip-version-check -r build/lowest/requirements.txt '.[dev]'
+	@build/lowest/bin/python -m pip install --quiet --disable-pip-version-check -r build/lowest/requirements.txt --editable '.[dev]'
 	@OMP_NUM_THREADS=1 build/lowest/bin/python $(PYTEST)
 
 test-versions: install  ## run the contract tests with the lowest and the newest Lightning that pyproject.toml allows
@@ -55,7 +55,7 @@ test-versions: install  ## run the contract tests with the lowest and the newest
 test-pythons:  ## run the tests with other versions of Python; PYTHONS="python3.12 python3.13" names them
 	@for python in $(PYTHONS); do \
 		echo $$python && $$python -m venv build/$$python \
-		&& build/$$python/bin/python -m pip install --quiet --disable-pip-version-check '.[dev]' \
+		&& build/$$python/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' \
 		&& OMP_NUM_THREADS=1 build/$$python/bin/python $(PYTEST) || exit 1; \
 	done
 

@@ -38,6 +38,13 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def _not_deterministic() -> Iterator[None]:
+    """Undo ``trainer.deterministic=true`` of the test: torch would fill every new tensor of the next ones."""
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Tests neither read nor fill the user's cache."""

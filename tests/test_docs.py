@@ -10,6 +10,7 @@ from typing import Any, get_args
 import pytest
 from torch import nn
 
+import textloom
 from conftest import Answer
 from textloom.cli.command_line import INTERRUPTED
 from textloom.config import CompareConfig, TrainConfig
@@ -70,7 +71,7 @@ def test_the_way_of_a_key_to_the_network_is_listed_in_full(
 ) -> None:
     section = (DOCS / "architecture.md").read_text(encoding="utf-8").partition("## From `model.units`")[2]
     listed = re.findall(r"^\| `([a-z_/]+\.py)`", section.partition("\n## ")[0], re.MULTILINE)
-    package, stack, build = DOCS.parent / "src/textloom", list[str](), nn.LSTM.__init__
+    package, stack, build = Path(textloom.__file__).parent, list[str](), nn.LSTM.__init__
 
     def recorded(module: nn.LSTM, *arguments: Any, **keywords: Any) -> None:
         if not stack:

@@ -142,7 +142,7 @@ def _on_cpu(shape: Shape) -> tuple[str, str]:
 
 def _known_gain(shape: Shape) -> float:
     """The speed of bf16 relative to float32, measured once on a machine, so that a command always chooses the same."""
-    machine = [dict(torch.cpu.get_capabilities()), torch.__version__, torch.get_num_threads()]
+    machine = [_cpu_capabilities(), torch.__version__, torch.get_num_threads()]
     limits = [os.environ.get(name) for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")]
     key = hashlib.sha256(json.dumps([machine, limits, shape.facts()], default=str).encode()).hexdigest()[:32]
     file = cache_directory() / "precision" / f"{key}.json"
@@ -209,8 +209,11 @@ def _hidden(cell: Cell, shape: Shape, dtype: torch.dtype | None) -> torch.Tensor
 
 
 def _cpu_multiplies_bf16() -> bool:
-    """True if the processor is known to have bf16 instructions; older versions of torch cannot tell."""
-    if not hasattr(torch.cpu, "get_capabilities"):
-        return False
-    capabilities = torch.cpu.get_capabilities()
+    """True if the processor is known to have bf16 instructions."""
+    capabilities = _cpu_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def _cpu_capabilities() -> dict[str, Any]:
+    """The instructions of the processor; empty for versions of torch that cannot tell."""
+    return dict(torch.cpu.get_capabilities()) if hasattr(torch.cpu, "get_capabilities") else {}
