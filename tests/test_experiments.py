@@ -96,6 +96,16 @@ def test_zaremba_et_al_sum_the_loss_over_the_steps_of_which_we_take_the_mean(nam
     assert config.trainer.gradient_clip_val == norm / steps
 
 
+def test_the_mogrifier_lstm_has_the_settings_of_its_authors_whose_loss_is_a_sum() -> None:
+    config = compose_train("experiment=mogrifier_ptb", *files_of_the_user("mogrifier_ptb"))
+    assert not config.model.is_ngram
+    assert 0.98 * 24e6 < count(config.model, 910, 10_000) <= 24e6
+    assert config.optimizer.model_dump().items() >= {"kind": "adam", "beta1": 0.0, "decayed_weights": "all"}.items()
+    steps = config.batching.model_dump()["steps"]
+    assert config.optimizer.weight_decay * steps == pytest.approx(0.00025235, rel=1e-3)
+    assert config.trainer.gradient_clip_val == 10 / steps
+
+
 @pytest.mark.parametrize(("name", "size", "millions"), [("awd_ptb", 10_000, 24), ("wikitext2_awd", 33_278, 33)])
 def test_the_awd_lstms_have_the_settings_of_their_authors(name: str, size: int, millions: int) -> None:
     config = compose_train(f"experiment={name}", *files_of_the_user(name))

@@ -1,4 +1,4 @@
-"""Layer normalization, residual connections and a learned initial state, with any cell."""
+"""Layer normalization, residual and skip connections, and a learned initial state, with any cell."""
 
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from textloom.training.optimizers import build_optimizer
 
 VOCABULARY, UNITS, LAYERS = 11, 6, 3
 BOTH = {"layer_norm": True, "residual": True}
+SKIP = {"skip_connections": True}
 LEARNED = {"learned_initial_state": True}
 
 
@@ -64,6 +65,41 @@ def test_layers_read_normalized_vectors_and_add_to_what_was_passed_on(
     torch.testing.assert_close(model(tokens())[0], read, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize("cell", ["lstm", "awd_lstm", "mogrifier_lstm"])
+@torch.no_grad()
+def test_with_skip_connections_the_softmax_reads_the_sum_of_all_layers(cell: str, norm: bool) -> None:
+    model = build(cell, layer_norm=norm, **SKIP)
+    stack = model.recurrence
+    assert isinstance(stack, Stacked)
+    assert model.embedding is not None
+    read, total = model.embedding(tokens()), torch.zeros(3, 9, UNITS)
+
+    def normalized(vectors: torch.Tensor, number: int) -> torch.Tensor:
+        return stack.norms[number](vectors) if norm else vectors
+
+    for number, layer in enumerate(stack.layers):
+        assert isinstance(layer, Cell)
+        found, _ = layer(read, layer.initial_state(3))
+        read, total = normalized(found, number), total + found
+    torch.testing.assert_close(model(tokens())[0], normalized(total, LAYERS - 1), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "cure"),
+    [
+        (["model=lstm", "model.residual=true"], r"model\.skip_connections=false"),
+        (
+            ["model=awd_lstm", "model.tied_weights=true", "model.units=20"],
+            r"model\.output_projection=true or model\.skip_connections=false",
+        ),
+    ],
+)
+def test_skip_connections_that_cannot_be_are_refused_in_one_line(overrides: list[str], cure: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^model\.[^\n]*skip_connections[^\n]*; set {cure}$"):
+        compose_train(*overrides, "model.skip_connections=true")
+
+
 def test_without_the_options_torch_computes_all_layers_in_one_call() -> None:
     assert isinstance(build().recurrence, torch.nn.LSTM)
     assert isinstance(build(**LEARNED).recurrence, torch.nn.LSTM)
@@ -73,6 +109,7 @@ def test_without_the_options_torch_computes_all_layers_in_one_call() -> None:
 def test_generation_uses_prepared_layers_where_they_compute_the_same(window: int | None) -> None:
     assert isinstance(build().decoder(1, window), RecurrentDecoder)
     assert isinstance(build(**BOTH).decoder(1, window), ModelDecoder)
+    assert isinstance(build(**SKIP).decoder(1, window), ModelDecoder)
     assert isinstance(build(**LEARNED).decoder(1, window), ModelDecoder)
 
 
@@ -139,7 +176,7 @@ class TestLearnedInitialState:
             export_onnx(run, tmp_path / "model.onnx")
 
 
-@pytest.mark.parametrize("name", [*BOTH, *LEARNED])
+@pytest.mark.parametrize("name", [*BOTH, *SKIP, *LEARNED])
 def test_a_transformer_refuses_what_it_has_or_cannot_have(name: str) -> None:
     with pytest.raises(ConfigError, match=rf"^model\.?.*; set model\.{name}=false$") as caught:
         compose_train("model=transformer", f"model.{name}=true")

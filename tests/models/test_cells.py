@@ -18,6 +18,7 @@ VARIANTS = (
     "mogrifier_lstm model.rank=3", "transformer model.context=5",
     "lstm model.tied_weights=true model.output_projection=true",
     *(f"{cell} {OPTIONS}" for cell in ("lstm", "mingru", "mogrifier_lstm")),
+    "lstm model.skip_connections=true", "mogrifier_lstm model.capped_input_gate=true",
 )  # fmt: skip
 """Cells with keys that change what they compute."""
 every_cell = pytest.mark.parametrize("cell", [*CELLS.names, *VARIANTS])
@@ -80,6 +81,21 @@ def test_rows_do_not_affect_each_other(cell: str) -> None:
     together, _ = model(inputs)
     for row in range(len(inputs)):
         torch.testing.assert_close(model(inputs[row : row + 1])[0][0], together[row], rtol=0, atol=1e-5)
+
+
+@every_cell
+@torch.no_grad()
+def test_padding_after_a_row_changes_none_of_its_outputs(cell: str) -> None:
+    model, inputs = build(cell), tokens()
+    lengths = (TIME, 1, 8)
+    for filler in (0, VOCABULARY - 1):
+        padded = inputs.clone()
+        for row, length in enumerate(lengths):
+            padded[row, length:] = filler
+        outputs, _ = model(padded)
+        for row, length in enumerate(lengths):
+            alone, _ = model(inputs[row : row + 1, :length])
+            torch.testing.assert_close(outputs[row, :length], alone[0], rtol=0, atol=1e-5)
 
 
 @every_cell

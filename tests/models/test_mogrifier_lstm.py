@@ -48,6 +48,21 @@ def test_input_and_hidden_state_gate_each_other_in_turns_before_an_lstm_step(rou
     torch.testing.assert_close(torch.stack(after), state, rtol=1e-5, atol=1e-5)
 
 
+@torch.no_grad()
+def test_a_capped_input_gate_is_at_most_what_the_forget_gate_leaves() -> None:
+    cell, plain = layer(capped_input_gate=True), layer()
+    vectors, state = 3 * torch.randn(64, 1, INPUTS), (torch.randn(64, UNITS), torch.rand(64, UNITS))
+    gates = plain.gate_values(vectors[:, 0], state, state)
+    (enter,), (forget,) = gates["input"], gates["forget"]
+    capped = torch.minimum(enter, 1 - forget)
+    assert 0 < (capped < enter).float().mean() < 1
+    torch.testing.assert_close(cell.gate_values(vectors[:, 0], state, state)["input"], [capped])
+    _, (_, memory) = plain(vectors, state)
+    candidate = (memory - forget * state[1]) / enter
+    _, (_, found) = cell(vectors, state)
+    torch.testing.assert_close(found, forget * state[1] + capped * candidate, rtol=1e-4, atol=1e-4)
+
+
 def test_a_rank_makes_the_rounds_small() -> None:
     full, low = (sum(p.numel() for p in layer(rank=rank).rounds.parameters()) for rank in (None, 1))
     assert full == 5 * UNITS * INPUTS + 3 * INPUTS + 2 * UNITS

@@ -53,6 +53,8 @@ class ModelConfig(Section):
     """Layer normalization of the outputs of each layer, as read by the next one and by the softmax."""
     residual: bool = False
     """Each layer adds its hidden states to its inputs; the first one too if embedding_dim equals units."""
+    skip_connections: bool = False
+    """The softmax reads the sum of the hidden states of all layers, instead of those of the last one."""
     learned_initial_state: bool = False
     """Train the initial state of a text; else it is zero."""
     embedding_range: Annotated[float, Field(gt=0)] | None = 0.1
@@ -109,6 +111,11 @@ class ModelConfig(Section):
         for name in ("input_dropout", "embedding_dropout", "embedding_path", "output_projection"):
             if getattr(self, name) and self.embedding_dim is None:
                 raise ValueError(f"{name} needs an embedding; set model.embedding_dim or leave model.{name} out")
+        if self.skip_connections and self.residual:
+            raise ValueError(
+                "residual gives the softmax the sum of all layers, as skip_connections does; "
+                "set model.skip_connections=false"
+            )
         if self.layer_dropout and self.layers == 1:
             raise ValueError("layer_dropout acts between layers; set model.layers=2 or model.layer_dropout=0")
         return self
@@ -162,6 +169,11 @@ class AWDLSTMConfig(LSTMConfig):
                 "tied_weights gives the last layer embedding_dim units, and layers=1 leaves none with model.units; "
                 f"set model.layers=2, model.units={self.embedding_dim} or model.output_projection=true"
             )
+        if self._last_as_embedding and self.skip_connections and self.units != self.embedding_dim:
+            raise ValueError(
+                "tied_weights gives the last layer embedding_dim units, and skip_connections adds layers of one size; "
+                "set model.output_projection=true or model.skip_connections=false"
+            )
         return self
 
 
@@ -214,6 +226,8 @@ class MogrifierLSTMConfig(ModelConfig):
     """Rank of the matrices of the rounds, each a product of two small ones; null for full matrices."""
     state_dropout: Fraction
     """Dropout probability of the recurrent state, with one mask for all steps of a batch."""
+    capped_input_gate: bool = False
+    """The input gate is at most 1 - the forget gate, so that the content of the cell stays between -1 and 1."""
 
 
 class TransformerConfig(ModelConfig):
@@ -229,7 +243,7 @@ class TransformerConfig(ModelConfig):
 
     @model_validator(mode="after")
     def _has_them_already(self) -> Self:
-        for name in ("layer_norm", "residual"):
+        for name in ("layer_norm", "residual", "skip_connections"):
             if getattr(self, name):
                 raise ValueError(f"{name} is part of every transformer; set model.{name}=false")
         if self.learned_initial_state:

@@ -39,7 +39,8 @@ def build_cell(config: ModelConfig, input_size: int) -> Cell:
 def _build(target: Callable[[ModelConfig, int], Cell], config: ModelConfig, input_size: int) -> Cell:
     """All layers in one cell, or one cell for each layer if the config adds operations between them."""
     cell = target(config, input_size)
-    if not (config.layer_norm or config.residual) or isinstance(cell, Stacked) or not isinstance(cell, Cell):
+    between = config.layer_norm or config.residual or config.skip_connections
+    if not between or isinstance(cell, Stacked) or not isinstance(cell, Cell):
         return cell
     assert isinstance(config.units, int)
     single = config.model_copy(update={"layers": 1, "layer_dropout": 0.0})

@@ -19,7 +19,9 @@ class Stacked(Cell):
     With ``config.residual`` a layer adds its hidden states to what the layer below passed on (He et al. 2016, arXiv
     1512.03385), so that the last sum holds those of all layers; the embedding belongs to the sum if it has the same
     size. With ``config.layer_norm`` every layer but the first, and the softmax, read normalized vectors (Ba et al.
-    2016, arXiv 1607.06450); what is passed on is not normalized.
+    2016, arXiv 1607.06450); what is passed on is not normalized. With ``config.skip_connections`` the softmax reads the
+    sum of the hidden states of all layers, and a layer those of the one below alone (Graves 2013, arXiv 1308.0850,
+    section 2, without a matrix for each layer, as in lamb, the program of Melis et al.).
     """
 
     def __init__(self, layers: Sequence[Cell], config: ModelConfig):
@@ -29,7 +31,7 @@ class Stacked(Cell):
         self.layers = nn.ModuleList(layers)
         self.dropout = build_dropout(config.layer_dropout, config.locked_dropout)
         self.keeping_gate = layers[0].keeping_gate
-        self.residual = config.residual
+        self.residual, self.skip_connections = config.residual, config.skip_connections
         self.adds_embedding = config.residual and config.embedding_dim == _outputs(config)[0]
         norms = [nn.LayerNorm(size) for size in _outputs(config)] if config.layer_norm else []
         self.norms = nn.ModuleList(norms)  # after each layer
@@ -78,7 +80,7 @@ class Stacked(Cell):
 
     def fast_layers(self, rows: int) -> Sequence[FastLayer] | None:
         """The fast layers of all layers; None if one has none, or if there are operations between the layers."""
-        if self.residual or self.norms:
+        if self.residual or self.skip_connections or self.norms:
             return None
         prepared = [layer.fast_layers(rows) for layer in self._cells()]
         return [one for layers in prepared for one in layers or ()] if all(prepared) else None
@@ -90,13 +92,15 @@ class Stacked(Cell):
         return [one for states in parts for one in states or ()] if all(parts) else None
 
     def _upper_layers(self, hidden: torch.Tensor, after: State, state: State) -> tuple[torch.Tensor, State]:
-        """Hidden states of the last layer and the state after, from those of the lowest layer."""
+        """What the softmax reads and the state after, from the hidden states of the lowest layer."""
+        output = hidden
         for number, layer in enumerate(self._cells()[1:], start=1):
             read = self.dropout(self._normalized(hidden, number - 1))
             found, layer_state = layer(read, self._state_of(number, state))
             hidden = self._passed_on(number, hidden, found)
+            output = output + hidden if self.skip_connections else hidden
             after = (*after, *layer_state)
-        return self._normalized(hidden, len(self.layers) - 1), after
+        return self._normalized(output, len(self.layers) - 1), after
 
     def _passed_on(self, number: int, below: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
         """Hidden states of a layer, added to what the layer below passed on if the sizes allow it."""

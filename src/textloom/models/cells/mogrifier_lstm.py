@@ -6,8 +6,9 @@ Before an LSTM reads its input x and its hidden state h, they gate each other in
     h = 2 sigmoid(R x + r) * h    in the second round, the fourth ...
 
 Each round has weights of its own; with a rank they are products of two matrices. The biases q and r are those of the
-authors' program, lamb; the paper's equations leave them out. So are the dropout of the recurrent state, and its place
-before the rounds. No product of the inputs can be computed ahead of the recurrence, so this is a loop over time.
+authors' program, lamb; the paper's equations leave them out. So are the dropout of the recurrent state, its place
+before the rounds, and the cap on the input gate, min(i, 1 - f). No product of the inputs can be computed ahead of the
+recurrence, so this is a loop over time.
 """
 
 from collections.abc import Sequence
@@ -39,6 +40,7 @@ class MogrifierLayer(Cell):
         super().__init__()
         assert isinstance(config.units, int)
         self.units, self.forget_bias, self.state_dropout = config.units, config.forget_bias, config.state_dropout
+        self.capped_input_gate = config.capped_input_gate
         self.inputs = nn.Linear(input_size, 4 * config.units)
         self.recurrent = nn.Linear(config.units, 4 * config.units, bias=False)
         # sizes of the vector that a round reads and of the one that it gates, which the next round exchanges
@@ -61,16 +63,16 @@ class MogrifierLayer(Cell):
         (hidden, cell), outputs = state, []
         mask = F.dropout(torch.ones_like(hidden), self.state_dropout) if self.training and self.state_dropout else None
         for entering in vectors.unbind(1):  # (batch, input_size)
-            gates = self._gate_sums(entering, hidden if mask is None else hidden * mask).to(cell.dtype)
-            enter, forget, candidate, leave = gates.chunk(4, dim=1)
-            cell = torch.sigmoid(forget) * cell + torch.sigmoid(enter) * torch.tanh(candidate)
-            hidden = torch.sigmoid(leave) * torch.tanh(cell)
+            sums = self._gate_sums(entering, hidden if mask is None else hidden * mask).to(cell.dtype)
+            enter, forget, candidate, leave = self._gates(sums)
+            cell = forget * cell + enter * candidate
+            hidden = leave * torch.tanh(cell)
             outputs.append(hidden)
         return torch.stack(outputs, dim=1), (hidden, cell)
 
     def gate_values(self, vectors: torch.Tensor, before: State, after: State) -> dict[str, list[torch.Tensor]]:
         """Input, forget and output gate, (batch, units) each; without those of the rounds, which are from 0 to 2."""
-        enter, forget, _, leave = self._gate_sums(vectors, before[0]).sigmoid().chunk(4, dim=1)
+        enter, forget, _, leave = self._gates(self._gate_sums(vectors, before[0]))
         return {"input": [enter], "forget": [forget], "output": [leave]}
 
     def _gate_sums(self, entering: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
@@ -82,6 +84,14 @@ class MogrifierLayer(Cell):
                 read = read * gate(entering)
         gates: torch.Tensor = self.inputs(entering) + self.recurrent(read)
         return gates
+
+    def _gates(self, sums: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Input gate, forget gate, candidate and output gate, (batch, units) each, from their inputs."""
+        enter, forget, candidate, leave = sums.chunk(4, dim=1)
+        enter, forget = torch.sigmoid(enter), torch.sigmoid(forget)
+        if self.capped_input_gate:
+            enter = torch.minimum(enter, 1 - forget)
+        return enter, forget, torch.tanh(candidate), torch.sigmoid(leave)
 
     def init_weights(self, kind: Literal["scaled", "keras"], input_norm: float) -> None:
         """Draw the weights as for ``nn.LSTM``; outputs of the rounds have unit variance if their inputs have."""
@@ -145,6 +155,7 @@ class FastMogrifierLayer(FastLayer):
         self._products = weight.new_empty(rows, 4 * units)
         self._parts = self._products.chunk(4, dim=1)
         self._rounds = [_FastRound(gate, rows) for gate in cell.all_rounds()]
+        self._cap = weight.new_empty(rows, units) if cell.capped_input_gate else None
 
     def step(self) -> None:
         """Update hidden state and cell."""
@@ -156,6 +167,8 @@ class FastMogrifierLayer(FastLayer):
                 gate(entering, read)
         self._of_hidden.add_to(self._of_input(entering, out=self._products), read).sigmoid_()
         enter, forget, candidate, leave = self._parts
+        if self._cap is not None:
+            torch.minimum(enter, torch.neg(forget, out=self._cap).add_(1), out=enter)
         self.cell.mul_(forget).addcmul_(enter, candidate, value=2).sub_(enter)
         torch.tanh(self.cell, out=self.hidden)
         self.hidden.mul_(leave)
