@@ -258,6 +258,21 @@ def test_a_search_finds_the_lowest_point_within_its_trials() -> None:
     assert len(seen) == len(set(seen))
 
 
+def test_a_setting_that_hardly_matters_leaves_the_trials_to_the_others() -> None:
+    """The lower the decay the better, by less and less."""
+
+    def loss(one: Adaptation) -> float:
+        assert one.dynamic is not None
+        assert one.temperature is not None
+        return one.dynamic.decay + log(one.dynamic.learning_rate / 0.01) ** 2 + log(one.temperature / 0.8) ** 2
+
+    found = tune(Adaptation(temperature=1.0, dynamic=MOVING), loss)
+    assert found.dynamic is not None
+    assert found.temperature == pytest.approx(0.8, rel=0.35)
+    assert found.dynamic.learning_rate == pytest.approx(0.01, rel=0.35)
+    assert 1e-9 < found.dynamic.decay < 1e-4
+
+
 def test_a_search_among_infinite_losses_ends() -> None:
     start = Adaptation(cache=CACHE)
     assert tune(start, lambda one: float("nan")) == start

@@ -104,6 +104,9 @@ def test_a_resumed_run_needs_the_file_no_more(tmp_path: Path, monkeypatch: pytes
     [
         ("the 1 2\n", r"its vectors have 2 numbers, and model\.embedding_dim is 3; set model\.embedding_dim=2"),
         ("2 4\nthe 1 2 3 4\ncat 1 2 3 4\n", r"its vectors have 4 numbers, .* set model\.embedding_dim=4"),
+        (". . . 1 2\n", r"its vectors have 2 numbers, .* set model\.embedding_dim=2"),
+        ("2 3\nthe \x01\x02 \x7f\n", "line 2 is not a word and its numbers; give the text form"),
+        ("Once upon a time there was a cat\n", "line 1 is not a word and its numbers; give the text form"),
         ("the 1 2 3\ncat 1 2\n", "line 2 has 2 numbers, not 3; repair the file, or get it again"),
         ("the 1 2 3\ncat 1 2 x\n", "line 2 holds something that is not a number; repair"),
         ("the 1 2 3\ncat 1 2 nan\n", "line 2 holds a number that is not finite; repair"),

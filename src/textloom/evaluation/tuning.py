@@ -12,6 +12,7 @@ from textloom.system.progress import advance, stage
 logger = logging.getLogger(__name__)
 
 MOST_TRIALS = 48
+SMALLEST_GAIN = 1e-5  # in nats: a setting that hardly matters any more would use up the trials of the others
 STEPS = (log(3.0), log(3.0) / 2, log(3.0) / 4)  # of the logarithm, or of the logit of a weight, one after the other
 
 
@@ -57,7 +58,8 @@ SETTINGS = (
 def tune(adaptation: Adaptation, loss: Callable[[Adaptation], float]) -> Adaptation:
     """Search the settings of the methods that are switched on for the lowest loss, and return the best adaptation.
 
-    Each setting in turn is moved while that lowers the loss; when none can be moved any more, the steps are halved.
+    Each setting in turn is moved while that lowers the loss by ``SMALLEST_GAIN``; when none can be moved any more, the
+    steps are halved.
     """
     search = _Search(loss)
     best = adaptation
@@ -78,7 +80,7 @@ def _once_around(best: Adaptation, step: float, search: "_Search") -> Adaptation
             continue
         for direction in (step, -step):
             start = best
-            while search.loss(moved := setting.moved(best, direction)) < search.loss(best):
+            while search.loss(moved := setting.moved(best, direction)) < search.loss(best) - SMALLEST_GAIN:
                 best = moved
             if best != start:
                 break

@@ -7,6 +7,7 @@ drawn from a normal distribution with the standard deviation of the vectors that
 
 import logging
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,7 +77,7 @@ def read_vectors(path: Path, words: list[str], length: int) -> Vectors:
         if number == 1 and _is_header(line):
             continue
         if in_file == 0:
-            _check_length(path, line, length)
+            _check_length(path, number, line, length)
         if len(fields) != length + 1:
             raise DataError(_broken(path, number, f"has {line.count(' ')} numbers, not {length}"))
         in_file += 1
@@ -123,13 +124,29 @@ def _is_header(line: str) -> bool:
     return len(fields) == 2 and all(field.isdecimal() for field in fields)
 
 
-def _check_length(path: Path, line: str, length: int) -> None:
-    numbers = line.count(" ")
+def _check_length(path: Path, place: int, line: str, length: int) -> None:
+    """Raise DataError unless the first vector, in the line at this place, has the length of the embedding."""
+    if line.count(" ") == length:
+        return
+    numbers = sum(1 for _ in takewhile(_is_number, reversed(line.split(" ")[1:])))  # a word may hold blanks
+    if not numbers:
+        raise DataError(
+            f"model.embedding_path={path}: line {place} is not a word and its numbers; give the text form of GloVe or "
+            "word2vec vectors, not the binary one"
+        )
     if numbers != length:
         raise DataError(
             f"model.embedding_path={path}: its vectors have {numbers} numbers, and model.embedding_dim is {length}; "
             f"set model.embedding_dim={numbers}"
         )
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
 
 
 def _broken(path: Path, number: int, what: str) -> str:
