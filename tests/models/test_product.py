@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from conftest import compose_train
-from textloom.models.product import FEWEST_ROWS, Product, keeps_blocks, transposed
+from textloom.models.product import Product, keeps_blocks, transposed
 from textloom.models.recurrent import RecurrentLanguageModel
 
 WEIGHT = torch.randn(1024, 160, generator=torch.Generator().manual_seed(0))  # (outputs, inputs)
 
 
-@pytest.mark.parametrize("rows", [1, 2, FEWEST_ROWS, 8, 61, 64])
+@pytest.mark.parametrize("rows", [1, 2, 6, 7, 8, 61, 64])
 @torch.no_grad()
 def test_a_product_is_that_of_the_matrix(rows: int) -> None:
     vectors, bias, sums = torch.randn(rows, 160), torch.randn(1024), torch.randn(rows, 1024)
@@ -26,15 +26,17 @@ def test_a_product_is_that_of_the_matrix(rows: int) -> None:
         torch.testing.assert_close(biased(vectors), out, rtol=0, atol=0)
 
 
-def test_equal_rows_have_equal_products() -> None:
+@pytest.mark.parametrize(("rows", "outputs"), [(7, 1024), (64, 1024), (64, 512)])
+def test_equal_rows_have_equal_products(rows: int, outputs: int) -> None:
     """So that a text does not depend on the row that it has."""
-    vectors = torch.randn(1, 160).expand(64, -1).contiguous()
-    found = Product(transposed(WEIGHT, 64), 64)(vectors)
+    vectors = torch.randn(1, 160).expand(rows, -1).contiguous()
+    found = Product(transposed(WEIGHT[:outputs], rows), rows)(vectors)
     assert torch.equal(found, found[:1].expand_as(found))
 
 
-def test_blocks_are_kept_for_several_rows_of_a_large_matrix_alone() -> None:
-    assert not keeps_blocks(WEIGHT, 1)
+def test_blocks_are_kept_for_large_products_of_several_rows_alone() -> None:
+    assert keeps_blocks(WEIGHT, 8)
+    assert not keeps_blocks(WEIGHT.repeat(8, 1), 1)
     assert not keeps_blocks(WEIGHT[:512], 8)
     assert not keeps_blocks(WEIGHT.double(), 8)
 

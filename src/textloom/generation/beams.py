@@ -1,9 +1,7 @@
 """Beam search: several texts are followed side by side to find the likeliest ones."""
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from textloom.generation.reading import start
@@ -49,7 +47,7 @@ def search(
             [request.sampling] * beams.width, tokenizer.vocabulary_size, decoder.device, rules.tokens
         )
         sampler.begin([opening.ids] * beams.width)
-        tree = _Tree(beams, tokenizer.end_id)
+        tree = _Tree(beams, tokenizer.end_id, decoder.device)
         with suited_to(decoder):
             for _ in range(rules.limits.length):
                 decoder.read(tokens)
@@ -71,12 +69,14 @@ def search(
 class _Tree:
     """The texts that are followed, as rows of a batch, and those that have ended."""
 
-    def __init__(self, beams: Beams, end_id: int):
+    def __init__(self, beams: Beams, end_id: int, device: torch.device):
         self._beams, self._end_id = beams, end_id
         self._size = beams.width // beams.groups
         # all texts of a group are the same at first, so that only one of them is followed
-        self._totals = [0.0 if row % self._size == 0 else -torch.inf for row in range(beams.width)]
-        self.steps: list[tuple[list[int], list[int], list[float]]] = []  # parents, tokens, log-probabilities of rows
+        rows = torch.arange(beams.width, device=device)
+        self._totals = torch.zeros(beams.width, device=device).masked_fill_(rows % self._size > 0, -torch.inf)
+        self.steps: list[tuple[torch.Tensor, ...]] = []
+        """Parents and tokens of the rows, (rows,) each, and log-probabilities if they are wanted."""
         self._ended: list[list[_End]] = [[] for _ in range(beams.groups)]
         self._done = [False] * beams.groups
 
@@ -90,49 +90,59 @@ class _Tree:
 
         ``scores`` are log-probabilities after penalties, ``logprobs`` those of the model if they are wanted.
         """
-        device, vocabulary = scores.device, scores.shape[1]
-        totals = scores + _tensor(np.array(self._totals, np.float32)[:, None], device)
-        chosen: list[tuple[float, int, int]] = []  # (total, row, token), in the order of the rows
+        totals = scores + self._totals[:, None]
+        if self._beams.groups == 1:
+            self._totals, parents, tokens = self._choose(0, totals)
+        else:
+            self._totals, parents, tokens = self._choose_by_groups(totals)
+        wanted = () if logprobs is None else (logprobs[parents, tokens],)
+        self.steps.append((parents, tokens, *wanted))
+        return parents, tokens
+
+    def _choose_by_groups(self, totals: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """``_choose`` for each group in turn, whose tokens are made less likely for the groups after it."""
+        chosen: list[tuple[torch.Tensor, ...]] = []
+        counts = totals.new_zeros(totals.shape[1])
         for group in range(self._beams.groups):
-            first = group * self._size
-            own = totals if self._beams.groups == 1 else totals[first : first + self._size]
-            if group and self._beams.diversity_penalty:
-                before = _tensor(np.array([token for _, _, token in chosen]), device)
-                own = own - self._beams.diversity_penalty * torch.bincount(before, minlength=vocabulary)
-            best = own.view(-1).topk(min(2 * self._size, own.numel()))
-            places = (first * vocabulary + best.indices).tolist() if first else best.indices.tolist()
-            chosen += self._choose(group, zip(best.values.tolist(), places, strict=True), vocabulary)
-        self._totals = [total for total, _, _ in chosen]
-        parents, tokens = [row for _, row, _ in chosen], [token for _, _, token in chosen]
-        rows, ids = _tensor(np.array(parents), device), _tensor(np.array(tokens), device)
-        wanted = [] if logprobs is None else logprobs[rows, ids].tolist()
-        self.steps.append((parents, tokens, wanted))
-        return rows, ids
+            own = totals[group * self._size : (group + 1) * self._size]
+            group_totals, parents, tokens = self._choose(group, own - self._beams.diversity_penalty * counts)
+            counts += torch.bincount(tokens, minlength=len(counts))
+            chosen.append((group_totals, group * self._size + parents, tokens))
+        joined, parents, tokens = (torch.cat(parts) for parts in zip(*chosen, strict=True))
+        return joined, parents, tokens
 
-    def _choose(
-        self, group: int, candidates: Iterable[tuple[float, int]], vocabulary: int
-    ) -> list[tuple[float, int, int]]:
-        """The texts of a group that have not ended; those that end are kept if they are good enough.
+    def _choose(self, group: int, totals: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Totals, parents and tokens of the texts of a group to follow, the best first, from (rows, vocabulary).
 
-        ``candidates`` are totals and their places in (rows, vocabulary), the best first.
+        Texts that end are kept if they are good enough. Parents are counted from the first row of the group.
         """
-        follow: list[tuple[float, int, int]] = []
-        ends: list[tuple[float, int, int]] = []
-        for rank, (total, place) in enumerate(candidates):
+        size, vocabulary = self._size, totals.shape[1]
+        best, places = totals.view(-1).topk(min(2 * size, totals.numel()))
+        tokens = places[:size] % vocabulary
+        if self._end_id in tokens.tolist():
+            order = self._order_without_ends(group, best.tolist(), places.tolist(), vocabulary)
+            best, places = best[order], places[order]
+            tokens = places[:size] % vocabulary
+            best = best.masked_fill(places % vocabulary == self._end_id, -torch.inf)
+        ended = self._ended[group]
+        if len(ended) == size and ended[-1].score >= self._score(float(best[0]), len(self.steps) + 1):
+            self._done[group] = True
+        return best[:size], places[:size] // vocabulary, tokens
+
+    def _order_without_ends(self, group: int, totals: list[float], places: list[int], vocabulary: int) -> list[int]:
+        """Indices of the candidates to follow, then of those that end, which only fill rows; keeps what ends."""
+        follow: list[int] = []
+        ends: list[int] = []
+        for rank, (total, place) in enumerate(zip(totals, places, strict=True)):
             row, token = divmod(place, vocabulary)
             if token != self._end_id:
-                follow.append((total, row, token))
-                if len(follow) == self._size:
-                    break
+                follow.append(rank)
                 continue
-            ends.append((-torch.inf, row, token))
+            ends.append(rank)
             if rank < self._size and total > -torch.inf and not self._done[group]:
-                self._keep(group, _End(self._score(total, len(self.steps) + 1), len(self.steps), row))
-        follow = (follow + ends)[: self._size]  # those that ended fill rows that are not followed
-        ended = self._ended[group]
-        if len(ended) == self._size and ended[-1].score >= self._score(follow[0][0], len(self.steps) + 1):
-            self._done[group] = True
-        return follow
+                score = self._score(total, len(self.steps) + 1)
+                self._keep(group, _End(score, len(self.steps), group * self._size + row))
+        return follow + ends
 
     def _keep(self, group: int, end: _End) -> None:
         best = sorted([*self._ended[group], end], key=lambda one: -one.score)
@@ -145,29 +155,28 @@ class _Tree:
     def best(self, most: int) -> list[Found]:
         """The best texts of all groups without repetitions, the best first; texts that have not ended are included."""
         ends = [end for group in self._ended for end in group]
-        for row, total in enumerate(self._totals):
+        for row, total in enumerate(self._totals.tolist()):
             if total > -torch.inf and not self._done[row // self._size]:
                 ends.append(_End(self._score(total, len(self.steps)), len(self.steps), row))
+        steps = [torch.stack(parts).tolist() for parts in zip(*self.steps, strict=True)]
         found: dict[tuple[int, ...], Found] = {}
         for end in sorted(ends, key=lambda one: -one.score):
-            one = self._traced(end)
+            one = _traced(end, *steps)
             found.setdefault(tuple(one.tokens), one)
             if len(found) == most:
                 break
         return list(found.values())
 
-    def _traced(self, end: _End) -> Found:
-        """The tokens that lead to a row, from the last to the first."""
-        tokens: list[int] = []
-        logprobs: list[float] = []
-        row = end.row
-        for parents, step_tokens, step_logprobs in reversed(self.steps[: end.step]):
-            tokens.append(step_tokens[row])
-            logprobs += step_logprobs[row : row + 1]
-            row = parents[row]
-        return Found(end.score, tokens[::-1], logprobs[::-1])
 
-
-def _tensor(values: np.ndarray, device: torch.device) -> torch.Tensor:
-    """A tensor by way of NumPy, which reads a short list in a third of the time."""
-    return torch.from_numpy(values) if device.type == "cpu" else torch.from_numpy(values).to(device)
+def _traced(
+    end: _End, parents: list[list[int]], tokens: list[list[int]], logprobs: list[list[float]] | None = None
+) -> Found:
+    """The text that leads to an end, followed back from its row; the lists are those of all steps."""
+    path: list[tuple[int, int]] = []
+    row = end.row
+    for step in reversed(range(end.step)):
+        path.append((step, row))
+        row = parents[step][row]
+    path.reverse()
+    numbers = [] if logprobs is None else [logprobs[step][row] for step, row in path]
+    return Found(end.score, [tokens[step][row] for step, row in path], numbers)

@@ -1,16 +1,21 @@
 """Products of some rows with a fixed matrix, in generation.
 
-MKL copies the matrix into blocks in each call; oneDNN can keep a copy in blocks. With one thread of an AMD EPYC with
-AVX-512, 8 rows times 512 x 2048 took 172 instead of 376 microseconds, 64 rows 1,431 instead of 1,836. A single row is
-faster with MKL, and so is a small matrix, for which a call of oneDNN costs more than the product.
+MKL copies the matrix into blocks in each call; oneDNN can keep a copy in blocks, but each of its calls takes 10
+microseconds more. Microseconds of MKL / oneDNN with one thread of an AMD EPYC with AVX-512:
+
+    rows              1         2         8         16          64
+    64 x 256        1 / 11    2 / 12    4 / 12     7 / 13      20 / 19
+    128 x 512       3 / 12    6 / 13   15 / 15    24 / 18      81 / 45
+    256 x 1024     12 / 22   22 / 24   93 / 34   107 / 50     326 / 149
+    512 x 2048     47 / 53   93 / 56  266 / 90   414 / 149  1,316 / 539
 """
 
 import platform
 
 import torch
 
-FEWEST_ROWS, SMALLEST = 4, 1 << 17
-"""Rows, and numbers in the matrix, from which a copy in blocks is faster."""
+MULTIPLICATIONS = 1 << 20
+"""The fewest in a product of two rows or more that is faster with a copy in blocks."""
 
 
 class Product:
@@ -59,8 +64,8 @@ def transposed(weight: torch.Tensor, rows: int) -> torch.Tensor:
 def keeps_blocks(weight: torch.Tensor, rows: int) -> bool:
     """True if a product with so many rows is computed by oneDNN."""
     return (
-        rows >= FEWEST_ROWS
-        and weight.numel() >= SMALLEST
+        rows > 1
+        and rows * weight.numel() >= MULTIPLICATIONS
         and weight.device.type == "cpu"
         and weight.dtype == torch.float32
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
