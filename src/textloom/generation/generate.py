@@ -25,7 +25,7 @@ from textloom.tokenizers.byte import valid_text
 DEFAULT_PROMPT_TOKENS = 10
 PROMPT_SEARCHED = 10_000  # tokens that are searched for a sequence without unknown ones
 SHORT_DOCUMENT = 5 * DEFAULT_PROMPT_TOKENS  # in tokens; a prompt would be too large a part of shorter ones
-TOKENS_BETWEEN_CHECKS, MOST_BETWEEN_CHECKS = 32, 128  # whether all texts have ended, which synchronizes with the device
+TOKENS_BETWEEN_CHECKS, MOST_BETWEEN_CHECKS = 32, 256  # whether all texts have ended, which synchronizes with the device
 SOON = 0.01  # seconds; if the tokens between two checks take less, their number is doubled
 ALONE = Place()
 RECORDING_PAYS = 200  # tokens; recording a step for a GPU takes about 0.1 s
