@@ -73,10 +73,10 @@ class _Tree:
         self._beams, self._end_id = beams, end_id
         self._size = beams.width // beams.groups
         # all texts of a group are the same at first, so that only one of them is followed
-        rows = torch.arange(beams.width, device=device)
-        self._totals = torch.zeros(beams.width, device=device).masked_fill_(rows % self._size > 0, -torch.inf)
-        self.steps: list[tuple[torch.Tensor, ...]] = []
-        """Parents and tokens of the rows, (rows,) each, and log-probabilities if they are wanted."""
+        first = torch.arange(beams.width, device=device) % self._size == 0
+        self._totals = torch.zeros(beams.width, device=device).masked_fill_(~first, -torch.inf)
+        self.steps: list[tuple[list[int], list[int], list[float]]] = []
+        """Parents, tokens and, if they are wanted, log-probabilities of the rows."""
         self._ended: list[list[_End]] = [[] for _ in range(beams.groups)]
         self._done = [False] * beams.groups
 
@@ -90,13 +90,11 @@ class _Tree:
 
         ``scores`` are log-probabilities after penalties, ``logprobs`` those of the model if they are wanted.
         """
-        totals = scores + self._totals[:, None]
-        if self._beams.groups == 1:
-            self._totals, parents, tokens = self._choose(0, totals)
-        else:
-            self._totals, parents, tokens = self._choose_by_groups(totals)
-        wanted = () if logprobs is None else (logprobs[parents, tokens],)
-        self.steps.append((parents, tokens, *wanted))
+        totals = scores + self._totals.unsqueeze(1)
+        choose = self._choose_by_groups if self._beams.groups > 1 else self._choose
+        self._totals, parents, tokens = choose(totals)
+        wanted = [] if logprobs is None else logprobs[parents, tokens].tolist()
+        self.steps.append((parents.tolist(), tokens.tolist(), wanted))
         return parents, tokens
 
     def _choose_by_groups(self, totals: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -105,44 +103,42 @@ class _Tree:
         counts = totals.new_zeros(totals.shape[1])
         for group in range(self._beams.groups):
             own = totals[group * self._size : (group + 1) * self._size]
-            group_totals, parents, tokens = self._choose(group, own - self._beams.diversity_penalty * counts)
+            group_totals, parents, tokens = self._choose(own - self._beams.diversity_penalty * counts, group)
             counts += torch.bincount(tokens, minlength=len(counts))
             chosen.append((group_totals, group * self._size + parents, tokens))
         joined, parents, tokens = (torch.cat(parts) for parts in zip(*chosen, strict=True))
         return joined, parents, tokens
 
-    def _choose(self, group: int, totals: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _choose(self, totals: torch.Tensor, group: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Totals, parents and tokens of the texts of a group to follow, the best first, from (rows, vocabulary).
 
-        Texts that end are kept if they are good enough. Parents are counted from the first row of the group.
+        Parents are counted from the first row of the group.
         """
-        size, vocabulary = self._size, totals.shape[1]
-        best, places = totals.view(-1).topk(min(2 * size, totals.numel()))
-        tokens = places[:size] % vocabulary
+        vocabulary = totals.shape[1]
+        best, places = totals.view(-1).topk(self._size)
+        tokens = places % vocabulary
         if self._end_id in tokens.tolist():
-            order = self._order_without_ends(group, best.tolist(), places.tolist(), vocabulary)
-            best, places = best[order], places[order]
-            tokens = places[:size] % vocabulary
-            best = best.masked_fill(places % vocabulary == self._end_id, -torch.inf)
+            best, places = self._without_ends(totals, group)
+            tokens = places % vocabulary
         ended = self._ended[group]
-        if len(ended) == size and ended[-1].score >= self._score(float(best[0]), len(self.steps) + 1):
+        if len(ended) == self._size and ended[-1].score >= self._score(float(best[0]), len(self.steps) + 1):
             self._done[group] = True
-        return best[:size], places[:size] // vocabulary, tokens
+        return best, places // vocabulary, tokens
 
-    def _order_without_ends(self, group: int, totals: list[float], places: list[int], vocabulary: int) -> list[int]:
-        """Indices of the candidates to follow, then of those that end, which only fill rows; keeps what ends."""
-        follow: list[int] = []
-        ends: list[int] = []
-        for rank, (total, place) in enumerate(zip(totals, places, strict=True)):
-            row, token = divmod(place, vocabulary)
-            if token != self._end_id:
-                follow.append(rank)
-                continue
-            ends.append(rank)
-            if rank < self._size and total > -torch.inf and not self._done[group]:
+    def _without_ends(self, totals: torch.Tensor, group: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Totals and places, (size,) each, of the best texts that do not end; those that end are kept if they are good.
+
+        Where too few are left, the rows are filled with texts that end, which are not followed: their total is -inf.
+        """
+        best, places = totals.view(-1).topk(min(2 * self._size, totals.numel()))
+        ends = places % totals.shape[1] == self._end_id
+        for rank in ends[: self._size].nonzero().flatten().tolist():
+            total, row = float(best[rank]), int(places[rank]) // totals.shape[1]
+            if total > -torch.inf and not self._done[group]:
                 score = self._score(total, len(self.steps) + 1)
                 self._keep(group, _End(score, len(self.steps), group * self._size + row))
-        return follow + ends
+        order = ends.int().argsort(stable=True)[: self._size]  # those that end come last
+        return best.masked_fill(ends, -torch.inf)[order], places[order]
 
     def _keep(self, group: int, end: _End) -> None:
         best = sorted([*self._ended[group], end], key=lambda one: -one.score)
@@ -158,25 +154,21 @@ class _Tree:
         for row, total in enumerate(self._totals.tolist()):
             if total > -torch.inf and not self._done[row // self._size]:
                 ends.append(_End(self._score(total, len(self.steps)), len(self.steps), row))
-        steps = [torch.stack(parts).tolist() for parts in zip(*self.steps, strict=True)]
         found: dict[tuple[int, ...], Found] = {}
         for end in sorted(ends, key=lambda one: -one.score):
-            one = _traced(end, *steps)
+            one = self._traced(end)
             found.setdefault(tuple(one.tokens), one)
             if len(found) == most:
                 break
         return list(found.values())
 
-
-def _traced(
-    end: _End, parents: list[list[int]], tokens: list[list[int]], logprobs: list[list[float]] | None = None
-) -> Found:
-    """The text that leads to an end, followed back from its row; the lists are those of all steps."""
-    path: list[tuple[int, int]] = []
-    row = end.row
-    for step in reversed(range(end.step)):
-        path.append((step, row))
-        row = parents[step][row]
-    path.reverse()
-    numbers = [] if logprobs is None else [logprobs[step][row] for step, row in path]
-    return Found(end.score, [tokens[step][row] for step, row in path], numbers)
+    def _traced(self, end: _End) -> Found:
+        """The tokens that lead to an end, from the last to the first."""
+        tokens: list[int] = []
+        logprobs: list[float] = []
+        row = end.row
+        for parents, step_tokens, step_logprobs in reversed(self.steps[: end.step]):
+            tokens.append(step_tokens[row])
+            logprobs += step_logprobs[row : row + 1]
+            row = parents[row]
+        return Found(end.score, tokens[::-1], logprobs[::-1])
