@@ -20,8 +20,8 @@ from textloom.inspection.reading import ReadingMode, input_vectors, read_stretch
 from textloom.inspection.surprise import loss_along_text, loss_by_document_position
 from textloom.inspection.text import InspectedText, text_of_split, token_pieces
 from textloom.inspection.tracking import correlations, rank_units, shuffled_blocks
+from textloom.models.recurrence import positive
 from textloom.models.recurrent import RecurrentLanguageModel
-from textloom.models.scanned import positive
 from textloom.models.stacked import Stacked
 from textloom.tokenizers import Tokenizer, fit_tokenizer
 from textloom.tokenizers.char import CharTokenizer

@@ -8,8 +8,9 @@ from torch.nn import functional as F
 
 from conftest import compose_train
 from textloom.config import CELLS, ModelConfig
+from textloom.models.recurrence import positive
 from textloom.models.recurrent import RecurrentLanguageModel
-from textloom.models.scanned import ScannedCell, positive
+from textloom.models.scanned import ScannedCell
 from textloom.models.stacked import Stacked
 
 VOCABULARY, UNITS, TIME = 17, 12, 20

@@ -1,4 +1,4 @@
-"""Base class of minGRU and minLSTM: their gates read the input alone, so that a sequence is computed as one scan."""
+"""Base class of minGRU and minLSTM: their gates read the input alone, so that all are known before the first step."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from textloom.config import ModelConfig
 from textloom.models.cell import Cell, FastLayer
-from textloom.models.scan import scan
+from textloom.models.recurrence import by_scan, by_steps, share_and_candidate
 from textloom.models.state import State
 
 
@@ -30,9 +30,12 @@ class ScannedCell(Cell):
         self.units = config.units
         self.inputs = nn.Linear(input_size, (len(self.gate_names) + 1) * config.units)
 
-    @staticmethod
-    def replaced(gates: Sequence[torch.Tensor]) -> torch.Tensor:
-        """``z``, from 0 to 1: the share of the hidden state that the candidate replaces; of all gates but the last."""
+    def replaced(self, gates: Sequence[torch.Tensor]) -> torch.Tensor:
+        """``z`` of the gates after their sigmoid, as in ``recurrence.Gates``."""
+        raise NotImplementedError
+
+    def gate_gradients(self, gates: Sequence[torch.Tensor], logit: torch.Tensor) -> Sequence[torch.Tensor]:
+        """Gradients of the gates before their sigmoid, as in ``recurrence.Gates``."""
         raise NotImplementedError
 
     def initial_state(self, batch_size: int) -> State:
@@ -57,8 +60,9 @@ class ScannedCell(Cell):
 
     def gate_values(self, vectors: torch.Tensor, before: State, after: State) -> dict[str, list[torch.Tensor]]:
         """The gates, (batch, units) each, and ``keep``, 1 - ``z``: the share of the hidden state that stays."""
-        *gates, _ = self.parts(self.inputs(vectors))
-        named = {name: [gate.sigmoid()] for name, gate in zip(self.gate_names, gates, strict=True)}
+        *products, _ = self.parts(self.inputs(vectors))
+        gates = [one.sigmoid() for one in products]
+        named = {name: [gate] for name, gate in zip(self.gate_names, gates, strict=True)}
         return named | {"keep": [1 - self.replaced(gates)]}
 
     def parts(self, products: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -76,12 +80,12 @@ class ScannedCell(Cell):
     def _recurrence(self, products: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         """Hidden states from the products of the inputs, (batch, time, gates * units)."""
         (hidden,) = state
-        *gates, candidate = self.parts(products.to(hidden.dtype))
-        share, new = self.replaced(gates), positive(candidate)
         if products.shape[1] == 1:
+            share, new = share_and_candidate(products.to(hidden.dtype), self.units, self)
             outputs = torch.lerp(hidden[:, None], new, share)
         else:
-            outputs = scan(1 - share, share * new, hidden)  # (batch, time, units)
+            recurrence = by_steps if products.device.type == "cpu" else by_scan
+            outputs = recurrence(products, hidden, self)  # (batch, time, units)
         return outputs, (outputs[:, -1],)
 
 
@@ -96,14 +100,9 @@ class FastScannedLayer(FastLayer):
         self.gates = weight.new_empty(rows, weight.shape[0])
         self.hidden = weight.new_zeros(rows, cell.units)
         self.states = [self.hidden]
-        *self._gates, self._candidate = cell.parts(self.gates)
-        self._replaced = cell.replaced
+        self._cell = cell
 
     def step(self) -> None:
         """Update the hidden state."""
-        torch.lerp(self.hidden, positive(self._candidate), self._replaced(self._gates), out=self.hidden)
-
-
-def positive(candidate: torch.Tensor) -> torch.Tensor:
-    """``g`` of the paper's appendix B.3: x + 0.5 from 0 on, sigmoid(x) below."""
-    return F.relu(candidate) + torch.sigmoid(candidate.clamp(max=0))
+        share, new = share_and_candidate(self.gates, self._cell.units, self._cell)
+        torch.lerp(self.hidden, new, share, out=self.hidden)

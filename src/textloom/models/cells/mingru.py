@@ -18,8 +18,11 @@ class MinGRU(ScannedCell):
 
     gate_names = ("update",)
 
-    @staticmethod
-    def replaced(gates: Sequence[torch.Tensor]) -> torch.Tensor:
+    def replaced(self, gates: Sequence[torch.Tensor]) -> torch.Tensor:
         """The update gate."""
         (update,) = gates
-        return torch.sigmoid(update)
+        return update
+
+    def gate_gradients(self, gates: Sequence[torch.Tensor], logit: torch.Tensor) -> Sequence[torch.Tensor]:
+        """The update gate before its sigmoid is the logit."""
+        return (logit,)

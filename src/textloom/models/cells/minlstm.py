@@ -10,7 +10,6 @@ from typing import Literal
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from textloom.config import MinLSTMConfig
 from textloom.models.scanned import ScannedCell
@@ -27,11 +26,15 @@ class MinLSTM(ScannedCell):
         super().__init__(config, input_size)
         self.forget_bias = config.forget_bias
 
-    @staticmethod
-    def replaced(gates: Sequence[torch.Tensor]) -> torch.Tensor:
-        """input / (forget + input), from the logarithms of the gates: they may underflow, their quotient does not."""
+    def replaced(self, gates: Sequence[torch.Tensor]) -> torch.Tensor:
+        """input / (forget + input); 0 if both gates underflow."""
         forget, enter = gates
-        return torch.sigmoid(F.logsigmoid(enter) - F.logsigmoid(forget))
+        return enter / (forget + enter).clamp_(min=torch.finfo(enter.dtype).tiny)
+
+    def gate_gradients(self, gates: Sequence[torch.Tensor], logit: torch.Tensor) -> Sequence[torch.Tensor]:
+        """The logit is log(input) - log(forget), and 1 - sigmoid(x) the derivative of log(sigmoid(x))."""
+        forget, enter = gates
+        return logit * (forget - 1), logit * (1 - enter)
 
     def init_weights(self, kind: Literal["scaled", "keras"], input_norm: float) -> None:
         """Draw the weights as for minGRU, and set the bias of the forget gate."""
