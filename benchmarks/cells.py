@@ -20,7 +20,12 @@ from textloom.training.precision import choose_precision
 VOCABULARY = 65
 LSTM = "nn.LSTM with as many parameters"
 MUST = {"awd_lstm": 0.9, "mingru": 1.5, "minlstm": 1.5}  # of the speed of training
-LAYERS = {"transformer": 4}  # one of the others
+LAYERS = {"transformer": 4, "mingru": 4, "minlstm": 4}  # one of the others
+TIED = ("mingru", "minlstm")
+"""Cells with an embedding as long as the units, as in their paper, which is shared with the softmax.
+
+All their weights multiply the input: one layer over a short embedding would have thousands of units.
+"""
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,7 @@ def _config(cell: str, scale: Scale, vocabulary_size: int) -> TrainConfig:
         f"model={cell}", "model.units=auto", f"model.parameters={scale.parameters}", "model.layer_dropout=0",
         f"model.layers={LAYERS.get(cell, 1)}", "batching=stream", f"batching.steps={scale.steps}",
         f"trainer.batch_size={scale.rows}", "trainer.accelerator=cpu",
+        *(["model.tied_weights=true"] if cell in TIED else []),
     )  # fmt: skip
     assert not config.model.is_ngram
     return config.model_copy(update={"model": sized(config.model, vocabulary_size)})
@@ -90,7 +96,8 @@ def _config(cell: str, scale: Scale, vocabulary_size: int) -> TrainConfig:
 def _shown(config: TrainConfig) -> str:
     model = config.model
     assert not model.is_ngram
-    return f"{model.kind}, {model.layers} x {model.units} units"
+    embedding = f", tied embedding of {model.embedding_dim}" if model.kind in TIED else ""
+    return f"{model.kind}, {model.layers} x {model.units} units{embedding}"
 
 
 def _model(config: TrainConfig) -> RecurrentLanguageModel:
