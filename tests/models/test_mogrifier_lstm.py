@@ -109,7 +109,7 @@ def test_the_forget_gate_starts_open_and_recurrent_matrices_orthogonal() -> None
         torch.testing.assert_close(gate @ gate.t(), torch.eye(UNITS), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("mistake", ["rounds=0", "rank=0", "state_dropout=1.5"])
+@pytest.mark.parametrize("mistake", ["rounds=0", "rounds=101", "rank=0", "state_dropout=1.5"])
 def test_a_value_out_of_range_is_one_line(mistake: str) -> None:
     with pytest.raises(ConfigError, match=rf"^model\.{mistake}: must be (greater|less) than") as caught:
         compose_train("model=mogrifier_lstm", f"model.{mistake}")

@@ -220,7 +220,7 @@ class MogrifierLSTMConfig(ModelConfig):
     kind: Literal["mogrifier_lstm"]
     forget_bias: float
     """Initial bias of the forget gate; above 0 the cell keeps its content from the start."""
-    rounds: Positive
+    rounds: Annotated[Positive, Field(le=100)]
     """Number of rounds; in turns the hidden state gates the input, and the input the hidden state."""
     rank: Positive | None
     """Rank of the matrices of the rounds, each a product of two small ones; null for full matrices."""
