@@ -96,6 +96,16 @@ def test_zaremba_et_al_sum_the_loss_over_the_steps_of_which_we_take_the_mean(nam
     assert config.trainer.gradient_clip_val == norm / steps
 
 
+def test_enwik8_has_the_size_and_the_initial_weights_of_the_awd_lstms() -> None:
+    config, words = (
+        compose_train(f"experiment={name}", *files_of_the_user(name)).model for name in ("enwik8", "awd_ptb")
+    )
+    assert not config.is_ngram
+    assert count(config, 1840, 257) // 1_000_000 == 47
+    names = ("initialization", "forget_bias", "embedding_range", "tied_weights", "locked_dropout")
+    assert all(getattr(config, name) == getattr(words, name) for name in names)
+
+
 def test_the_mogrifier_lstm_has_the_settings_of_its_authors_whose_loss_is_a_sum() -> None:
     config = compose_train("experiment=mogrifier_ptb", *files_of_the_user("mogrifier_ptb"))
     assert not config.model.is_ngram

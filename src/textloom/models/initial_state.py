@@ -1,4 +1,6 @@
-"""A trained state for the beginning of a text."""
+"""A trained state for the beginning of a text: Forcada and Carrasco (1995), "Learning the initial state of a
+second-order recurrent neural network during regular-language inference".
+"""
 
 from torch import nn
 

@@ -1,5 +1,8 @@
 """Pretrained word vectors as the initial embedding: text files of GloVe and word2vec, plain or compressed.
 
+GloVe: Pennington, Socher and Manning (2014), "GloVe: Global vectors for word representation"; word2vec: Mikolov et al.
+(2013), "Efficient estimation of word representations in vector space", arXiv 1301.3781.
+
 A line holds a word and its numbers, with blanks between them; word2vec's first line holds the number of words and the
 length of the vectors. A token has the vector of its text, or else of its text in lower case. Tokens without one are
 drawn from a normal distribution with the standard deviation of the vectors that were found.
