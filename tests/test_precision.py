@@ -150,3 +150,12 @@ def test_the_softmax_of_a_large_vocabulary_is_measured_with_the_cell() -> None:
     assert measured_gain(shape) > 0
     windows = compose_train("batching=windows", "model.units=8")
     assert Shape.of(windows, windows.model, 65).targets == 1
+
+
+def test_the_first_layer_is_measured_with_the_vectors_that_it_reads() -> None:
+    """With 640 units and vectors of 64 bf16 gained 1.9 times, with vectors as long as the units 1.2 times."""
+    embedded = compose_train("model.units=96", "model.embedding_dim=24")
+    one_hot = compose_train("model.units=96", "model.embedding_dim=null")
+    assert Shape.of(embedded, embedded.model, 65).inputs == 24
+    assert Shape.of(one_hot, one_hot.model, 65).inputs == 65
+    assert measured_gain(Shape.of(one_hot, one_hot.model, 65)) > 0

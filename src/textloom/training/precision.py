@@ -75,7 +75,7 @@ def check_precision(config: TrainConfig, device: torch.device) -> None:
 
 def _try_step(model: ModelConfig, device: torch.device, dtype: torch.dtype) -> torch.dtype:
     """The number format of the hidden states under autocast. Raises RuntimeError if the cell cannot compute in it."""
-    shape = Shape(_small(model, 16, 1), 2, 2, 2, 2)
+    shape = Shape(_small(model, 16, 1), rows=2, steps=2, targets=2, vocabulary=2, inputs=16)
     hidden = _hidden(_cell(shape).to(device), shape, dtype)
     hidden.float().mean().backward()  # type: ignore[no-untyped-call]
     return hidden.dtype
@@ -103,6 +103,8 @@ class Shape:
     targets: int
     """Of each row: the last steps."""
     vocabulary: int
+    inputs: int
+    """Length of the vectors that the first layer reads."""
 
     @classmethod
     def of(cls, config: TrainConfig, model: ModelConfig, vocabulary_size: int) -> "Shape":
@@ -118,6 +120,7 @@ class Shape:
             steps=steps,
             targets=1 if one_target else steps,
             vocabulary=min([vocabulary_size, LARGEST_VOCABULARY, *(model.softmax_cutoffs or [])]),
+            inputs=min(model.embedding_dim or vocabulary_size, LARGEST_UNITS),
         )
 
     def facts(self) -> dict[str, Any]:
@@ -125,7 +128,14 @@ class Shape:
         model = self.model.model_dump(mode="json")
         own = {key: value for key, value in model.items() if key not in ModelConfig.model_fields}
         sizes = {"units": self.model.units, "layers": self.model.layers, "rows": self.rows, "steps": self.steps}
-        return {"cell": self.model.kind, **sizes, "targets": self.targets, "vocabulary": self.vocabulary, **own}
+        return {
+            "cell": self.model.kind,
+            **sizes,
+            "targets": self.targets,
+            "vocabulary": self.vocabulary,
+            "inputs": self.inputs,
+            **own,
+        }
 
 
 def _on_cpu(shape: Shape) -> tuple[str, str]:
@@ -179,9 +189,8 @@ def _small(model: ModelConfig, units: int, layers: int) -> ModelConfig:
 
 
 def _cell(shape: Shape) -> Cell:
-    assert isinstance(shape.model.units, int)
     with torch.random.fork_rng(devices=[]):
-        return build_cell(shape.model, shape.model.units)
+        return build_cell(shape.model, shape.inputs)
 
 
 def _softmax(shape: Shape) -> nn.Linear:
@@ -200,9 +209,9 @@ def _seconds(cell: Cell, softmax: nn.Linear, shape: Shape, dtype: torch.dtype | 
 
 
 def _hidden(cell: Cell, shape: Shape, dtype: torch.dtype | None) -> torch.Tensor:
-    """(rows, steps, units) of inputs of ones."""
+    """(rows, steps, units) of inputs of ones, (rows, steps, inputs)."""
     state = cell.initial_state(shape.rows)
-    inputs = torch.ones(shape.rows, shape.steps, shape.model.units, device=state[0].device)  # type: ignore[arg-type]
+    inputs = torch.ones(shape.rows, shape.steps, shape.inputs, device=state[0].device)
     with torch.autocast(inputs.device.type, dtype, enabled=dtype is not None):
         hidden: torch.Tensor = cell(inputs, state)[0]
     return hidden
