@@ -15,6 +15,7 @@ from textloom.evaluation.evaluate import evaluate_run
 from textloom.export.folder import export_run
 from textloom.export.onnx import export_onnx
 from textloom.models.cells.awd_lstm import AWDLSTM, WeightDroppedLSTM
+from textloom.models.dropout import drop_weights
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
 from textloom.models.size import count, sized
 from textloom.runs.run import Run
@@ -59,7 +60,7 @@ def test_the_layer_is_torchs_lstm_with_one_mask_for_all_time_steps() -> None:
     torch.manual_seed(3)
     found, _ = layer(vectors, layer.initial_state(2))
     torch.manual_seed(3)
-    mask = F.dropout(torch.ones_like(layer.weight_hh_l0), 0.5)
+    mask = drop_weights(torch.ones_like(layer.weight_hh_l0), 0.5)
     reference = nn.LSTM(EMBEDDING, UNITS, batch_first=True)
     reference.load_state_dict({**layer.state_dict(), "weight_hh_l0": layer.weight_hh_l0.detach() * mask})
     torch.testing.assert_close(found, reference(vectors)[0])
@@ -70,7 +71,7 @@ def test_gradients_reach_the_weights_that_were_not_dropped_and_are_zero_for_the_
     torch.manual_seed(3)
     layer(vectors, layer.initial_state(2))[0].square().sum().backward()
     torch.manual_seed(3)
-    kept = F.dropout(torch.ones_like(layer.weight_hh_l0), 0.5) > 0
+    kept = drop_weights(torch.ones_like(layer.weight_hh_l0), 0.5) > 0
     assert layer.weight_hh_l0.grad is not None
     assert torch.equal(layer.weight_hh_l0.grad != 0, kept)
 

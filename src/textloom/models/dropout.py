@@ -28,6 +28,16 @@ def build_dropout(p: float, locked: bool) -> nn.Module:
     return LockedDropout(p) if locked else nn.Dropout(p)
 
 
+def drop_weights(weight: torch.Tensor, p: float) -> torch.Tensor:
+    """The matrix with each element zero with probability ``p`` and the others scaled by 1 / (1 - p).
+
+    ``F.dropout`` does the same, but on AMD processors torch draws Bernoulli numbers one by one: 843,000 take 8 ms,
+    uniform numbers 1.6 ms.
+    """
+    kept = torch.rand_like(weight) >= p
+    return weight * kept.to(weight.dtype).div_(1 - p)
+
+
 def drop_words(vectors: torch.Tensor, ids: torch.Tensor, vocabulary_size: int, p: float) -> torch.Tensor:
     """Embeddings, (batch, time, embedding_dim), with those of some words replaced by zeros wherever they occur.
 

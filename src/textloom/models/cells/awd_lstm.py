@@ -7,10 +7,10 @@ averaging of weights.
 """
 
 import torch
-from torch.nn import functional as F
 
 from textloom.config import AWDLSTMConfig
 from textloom.models.cells.lstm import LSTM
+from textloom.models.dropout import drop_weights
 from textloom.models.stacked import Stacked
 
 
@@ -28,7 +28,9 @@ class WeightDroppedLSTM(LSTM):
     def layer_weights(self, layer: int) -> list[torch.Tensor]:
         """The weights of the layer; in training some of ``weight_hh`` are zero, the others scaled by 1 / (1 - p)."""
         weight_ih, weight_hh, *biases = super().layer_weights(layer)
-        return [weight_ih, F.dropout(weight_hh, self.weight_dropout, self.training), *biases]
+        if self.training and self.weight_dropout:
+            weight_hh = drop_weights(weight_hh, self.weight_dropout)
+        return [weight_ih, weight_hh, *biases]
 
 
 class AWDLSTM(Stacked):
