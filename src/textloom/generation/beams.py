@@ -123,7 +123,7 @@ class _Tree:
         ended = self._ended[group]
         if len(ended) == self._size and ended[-1].score >= self._score(float(best[0]), len(self.steps) + 1):
             self._done[group] = True
-        return best, places // vocabulary, tokens
+        return best, torch.floor_divide(places, vocabulary), tokens
 
     def _without_ends(self, totals: torch.Tensor, group: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Totals and places, (size,) each, of the best texts that do not end; those that end are kept if they are good.
