@@ -1,6 +1,6 @@
 """Long short-term memory: Gers, Schmidhuber and Cummins (2000), "Learning to forget", without peepholes."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -11,15 +11,23 @@ from textloom.models.state import State
 from textloom.models.torch_layers import TorchCell, TorchFastLayer
 
 
+class _Memory(NamedTuple):
+    """Buffers of the state."""
+
+    both: torch.Tensor  # (2, rows, units)
+    hidden: torch.Tensor
+    cell: torch.Tensor
+
+
 class FastLSTMLayer(TorchFastLayer):
     """One layer in generation."""
 
     def __init__(self, cell: TorchCell, number: int, rows: int):
         super().__init__(cell, number, rows)
         self.bias_ih += self.bias_hh
-        self._memory, self._selected = torch.stack([self.hidden] * 4).chunk(2)  # (2, rows, units) each
-        self.hidden, self.cell = self._memory.unbind()
-        self.states = [self.hidden, self.cell]
+        buffers = self.hidden.new_zeros(2, 2, *self.hidden.shape)
+        self._memory, self._spare = (_Memory(both, *both) for both in buffers)
+        self._use(self._memory)
         self.enter, self.forget, self.candidate, self.leave = self.gates.chunk(4, dim=1)
         # tanh(x) = 2 sigmoid(2x) - 1: one sigmoid for all gates takes two thirds of the time of one for each
         units = self.hidden.shape[1]
@@ -28,8 +36,14 @@ class FastLSTMLayer(TorchFastLayer):
         self.product = Product(self.weight_hh, rows)
 
     def select(self, rows: torch.Tensor) -> None:
-        """Give row k the state of row ``rows[k]``, for all rows; hidden state and cell at once."""
-        self._memory.copy_(torch.index_select(self._memory, 1, rows, out=self._selected))
+        """Give row k the state of row ``rows[k]``, for all rows; into buffers that take the place of the others."""
+        torch.index_select(self._memory.both, 1, rows, out=self._spare.both)
+        self._memory, self._spare = self._spare, self._memory
+        self._use(self._memory)
+
+    def _use(self, memory: _Memory) -> None:
+        self.hidden, self.cell = memory.hidden, memory.cell
+        self.states = [self.hidden, self.cell]
 
     def step(self) -> None:
         """Update hidden state and cell."""
