@@ -127,15 +127,8 @@ class Shape:
         """The inputs of the measurement: the sizes, and the keys that only this cell has."""
         model = self.model.model_dump(mode="json")
         own = {key: value for key, value in model.items() if key not in ModelConfig.model_fields}
-        sizes = {"units": self.model.units, "layers": self.model.layers, "rows": self.rows, "steps": self.steps}
-        return {
-            "cell": self.model.kind,
-            **sizes,
-            "targets": self.targets,
-            "vocabulary": self.vocabulary,
-            "inputs": self.inputs,
-            **own,
-        }
+        sizes = {name: getattr(self, name) for name in ("rows", "steps", "targets", "vocabulary", "inputs")}
+        return {"cell": self.model.kind, "units": self.model.units, "layers": self.model.layers, **sizes, **own}
 
 
 def _on_cpu(shape: Shape) -> tuple[str, str]:

@@ -11,12 +11,12 @@ from textloom.models.state import State
 from textloom.models.torch_layers import TorchCell, TorchFastLayer
 
 
-class _Memory(NamedTuple):
-    """Buffers of the state."""
+class _StateBuffers(NamedTuple):
+    """Hidden state and cell in one tensor, so that their rows are selected in one call, and views of each."""
 
     both: torch.Tensor  # (2, rows, units)
-    hidden: torch.Tensor
-    cell: torch.Tensor
+    hidden: torch.Tensor  # (rows, units)
+    cell: torch.Tensor  # (rows, units)
 
 
 class FastLSTMLayer(TorchFastLayer):
@@ -26,8 +26,8 @@ class FastLSTMLayer(TorchFastLayer):
         super().__init__(cell, number, rows)
         self.bias_ih += self.bias_hh
         buffers = self.hidden.new_zeros(2, 2, *self.hidden.shape)
-        self._memory, self._spare = (_Memory(both, *both) for both in buffers)
-        self._use(self._memory)
+        self._current, self._spare = (_StateBuffers(both, *both) for both in buffers)
+        self._use(self._current)
         self.enter, self.forget, self.candidate, self.leave = self.gates.chunk(4, dim=1)
         # tanh(x) = 2 sigmoid(2x) - 1: one sigmoid for all gates takes two thirds of the time of one for each
         units = self.hidden.shape[1]
@@ -36,13 +36,17 @@ class FastLSTMLayer(TorchFastLayer):
         self.product = Product(self.weight_hh, rows)
 
     def select(self, rows: torch.Tensor) -> None:
-        """Give row k the state of row ``rows[k]``, for all rows; into buffers that take the place of the others."""
-        torch.index_select(self._memory.both, 1, rows, out=self._spare.both)
-        self._memory, self._spare = self._spare, self._memory
-        self._use(self._memory)
+        """Give row k the state of row ``rows[k]``, for all rows.
 
-    def _use(self, memory: _Memory) -> None:
-        self.hidden, self.cell = memory.hidden, memory.cell
+        The rows are written to the spare buffers, which then become the current ones: nothing is copied back.
+        """
+        torch.index_select(self._current.both, 1, rows, out=self._spare.both)
+        self._current, self._spare = self._spare, self._current
+        self._use(self._current)
+
+    def _use(self, buffers: _StateBuffers) -> None:
+        """Make these buffers the state that ``step`` updates."""
+        self.hidden, self.cell = buffers.hidden, buffers.cell
         self.states = [self.hidden, self.cell]
 
     def step(self) -> None:
