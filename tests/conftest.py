@@ -32,6 +32,12 @@ settings.load_profile("textloom")
 TINY = ["model.units=8", "trainer.max_epochs=1", "samples.length=5", "trainer.progress_bar=false", "name=tiny"]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide the GPU where its tests are not asked for: the others promise the digits of a CPU, and fork processes."""
+    if "not gpu" in config.option.markexpr:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     """Tiny models gain nothing from threads, and parallel test processes lose much."""

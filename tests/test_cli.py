@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from conftest import TINY, Answer
 from textloom.runs.run import Run
@@ -122,7 +121,6 @@ def test_several_texts_come_under_headings_the_first_as_if_alone(command: Comman
     assert three.out.count("\ndeep") == 3
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_gpu_that_is_not_there_is_reported_under_the_commands_own_key(command: Command, toy_run: Run) -> None:
     answer = command("generate", f"run={toy_run.directory}", "accelerator=cuda")
     assert answer.status == 2
