@@ -1,6 +1,7 @@
 """Batching: each target once, with its own context, in an order that follows from seed and epoch."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,7 @@ CONFIGS = [
     StreamConfig(kind="stream", steps=4, evaluation_rows=1),
     StreamConfig(kind="stream", steps=4, evaluation_rows=3),
 ]
+WITH_ALL_TARGETS = WindowsConfig(kind="windows", context=3, stride=2, shortest_context=2, targets="all")
 
 
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=8), st.sampled_from(CONFIGS), st.integers(1, 5))
@@ -78,7 +80,7 @@ def test_an_epoch_of_training_has_every_target_once_too(
 
 @given(
     st.lists(st.integers(1, 12), min_size=4, max_size=8),
-    st.sampled_from(CONFIGS),
+    st.sampled_from([*CONFIGS, WITH_ALL_TARGETS]),
     st.integers(1, 3),
     st.integers(1, 4),
     st.booleans(),
@@ -111,7 +113,7 @@ def test_ranks_share_every_batch_of_the_whole_and_take_as_many_steps(
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.int64])
-@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("config", [*CONFIGS, WITH_ALL_TARGETS])
 @given(st.lists(st.integers(1, 12), min_size=4, max_size=8), st.integers(1, 4), st.integers(1, 3))
 @settings(deadline=None, max_examples=25)
 def test_tokens_on_a_device_give_the_batches_of_the_host(
@@ -124,7 +126,7 @@ def test_tokens_on_a_device_give_the_batches_of_the_host(
     assert_same_batches(config, np.dtype(dtype), lengths, batch_size, size, torch.device("cpu"))
 
 
-@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("config", [*CONFIGS, WITH_ALL_TARGETS])
 @pytest.mark.parametrize("size", [1, 2])
 def test_batches_gathered_several_at_a_time_are_those_gathered_one_by_one(
     config: WindowsConfig | DocumentsConfig | StreamConfig, size: int, monkeypatch: pytest.MonkeyPatch
@@ -141,7 +143,7 @@ def test_batches_gathered_several_at_a_time_are_those_gathered_one_by_one(
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("config", [*CONFIGS, WITH_ALL_TARGETS])
 def test_tokens_on_a_gpu_give_the_batches_of_the_host(config: WindowsConfig | DocumentsConfig | StreamConfig) -> None:
     assert_same_batches(config, np.dtype(np.uint16), [3, 9, 1, 7, 5], 2, 1, torch.device("cuda"))
 
@@ -183,7 +185,7 @@ def test_the_order_follows_from_seed_and_epoch(config: WindowsConfig | Documents
     assert all_pairs(first, 0) != all_pairs(training_batches(config, part, 2, seed=2), 0)
 
 
-@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("config", [*CONFIGS, WITH_ALL_TARGETS])
 def test_an_epoch_can_be_entered_at_any_batch(config: WindowsConfig | DocumentsConfig | StreamConfig) -> None:
     batching = training_batches(config, tokens_of([5, 9, 2, 7]), 2, seed=1)
     whole = list(batching.batches(3))
@@ -205,6 +207,28 @@ def test_a_window_shows_its_own_document_up_to_the_context_padded_on_the_right()
         ([END, 104], 105),
         ([END, 104, 105], END),
     ]
+
+
+def test_in_a_window_with_all_targets_each_token_predicts_the_next() -> None:
+    part = tokens_of([4, 2])
+    config = WindowsConfig(kind="windows", context=3, stride=1, shortest_context=1, targets="all")
+    batching = training_batches(config, part, 99, seed=1)
+    (batch,) = batching.batches(0)
+    shown = [[END, 100, 101, 102, 103, END][first : last + 1] for last in range(1, 6) for first in [max(0, last - 3)]]
+    shown += [[END, 104], [END, 104, 105], [END, 104, 105, END]]
+    expected = [pair for window in shown for pair in pairwise(window)]
+    assert sorted(pairs(batch)) == sorted(expected)
+    assert batch.targets_of_all_ranks == len(batch.targets) == len(expected)
+    assert batching.steps_per_target == 1
+    assert sorted(all_pairs(evaluation_batches(config, part, 99))) == neighbours(part)  # each target once
+
+
+@pytest.mark.parametrize("context", [3, 4])
+def test_windows_side_by_side_with_all_targets_have_each_target_once(context: int) -> None:
+    config = WindowsConfig(kind="windows", context=context, stride=context, shortest_context=context, targets="all")
+    part = tokens_of([context * 5 - 1, context - 1])  # and <eos> after each
+    for batch_size in (1, 2, 5):
+        assert sorted(all_pairs(training_batches(config, part, batch_size, seed=1))) == neighbours(part)
 
 
 def _windows(batch: Batch) -> list[tuple[torch.Tensor, int, int]]:

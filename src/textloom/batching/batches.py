@@ -41,7 +41,8 @@ def training_batches(
                 "lower trainer.batch_size or give more text"
             )
         return Stream(split, rows, config.steps, ranks.share, seed if config.random_steps else None)
-    batching = Windows(split, rows, config.context, config.stride, config.shortest_context, seed, ranks.share)
+    last = config.targets == "last"
+    batching = Windows(split, rows, config.context, config.stride, config.shortest_context, seed, ranks.share, last)
     if not len(batching):
         raise DataError(
             f"no document of the training split has the {config.shortest_context + 1} tokens of one window; "
@@ -112,7 +113,8 @@ class Batching(ABC):
 class Windows(Batching):
     """Many-to-one, as in the tutorials: up to ``context`` tokens of a document predict the one after them.
 
-    Every target costs a pass over its whole context, where ``documents`` and ``stream`` spend one step on it.
+    Every target costs a pass over its whole context, where ``documents`` and ``stream`` spend one step on it. Without
+    ``last_only`` each token of the window predicts the next one, and windows that overlap share targets.
     """
 
     def __init__(
@@ -124,10 +126,12 @@ class Windows(Batching):
         shortest_context: int = 1,
         shuffle_seed: int | None = None,
         share: slice = ALL_ROWS,
+        last_only: bool = True,
     ):
         super().__init__(split, share)
         self.batch_size = batch_size
         self.context = context
+        self.last_only = last_only
         self.shuffle_seed = shuffle_seed
         self.stride = stride
         self.shortest_context = shortest_context
@@ -142,7 +146,9 @@ class Windows(Batching):
 
     @property
     def steps_per_target(self) -> float:
-        """Mean length of the contexts, in a sample of windows from the whole split."""
+        """Mean length of the contexts, in a sample of windows from the whole split; 1 if each token has a target."""
+        if not self.last_only:
+            return 1.0
         some = np.unique(np.linspace(0, self.windows - 1, MEASURED).astype(np.int64))
         return float(self._lengths(self._positions(some)).mean())
 
@@ -190,7 +196,8 @@ class Windows(Batching):
 
     def _batch(self, positions: np.ndarray, lengths: np.ndarray) -> Spans:
         ours = lengths[self.share]
-        return Spans(positions[self.share] - ours, ours, self.context, True, True, len(positions))
+        targets = len(positions) if self.last_only else int(lengths.sum())
+        return Spans(positions[self.share] - ours, ours, self.context, self.last_only, True, targets)
 
 
 class Documents(Batching):

@@ -25,7 +25,7 @@ class BatchingKeys(Section):
 
 
 class WindowsConfig(BatchingKeys):
-    """Many-to-one, as in the tutorials: a window of tokens predicts the one after it."""
+    """Windows of tokens, shuffled: many-to-one as in the tutorials, a window predicts the token after it."""
 
     kind: Literal["windows"]
     context: Annotated[Positive, Unit("tokens")]
@@ -34,6 +34,10 @@ class WindowsConfig(BatchingKeys):
     """Targets from one training window to the next; evaluation always scores every target."""
     shortest_context: Annotated[Positive, Unit("tokens")]
     """Shortest context trained on, in tokens, met at the beginning of documents; shorter ones are left out."""
+    targets: Literal["last", "all"] = "last"
+    """Targets of a training window. last: the token after it. all: each of its tokens predicts the next.
+
+    Evaluation scores each target once, after its whole window."""
 
     @model_validator(mode="after")
     def _shortest_fits(self) -> Self:

@@ -111,7 +111,7 @@ class Shape:
         """The shape of the run, within limits that keep the measurement short."""
         assert isinstance(model.units, int)
         batching = config.batching
-        one_target = isinstance(batching, WindowsConfig)
+        one_target = isinstance(batching, WindowsConfig) and batching.targets == "last"
         steps = min(batching.context if isinstance(batching, WindowsConfig) else batching.steps, LARGEST_STEPS)
         rows = config.trainer.batch_size if isinstance(config.trainer.batch_size, int) else ROWS
         return cls(
