@@ -47,12 +47,12 @@ def search(
             [request.sampling] * beams.width, tokenizer.vocabulary_size, decoder.device, rules.tokens
         )
         sampler.begin([opening.ids] * beams.width)
-        tree = _Tree(beams, tokenizer.end_id, decoder.device)
+        tree = _Tree(beams, tokenizer, decoder.device)
         with suited_to(decoder):
             for _ in range(rules.limits.length):
                 decoder.read(tokens)
                 scores = decoder.score()
-                if opening.begins and not tree.steps:
+                if opening.begins and tree.length == 0:
                     scores = scores.clone()
                     scores[:, tokenizer.end_id] = -torch.inf
                 logprobs = scores.log_softmax(dim=1)
@@ -69,16 +69,24 @@ def search(
 class _Tree:
     """The texts that are followed, as rows of a batch, and those that have ended."""
 
-    def __init__(self, beams: Beams, end_id: int, device: torch.device):
-        self._beams, self._end_id = beams, end_id
+    def __init__(self, beams: Beams, tokenizer: Tokenizer, device: torch.device):
+        self._beams, self._end_id = beams, tokenizer.end_id
         self._size = beams.width // beams.groups
         # all texts of a group are the same at first, so that only one of them is followed
         first = torch.arange(beams.width, device=device) % self._size == 0
         self._totals = torch.zeros(beams.width, device=device).masked_fill_(~first, -torch.inf)
-        self.steps: list[tuple[list[int], list[int], list[float]]] = []
-        """Parents, tokens and, if they are wanted, log-probabilities of the rows."""
+        self._steps: list[tuple[torch.Tensor, ...]] = []
+        """Parents and tokens of the rows and, if they are wanted, log-probabilities, (rows,) each; lists take longer."""
+        places = torch.arange(self._size * tokenizer.vocabulary_size, device=device)
+        self._row_and_token = torch.stack([places // tokenizer.vocabulary_size, places % tokenizer.vocabulary_size])
+        """(2, rows * vocabulary), of each place in the totals of a group: a look-up takes half the time of divisions."""
         self._ended: list[list[_End]] = [[] for _ in range(beams.groups)]
         self._done = [False] * beams.groups
+
+    @property
+    def length(self) -> int:
+        """Number of tokens in each text that is followed."""
+        return len(self._steps)
 
     @property
     def over(self) -> bool:
@@ -93,8 +101,7 @@ class _Tree:
         totals = scores + self._totals.unsqueeze(1)
         choose = self._choose_by_groups if self._beams.groups > 1 else self._choose
         self._totals, parents, tokens = choose(totals)
-        wanted = [] if logprobs is None else logprobs[parents, tokens].tolist()
-        self.steps.append((parents.tolist(), tokens.tolist(), wanted))
+        self._steps.append((parents, tokens) if logprobs is None else (parents, tokens, logprobs[parents, tokens]))
         return parents, tokens
 
     def _choose_by_groups(self, totals: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -114,16 +121,15 @@ class _Tree:
 
         Parents are counted from the first row of the group.
         """
-        vocabulary = totals.shape[1]
         best, places = totals.view(-1).topk(self._size)
-        tokens = places % vocabulary
+        parents, tokens = self._row_and_token.index_select(1, places).unbind()
         if self._end_id in tokens.tolist():
             best, places = self._without_ends(totals, group)
-            tokens = places % vocabulary
+            parents, tokens = self._row_and_token.index_select(1, places).unbind()
         ended = self._ended[group]
-        if len(ended) == self._size and ended[-1].score >= self._score(float(best[0]), len(self.steps) + 1):
+        if len(ended) == self._size and ended[-1].score >= self._score(float(best[0]), self.length + 1):
             self._done[group] = True
-        return best, torch.floor_divide(places, vocabulary), tokens
+        return best, parents, tokens
 
     def _without_ends(self, totals: torch.Tensor, group: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Totals and places, (size,) each, of the best texts that do not end; those that end are kept if they are good.
@@ -135,8 +141,8 @@ class _Tree:
         for rank in ends[: self._size].nonzero().flatten().tolist():
             total, row = float(best[rank]), int(places[rank]) // totals.shape[1]
             if total > -torch.inf and not self._done[group]:
-                score = self._score(total, len(self.steps) + 1)
-                self._keep(group, _End(score, len(self.steps), group * self._size + row))
+                end = _End(self._score(total, self.length + 1), self.length, group * self._size + row)
+                self._keep(group, end)
         order = ends.int().argsort(stable=True)[: self._size]  # those that end come last
         return best.masked_fill(ends, -torch.inf)[order], places[order]
 
@@ -153,22 +159,25 @@ class _Tree:
         ends = [end for group in self._ended for end in group]
         for row, total in enumerate(self._totals.tolist()):
             if total > -torch.inf and not self._done[row // self._size]:
-                ends.append(_End(self._score(total, len(self.steps)), len(self.steps), row))
+                ends.append(_End(self._score(total, self.length), self.length, row))
+        columns = [torch.stack(parts).tolist() for parts in zip(*self._steps, strict=True)]  # (steps, rows) each
         found: dict[tuple[int, ...], Found] = {}
         for end in sorted(ends, key=lambda one: -one.score):
-            one = self._traced(end)
+            one = _traced(end, *columns)
             found.setdefault(tuple(one.tokens), one)
             if len(found) == most:
                 break
         return list(found.values())
 
-    def _traced(self, end: _End) -> Found:
-        """The tokens that lead to an end, from the last to the first."""
-        tokens: list[int] = []
-        logprobs: list[float] = []
-        row = end.row
-        for parents, step_tokens, step_logprobs in reversed(self.steps[: end.step]):
-            tokens.append(step_tokens[row])
-            logprobs += step_logprobs[row : row + 1]
-            row = parents[row]
-        return Found(end.score, tokens[::-1], logprobs[::-1])
+
+def _traced(
+    end: _End, parents: list[list[int]], tokens: list[list[int]], logprobs: list[list[float]] | None = None
+) -> Found:
+    """The text that leads to an end, found from its last token to the first."""
+    row, rows = end.row, []
+    for step in reversed(range(end.step)):
+        rows.append((step, row))
+        row = parents[step][row]
+    path = rows[::-1]
+    wanted = [] if logprobs is None else [logprobs[step][row] for step, row in path]
+    return Found(end.score, [tokens[step][row] for step, row in path], wanted)
