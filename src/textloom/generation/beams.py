@@ -79,7 +79,7 @@ class _Tree:
         """Parents and tokens of the rows and, if they are wanted, log-probabilities, (rows,) each."""
         places = torch.arange(self._size * tokenizer.vocabulary_size, device=device)
         self._row_and_token = torch.stack([places // tokenizer.vocabulary_size, places % tokenizer.vocabulary_size])
-        """(2, rows * vocabulary), of each place in the totals of a group; a look-up takes half the time of divisions."""
+        """(2, rows * vocabulary), of each place in the totals of a group: a look-up is faster than divisions."""
         self._ended: list[list[_End]] = [[] for _ in range(beams.groups)]
         self._done = [False] * beams.groups
 
