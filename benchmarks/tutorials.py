@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.keras_process import MISSING, KerasProcess, keras_process
 from benchmarks.rows import Row, unmeasured
-from textloom.batching.batches import Windows
+from textloom.batching.windows import Windows
 from textloom.config import TrainConfig, WindowsConfig
 from textloom.config.compose import compose
 from textloom.data.encoding import load_splits

@@ -12,9 +12,13 @@ from hypothesis import strategies as st
 
 from conftest import encoded, split
 from textloom.batching import batch as gathering
-from textloom.batching import batches as orders
+from textloom.batching import windows
 from textloom.batching.batch import Batch, DeviceTokens
-from textloom.batching.batches import Batching, Documents, Stream, Windows, evaluation_batches, training_batches
+from textloom.batching.batches import EVALUATION_STEPS, evaluation_batches, training_batches
+from textloom.batching.batching import Batching
+from textloom.batching.documents import Documents
+from textloom.batching.stream import Stream
+from textloom.batching.windows import Windows
 from textloom.config import DocumentsConfig, StreamConfig, WindowsConfig
 from textloom.data.encoding import TokenSplit, load_splits
 from textloom.errors import DataError, RunError
@@ -335,7 +339,7 @@ def test_damaged_tokens_are_refused(tmp_path: Path, damage: str) -> None:
 
 @pytest.mark.parametrize("batch_size", [4, 7])
 def test_very_many_windows_are_shuffled_in_stretches(batch_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(orders, "SHUFFLED_AT_ONCE", 20)
+    monkeypatch.setattr(windows, "SHUFFLED_AT_ONCE", 20)
     part = tokens_of([9, 30, 2, 44, 17])
     batching = Windows(part, batch_size, context=5, shuffle_seed=1)
     assert sorted(all_pairs(batching)) == neighbours(part)
@@ -398,5 +402,5 @@ class TestRandomLengths:
 
     def test_evaluation_has_equal_lengths(self) -> None:
         batches = list(evaluation_batches(RANDOM, tokens_of([1300]), 2).batches(0))
-        assert [batch.inputs.shape[1] for batch in batches[:-1]] == [orders.EVALUATION_STEPS] * 2
+        assert [batch.inputs.shape[1] for batch in batches[:-1]] == [EVALUATION_STEPS] * 2
         assert {batch.relative_length for batch in batches} == {1.0}

@@ -8,7 +8,8 @@ import pytest
 import pytorch_lightning as pl
 
 from conftest import TINY, compose_train
-from textloom.batching.batches import Batching, training_batches
+from textloom.batching.batches import training_batches
+from textloom.batching.batching import Batching
 from textloom.batching.singletons import SingletonDropout
 from textloom.config import BatchingConfig, DocumentsConfig, StreamConfig, WindowsConfig
 from textloom.data.encoding import TokenSplit

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from conftest import Answer, compose_train, train_run
-from textloom.batching.batches import Windows
+from textloom.batching.windows import Windows
 from textloom.data.cache import load_corpus, load_or_encode_into
 from textloom.data.encoding import load_splits
 from textloom.errors import ConfigError

@@ -11,7 +11,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from conftest import compose_train, train_run
-from textloom.batching.batches import Windows
+from textloom.batching.windows import Windows
 from textloom.config import ModelConfig
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.runs.run import Run

@@ -1,1 +1,1 @@
-"""Batches of tokens: the order in which a split is read (``batches``), and one batch of it (``batch``)."""
+"""Batches of tokens: the order in which a split is read (windows, documents or a stream), and one batch of it."""

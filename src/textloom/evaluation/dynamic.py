@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from textloom.batching.batches import Stream
+from textloom.batching.stream import Stream
 from textloom.data.encoding import TokenSplit
 from textloom.evaluation.adaptation import DynamicSettings
 from textloom.models.language_model import LanguageModel

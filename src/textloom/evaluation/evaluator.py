@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from textloom.batching.batches import Batching, Stream
+from textloom.batching.batching import Batching
+from textloom.batching.stream import Stream
 from textloom.config import EvaluateConfig, TrainConfig
 from textloom.data.encoding import TokenSplit, load_splits
 from textloom.errors import ConfigError

@@ -4,7 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from textloom.batching.batches import EVALUATION_STEPS, EVALUATION_WINDOWS, Batching, Documents, Stream, Windows
+from textloom.batching.batches import EVALUATION_STEPS, EVALUATION_WINDOWS
+from textloom.batching.batching import Batching
+from textloom.batching.documents import Documents
+from textloom.batching.stream import Stream
+from textloom.batching.windows import Windows
 from textloom.data.encoding import TokenSplit
 from textloom.evaluation.protocols import Protocol
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 
 from textloom.batching.batch import Batch
-from textloom.batching.batches import Batching, training_batches
+from textloom.batching.batches import training_batches
+from textloom.batching.batching import Batching
 from textloom.config import TrainConfig
 from textloom.data.encoding import TokenSplit
 from textloom.errors import DataError

@@ -10,7 +10,8 @@ from typing import Any
 import pytorch_lightning as pl
 
 from textloom.batching.batch import Batch, tokens_on
-from textloom.batching.batches import Batching, evaluation_batches, training_batches
+from textloom.batching.batches import evaluation_batches, training_batches
+from textloom.batching.batching import Batching
 from textloom.config import BatchingConfig
 from textloom.data.documents import SplitName
 from textloom.data.encoding import TokenSplit

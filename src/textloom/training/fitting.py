@@ -5,7 +5,7 @@ from math import log as natural_log
 
 import pytorch_lightning as pl
 
-from textloom.batching.batches import Batching
+from textloom.batching.batching import Batching
 from textloom.config import StreamConfig, TrainConfig
 from textloom.errors import DivergenceError
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
