@@ -9,10 +9,12 @@ from torch.nn import functional as F
 
 from conftest import compose_train, encoded, split, train_run
 from textloom.batching.batch import Batch
+from textloom.batching.batches import evaluation_batches
 from textloom.config import BatchingConfig, DocumentsConfig, StreamConfig, WindowsConfig
 from textloom.data.encoding import TokenSplit, load_splits
 from textloom.data.spelling import Spelling
-from textloom.evaluation.evaluate import Tally, evaluate_run, score
+from textloom.evaluation.evaluate import Tally, evaluate_run, score, score_by
+from textloom.evaluation.protocols import Protocol, own_protocol, training_protocol
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.runs.checkpoints import load_model
 from textloom.runs.run import Run
@@ -65,6 +67,23 @@ def test_a_stream_with_one_row_is_one_pass_with_carried_state(tmp_path: Path) ->
     assert found.accuracy == pytest.approx((logits.argmax(1) == tokens[1:]).double().mean().item())
 
 
+def test_windows_with_all_targets_are_validated_as_fresh_windows(tmp_path: Path) -> None:
+    model, part = fitted(tmp_path)
+    config = WindowsConfig(kind="windows", context=7, stride=7, shortest_context=1, targets="all")
+    found = score(model, part, config, batch_size=2)
+    assert training_protocol(config) == Protocol("windows", 7)
+    assert found.loss == pytest.approx(score_by(Protocol("windows", 7), model, part, 3).loss, rel=1e-6)
+    tally = Tally()
+    for batch in evaluation_batches(config, part, 2).batches(0):  # in training
+        tally.add(model, batch)
+    assert tally.score(part).loss == found.loss
+
+
+def test_targets_dealt_out_by_a_leaky_protocol_are_scored_after_their_whole_windows() -> None:
+    leaky = compose_train("experiment=article_lstm", "data.path=patents.csv", "batching.targets=all")
+    assert own_protocol(leaky) == Protocol("sliding", 50)
+
+
 def test_what_stands_in_the_padding_is_never_seen(tmp_path: Path) -> None:
     model, part = fitted(tmp_path)
     losses, padded = [], 0
@@ -82,8 +101,6 @@ def test_what_stands_in_the_padding_is_never_seen(tmp_path: Path) -> None:
 
 
 def _document_batches(part: TokenSplit) -> list[Batch]:
-    from textloom.batching.batches import evaluation_batches
-
     return list(evaluation_batches(WHOLE_DOCUMENTS[0], part, 4).batches(0))
 
 

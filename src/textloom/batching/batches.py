@@ -3,7 +3,7 @@
 from textloom.batching.batching import ALL_ROWS, Batching
 from textloom.batching.documents import Documents
 from textloom.batching.stream import Stream
-from textloom.batching.windows import Windows
+from textloom.batching.windows import Windows, in_windows
 from textloom.config import BatchingConfig, DocumentsConfig, StreamConfig
 from textloom.data.encoding import TokenSplit
 from textloom.errors import DataError
@@ -48,6 +48,8 @@ def evaluation_batches(config: BatchingConfig, split: TokenSplit, batch_size: in
         return Documents(split, batch_size, EVALUATION_STEPS, share=share)
     if isinstance(config, StreamConfig):
         return Stream(split, min(config.evaluation_rows, split.targets), EVALUATION_STEPS, share)
+    if config.targets == "all" and split.windows is None:
+        return Documents(in_windows(split, config.context), batch_size, EVALUATION_STEPS, share=share)
     return Windows(split, EVALUATION_WINDOWS, config.context, share=share)
 
 

@@ -1,6 +1,7 @@
 """Windows of tokens, in training in a random order."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -101,3 +102,8 @@ class Windows(Batching):
         ours = lengths[self.share]
         targets = len(positions) if self.last_only else int(lengths.sum())
         return Spans(positions[self.share] - ours, ours, self.context, self.last_only, True, targets)
+
+
+def in_windows(split: TokenSplit, size: int) -> TokenSplit:
+    """The split as if each ``size`` tokens were a document; the last one has the rest."""
+    return replace(split, boundaries=np.append(np.arange(0, split.targets, size), split.targets))

@@ -37,7 +37,8 @@ class WindowsConfig(BatchingKeys):
     targets: Literal["last", "all"] = "last"
     """Targets of a training window. last: the token after it. all: each of its tokens predicts the next.
 
-    Evaluation scores each target once, after its whole window."""
+    Validation has the protocol sliding with last, and windows with all, of context tokens each; with data.protocol=article
+    it is sliding."""
 
     @model_validator(mode="after")
     def _shortest_fits(self) -> Self:

@@ -86,7 +86,7 @@ def rows_of(config: TrainConfig) -> int:
 
 def score(model: LanguageModel, split: TokenSplit, batching: BatchingConfig, batch_size: int) -> Score:
     """Score of every token of a split by the protocol of a training, once, in float32."""
-    return score_by(training_protocol(batching), model, split, batch_size)
+    return score_by(training_protocol(batching, split.windows is not None), model, split, batch_size)
 
 
 def score_by(protocol: Protocol, model: LanguageModel, split: TokenSplit, batch_size: int) -> Score:

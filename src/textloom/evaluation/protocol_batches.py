@@ -1,14 +1,10 @@
 """The batches of an evaluation protocol: each scores every token of a split once, in a fixed order."""
 
-from dataclasses import replace
-
-import numpy as np
-
 from textloom.batching.batches import EVALUATION_STEPS, EVALUATION_WINDOWS
 from textloom.batching.batching import Batching
 from textloom.batching.documents import Documents
 from textloom.batching.stream import Stream
-from textloom.batching.windows import Windows
+from textloom.batching.windows import Windows, in_windows
 from textloom.data.encoding import TokenSplit
 from textloom.evaluation.protocols import Protocol
 
@@ -20,10 +16,5 @@ def protocol_batches(protocol: Protocol, split: TokenSplit, batch_size: int) -> 
     if protocol.kind == "sliding":
         return Windows(split, EVALUATION_WINDOWS, protocol.size)
     return Documents(
-        _in_windows(split, protocol.size) if protocol.kind == "windows" else split, batch_size, EVALUATION_STEPS
+        in_windows(split, protocol.size) if protocol.kind == "windows" else split, batch_size, EVALUATION_STEPS
     )
-
-
-def _in_windows(split: TokenSplit, size: int) -> TokenSplit:
-    """The split as if each ``size`` tokens were a document; the last one has the rest."""
-    return replace(split, boundaries=np.append(np.arange(0, split.targets, size), split.targets))

@@ -33,16 +33,18 @@ class Protocol:
         return f"{'streams' if self.kind == 'stream' else self.kind}({self.size})"
 
 
-def training_protocol(batching: BatchingConfig) -> Protocol:
-    """The protocol that training validates with."""
+def training_protocol(batching: BatchingConfig, leaky: bool = False) -> Protocol:
+    """The protocol that training validates with; ``leaky`` is true if the targets are dealt out in windows."""
     if isinstance(batching, StreamConfig):
         return Protocol("stream", batching.evaluation_rows)
-    return Protocol("sliding", batching.context) if isinstance(batching, WindowsConfig) else Protocol("documents")
+    if isinstance(batching, WindowsConfig):
+        return Protocol("sliding" if batching.targets == "last" or leaky else "windows", batching.context)
+    return Protocol("documents")
 
 
 def own_protocol(config: TrainConfig) -> Protocol:
     """The protocol of a run's results; the contexts of n-grams lie within a document."""
-    return Protocol("documents") if config.model.is_ngram else training_protocol(config.batching)
+    return Protocol("documents") if config.model.is_ngram else training_protocol(config.batching, config.data.leaky)
 
 
 def chosen_protocol(config: EvaluateConfig, trained: TrainConfig) -> Protocol:
