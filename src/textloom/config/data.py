@@ -37,8 +37,8 @@ class WindowsConfig(BatchingKeys):
     targets: Literal["last", "all"] = "last"
     """Targets of a training window. last: the token after it. all: each of its tokens predicts the next.
 
-    Validation has the protocol sliding with last, and windows with all, of context tokens each; with data.protocol=article
-    it is sliding."""
+    Validation has the protocol sliding with last and windows with all, of context tokens; with
+    data.protocol=article it is always sliding."""
 
     @model_validator(mode="after")
     def _shortest_fits(self) -> Self:
