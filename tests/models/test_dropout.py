@@ -7,7 +7,7 @@ import torch
 
 from conftest import compose_train, model_config
 from textloom.errors import ConfigError
-from textloom.models.dropout import LockedDropout, build_dropout, drop_words
+from textloom.models.dropout import Dropout, LockedDropout, build_dropout, draw_mask, drop_words
 from textloom.models.recurrent import RecurrentLanguageModel
 
 VOCABULARY, UNITS = 40, 24
@@ -25,6 +25,36 @@ def build(cell: str = "lstm", **keys: Any) -> RecurrentLanguageModel:
 
 def ids(rows: int = 6, time: int = 20) -> torch.Tensor:
     return torch.randint(VOCABULARY, (rows, time), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("p", [0.001, 0.25, 0.5, 0.9, 0.99999])
+def test_a_mask_is_zero_as_often_as_asked_and_keeps_the_mean(p: float, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    mask = draw_mask(torch.empty(1001, 1003, dtype=dtype), p)  # not a multiple of the numbers drawn at once
+    zeros, error = (mask == 0).double().mean().item(), 4 * (p * (1 - p) / mask.numel()) ** 0.5
+    assert zeros == pytest.approx(p, abs=error + 1 / (1 << 16))
+    assert mask.max().item() == pytest.approx(1 / (1 - p), rel=0.005)
+    assert mask.unique().numel() == 2
+
+
+def test_the_elements_of_a_mask_are_independent() -> None:
+    torch.manual_seed(0)
+    dropped = (draw_mask(torch.empty(1 << 20), 0.3) == 0).double()
+    for distance in (1, 2, 3, 4, 8):
+        both = (dropped[distance:] * dropped[:-distance]).mean().item()
+        assert both == pytest.approx(0.09, abs=0.0015), distance
+
+
+def test_dropout_is_that_of_torch_except_for_its_random_numbers() -> None:
+    vectors = torch.randn(40, 50, 30, requires_grad=True)
+    dropped = Dropout(0.4)(vectors)
+    mask = (dropped != 0).float() / 0.6
+    torch.testing.assert_close(dropped, vectors * mask)
+    dropped.sum().backward()
+    torch.testing.assert_close(vectors.grad, mask)
+    assert Dropout(0.4).eval()(vectors) is vectors
+    assert Dropout(0.0)(vectors) is vectors
 
 
 def test_a_locked_mask_is_constant_in_time_and_differs_between_rows() -> None:

@@ -16,10 +16,10 @@ from typing import Literal
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from textloom.config import MogrifierLSTMConfig
 from textloom.models.cell import Cell, FastLayer
+from textloom.models.dropout import draw_mask
 from textloom.models.product import Product
 from textloom.models.stacked import stacked
 from textloom.models.state import State
@@ -61,7 +61,7 @@ class MogrifierLayer(Cell):
     def forward(self, vectors: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         """(batch, time, input_size) -> (batch, time, units), and the state after the last token."""
         (hidden, cell), outputs = state, []
-        mask = F.dropout(torch.ones_like(hidden), self.state_dropout) if self.training and self.state_dropout else None
+        mask = draw_mask(hidden, self.state_dropout) if self.training and self.state_dropout else None
         for entering in vectors.unbind(1):  # (batch, input_size)
             sums = self._gate_sums(entering, hidden if mask is None else hidden * mask).to(cell.dtype)
             enter, forget, candidate, leave = self._gates(sums)

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from textloom.config import TransformerConfig
 from textloom.models.cell import Cell
-from textloom.models.dropout import build_dropout
+from textloom.models.dropout import Dropout, build_dropout
 from textloom.models.state import State
 
 LONGEST_WAVELENGTH = 10_000  # of a rotation, over 2 pi
@@ -129,7 +129,7 @@ class Block(nn.Module):
         self.attended = nn.Linear(size, config.units, bias=False)
         self.inner = nn.Linear(config.units, 4 * config.units, bias=False)
         self.outer = nn.Linear(4 * config.units, config.units, bias=False)
-        self.dropout = nn.Dropout(config.block_dropout)
+        self.dropout = Dropout(config.block_dropout)
 
     def attend(
         self, hidden: torch.Tensor, cache: State, rotation: torch.Tensor, mask: torch.Tensor
