@@ -215,24 +215,28 @@ def test_a_window_shows_its_own_document_up_to_the_context_padded_on_the_right()
 
 def test_in_a_window_with_all_targets_each_token_predicts_the_next() -> None:
     part = tokens_of([4, 2])
-    config = WindowsConfig(kind="windows", context=3, stride=1, shortest_context=1, targets="all")
+    config = WindowsConfig(kind="windows", context=3, stride=1, shortest_context=2, targets="all")
     batching = training_batches(config, part, 99, seed=1)
     (batch,) = batching.batches(0)
-    shown = [[END, 100, 101, 102, 103, END][first : last + 1] for last in range(1, 6) for first in [max(0, last - 3)]]
-    shown += [[END, 104], [END, 104, 105], [END, 104, 105, END]]
+    tokens = part.tokens.tolist()
+    shown = [tokens[first : first + 4] for first in range(7)]  # across documents; the last one has two targets
     expected = [pair for window in shown for pair in pairwise(window)]
     assert sorted(pairs(batch)) == sorted(expected)
     assert batch.targets_of_all_ranks == len(batch.targets) == len(expected)
     assert batching.steps_per_target == 1
-    assert sorted(all_pairs(evaluation_batches(config, part, 99))) == neighbours(part)  # each target once
 
 
-@pytest.mark.parametrize("context", [3, 4])
-def test_windows_side_by_side_with_all_targets_have_each_target_once(context: int) -> None:
-    config = WindowsConfig(kind="windows", context=context, stride=context, shortest_context=context, targets="all")
-    part = tokens_of([context * 5 - 1, context - 1])  # and <eos> after each
-    for batch_size in (1, 2, 5):
-        assert sorted(all_pairs(training_batches(config, part, batch_size, seed=1))) == neighbours(part)
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=8), st.integers(1, 9), st.integers(1, 5))
+@settings(deadline=None)
+def test_windows_side_by_side_with_all_targets_are_those_of_validation(
+    lengths: list[int], context: int, batch_size: int
+) -> None:
+    config = WindowsConfig(kind="windows", context=context, stride=context, shortest_context=1, targets="all")
+    part = tokens_of(lengths)
+    for batching in (training_batches(config, part, batch_size, seed=1), evaluation_batches(config, part, batch_size)):
+        assert sorted(all_pairs(batching)) == neighbours(part)
+        beginnings = {int(first) for batch in batching.batches(0) for first in batch.inputs[:, 0]}
+        assert beginnings == {int(first) for first in part.tokens[:-1:context]}
 
 
 def _windows(batch: Batch) -> list[tuple[torch.Tensor, int, int]]:

@@ -18,7 +18,8 @@ class Windows(Batching):
     """Many-to-one, as in the tutorials: up to ``context`` tokens of a document predict the one after them.
 
     Every target costs a pass over its whole context, where ``documents`` and ``stream`` spend one step on it. Without
-    ``last_only`` each token of the window predicts the next one, and windows that overlap share targets.
+    ``last_only`` each token of the window predicts the next one, and windows that overlap share targets. These windows
+    are cut from all documents end to end, as in validation: within short ones most of a window would be padding.
     """
 
     def __init__(
@@ -39,7 +40,9 @@ class Windows(Batching):
         self.shuffle_seed = shuffle_seed
         self.stride = stride
         self.shortest_context = shortest_context
-        lengths = np.diff(split.boundaries)
+        within_documents = last_only or split.windows is not None
+        self.boundaries = split.boundaries if within_documents else split.boundaries[[0, -1]]
+        lengths = np.diff(self.boundaries)
         per_document = np.maximum(0, -(-(lengths - shortest_context + 1) // stride))
         self.ends = np.cumsum(per_document)  # (documents,) number of windows up to the end of each
         self.windows = int(self.ends[-1]) if split.windows is None else len(split.windows)
@@ -54,7 +57,7 @@ class Windows(Batching):
         if not self.last_only:
             return 1.0
         some = np.unique(np.linspace(0, self.windows - 1, MEASURED).astype(np.int64))
-        return float(self._lengths(self._positions(some)).mean())
+        return float(self._extents(some)[1].mean())
 
     def _spans(self, epoch: int, start: int) -> Iterator[Spans]:
         size = self.batch_size
@@ -66,10 +69,9 @@ class Windows(Batching):
         for place in range(start * size // at_once, len(stretches)):
             order = self._order(int(stretches[place]) * at_once, at_once, epoch)
             for first in range(max(0, start * size - place * at_once), len(order), located):
-                positions = self._positions(order[first : first + located])
-                lengths = self._lengths(positions)
-                for row in range(0, len(positions), size):
-                    yield self._batch(positions[row : row + size], lengths[row : row + size])
+                begins, lengths = self._extents(order[first : first + located])
+                for row in range(0, len(begins), size):
+                    yield self._batch(begins[row : row + size], lengths[row : row + size])
 
     def _order(self, first: int, at_once: int, epoch: int) -> np.ndarray:
         """The numbers of the windows of one stretch, shuffled if there is a seed."""
@@ -79,29 +81,25 @@ class Windows(Batching):
         seed = (self.shuffle_seed, epoch, first) if first else (self.shuffle_seed, epoch)
         return np.random.default_rng(seed).permutation(order)
 
-    def _positions(self, numbers: np.ndarray) -> np.ndarray:
-        """The positions of the targets of windows: every ``stride``-th token of each document."""
+    def _extents(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The positions at which windows begin, and their lengths: never across the beginning of a document."""
         if self.split.windows is not None:
-            dealt: np.ndarray = self.split.windows[numbers]
-            return dealt
-        documents = np.searchsorted(self.ends, numbers, side="right")
-        before = np.where(documents > 0, self.ends[documents - 1], 0)
-        positions: np.ndarray = (
-            self.split.boundaries[documents] + self.shortest_context + (numbers - before) * self.stride
-        )
-        return positions
+            targets = self.split.windows[numbers]
+        else:
+            documents = np.searchsorted(self.ends, numbers, side="right")
+            before = np.where(documents > 0, self.ends[documents - 1], 0)
+            begins = self.boundaries[documents] + (numbers - before) * self.stride
+            if not self.last_only:
+                return begins, np.minimum(self.boundaries[documents + 1] - begins, self.context)
+            targets = begins + self.shortest_context
+        beginnings = self.boundaries[np.searchsorted(self.boundaries, targets, side="left") - 1]
+        lengths = np.minimum(targets - beginnings, self.context)
+        return targets - lengths, lengths
 
-    def _lengths(self, positions: np.ndarray) -> np.ndarray:
-        """Lengths of the contexts of these targets: never across the beginning of a document."""
-        boundaries = self.split.boundaries
-        beginnings = boundaries[np.searchsorted(boundaries, positions, side="left") - 1]
-        lengths: np.ndarray = np.minimum(positions - beginnings, self.context)
-        return lengths
-
-    def _batch(self, positions: np.ndarray, lengths: np.ndarray) -> Spans:
+    def _batch(self, begins: np.ndarray, lengths: np.ndarray) -> Spans:
         ours = lengths[self.share]
-        targets = len(positions) if self.last_only else int(lengths.sum())
-        return Spans(positions[self.share] - ours, ours, self.context, self.last_only, True, targets)
+        targets = len(begins) if self.last_only else int(lengths.sum())
+        return Spans(begins[self.share], ours, self.context, self.last_only, True, targets)
 
 
 def in_windows(split: TokenSplit, size: int) -> TokenSplit:

@@ -33,10 +33,13 @@ class WindowsConfig(BatchingKeys):
     stride: Annotated[Positive, Unit("targets")]
     """Targets from one training window to the next; evaluation always scores every target."""
     shortest_context: Annotated[Positive, Unit("tokens")]
-    """Shortest context trained on, in tokens, met at the beginning of documents; shorter ones are left out."""
+    """Shortest context trained on, in tokens, met at the beginning of documents; shorter ones are left out.
+
+    With targets=all it is the shortest window, met at the end of the text."""
     targets: Literal["last", "all"] = "last"
     """Targets of a training window. last: the token after it. all: each of its tokens predicts the next.
 
+    With all, windows are cut from all documents end to end. Each target occurs once in an epoch if stride is context.
     Validation has the protocol sliding with last and windows with all, of context tokens; with
     data.protocol=article it is always sliding."""
 
