@@ -171,7 +171,14 @@ def test_rows_are_split_by_the_name_of_a_split_in_a_column(tmp_path: Path) -> No
         (["data.filters={colour:red}"], "there is no column colour"),
         (["data.filters={lang:fr}"], "no row passes data.filters (lang=fr); lang holds 'de', 'en'"),
         (["data.filters={year:{min:3000}}"], "no row passes data.filters (year={min: 3000}); year holds"),
-        (["data.template='{title} {body}'"], "there is no column body"),
+        (
+            ["data.template='{title} {body}'"],
+            "there is no column body; its columns are title, abstract, year, lang; set data.template",
+        ),
+        (
+            ["data.template='{body}'"],
+            "there is no column body; its columns are title, abstract, year, lang; set data.temp",
+        ),
     ],
 )
 def test_columns_that_do_not_serve_are_reported(overrides: list[str], message: str, table: Path) -> None:

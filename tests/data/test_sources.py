@@ -69,7 +69,11 @@ def test_the_articles_file_has_3522_abstracts(real_data: Path) -> None:
         ),
         ("empty.csv", b"", "empty.csv: the file is empty"),
         ("header.csv", b"patent_abstract,x\n", "header.csv: the table has no rows"),
-        ("column.csv", b"title,body\na,b\n", "there is no column patent_abstract; its columns are title, body"),
+        (
+            "column.csv",
+            b"title,body\na,b\n",
+            "no column patent_abstract; its columns are title, body; set data=table and data.text_column",
+        ),
         ("hollow.csv", b"patent_abstract,x\n,1\n  ,2\n", "the column patent_abstract is empty"),
         ("latin.csv", "patent_abstract,x\nschön,1\n".encode("latin-1"), "latin.csv: not UTF-8 at byte 21 (line 2)"),
         ("binary.csv", b"a,b\n\0\1\2\3", "binary.csv: a binary file"),

@@ -68,6 +68,8 @@ class RowMapping:
     """The columns whose texts make the document."""
     template: str = "{0}"
     """The document's text, with the numbers of the columns in braces."""
+    key: str = "data.text_column"
+    """The key that names the columns, as it is said in a message."""
     filters: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -79,7 +81,7 @@ class RowMapping:
         columns = tuple(dict.fromkeys(name for _, name in parsed if name))
         escaped = ((text.replace("{", "{{").replace("}", "}}"), name) for text, name in parsed)
         template = "".join(text + (f"{{{columns.index(name)}}}" if name else "") for text, name in escaped)
-        return cls(columns, template, keys.filters or {})
+        return cls(columns, template, "data.template", keys.filters or {})
 
     def documents(
         self, slices: Iterable[Slice], label: str, notes: Notes, split_column: SplitColumn | None = None
@@ -131,7 +133,7 @@ class RowMapping:
 
     def needed(self, split_column: SplitColumn | None) -> dict[str, str]:
         """The columns that are read, and the key that asks for each."""
-        keys = dict.fromkeys(self.columns, "data.text_column" if self.template == "{0}" else "data.template")
+        keys = dict.fromkeys(self.columns, self.key)
         keys |= dict.fromkeys(self.filters, "data.filters")
         return keys if split_column is None else keys | {split_column.name: "data.split_by"}
 
@@ -139,12 +141,11 @@ class RowMapping:
         for name, key in self.needed(split_column).items():
             found = [number for number, column in enumerate(part.names, start=1) if _same(column, name)]
             if not found:
-                cure = "" if name == "patent_abstract" else f"; set {key}"
                 close = difflib.get_close_matches(name.lower(), [column.lower() for column in part.names], n=1)
                 meant = next((column for column in part.names if [column.lower()] == close), None)
                 hint = f", did you mean {_quoted(meant)}?" if meant is not None else ""
                 columns = ", ".join(map(_quoted, part.names))
-                raise DataError(f"{label}: there is no column {name}{hint}; its columns are {columns}{cure}")
+                raise DataError(f"{label}: there is no column {name}{hint}; its columns are {columns}; set {key}")
             if len(found) > 1:
                 raise DataError(
                     f"{label}: {len(found)} columns are named {name} (numbers {', '.join(map(str, found))}); "

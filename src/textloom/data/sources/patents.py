@@ -72,4 +72,5 @@ class Patents(FileSource[PatentsConfig]):
         from textloom.data.reading.tables import table_documents
 
         contents = self.contents(TABLE_SUFFIXES, notes)
-        return {"train": table_documents(contents["train"], RowMapping(columns=(ABSTRACT_COLUMN,)), notes)}
+        rows = RowMapping((ABSTRACT_COLUMN,), key="data=table and data.text_column")
+        return {"train": table_documents(contents["train"], rows, notes)}
