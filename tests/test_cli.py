@@ -50,6 +50,8 @@ Command = Callable[..., Answer]
         (["compare", "/dev/null"], "/dev/null: a path needs its key; type runs=/dev/null"),
         (["train", "/dev/null"], "/dev/null: a path needs its key; type data=text_files data.path=/dev/null"),
         (["train", "model.units"], "model.units: cannot be read; write it as key=value"),
+        (["train", "name="], "name=: must not be empty (Folder of the run"),
+        (["train", "hydra.run.dir=/dev/null"], "/dev/null: is a file, not a folder; give another as hydra.run.dir=DIR"),
         (["train", "model.units=[1"], "cannot be read"),
         (["train", "data=text_files", "data.path=nowhere.txt"], "data.path=nowhere.txt: names no file"),
         (["train", "trainer.accelerator=mps"], "trainer.accelerator=mps: this machine has none"),

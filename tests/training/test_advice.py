@@ -67,8 +67,19 @@ def test_the_unigram_loss_is_that_of_the_token_frequencies(prepared: EncodedText
     assert unigram_loss(prepared) == nats / prepared.splits["val"].targets
 
 
-def test_a_training_that_learned_nothing_says_so_at_its_end(command: Callable[..., Answer]) -> None:
+@pytest.mark.parametrize(
+    ("overrides", "cure"),
+    [
+        (["trainer.max_epochs=1"], "to train it further: textloom train resume=run trainer.max_epochs=2"),
+        (["trainer.max_steps=2", "schedule=cosine"], "train a new run with a larger trainer.max_steps"),
+        (["trainer.max_epochs=1", "schedule=cosine"], "train a new run with a larger trainer.max_epochs"),
+    ],
+)
+def test_a_training_that_learned_nothing_says_so_at_its_end(
+    overrides: list[str], cure: str, command: Callable[..., Answer]
+) -> None:
     tiny = ["model.units=8", "samples.length=5", "trainer.progress_bar=false", "hydra.run.dir=run"]
-    answer = command("train", *tiny, "trainer.max_epochs=1", "optimizer.learning_rate=1e-6")
+    answer = command("train", *tiny, *overrides, "optimizer.learning_rate=1e-6")
     last_line = answer.out.splitlines()[-1]
-    assert "has learned nothing else; to train it further: textloom train resume=run trainer.max_epochs=2" in last_line
+    assert "has learned nothing else; " in last_line
+    assert last_line.endswith(cure)

@@ -89,6 +89,8 @@ def _message(error: Exception, schema: type[Section], given: Sequence[str]) -> s
         return unresolved_text(error.__cause__, schema, given) or str(error)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return unresolved_text(error, schema, given) or explain(error, schema)
+    if isinstance(error, FileExistsError):  # raised by Hydra, which makes the directory of a run
+        return f"{error.filename}: is a file, not a folder; give another as hydra.run.dir=DIR"
     if isinstance(error, OSError):
         file = f"{error.filename}: " if error.filename is not None else ""
         return " ".join(f"{file}{error.strerror or error}".split())

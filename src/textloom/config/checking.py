@@ -156,6 +156,8 @@ def _describe(details: ErrorDetails, schema: type[Section], values: Any) -> str:
         return _no_text(key, given)
     message = details["msg"].replace("Input should be", "must be").replace("a valid integer", "a whole number")
     message = message.replace("a valid boolean", "true or false").replace("a valid number", "a number")
+    if details["type"] in ("string_too_short", "too_short"):
+        message = "must not be empty"
     described = keys[key].description if key in (keys := keys_of(schema)) else ""
     meaning = " ".join(described.partition("\n\n")[0].split()).rstrip(".")  # the first paragraph, as one line
     shown = "null" if given is None else one_line(str(given))

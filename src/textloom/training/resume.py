@@ -128,9 +128,10 @@ def how_to_train_further(run: Run) -> str:
     config = run.config()
     if config.model.is_ngram:
         return "n-grams are counted once, and there is nothing to train further"
-    if config.schedule.spans_training:
-        return f"schedule={config.schedule.kind} ended with it; train a new run with a larger trainer.max_epochs"
     done, trainer = read_checkpoint(run.checkpoint_file("last")), config.trainer
+    if config.schedule.spans_training:
+        limit = "max_steps" if done["global_step"] == trainer.max_steps else "max_epochs"
+        return f"schedule={config.schedule.kind} ended with it; train a new run with a larger trainer.{limit}"
     raised = []
     if trainer.max_steps is not None and done["global_step"] >= trainer.max_steps:
         raised.append(f"trainer.max_steps={2 * trainer.max_steps}")
