@@ -60,6 +60,15 @@ def test_a_schedule_changes_the_learning_rate_as_its_config_says() -> None:
     assert rates[-1] == pytest.approx(0.1)
 
 
+def test_a_warm_up_that_outlasts_the_training_is_noticed(caplog: pytest.LogCaptureFixture) -> None:
+    shares(["schedule=cosine", "schedule.warmup_steps=11"], 1)
+    assert caplog.messages == []
+    assert max(shares(["schedule=cosine", "schedule.warmup_steps=12"], 12)) < 1
+    assert caplog.messages == [
+        "schedule.warmup_steps=12: the learning rate never reaches its peak, the training has only 12 steps; lower it"
+    ]
+
+
 def shares(overrides: list[str], steps: int, total_steps: int = 12) -> list[float]:
     """The learning rate before each step, or epoch, of a schedule whose peak is 1."""
     optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)

@@ -1,5 +1,6 @@
 """Linear warm-up, then a cosine (Loshchilov and Hutter 2016, arXiv 1608.03983)."""
 
+import logging
 from math import cos, pi
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -9,6 +10,9 @@ from textloom.config.section import Fraction, NonNegative, Unit
 if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LambdaLR
+
+
+log = logging.getLogger(__name__)
 
 
 class CosineSchedule(ScheduleConfig):
@@ -29,6 +33,12 @@ def build_cosine(config: CosineSchedule, optimizer: "Optimizer", total_steps: in
     from torch.optim.lr_scheduler import LambdaLR
 
     warmup, final = config.warmup_steps, config.final_fraction
+    if warmup >= total_steps:
+        log.warning(
+            "schedule.warmup_steps=%d: the learning rate never reaches its peak, the training has only %d steps; lower it",
+            warmup,
+            total_steps,
+        )
 
     def share_of_peak(step: int) -> float:
         if step < warmup:
