@@ -65,7 +65,7 @@ def test_a_warm_up_that_outlasts_the_training_is_noticed(caplog: pytest.LogCaptu
     assert caplog.messages == []
     assert max(shares(["schedule=cosine", "schedule.warmup_steps=12"], 12)) < 1
     assert caplog.messages == [
-        "schedule.warmup_steps=12: the learning rate never reaches its peak, the training has only 12 steps; lower it"
+        "schedule.warmup_steps=12: the learning rate never reaches its peak in 12 steps; lower it"
     ]
 
 

@@ -35,7 +35,7 @@ def build_cosine(config: CosineSchedule, optimizer: "Optimizer", total_steps: in
     warmup, final = config.warmup_steps, config.final_fraction
     if warmup >= total_steps:
         log.warning(
-            "schedule.warmup_steps=%d: the learning rate never reaches its peak, the training has only %d steps; lower it",
+            "schedule.warmup_steps=%d: the learning rate never reaches its peak in %d steps; lower it",
             warmup,
             total_steps,
         )
