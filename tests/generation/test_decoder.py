@@ -102,7 +102,7 @@ def test_a_large_vocabulary_makes_no_table(window: int | None, monkeypatch: pyte
 @pytest.mark.parametrize("cell", CELLS.names)
 def test_texts_side_by_side_equal_each_by_itself(cell: str, window: int | None) -> None:
     model = build(cell, 2)
-    if cell == "mogrifier_lstm":  # with such weights rounding in float32 changes one text in thirty, on some machines these
+    if cell == "mogrifier_lstm":  # with such weights rounding in float32 can change a text
         model = model.double()
     together = generate_texts(model, TOKENIZER, "deep", 70, [Sampling(0.7)] * 5, window, seed=3)
     assert len(set(together)) > (1 if cell == "transformer" else 4)  # which, with these weights, is nearly certain
