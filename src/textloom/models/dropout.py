@@ -30,27 +30,23 @@ class Dropout(nn.Module):
         self.p = p
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
-        """The same shape as that of ``vectors``."""
-        if not self.training or not self.p:
-            return vectors
+        """(batch, time, features) -> the same shape."""
+        return self.drop(vectors) if self.training and self.p else vectors
+
+    def drop(self, vectors: torch.Tensor) -> torch.Tensor:
+        """The vectors with a mask of their own shape."""
         return vectors * draw_mask(vectors, self.p) if vectors.device.type == "cpu" else F.dropout(vectors, self.p)
 
 
-class LockedDropout(nn.Module):
+class LockedDropout(Dropout):
     """Dropout with one mask for each row of a batch, the same at every time step.
 
     Gal and Ghahramani (2016), "A theoretically grounded application of dropout in recurrent neural networks",
     arXiv 1512.05287, there called variational; the name is that of Merity et al. (2018), arXiv 1708.02182.
     """
 
-    def __init__(self, p: float):
-        super().__init__()
-        self.p = p
-
-    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
-        """(batch, time, features) -> the same shape."""
-        if not self.training or not self.p:
-            return vectors
+    def drop(self, vectors: torch.Tensor) -> torch.Tensor:
+        """The vectors with a mask of (batch, 1, features)."""
         return vectors * draw_mask(vectors[:, :1], self.p)
 
 
