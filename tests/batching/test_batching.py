@@ -14,7 +14,7 @@ from conftest import encoded, split
 from textloom.batching import batch as gathering
 from textloom.batching import windows
 from textloom.batching.batch import Batch, DeviceTokens
-from textloom.batching.batches import EVALUATION_STEPS, evaluation_batches, training_batches
+from textloom.batching.batches import training_batches
 from textloom.batching.batching import Batching
 from textloom.batching.documents import Documents
 from textloom.batching.stream import Stream
@@ -22,6 +22,7 @@ from textloom.batching.windows import Windows
 from textloom.config import DocumentsConfig, StreamConfig, WindowsConfig
 from textloom.data.encoding import TokenSplit, load_splits
 from textloom.errors import DataError, RunError
+from textloom.evaluation.protocol_batches import EVALUATION_STEPS, validation_batches
 from textloom.system.ranks import ALONE, Ranks
 from textloom.tokenizers.byte import ByteTokenizer
 from textloom.tokenizers.char import CharTokenizer
@@ -70,7 +71,7 @@ def test_every_token_of_an_evaluation_split_is_a_target_once_ragged_tail_include
     lengths: list[int], config: WindowsConfig | DocumentsConfig | StreamConfig, batch_size: int
 ) -> None:
     part = tokens_of(lengths)
-    assert sorted(all_pairs(evaluation_batches(config, part, batch_size))) == neighbours(part)
+    assert sorted(all_pairs(validation_batches(config, part, batch_size))) == neighbours(part)
 
 
 @given(st.lists(st.integers(1, 12), min_size=3, max_size=8), st.sampled_from(CONFIGS), st.integers(1, 3))
@@ -101,7 +102,7 @@ def test_ranks_share_every_batch_of_the_whole_and_take_as_many_steps(
     def batches(ranks: Ranks, rows: int) -> list[Batch]:
         if training:
             return list(training_batches(config, part, rows, 1, ranks).batches(epoch=2))
-        return list(evaluation_batches(config, part, size * batch_size, ranks.share).batches(epoch=0))
+        return list(validation_batches(config, part, size * batch_size, ranks.share).batches(epoch=0))
 
     if training and isinstance(config, StreamConfig) and size * batch_size > part.targets:
         return
@@ -233,7 +234,7 @@ def test_windows_side_by_side_with_all_targets_are_those_of_validation(
 ) -> None:
     config = WindowsConfig(kind="windows", context=context, stride=context, shortest_context=1, targets="all")
     part = tokens_of(lengths)
-    for batching in (training_batches(config, part, batch_size, seed=1), evaluation_batches(config, part, batch_size)):
+    for batching in (training_batches(config, part, batch_size, seed=1), validation_batches(config, part, batch_size)):
         assert sorted(all_pairs(batching)) == neighbours(part)
         beginnings = {int(first) for batch in batching.batches(0) for first in batch.inputs[:, 0]}
         assert beginnings == {int(first) for first in part.tokens[:-1:context]}
@@ -405,6 +406,6 @@ class TestRandomLengths:
         assert whole != [pairs(batch) for batch in training_batches(RANDOM, tokens_of([700, 300]), 2, 2).batches(3)]
 
     def test_evaluation_has_equal_lengths(self) -> None:
-        batches = list(evaluation_batches(RANDOM, tokens_of([1300]), 2).batches(0))
+        batches = list(validation_batches(RANDOM, tokens_of([1300]), 2).batches(0))
         assert [batch.inputs.shape[1] for batch in batches[:-1]] == [EVALUATION_STEPS] * 2
         assert {batch.relative_length for batch in batches} == {1.0}

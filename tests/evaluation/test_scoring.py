@@ -9,11 +9,11 @@ from torch.nn import functional as F
 
 from conftest import compose_train, encoded, split, train_run
 from textloom.batching.batch import Batch
-from textloom.batching.batches import evaluation_batches
 from textloom.config import BatchingConfig, DocumentsConfig, StreamConfig, WindowsConfig
 from textloom.data.encoding import TokenSplit, load_splits
 from textloom.data.spelling import Spelling
 from textloom.evaluation.evaluate import Tally, evaluate_run, score, score_by
+from textloom.evaluation.protocol_batches import validation_batches
 from textloom.evaluation.protocols import Protocol, own_protocol, training_protocol
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.runs.checkpoints import load_model
@@ -74,7 +74,7 @@ def test_windows_with_all_targets_are_validated_as_fresh_windows(tmp_path: Path)
     assert training_protocol(config) == Protocol("windows", 7)
     assert found.loss == pytest.approx(score_by(Protocol("windows", 7), model, part, 3).loss, rel=1e-6)
     tally = Tally()
-    for batch in evaluation_batches(config, part, 2).batches(0):  # in training
+    for batch in validation_batches(config, part, 2).batches(0):  # in training
         tally.add(model, batch)
     assert tally.score(part).loss == found.loss
 
@@ -101,7 +101,7 @@ def test_what_stands_in_the_padding_is_never_seen(tmp_path: Path) -> None:
 
 
 def _document_batches(part: TokenSplit) -> list[Batch]:
-    return list(evaluation_batches(WHOLE_DOCUMENTS[0], part, 4).batches(0))
+    return list(validation_batches(WHOLE_DOCUMENTS[0], part, 4).batches(0))
 
 
 def test_the_derived_figures_follow_from_the_nats(tmp_path: Path) -> None:

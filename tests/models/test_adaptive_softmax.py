@@ -9,11 +9,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from conftest import compose_train, train_run
-from textloom.batching.batches import evaluation_batches
 from textloom.config import ModelConfig
 from textloom.data.encoding import load_splits
 from textloom.errors import ConfigError
 from textloom.evaluation.evaluate import Tally, evaluate_run
+from textloom.evaluation.protocol_batches import validation_batches
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
 from textloom.models.size import count
 from textloom.runs.checkpoints import load_model
@@ -57,7 +57,7 @@ def test_an_evaluation_sees_the_probabilities_that_generation_draws_from(tmp_pat
     _, _, model = load_model(run, "best")
     part = load_splits(run.tokens)["val"]
     nats, right, tally = 0.0, 0, Tally()
-    for batch in evaluation_batches(run.config().batching, part, 1).batches(epoch=0):
+    for batch in validation_batches(run.config().batching, part, 1).batches(epoch=0):
         tally.add(model, batch)
         with torch.no_grad():
             logits = model.logits(model(batch.inputs)[0].flatten(0, 1))

@@ -1,16 +1,13 @@
-"""The batches of a split, in training and in evaluation: windows, documents or a stream, as the config says."""
+"""The batches to train on: windows, documents or a stream, as the config says."""
 
-from textloom.batching.batching import ALL_ROWS, Batching
+from textloom.batching.batching import Batching
 from textloom.batching.documents import Documents
 from textloom.batching.stream import Stream
-from textloom.batching.windows import Windows, in_windows
+from textloom.batching.windows import Windows
 from textloom.config import BatchingConfig, DocumentsConfig, StreamConfig
 from textloom.data.encoding import TokenSplit
 from textloom.errors import DataError
 from textloom.system.ranks import ALONE, Ranks
-
-EVALUATION_STEPS = 512  # longer than in training: state is carried, so the figures are the same, with fewer calls
-EVALUATION_WINDOWS = 512
 
 
 def training_batches(
@@ -31,8 +28,16 @@ def training_batches(
                 "lower trainer.batch_size or give more text"
             )
         return Stream(split, rows, config.steps, ranks.share, seed if config.random_steps else None)
-    last = config.targets == "last"
-    batching = Windows(split, rows, config.context, config.stride, config.shortest_context, seed, ranks.share, last)
+    batching = Windows(
+        split,
+        rows,
+        config.context,
+        config.stride,
+        shortest_context=config.shortest_context,
+        shuffle_seed=seed,
+        share=ranks.share,
+        last_only=config.targets == "last",
+    )
     if not len(batching):
         raise DataError(
             f"no document of the training split has the {config.shortest_context + 1} tokens of one window; "
@@ -40,17 +45,6 @@ def training_batches(
         )
     _refuse_idle_ranks(batching.windows, "windows", ranks)
     return batching
-
-
-def evaluation_batches(config: BatchingConfig, split: TokenSplit, batch_size: int, share: slice = ALL_ROWS) -> Batching:
-    """The batches that score every token of a split once, in a fixed order; or the share of one rank of each."""
-    if isinstance(config, DocumentsConfig):
-        return Documents(split, batch_size, EVALUATION_STEPS, share=share)
-    if isinstance(config, StreamConfig):
-        return Stream(split, min(config.evaluation_rows, split.targets), EVALUATION_STEPS, share)
-    if config.targets == "all" and split.windows is None:
-        return Documents(in_windows(split, config.context), batch_size, EVALUATION_STEPS, share=share)
-    return Windows(split, EVALUATION_WINDOWS, config.context, share=share)
 
 
 def _refuse_idle_ranks(rows: int, what: str, ranks: Ranks) -> None:

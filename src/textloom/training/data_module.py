@@ -10,11 +10,12 @@ from typing import Any
 import pytorch_lightning as pl
 
 from textloom.batching.batch import Batch, tokens_on
-from textloom.batching.batches import evaluation_batches, training_batches
+from textloom.batching.batches import training_batches
 from textloom.batching.batching import Batching
 from textloom.config import BatchingConfig
 from textloom.data.documents import SplitName
 from textloom.data.encoding import TokenSplit
+from textloom.evaluation.protocol_batches import validation_batches
 from textloom.system.ranks import ALONE, Ranks
 from textloom.training.lightning_internals import batches_done, training_device
 
@@ -53,7 +54,7 @@ class TokenDataModule(pl.LightningDataModule):
         super().__init__()
         self.resume_at: tuple[int, int] | None = None  # epoch, number of its batches that are done
         self.training = training_batches(config, splits["train"], batch_size, seed, ranks)
-        self.validation = evaluation_batches(config, splits["val"], batch_size, ranks.share)
+        self.validation = validation_batches(config, splits["val"], batch_size, ranks.share)
 
     def setup(self, stage: str) -> None:
         """Copy the tokens to the device once, if they fit."""
