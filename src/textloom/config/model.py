@@ -8,6 +8,9 @@ from pydantic import BeforeValidator, Field, model_validator
 from textloom.config.section import Fraction, PathText, Positive, Section, as_whole
 from textloom.registry import Registry, kind_alias
 
+MASKS_OF_BATCHES = {"locked_dropout", "embedding_dropout", "weight_dropout"}
+"""Keys about dropout that give the rows of a batch no masks of their own."""
+
 
 class ModelConfig(Section):
     """A recurrent language model: input, recurrent layers, dense or adaptive softmax.
@@ -75,6 +78,12 @@ class ModelConfig(Section):
             assert self.embedding_dim is not None
             return self.embedding_dim
         return self.output_units
+
+    @property
+    def has_masks_of_rows(self) -> bool:
+        """True if dropout draws masks for each row of a batch; an ``output_dropout`` that is not chosen yet counts."""
+        names = (name for name in type(self).model_fields if name.endswith("dropout") and name not in MASKS_OF_BATCHES)
+        return any(getattr(self, name) != 0 for name in names)
 
     def with_units(self, units: int) -> Self:
         """The same model with so many units; tied weights without a projection have an embedding as long."""

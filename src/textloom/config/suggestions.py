@@ -15,6 +15,8 @@ SYNONYMS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("word_dropout", "dropoute", "token_dropout"): ("embedding_dropout",),
     ("alpha", "ar"): ("activation_regularization",),
     ("tar",): ("temporal_activation_regularization",),
+    ("rdrop", "r_drop", "consistency"): ("consistency_regularization",),
+    ("sampled_softmax", "num_sampled", "negative_samples", "nce_samples"): ("softmax_samples",),
     ("dropouti",): ("input_dropout",),
     ("dropouth",): ("layer_dropout",),
     ("epochs", "num_epochs", "n_epochs", "epoch", "num_train_epochs"): ("max_epochs",),

@@ -59,6 +59,10 @@ class TrainerConfig(Section):
     """Weight of activation regularization (AR): of the mean square of the last layer's outputs after dropout."""
     temporal_activation_regularization: Annotated[float, Field(ge=0)] = 0.0
     """Weight of temporal activation regularization (TAR): of the mean squared change of the outputs between steps."""
+    consistency_regularization: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of consistency regularization (R-Drop): of the divergence of two passes with different dropout masks."""
+    softmax_samples: Positive | None = None
+    """Number of words that a training step scores, on average, beside its targets; null for the whole vocabulary."""
     accumulate_grad_batches: Annotated[Positive, Unit("batches")]
     """Batches that add up to one optimizer step."""
     accelerator: Annotated[Literal["auto", "cpu", "gpu", "cuda", "mps"], Effect.PLACE]
@@ -201,6 +205,8 @@ class TrainConfig(Section):
                 f"optimizer={self.optimizer.kind} averages the weights by a rule of its own; "
                 "set trainer.weight_averaging=null"
             )
+        if not self.model.is_ngram:
+            self._check_objective(self.model)
         if self.model.is_ngram and self.data.leaky:
             raise ValueError("model=ngram counts documents, and data.protocol=article deals out windows; leave one out")
         if self.model.is_ngram and self.batching.singleton_dropout:
@@ -208,6 +214,18 @@ class TrainConfig(Section):
         if self.model.is_ngram and self.trainer.devices * self.trainer.num_nodes > 1:
             raise ValueError("trainer.devices: n-grams are counted in one process; set trainer.devices=1")
         return self
+
+    def _check_objective(self, model: ModelConfig) -> None:
+        if self.trainer.softmax_samples is not None and model.softmax_cutoffs is not None:
+            raise ValueError(
+                f"trainer.softmax_samples={self.trainer.softmax_samples} samples the words of one softmax, and "
+                "model.softmax_cutoffs divides it into several; leave one of them out"
+            )
+        if self.trainer.consistency_regularization and not model.has_masks_of_rows:
+            raise ValueError(
+                f"trainer.consistency_regularization={self.trainer.consistency_regularization} compares two passes with "
+                "different dropout masks, and the model has no dropout; set model.output_dropout"
+            )
 
 
 def effect_of(key: str) -> Effect:

@@ -19,6 +19,7 @@ from textloom.training.lightning_internals import add_callbacks, quiet_lightning
 from textloom.training.loggers import ExtraLoggers
 from textloom.training.meter import Meter
 from textloom.training.module import TrainingModule
+from textloom.training.objective import Objective
 from textloom.training.plan import FitPlan, FitResult
 from textloom.training.preparation import singleton_dropout
 from textloom.training.regularization import ActivationPenalty
@@ -116,6 +117,7 @@ def build_module(plan: FitPlan, batches: TokenDataModule, learning_rate_scale: f
         penalty=ActivationPenalty(
             config.trainer.activation_regularization, config.trainer.temporal_activation_regularization
         ),
+        objective=Objective.of(config.trainer, vocabulary_size, batches.training.split),
     )
     if isinstance(module, RankModule):
         module.ranks = ranks

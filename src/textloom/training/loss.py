@@ -40,12 +40,25 @@ def softmax_cross_entropy(
     ``hidden`` (targets, units), ``weight`` (vocabulary, units), ``bias`` (vocabulary,), ``targets`` (targets,) int64.
     Products are taken in autocast's number format where it is on, sums in float32.
     """
-    kind = hidden.device.type
-    if len(targets) * len(weight) <= LOGITS_FOR_TORCH.get(kind, 0):
+    if len(targets) * len(weight) <= LOGITS_FOR_TORCH.get(hidden.device.type, 0):
         return F.cross_entropy(F.linear(hidden, weight, bias), targets)
+    return softmax_nats(hidden, weight, bias, targets)[0]
+
+
+def softmax_nats(
+    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, targets: torch.Tensor, consistency: float = 0.0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """``softmax_cross_entropy``, in slices, and -log probability of each target, (targets,), which has no gradient.
+
+    With ``consistency`` the first half of the hidden states and the second are those of two passes over the same
+    targets, and the loss has that many times their divergence, (KL(P || Q) + KL(Q || P)) / 2, as another term.
+    """
+    kind = hidden.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
-    loss: torch.Tensor = _SoftmaxCrossEntropy.apply(hidden, weight, bias, targets, dtype)  # type: ignore[no-untyped-call]
-    return loss
+    both: tuple[torch.Tensor, torch.Tensor] = _SoftmaxCrossEntropy.apply(
+        hidden, weight, bias, targets, dtype, consistency
+    )  # type: ignore[no-untyped-call]
+    return both
 
 
 class _SoftmaxCrossEntropy(torch.autograd.Function):
@@ -57,35 +70,49 @@ class _SoftmaxCrossEntropy(torch.autograd.Function):
         bias: torch.Tensor,
         targets: torch.Tensor,
         dtype: torch.dtype,
-    ) -> torch.Tensor:
+        consistency: float,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        passes = 2 if consistency else 1
         with torch.autocast(hidden.device.type, enabled=False):
-            states, matrix = hidden.to(dtype), weight.to(dtype)
-            shares = (hidden / len(targets)).to(dtype)  # the mean's factor, where it costs least
-            rows = _rows_at_once(hidden.device.type, len(targets), *weight.shape)
-            scores = torch.empty(rows, len(weight), device=hidden.device, dtype=weight.dtype)
+            matrix, wanted = weight.to(dtype), targets.view(passes, -1)
+            states = hidden.to(dtype).view(passes, -1, weight.shape[1])  # (passes, targets, units)
+            shares = (hidden / len(targets)).to(dtype).view_as(states)  # the mean's factor, where it costs least
+            rows = _rows_at_once(hidden.device.type, len(targets), *weight.shape) // passes
+            scores = torch.empty(passes * rows, len(weight), device=hidden.device, dtype=weight.dtype)
             products = scores if dtype == weight.dtype else torch.empty_like(scores, dtype=dtype)
             hidden_gradient, weight_gradient = torch.empty_like(states), torch.empty_like(weight)
-            bias_gradient, nats = torch.zeros_like(bias), torch.zeros((), device=hidden.device, dtype=weight.dtype)
-            for first in range(0, len(targets), rows):
+            bias_gradient, loss = torch.zeros_like(bias), torch.zeros((), device=bias.device, dtype=bias.dtype)
+            nats = torch.empty(wanted.shape, device=bias.device, dtype=bias.dtype)
+            for first in range(0, states.shape[1], rows):
                 part = slice(first, first + rows)
-                nats += _probabilities_less_targets(states[part], matrix, bias, targets[part], scores, products)
-                some, gradient = scores[: len(states[part])], products[: len(states[part])]  # (rows, vocabulary)
+                some_states, some_targets = states[:, part].flatten(0, 1), wanted[:, part].flatten()
+                some, gradient = scores[: len(some_states)], products[: len(some_states)]  # (rows, vocabulary)
+                torch.mm(some_states, matrix.t(), out=gradient)
+                if gradient is not some:
+                    some.copy_(gradient)
+                some_loss, some_nats = _gradient_of_scores(some.add_(bias), some_targets, consistency)
+                loss += some_loss
+                nats[:, part] = some_nats.view(passes, -1)
                 bias_gradient += some.sum(dim=0)
                 if gradient is not some:
                     gradient.copy_(some)
-                torch.mm(gradient, matrix, out=hidden_gradient[part])
-                _add_product(weight_gradient, gradient.t(), shares[part], first == 0)
-            ctx.save_for_backward(hidden_gradient / len(targets), weight_gradient, bias_gradient / len(targets))
+                hidden_gradient[:, part] = torch.mm(gradient, matrix).view(passes, -1, weight.shape[1])
+                _add_product(weight_gradient, gradient.t(), shares[:, part].flatten(0, 1), first == 0)
+            ctx.save_for_backward(
+                hidden_gradient.flatten(0, 1) / len(targets), weight_gradient, bias_gradient / len(targets)
+            )
         ctx.hidden_dtype = hidden.dtype
-        return nats / len(targets)
+        each = nats.flatten()
+        ctx.mark_non_differentiable(each)
+        return loss / len(targets), each
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, upstream: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         hidden, weight, bias = ctx.saved_tensors
         if upstream.device.type != "cpu" or upstream != 1:  # a pass over the weights that is rarely needed
             hidden, weight, bias = hidden * upstream, weight * upstream, bias * upstream
-        return hidden.to(ctx.hidden_dtype), weight, bias, None, None
+        return hidden.to(ctx.hidden_dtype), weight, bias, None, None, None
 
 
 def _rows_at_once(device: str, targets: int, vocabulary_size: int, units: int) -> int:
@@ -94,29 +121,40 @@ def _rows_at_once(device: str, targets: int, vocabulary_size: int, units: int) -
     return ceil(targets / ceil(targets / most))
 
 
-def _probabilities_less_targets(
-    states: torch.Tensor,
-    matrix: torch.Tensor,
-    bias: torch.Tensor,
-    targets: torch.Tensor,
-    scores: torch.Tensor,
-    products: torch.Tensor,
-) -> torch.Tensor:
-    """Leave in ``scores`` the gradient of the summed loss: probabilities, less one at the target; return that loss.
-
-    ``products`` is ``scores`` itself, or a buffer of the same shape in the number format of the product.
-    """
-    scores, products, wanted = scores[: len(states)], products[: len(states)], targets[:, None]  # (rows, 1)
-    torch.mm(states, matrix.t(), out=products)
-    if products.dtype != scores.dtype:
-        scores.copy_(products)
-    highest = scores.add_(bias).amax(dim=1)  # (rows,)
+def _gradient_of_scores(
+    scores: torch.Tensor, targets: torch.Tensor, consistency: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Replace scores, (rows, vocabulary), by the gradient of the summed loss; return that loss and the nats, (rows,)."""
+    wanted = targets[:, None]  # (rows, 1)
+    highest = scores.amax(dim=1)  # (rows,)
     right = scores.gather(1, wanted).squeeze(1)
+    ratios = torch.sub(*scores.chunk(2)) if consistency else None  # (rows / 2, vocabulary)
     torch.softmax(scores, dim=1, out=scores)
     # the probability of the likeliest token gives the normalizer exactly, in half the time of a logsumexp
-    nats = (highest - scores.amax(dim=1).log() - right).sum()
+    normalizers = highest - scores.amax(dim=1).log()
+    nats = normalizers - right
+    loss = nats.sum()
+    if ratios is not None:
+        ratios -= torch.sub(*normalizers.chunk(2))[:, None]  # log(P / Q)
+        loss += 2 * consistency * _add_divergence(scores, ratios, consistency)  # the mean is over twice its terms
     scores.scatter_add_(1, wanted, -torch.ones_like(wanted, dtype=scores.dtype))
-    return nats
+    return loss, nats
+
+
+def _add_divergence(probabilities: torch.Tensor, ratios: torch.Tensor, weight: float) -> torch.Tensor:
+    """Add ``weight`` times the gradient of KL(P || Q) + KL(Q || P) to the probabilities, (2 * rows, vocabulary).
+
+    Their first half is P, the second Q, and ``ratios`` is log(P / Q), which is overwritten. Returns half of the summed
+    divergence. With respect to the scores of P the gradient is P * (log(P / Q) - KL(P || Q)) + P - Q.
+    """
+    p, q = probabilities.chunk(2)
+    forward, backward = torch.linalg.vecdot(p, ratios), -torch.linalg.vecdot(q, ratios)  # (rows,)
+    ratios *= weight
+    of_p = (ratios + (1 + weight - weight * forward)[:, None]).mul_(p).sub_(q, alpha=weight)
+    of_q = (1 + weight - weight * backward)[:, None] - ratios
+    q.copy_(of_q.mul_(q).sub_(p, alpha=weight))
+    p.copy_(of_p)
+    return (forward + backward).sum() / 2
 
 
 def _add_product(total: torch.Tensor, a: torch.Tensor, b: torch.Tensor, first: bool) -> None:

@@ -16,8 +16,8 @@ from textloom.evaluation.score import Score
 from textloom.models.recurrent import RecurrentLanguageModel
 from textloom.models.state import State, detach
 from textloom.training.lightning_internals import scale_learning_rate
-from textloom.training.loss import mean_nats
 from textloom.training.meter import Meter
+from textloom.training.objective import Objective
 from textloom.training.optimizers import build_optimizer
 from textloom.training.regularization import ActivationPenalty
 from textloom.training.schedules import build_schedule
@@ -41,6 +41,7 @@ class TrainingModule(pl.LightningModule):
         meter: Meter,
         learning_rate_scale: float = 1.0,
         penalty: ActivationPenalty = NO_PENALTY,
+        objective: Objective | None = None,
     ):
         super().__init__()
         self.model = model
@@ -52,6 +53,7 @@ class TrainingModule(pl.LightningModule):
         self.learning_rate_scale = learning_rate_scale  # rollbacks halve it
         self.saved_scale = 1.0
         self.penalty = penalty
+        self.objective = objective or Objective()
         self.step_length = StepLength()
         self.state: State | None = None
         self.tally = Tally()
@@ -76,18 +78,19 @@ class TrainingModule(pl.LightningModule):
     # --- training ---------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
-        """Mean nats per target of the batch, and the penalty, which no curve shows.
+        """The loss of the batch, and the penalty, which no curve shows.
 
         The final state of the batch, detached, is the initial state of the next one.
         """
         self.meter.start()
         self.step_length.add(batch)
-        hidden, state = self.model.last_layer(batch.inputs, None if batch.starts else self.state)
+        rows = self.objective.rows(batch)
+        hidden, state = self.model.last_layer(rows.inputs, None if batch.starts else self.state)
         self.state = detach(state)
-        dropped = batch.states_with_targets(self.model.output_dropout(hidden))  # (targets, units)
-        loss = mean_nats(self.model.softmax, dropped, batch.targets)
-        self.meter.add(self.global_step, loss.detach(), len(batch.targets))
-        return loss + self.penalty.of(batch, hidden, dropped) if self.penalty else loss
+        dropped = rows.states_with_targets(self.model.output_dropout(hidden))  # (targets, units)
+        loss, nats = self.objective(self.model.softmax, dropped, rows.targets)
+        self.meter.add(self.global_step, nats, len(batch.targets))
+        return loss + self.penalty.of(rows, hidden, dropped) if self.penalty else loss
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None

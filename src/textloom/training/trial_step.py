@@ -5,7 +5,7 @@ import torch
 from textloom.batching.batch import Batch
 from textloom.config import TrainConfig
 from textloom.models.recurrent import RecurrentLanguageModel
-from textloom.training.loss import mean_nats
+from textloom.training.objective import Objective
 from textloom.training.optimizers import build_optimizer
 
 
@@ -18,14 +18,16 @@ class TrialStep:
         self.device = device
         self.model = RecurrentLanguageModel(config.model, vocabulary_size).to(device)
         self.optimizer = build_optimizer(config.optimizer, self.model, fused=precision != "16-mixed")
+        self.objective = Objective.of(config.trainer, vocabulary_size).to(device)
         self.is_mixed = precision != "32-true"
         self.dtype = torch.float16 if precision == "16-mixed" else torch.bfloat16
 
     def __call__(self, batch: Batch) -> None:
         """Take a step on a batch: forward pass, backward pass and update. Returns when the device has finished it."""
         with torch.autocast(self.device.type, self.dtype, enabled=self.is_mixed):
-            hidden, _ = self.model(batch.inputs)
-            loss = mean_nats(self.model.softmax, batch.states_with_targets(hidden), batch.targets)
+            rows = self.objective.rows(batch)
+            hidden, _ = self.model(rows.inputs)
+            loss, _ = self.objective(self.model.softmax, rows.states_with_targets(hidden), rows.targets)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)

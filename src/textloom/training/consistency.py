@@ -1,0 +1,29 @@
+"""Consistency regularization (R-Drop): two passes with different dropout masks should predict the same.
+
+Wu et al. (2021), "R-Drop: Regularized dropout for neural networks", arXiv 2106.14448. Each row of a batch is read twice,
+side by side, with masks of its own; the loss is the mean cross-entropy of both passes and, with a weight alpha, the
+symmetric Kullback-Leibler divergence of their predictions, (KL(P || Q) + KL(Q || P)) / 2. (Equation 3 of the paper has the
+sum of both cross-entropies, so that its alpha is half of this one.)
+"""
+
+import torch
+
+from textloom.batching.batch import Batch
+
+
+def twice(batch: Batch) -> Batch:
+    """The batch with all of its rows a second time, after the others."""
+    positions = batch.positions
+    if positions is not None:
+        positions = torch.cat([positions, positions + batch.inputs.numel()])
+    inputs, targets = (torch.cat([part, part]) for part in (batch.inputs, batch.targets))
+    return batch._replace(inputs=inputs, targets=targets, positions=positions)
+
+
+def symmetric_divergence(log_probabilities: torch.Tensor) -> torch.Tensor:
+    """Mean of (KL(P || Q) + KL(Q || P)) / 2 in nats.
+
+    ``log_probabilities`` (2 * targets, vocabulary) are those of P and, after them, those of Q.
+    """
+    first, second = log_probabilities.chunk(2)
+    return ((first.exp() - second.exp()) * (first - second)).sum(dim=1).mean() / 2
