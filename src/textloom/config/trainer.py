@@ -223,8 +223,8 @@ class TrainConfig(Section):
             )
         if self.trainer.consistency_regularization and not model.has_masks_of_rows:
             raise ValueError(
-                f"trainer.consistency_regularization={self.trainer.consistency_regularization} compares two passes with "
-                "different dropout masks, and the model has no dropout; set model.output_dropout"
+                "trainer.consistency_regularization compares two passes with different dropout masks, and the model "
+                "has no dropout; set model.output_dropout, or trainer.consistency_regularization=0"
             )
 
 

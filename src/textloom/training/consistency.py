@@ -1,9 +1,9 @@
 """Consistency regularization (R-Drop): two passes with different dropout masks should predict the same.
 
-Wu et al. (2021), "R-Drop: Regularized dropout for neural networks", arXiv 2106.14448. Each row of a batch is read twice,
-side by side, with masks of its own; the loss is the mean cross-entropy of both passes and, with a weight alpha, the
-symmetric Kullback-Leibler divergence of their predictions, (KL(P || Q) + KL(Q || P)) / 2. (Equation 3 of the paper has the
-sum of both cross-entropies, so that its alpha is half of this one.)
+Wu et al. (2021), "R-Drop: Regularized dropout for neural networks", arXiv 2106.14448. Each row of a batch is read
+twice, side by side, with masks of its own. The loss is the mean cross-entropy of both passes, plus a weight times the
+symmetric Kullback-Leibler divergence of their predictions, (KL(P || Q) + KL(Q || P)) / 2. The paper adds up the
+cross-entropies of both passes (equations 3 and 4), so its weight alpha is twice ours.
 """
 
 import torch

@@ -124,7 +124,7 @@ def _rows_at_once(device: str, targets: int, vocabulary_size: int, units: int) -
 def _gradient_of_scores(
     scores: torch.Tensor, targets: torch.Tensor, consistency: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Replace scores, (rows, vocabulary), by the gradient of the summed loss; return that loss and the nats, (rows,)."""
+    """Replace scores, (rows, vocabulary), by the gradient of the summed loss; return the loss and the nats, (rows,)."""
     wanted = targets[:, None]  # (rows, 1)
     highest = scores.amax(dim=1)  # (rows,)
     right = scores.gather(1, wanted).squeeze(1)
@@ -154,7 +154,8 @@ def _add_divergence(probabilities: torch.Tensor, ratios: torch.Tensor, weight: f
     of_q = (1 + weight - weight * backward)[:, None] - ratios
     q.copy_(of_q.mul_(q).sub_(p, alpha=weight))
     p.copy_(of_p)
-    return (forward + backward).sum() / 2
+    total: torch.Tensor = forward + backward
+    return total.sum() / 2
 
 
 def _add_product(total: torch.Tensor, a: torch.Tensor, b: torch.Tensor, first: bool) -> None:

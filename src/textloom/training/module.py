@@ -88,6 +88,7 @@ class TrainingModule(pl.LightningModule):
         hidden, state = self.model.last_layer(rows.inputs, None if batch.starts else self.state)
         self.state = detach(state)
         dropped = rows.states_with_targets(self.model.output_dropout(hidden))  # (targets, units)
+        loss: torch.Tensor
         loss, nats = self.objective(self.model.softmax, dropped, rows.targets)
         self.meter.add(self.global_step, nats, len(batch.targets))
         return loss + self.penalty.of(rows, hidden, dropped) if self.penalty else loss

@@ -1,4 +1,4 @@
-"""The loss that training minimizes: cross-entropy over all words or a sample of them, and consistency regularization."""
+"""The loss of a training step: cross-entropy over all words or a sample of them, and consistency regularization."""
 
 import numpy as np
 import torch

@@ -1,11 +1,10 @@
 """Sampled softmax: a training step scores a sample of a large vocabulary instead of all of it.
 
-Each word w is a candidate with a probability pi(w), independently of the others, and the targets of the batch always are.
-With log pi(w) subtracted from the scores, the cross-entropy among the candidates is smallest for the scores whose softmax
-over the whole vocabulary is the distribution of the text: if a set of candidates contains the target t, the posterior
-probability that t is w is proportional to P(w) / pi(w). The correction is that of Jean et al. (2015), "On using very
-large target vocabulary for neural machine translation", arXiv 1412.2007, section 3; for the ranking objective it is
-analysed by Ma and Collins (2018), arXiv 1809.01812.
+Each word w is a candidate with a probability pi(w), independently of the others; the targets of the batch always are.
+Given the candidates, the probability that w is the target is proportional to P(w) / pi(w). So log pi(w) is subtracted
+from the scores, and the cross-entropy among the candidates is smallest where the softmax of the scores over the whole
+vocabulary is P. The correction is that of Jean et al. (2015), "On using very large target vocabulary for neural machine
+translation", arXiv 1412.2007, section 3; Ma and Collins (2018), arXiv 1809.01812, show that it is consistent.
 """
 
 from dataclasses import dataclass

@@ -29,7 +29,7 @@ class TrialStep:
             hidden, _ = self.model(rows.inputs)
             loss, _ = self.objective(self.model.softmax, rows.states_with_targets(hidden), rows.targets)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         loss.item()  # waits for a GPU
