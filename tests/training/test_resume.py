@@ -139,6 +139,10 @@ KINDS = {
         "batching=stream", "batching.steps=32", "batching.random_steps=true", "trainer.accumulate_grad_batches=3",
         "schedule=cosine", "schedule.warmup_steps=10",
     ],
+    "stream, consistency and sampled words": [
+        "batching=stream", "batching.steps=32", "trainer.consistency_regularization=1", "model.output_dropout=0.3",
+        "trainer.softmax_samples=20",
+    ],
     "windows": ["batching=windows", "batching.context=8", "batching.stride=20", "schedule=cosine"],
     "documents": [
         "data=text_files", "data.path=text.txt", "data.documents=blank_line", "tokenizer=word",
