@@ -24,6 +24,7 @@ from textloom.training.data_module import TokenDataModule
 from textloom.training.lightning_internals import add_callbacks, quiet_lightning
 from textloom.training.meter import Meter
 from textloom.training.module import TrainingModule
+from textloom.training.objective import Objective
 from textloom.training.plan import Compute, FitPlan
 from textloom.training.precision import choose_precision
 from textloom.training.preparation import EncodedText
@@ -98,7 +99,8 @@ def step_seconds(
     data = TokenDataModule({"train": part, "val": part}, config.batching, config.trainer.batch_size, config.seed)
     meter = Meter(largest_loss=float("inf"))
     model = RecurrentLanguageModel(config.model, vocabulary_size)
-    module = TrainingModule(model, config.optimizer, config.schedule, NEVER, part, meter)
+    objective = Objective.of(config.trainer, vocabulary_size, part)
+    module = TrainingModule(model, config.optimizer, config.schedule, NEVER, part, meter, objective=objective)
     block = _block(others[0], block_seconds)
     taking_turns = _InTurns(others, block, turns)
     with tempfile.TemporaryDirectory() as folder, claimed_run(Path(folder) / "run") as run, StopRequest() as request:

@@ -33,6 +33,7 @@ def main(quick: bool = False) -> Iterator[Row]:
         for work in works(quick):
             yield from rows_on(accelerator, work, quick)
     yield _adaptive_softmax(quick)
+    yield _sampled_softmax(quick)
     yield from _share_of_peak(quick)
 
 
@@ -83,6 +84,17 @@ def _adaptive_softmax(quick: bool) -> Row:
         _targets(config),
     )
     against = "hand-written loop, dense softmax"
+    return Row(work, against, targets / both.ours, targets / both.theirs, "targets/s", both.speedup, None)
+
+
+def _sampled_softmax(quick: bool) -> Row:
+    units, size, samples = (16, 90, 20) if quick else (200, 33_278, 4096)
+    model = [f"model.units={units}", f"model.embedding_dim={units}", "model.tied_weights=true", "model.layers=2"]
+    config = composed(*model, f"trainer.softmax_samples={samples}", "trainer.accelerator=cpu")
+    tokens, turns = made_up_tokens(size), ((0.01, 2) if quick else (2.0, 5))
+    both = compared(*step_seconds(config, size, tokens, [LoopByHand(config, size, tokens, our_loss)], *turns))
+    work = f"training on cpu, LSTM 2 x {units}, {samples:,} sampled words of {size:,}, 32 x 64"
+    against, targets = "hand-written loop, all words", _targets(config)
     return Row(work, against, targets / both.ours, targets / both.theirs, "targets/s", both.speedup, None)
 
 

@@ -34,6 +34,11 @@ def test_a_run_trained_on_a_gpu_evaluates_and_generates_on_a_cpu(batching: str, 
     assert generate(model, tokenizer, "deep", 20, Sampling(0)).startswith("deep")
 
 
+def test_sampled_words_and_consistency_train_on_a_gpu(tmp_path: Path) -> None:
+    keys = ["trainer.softmax_samples=20", "trainer.consistency_regularization=1", "model.output_dropout=0.3"]
+    assert train_run(tmp_path / "run", "trainer.max_epochs=2", *keys).results()["val/loss"] < 5
+
+
 @pytest.mark.parametrize("cell", CELLS.names)
 def test_each_cell_trains_on_a_gpu_and_generates_there_what_it_does_on_a_cpu(cell: str, tmp_path: Path) -> None:
     run = train_run(tmp_path / "run", f"model={cell}", "model.layers=2")

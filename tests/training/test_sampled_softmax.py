@@ -68,14 +68,14 @@ def test_the_true_distribution_has_no_gradient_on_average() -> None:
     sums = {}
     for name, softmax in {"right": right, "wrong": wrong}.items():
         draws = []
-        for _ in range(2000):
+        for _ in range(600):
             targets = torch.multinomial(zipf(), TARGETS, replacement=True)
             draws.append(gradients(softmax, torch.zeros(TARGETS, UNITS, dtype=torch.float64), targets, objective))
         stacked = torch.stack(draws)  # (steps, words)
         groups = [stacked[:, a:b].sum(1) for a, b in [(0, 1), (1, 10), (10, 50), (50, 150), (150, 300)]]
         sums[name] = torch.stack([group.mean() / (group.std() / len(draws) ** 0.5) for group in groups])
     assert sums["right"].abs().max() < 4  # standard errors
-    assert sums["wrong"].abs().max() > 20
+    assert sums["wrong"].abs().max() > 10
 
 
 def test_the_curve_shows_the_nats_of_the_whole_vocabulary() -> None:
@@ -85,7 +85,7 @@ def test_the_curve_shows_the_nats_of_the_whole_vocabulary() -> None:
         softmax.bias.copy_(zipf().log())
     hidden = torch.randn(4000, UNITS)
     exact, shown, objective = [], [], Objective(sampled=sampled(60))
-    for _ in range(20):
+    for _ in range(5):
         targets = torch.multinomial(F.softmax(softmax(hidden), dim=1), 1).squeeze(1)
         for rows, some in zip(hidden.split(200), targets.split(200), strict=True):
             shown.append(objective(softmax, rows, some)[1].item())
@@ -103,11 +103,11 @@ def test_as_many_samples_as_words_are_the_whole_softmax() -> None:
 def words(tmp_path: Path) -> list[str]:
     """A text of 500 words that follow each other by a rule."""
     random = np.random.default_rng(0)
-    firsts = random.zipf(1.3, size=4000) % 250
+    firsts = random.zipf(1.3, size=2500) % 250
     (tmp_path / "text.txt").write_text(" ".join(f"a{first} b{(7 * first) % 250}" for first in firsts))
     return [
         f"data.path={tmp_path / 'text.txt'}", "data=text_files", "tokenizer=word", "tokenizer.minimum_frequency=1",
-        "batching=stream", "trainer.max_epochs=8", "model.units=32", "optimizer.learning_rate=0.02",
+        "batching=stream", "trainer.max_epochs=6", "model.units=32", "optimizer.learning_rate=0.02",
     ]  # fmt: skip
 
 

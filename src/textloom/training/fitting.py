@@ -136,10 +136,14 @@ def build_logger(plan: FitPlan, checkpoint: str | None) -> RunLogger:
 
 def build_efficiency(plan: FitPlan, batches: TokenDataModule) -> Efficiency:
     """The figures of hardware efficiency, computed from targets per second."""
-    model, training = plan.config.model, batches.training
+    model, trainer, training = plan.config.model, plan.config.trainer, batches.training
     assert not model.is_ngram
     some = training.split.tokens[:TARGETS_THAT_STAND_FOR_ALL]
-    flops = flops_per_target(model, plan.text.tokenizer.vocabulary_size, training.steps_per_target, some)
+    vocabulary_size = plan.text.tokenizer.vocabulary_size
+    scored = min(vocabulary_size, trainer.softmax_samples or vocabulary_size)  # the targets beside them are few
+    flops = flops_per_target(model, scored, training.steps_per_target, some)
+    if trainer.consistency_regularization:
+        flops *= 2  # each row is read twice
     return Efficiency(flops, plan.compute.device, plan.compute.precision, plan.compute.ranks.size)
 
 
