@@ -44,11 +44,12 @@ class Objective(nn.Module):
         if isinstance(softmax, nn.AdaptiveLogSoftmaxWithLoss):
             return self._adaptive(softmax, hidden, targets)
         if self.sampled is not None:
-            candidates = self.sampled.draw(targets)
+            passes = 2 if self.consistency else 1
+            candidates = self.sampled.draw(targets[: len(targets) // passes])
             weight = softmax.weight.index_select(0, candidates.tokens)  # (candidates, units)
             bias = softmax.bias.index_select(0, candidates.tokens) - candidates.log_probabilities
-            loss, nats = softmax_nats(hidden, weight, bias, candidates.targets, self.consistency)
-            return loss, candidates.nats_among_all(nats).mean()
+            loss, nats = softmax_nats(hidden, weight, bias, candidates.targets.repeat(passes), self.consistency)
+            return loss, candidates.nats_among_all(nats.view(passes, -1)).mean()
         if self.consistency:
             loss, nats = softmax_nats(hidden, softmax.weight, softmax.bias, targets, self.consistency)
             return loss, nats.mean()

@@ -30,8 +30,8 @@ class Candidates:
     def nats_among_all(self, nats: torch.Tensor) -> torch.Tensor:
         """Estimate of the -log probability of each target in the whole vocabulary, from that among the candidates.
 
-        (targets,) -> (targets,). Each candidate stands for 1 / pi words in the sum over the vocabulary, a target for
-        itself alone.
+        (..., targets) -> (..., targets). Each candidate stands for 1 / pi words in the sum over the vocabulary, a
+        target for itself alone.
         """
         log_pi = self.log_probabilities[self.targets]
         return nats - log_pi + torch.log1p(torch.exp(-nats) * torch.expm1(log_pi))
