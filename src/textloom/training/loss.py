@@ -6,6 +6,7 @@ forward pass stores the gradients, the backward pass scales them. The idea is th
 losses in large-vocabulary language models", arXiv 2411.09009, without a kernel of our own.
 """
 
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
@@ -18,6 +19,7 @@ LOGITS_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 26}  # 4 MB of float32 stay in a 
 # Up to so many logits torch's own functions are faster: on a CPU if they fit into a cache (1 MB), by a third; on a GPU
 # (H200) a training step takes 0.76 to 0.92 of the time, measured up to 2,048 targets and 50,000 words.
 LOGITS_FOR_TORCH = {"cpu": 1 << 18, "cuda": 1 << 27}
+IMPOSSIBLE = -1e30  # a score with a probability of zero; a difference of two is a number, unlike that of infinities
 FEWEST_TARGETS_AT_ONCE = 128  # each slice adds to the whole gradient of the weights, however few it has
 
 
@@ -46,19 +48,36 @@ def softmax_cross_entropy(
 
 
 def softmax_nats(
-    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, targets: torch.Tensor, consistency: float = 0.0
+    hidden: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    targets: torch.Tensor,
+    *,
+    shared: int | None = None,
+    consistency: float = 0.0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """``softmax_cross_entropy``, in slices, and -log probability of each target, (targets,), which has no gradient.
+
+    If only the first ``shared`` words can follow everywhere, each of the others has a probability where it is the
+    target, and nowhere else.
 
     With ``consistency`` the first half of the hidden states and the second are those of two passes over the same
     targets, and the loss has that many times their divergence, (KL(P || Q) + KL(Q || P)) / 2, as another term.
     """
     kind = hidden.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
-    both: tuple[torch.Tensor, torch.Tensor] = _SoftmaxCrossEntropy.apply(
-        hidden, weight, bias, targets, dtype, consistency
-    )  # type: ignore[no-untyped-call]
+    terms = _Terms(dtype, len(weight) if shared is None else shared, consistency)
+    both: tuple[torch.Tensor, torch.Tensor] = _SoftmaxCrossEntropy.apply(hidden, weight, bias, targets, terms)  # type: ignore[no-untyped-call]
     return both
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """What is computed, and the number format of the products."""
+
+    dtype: torch.dtype
+    shared: int
+    consistency: float
 
 
 class _SoftmaxCrossEntropy(torch.autograd.Function):
@@ -69,15 +88,14 @@ class _SoftmaxCrossEntropy(torch.autograd.Function):
         weight: torch.Tensor,
         bias: torch.Tensor,
         targets: torch.Tensor,
-        dtype: torch.dtype,
-        consistency: float,
+        terms: _Terms,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        passes = 2 if consistency else 1
+        passes, dtype = 2 if terms.consistency else 1, terms.dtype
         with torch.autocast(hidden.device.type, enabled=False):
             matrix, wanted = weight.to(dtype), targets.view(passes, -1)
             states = hidden.to(dtype).view(passes, -1, weight.shape[1])  # (passes, targets, units)
             shares = (hidden / len(targets)).to(dtype).view_as(states)  # the mean's factor, where it costs least
-            rows = _rows_at_once(hidden.device.type, len(targets), *weight.shape) // passes
+            rows = -(-_rows_at_once(hidden.device.type, len(targets), *weight.shape) // passes)
             scores = torch.empty(passes * rows, len(weight), device=hidden.device, dtype=weight.dtype)
             products = scores if dtype == weight.dtype else torch.empty_like(scores, dtype=dtype)
             hidden_gradient, weight_gradient = torch.empty_like(states), torch.empty_like(weight)
@@ -90,7 +108,7 @@ class _SoftmaxCrossEntropy(torch.autograd.Function):
                 torch.mm(some_states, matrix.t(), out=gradient)
                 if gradient is not some:
                     some.copy_(gradient)
-                some_loss, some_nats = _gradient_of_scores(some.add_(bias), some_targets, consistency)
+                some_loss, some_nats = _gradient_of_scores(some.add_(bias), some_targets, terms)
                 loss += some_loss
                 nats[:, part] = some_nats.view(passes, -1)
                 bias_gradient += some.sum(dim=0)
@@ -112,7 +130,7 @@ class _SoftmaxCrossEntropy(torch.autograd.Function):
         hidden, weight, bias = ctx.saved_tensors
         if upstream.device.type != "cpu" or upstream != 1:  # a pass over the weights that is rarely needed
             hidden, weight, bias = hidden * upstream, weight * upstream, bias * upstream
-        return hidden.to(ctx.hidden_dtype), weight, bias, None, None, None
+        return hidden.to(ctx.hidden_dtype), weight, bias, None, None
 
 
 def _rows_at_once(device: str, targets: int, vocabulary_size: int, units: int) -> int:
@@ -122,13 +140,16 @@ def _rows_at_once(device: str, targets: int, vocabulary_size: int, units: int) -
 
 
 def _gradient_of_scores(
-    scores: torch.Tensor, targets: torch.Tensor, consistency: float
+    scores: torch.Tensor, targets: torch.Tensor, terms: _Terms
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Replace scores, (rows, vocabulary), by the gradient of the summed loss; return the loss and the nats, (rows,)."""
     wanted = targets[:, None]  # (rows, 1)
+    if terms.shared < scores.shape[1]:
+        own = torch.arange(terms.shared, scores.shape[1], device=scores.device)
+        scores[:, terms.shared :].masked_fill_(own != wanted, IMPOSSIBLE)
     highest = scores.amax(dim=1)  # (rows,)
     right = scores.gather(1, wanted).squeeze(1)
-    ratios = torch.sub(*scores.chunk(2)) if consistency else None  # (rows / 2, vocabulary)
+    ratios = torch.sub(*scores.chunk(2)) if terms.consistency else None  # (rows / 2, vocabulary)
     torch.softmax(scores, dim=1, out=scores)
     # the probability of the likeliest token gives the normalizer exactly, in half the time of a logsumexp
     normalizers = highest - scores.amax(dim=1).log()
@@ -136,7 +157,9 @@ def _gradient_of_scores(
     loss = nats.sum()
     if ratios is not None:
         ratios -= torch.sub(*normalizers.chunk(2))[:, None]  # log(P / Q)
-        loss += 2 * consistency * _add_divergence(scores, ratios, consistency)  # the mean is over twice its terms
+        loss += (
+            2 * terms.consistency * _add_divergence(scores, ratios, terms.consistency)
+        )  # the mean is over twice its terms
     scores.scatter_add_(1, wanted, -torch.ones_like(wanted, dtype=scores.dtype))
     return loss, nats
 

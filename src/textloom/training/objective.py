@@ -48,10 +48,13 @@ class Objective(nn.Module):
             candidates = self.sampled.draw(targets[: len(targets) // passes])
             weight = softmax.weight.index_select(0, candidates.tokens)  # (candidates, units)
             bias = softmax.bias.index_select(0, candidates.tokens) - candidates.log_probabilities
-            loss, nats = softmax_nats(hidden, weight, bias, candidates.targets.repeat(passes), self.consistency)
+            loss, nats = softmax_nats(
+                hidden, weight, bias, candidates.targets.repeat(passes),
+                shared=candidates.drawn, consistency=self.consistency,
+            )  # fmt: skip
             return loss, candidates.nats_among_all(nats.view(passes, -1)).mean()
         if self.consistency:
-            loss, nats = softmax_nats(hidden, softmax.weight, softmax.bias, targets, self.consistency)
+            loss, nats = softmax_nats(hidden, softmax.weight, softmax.bias, targets, consistency=self.consistency)
             return loss, nats.mean()
         loss = mean_nats(softmax, hidden, targets)
         return loss, loss.detach()

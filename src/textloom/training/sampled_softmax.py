@@ -1,10 +1,11 @@
 """Sampled softmax: a training step scores a sample of a large vocabulary instead of all of it.
 
-Each word w is a candidate with a probability pi(w), independently of the others; the targets of the batch always are.
-Given the candidates, the probability that w is the target is proportional to P(w) / pi(w). So log pi(w) is subtracted
-from the scores, and the cross-entropy among the candidates is smallest where the softmax of the scores over the whole
-vocabulary is P. The correction is that of Jean et al. (2015), "On using very large target vocabulary for neural machine
-translation", arXiv 1412.2007, section 3; Ma and Collins (2018), arXiv 1809.01812, show that it is consistent.
+Each word w is drawn with a probability pi(w), independently of the others and of the text. The candidates of a target
+are the words that were drawn, and itself. Given these, the probability that w is the target is proportional to
+P(w) / pi(w). So log pi(w) is subtracted from the scores, and the cross-entropy among the candidates is smallest where
+the softmax of the scores over the whole vocabulary is P. The correction is that of Jean et al. (2015), "On using very
+large target vocabulary for neural machine translation", arXiv 1412.2007, section 3; Ma and Collins (2018), arXiv
+1809.01812, show that it is consistent.
 """
 
 from dataclasses import dataclass
@@ -21,17 +22,19 @@ class Candidates:
     """The words that one training step scores."""
 
     tokens: torch.Tensor
-    """(candidates,) int64 token ids in ascending order."""
+    """(candidates,) int64 token ids: those that were drawn, then the targets that were not."""
+    drawn: int
+    """Number of those that were drawn. The others are candidates where they are the target, and nowhere else."""
     log_probabilities: torch.Tensor
-    """(candidates,) log of the probability that each is a candidate."""
+    """(candidates,) log of the probability that each is drawn."""
     targets: torch.Tensor
     """(targets,) int64, the place of each target in ``tokens``."""
 
     def nats_among_all(self, nats: torch.Tensor) -> torch.Tensor:
         """Estimate of the -log probability of each target in the whole vocabulary, from that among the candidates.
 
-        (..., targets) -> (..., targets). Each candidate stands for 1 / pi words in the sum over the vocabulary, a
-        target for itself alone.
+        (..., targets) -> (..., targets). Each word that was drawn stands for 1 / pi words in the sum over the
+        vocabulary, the target for itself alone.
         """
         log_pi = self.log_probabilities[self.targets]
         return nats - log_pi + torch.log1p(torch.exp(-nats) * torch.expm1(log_pi))
@@ -45,18 +48,18 @@ class SampledSoftmax(nn.Module):
         super().__init__()
         weights = torch.from_numpy(counts + 1.0) ** EXPONENT
         self.register_buffer("probabilities", inclusion_probabilities(weights, samples).float(), persistent=False)
-        self.register_buffer("frequencies", torch.from_numpy(counts / max(1, counts.sum())).float(), persistent=False)
 
     def draw(self, targets: torch.Tensor) -> Candidates:
         """The candidates of a step with these targets, (targets,)."""
-        drawn, frequencies = self.get_buffer("probabilities"), self.get_buffer("frequencies")
-        chosen = torch.rand_like(drawn) < drawn  # (vocabulary,)
-        chosen[targets] = True
-        tokens = chosen.nonzero().squeeze(1)
-        # a word is missing if it is neither drawn nor a target: (1 - pi) * exp(-targets * frequency)
-        missing = (1 - drawn[tokens]) * torch.exp(-len(targets) * frequencies[tokens])
-        places = chosen.cumsum(0) - 1
-        return Candidates(tokens, torch.log1p(-missing), places[targets])
+        probabilities = self.get_buffer("probabilities")
+        chosen = torch.rand_like(probabilities) < probabilities  # (vocabulary,)
+        missing = torch.zeros_like(chosen)
+        missing[targets] = True
+        drawn, others = (words.nonzero().squeeze(1) for words in (chosen, missing & ~chosen))
+        tokens = torch.cat([drawn, others])
+        places = torch.empty_like(probabilities, dtype=torch.long)
+        places[tokens] = torch.arange(len(tokens), device=tokens.device)
+        return Candidates(tokens, len(drawn), probabilities[tokens].log(), places[targets])
 
 
 def inclusion_probabilities(weights: torch.Tensor, samples: int) -> torch.Tensor:
