@@ -36,7 +36,7 @@ def test_a_run_trained_on_a_gpu_evaluates_and_generates_on_a_cpu(batching: str, 
 
 def test_sampled_words_and_consistency_train_on_a_gpu(tmp_path: Path) -> None:
     keys = ["trainer.softmax_samples=20", "trainer.consistency_regularization=1", "model.output_dropout=0.3"]
-    assert train_run(tmp_path / "run", "trainer.max_epochs=2", *keys).results()["val/loss"] < 5
+    assert train_run(tmp_path / "run", "trainer.max_epochs=3", *keys).results()["val/loss"] < 3.3
 
 
 @pytest.mark.parametrize("cell", CELLS.names)

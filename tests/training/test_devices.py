@@ -211,15 +211,18 @@ def test_one_run_directory_with_one_of_everything(tmp_path: Path) -> None:
 
 
 RESUMED = ["trainer.devices=2", "model.output_dropout=0.3", "trainer.deterministic=true"]
+RESUMED_KINDS = {kind: KINDS[kind] for kind in ("stream", "stream, a state of (rows, units)", "documents")} | {
+    "documents, each read twice": [*KINDS["documents"], "trainer.consistency_regularization=1"],
+}
 
 
 @pytest.mark.usefixtures("_forked")
-@pytest.mark.parametrize("kind", ["stream", "stream, a state of (rows, units)", "documents"])
+@pytest.mark.parametrize("kind", RESUMED_KINDS)
 def test_two_processes_resumed_equal_two_never_stopped(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With dropout, of which each rank draws its own, and stopped by a signal in the middle of an epoch."""
-    whole = start(tmp_path / "whole", *KINDS[kind], *RESUMED)
+    whole = start(tmp_path / "whole", *RESUMED_KINDS[kind], *RESUMED)
     original = RankModule.training_step
 
     def stopped(self: RankModule, batch: Any, index: int) -> torch.Tensor:
@@ -230,7 +233,7 @@ def test_two_processes_resumed_equal_two_never_stopped(
     with monkeypatch.context() as patch:
         patch.setattr(RankModule, "training_step", stopped)
         with pytest.raises(Interrupted):
-            start(tmp_path / "part", *KINDS[kind], *RESUMED)
+            start(tmp_path / "part", *RESUMED_KINDS[kind], *RESUMED)
     checkpoint = read_checkpoint(tmp_path / "part/checkpoints/last.ckpt")
     assert checkpoint["global_step"] == 4
     (generators,) = [state for name, state in checkpoint["callbacks"].items() if name.startswith("RandomState")]

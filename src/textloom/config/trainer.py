@@ -216,15 +216,17 @@ class TrainConfig(Section):
         return self
 
     def _check_objective(self, model: ModelConfig) -> None:
-        if self.trainer.softmax_samples is not None and model.softmax_cutoffs is not None:
-            raise ValueError(
-                f"trainer.softmax_samples={self.trainer.softmax_samples} samples the words of one softmax, and "
-                "model.softmax_cutoffs divides it into several; leave one of them out"
-            )
-        if self.trainer.consistency_regularization and not model.has_masks_of_rows:
+        trainer = self.trainer
+        for name in ("softmax_samples", "consistency_regularization"):
+            if getattr(trainer, name) and model.softmax_cutoffs is not None:
+                raise ValueError(
+                    f"trainer.{name}={getattr(trainer, name)} needs one softmax, and model.softmax_cutoffs divides it "
+                    "into several; leave one of them out"
+                )
+        if trainer.consistency_regularization and not model.has_masks_of_rows:
             raise ValueError(
                 "trainer.consistency_regularization compares two passes with different dropout masks, and the model "
-                "has no dropout; set model.output_dropout, or trainer.consistency_regularization=0"
+                "has no dropout that draws a mask for each row; set model.output_dropout=0.3"
             )
 
 

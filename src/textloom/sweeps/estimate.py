@@ -28,13 +28,9 @@ Value = TypeVar("Value")
 WARM_UP_STEPS = 2
 TIMED_STEPS = 5
 LONGEST_TIMING = 5.0  # seconds; a step that takes longer is timed once
-SHAPES = (
-    "data",
-    "tokenizer",
-    "batching",
-    "model",
-    "optimizer",
-)  # with the batch size, all that decides a step's time
+SHAPES = ("data", "tokenizer", "batching", "model", "optimizer")
+TRAINER_SHAPES = ("batch_size", "precision", "softmax_samples", "consistency_regularization")
+# these are all the keys that decide a step's time
 
 
 class Cost(NamedTuple):
@@ -90,7 +86,9 @@ class _CostMeter:
         batching = training_batches(config.batching, text, rows, config.seed)
         with torch.device("meta"):
             parameters = parameter_count(RecurrentLanguageModel(model, vocabulary_size))
-        shape = repr(([getattr(config, name) for name in SHAPES], rows, config.trainer.precision))
+        shape = repr(
+            ([getattr(config, name) for name in SHAPES], [getattr(config.trainer, name) for name in TRAINER_SHAPES])
+        )
         seconds = _once(self._seconds, shape, lambda: self._time(config, vocabulary_size, batching.batches(0, 0)))
         steps = total_steps(config, batching)
         return Cost(parameters, steps, seconds * steps * config.trainer.accumulate_grad_batches)

@@ -18,12 +18,3 @@ def twice(batch: Batch) -> Batch:
         positions = torch.cat([positions, positions + batch.inputs.numel()])
     inputs, targets = (torch.cat([part, part]) for part in (batch.inputs, batch.targets))
     return batch._replace(inputs=inputs, targets=targets, positions=positions)
-
-
-def symmetric_divergence(log_probabilities: torch.Tensor) -> torch.Tensor:
-    """Mean of (KL(P || Q) + KL(Q || P)) / 2 in nats.
-
-    ``log_probabilities`` (2 * targets, vocabulary) are those of P and, after them, those of Q.
-    """
-    first, second = log_probabilities.chunk(2)
-    return ((first.exp() - second.exp()) * (first - second)).sum(dim=1).mean() / 2

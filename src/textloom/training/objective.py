@@ -7,7 +7,7 @@ from torch import nn
 from textloom.batching.batch import Batch
 from textloom.config import TrainerConfig
 from textloom.data.encoding import TokenSplit
-from textloom.training.consistency import symmetric_divergence, twice
+from textloom.training.consistency import twice
 from textloom.training.loss import mean_nats, softmax_nats
 from textloom.training.sampled_softmax import SampledSoftmax
 
@@ -30,6 +30,11 @@ class Objective(nn.Module):
             sampled = SampledSoftmax(counts, samples)
         return cls(config.consistency_regularization, sampled)
 
+    @property
+    def passes(self) -> int:
+        """How often the model reads each row of a batch."""
+        return 2 if self.consistency else 1
+
     def rows(self, batch: Batch) -> Batch:
         """What the model reads for a batch: its rows, or with consistency regularization all of them twice."""
         return twice(batch) if self.consistency else batch
@@ -40,31 +45,19 @@ class Objective(nn.Module):
         """The loss, and the mean nats per target for the training curve, which has no gradient.
 
         ``hidden`` (targets, units) are the states of ``rows`` that have a target, ``targets`` (targets,) its targets.
+        An adaptive softmax has neither samples nor consistency regularization.
         """
-        if isinstance(softmax, nn.AdaptiveLogSoftmaxWithLoss):
-            return self._adaptive(softmax, hidden, targets)
-        if self.sampled is not None:
-            passes = 2 if self.consistency else 1
-            candidates = self.sampled.draw(targets[: len(targets) // passes])
-            weight = softmax.weight.index_select(0, candidates.tokens)  # (candidates, units)
-            bias = softmax.bias.index_select(0, candidates.tokens) - candidates.log_probabilities
-            loss, nats = softmax_nats(
-                hidden, weight, bias, candidates.targets.repeat(passes),
-                shared=candidates.drawn, consistency=self.consistency,
-            )  # fmt: skip
-            return loss, candidates.nats_among_all(nats.view(passes, -1)).mean()
-        if self.consistency:
+        if isinstance(softmax, nn.AdaptiveLogSoftmaxWithLoss) or not (self.sampled or self.consistency):
+            loss = mean_nats(softmax, hidden, targets)
+            return loss, loss.detach()
+        if self.sampled is None:
             loss, nats = softmax_nats(hidden, softmax.weight, softmax.bias, targets, consistency=self.consistency)
             return loss, nats.mean()
-        loss = mean_nats(softmax, hidden, targets)
-        return loss, loss.detach()
-
-    def _adaptive(
-        self, softmax: nn.AdaptiveLogSoftmaxWithLoss, hidden: torch.Tensor, targets: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        nats = mean_nats(softmax, hidden, targets)
-        if not self.consistency:
-            return nats, nats.detach()
-        with torch.autocast(hidden.device.type, enabled=False):  # torch's own does not run under it
-            divergence = symmetric_divergence(softmax.log_prob(hidden.float()))
-        return nats + self.consistency * divergence, nats.detach()
+        candidates = self.sampled.draw(targets[: len(targets) // self.passes])
+        weight = softmax.weight.index_select(0, candidates.tokens)  # (candidates, units)
+        bias = softmax.bias.index_select(0, candidates.tokens) - candidates.log_probabilities
+        loss, nats = softmax_nats(
+            hidden, weight, bias, candidates.targets.repeat(self.passes),
+            shared=candidates.drawn, consistency=self.consistency,
+        )  # fmt: skip
+        return loss, candidates.nats_among_all(nats.view(self.passes, -1)).mean()

@@ -53,7 +53,7 @@ class RankModule(TrainingModule):
         super().on_save_checkpoint(checkpoint)
         parts = None if self.state is None else [part.cpu() for part in self.state]
         checkpoint["recurrent_state"] = _interleaved(
-            self.ranks.gather(parts), batch_dimensions(self.model.initial_state)
+            self.ranks.gather(parts), batch_dimensions(self.model.initial_state), self.objective.passes
         )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -62,9 +62,13 @@ class RankModule(TrainingModule):
         if self.state is not None:
             pairs = zip(self.state, batch_dimensions(self.model.initial_state), strict=True)
             self.state = tuple(
-                part if axis is None else part.movedim(axis, 0)[self.ranks.share].movedim(0, axis).contiguous()
+                part if axis is None else self._of_this_rank(part.movedim(axis, 0)).movedim(0, axis).contiguous()
                 for part, axis in pairs
             )
+
+    def _of_this_rank(self, rows: torch.Tensor) -> torch.Tensor:
+        """The rows of this rank in each pass, from those of all ranks, (passes * rows, ...)."""
+        return rows.reshape(self.objective.passes, -1, *rows.shape[1:])[:, self.ranks.share].flatten(0, 1)
 
 
 def _zero_of(parameters: Iterable[torch.nn.Parameter]) -> torch.Tensor:
@@ -72,8 +76,10 @@ def _zero_of(parameters: Iterable[torch.nn.Parameter]) -> torch.Tensor:
     return 0 * torch.stack([parameter.sum() for parameter in parameters]).sum()
 
 
-def _interleaved(shares: list[list[torch.Tensor] | None], axes: Sequence[int | None]) -> list[torch.Tensor] | None:
-    """The states of all rows from those of each rank: rank r has rows r, r + ranks, r + 2 * ranks, ..."""
+def _interleaved(
+    shares: list[list[torch.Tensor] | None], axes: Sequence[int | None], passes: int
+) -> list[torch.Tensor] | None:
+    """The states of all rows from those of each rank: rank r has rows r, r + ranks, r + 2 * ranks, ... of each pass."""
     held = [share for share in shares if share is not None]
     if not held:
         return None
@@ -82,11 +88,13 @@ def _interleaved(shares: list[list[torch.Tensor] | None], axes: Sequence[int | N
         if axis is None:
             whole.append(parts[0])
             continue
-        rows_first = [part.movedim(axis, 0) for part in parts]  # each (rows of the rank, ...)
+        # each (rows of the rank, passes, ...)
+        moved = [part.movedim(axis, 0) for part in parts]
+        rows_first = [part.reshape(passes, -1, *part.shape[1:]).transpose(0, 1) for part in moved]
         together = parts[0].new_empty(sum(map(len, rows_first)), *rows_first[0].shape[1:])
         for rank, rows in enumerate(rows_first):  # ranks without rows come last
             together[rank :: len(shares)] = rows
-        whole.append(together.movedim(0, axis).contiguous())
+        whole.append(together.transpose(0, 1).flatten(0, 1).movedim(0, axis).contiguous())
     return whole
 
 
