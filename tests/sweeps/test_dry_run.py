@@ -3,10 +3,16 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from conftest import TINY, Answer, compose_train
+from textloom.config import TrainConfig
 from textloom.models.recurrent import RecurrentLanguageModel, parameter_count
 from textloom.runs.run import Run
+from textloom.sweeps import estimate
+from textloom.training.trial_step import TrialStep
 
 Command = Callable[..., Answer]
 
@@ -27,6 +33,23 @@ def test_a_dry_run_tells_parameters_steps_and_time_and_trains_nothing(
     assert rows[0][0] == f"{parameter_count(small):,}"
     assert int(rows[1][1]) == 2 * int(rows[0][1])
     assert re.search(r"4 trials, about 0:0\d of training one after the other on this machine", answer.out)
+
+
+def test_a_step_is_timed_for_each_value_of_a_key_that_decides_its_time(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[tuple[float, int | None]] = []
+
+    class Noted(TrialStep):
+        def __init__(self, config: TrainConfig, *others: Any):
+            timed.append((config.trainer.consistency_regularization, config.trainer.softmax_samples))
+            super().__init__(config, *others)
+
+    monkeypatch.setattr(estimate, "TrialStep", Noted)
+    keys = ["trainer.consistency_regularization=0,1", "trainer.softmax_samples=null,20", "seed=1,2"]
+    answer = command("train", "-m", *TINY, "model.output_dropout=0.3", *keys, "sweep.dry_run=true")
+    assert answer.status == 0, answer.err
+    assert sorted(timed, key=str) == [(0.0, 20), (0.0, None), (1.0, 20), (1.0, None)]
 
 
 def test_the_edges_of_a_sampled_space_are_checked_and_their_cost_is_estimated(command: Command) -> None:
