@@ -3,7 +3,8 @@
 For a large vocabulary the (targets, vocabulary) matrix of logits is most of the memory of a training step. Here only a
 slice of it exists at any time, at most as large as the weights or a cache, and its gradient is computed at once: the
 forward pass stores the gradients, the backward pass scales them. The idea is that of Wijmans et al. (2024), "Cut your
-losses in large-vocabulary language models", arXiv 2411.09009, without a kernel of our own.
+losses in large-vocabulary language models", arXiv 2411.09009, without a kernel of our own. What sampled softmax and
+consistency regularization need is computed on the same slices.
 """
 
 from dataclasses import dataclass
@@ -66,18 +67,21 @@ def softmax_nats(
     """
     kind = hidden.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
-    terms = _Terms(dtype, len(weight) if shared is None else shared, consistency)
-    both: tuple[torch.Tensor, torch.Tensor] = _SoftmaxCrossEntropy.apply(hidden, weight, bias, targets, terms)  # type: ignore[no-untyped-call]
+    settings = _Settings(dtype, len(weight) if shared is None else shared, consistency)
+    both: tuple[torch.Tensor, torch.Tensor] = _SoftmaxCrossEntropy.apply(hidden, weight, bias, targets, settings)  # type: ignore[no-untyped-call]
     return both
 
 
 @dataclass(frozen=True)
-class _Terms:
-    """What is computed, and the number format of the products."""
+class _Settings:
+    """The settings of ``softmax_nats``."""
 
     dtype: torch.dtype
+    """Number format of the products."""
     shared: int
+    """As in ``softmax_nats``; the size of the vocabulary if all words can follow everywhere."""
     consistency: float
+    """As in ``softmax_nats``."""
 
 
 class _SoftmaxCrossEntropy(torch.autograd.Function):
@@ -88,9 +92,9 @@ class _SoftmaxCrossEntropy(torch.autograd.Function):
         weight: torch.Tensor,
         bias: torch.Tensor,
         targets: torch.Tensor,
-        terms: _Terms,
+        settings: _Settings,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        passes, dtype = 2 if terms.consistency else 1, terms.dtype
+        passes, dtype = 2 if settings.consistency else 1, settings.dtype
         with torch.autocast(hidden.device.type, enabled=False):
             matrix, wanted = weight.to(dtype), targets.view(passes, -1)
             states = hidden.to(dtype).view(passes, -1, weight.shape[1])  # (passes, targets, units)
@@ -108,7 +112,7 @@ class _SoftmaxCrossEntropy(torch.autograd.Function):
                 torch.mm(some_states, matrix.t(), out=gradient)
                 if gradient is not some:
                     some.copy_(gradient)
-                some_loss, some_nats = _gradient_of_scores(some.add_(bias), some_targets, terms)
+                some_loss, some_nats = _gradient_of_scores(some.add_(bias), some_targets, settings)
                 loss += some_loss
                 nats[:, part] = some_nats.view(passes, -1)
                 bias_gradient += some.sum(dim=0)
@@ -140,16 +144,16 @@ def _rows_at_once(device: str, targets: int, vocabulary_size: int, units: int) -
 
 
 def _gradient_of_scores(
-    scores: torch.Tensor, targets: torch.Tensor, terms: _Terms
+    scores: torch.Tensor, targets: torch.Tensor, settings: _Settings
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Replace scores, (rows, vocabulary), by the gradient of the summed loss; return the loss and the nats, (rows,)."""
     wanted = targets[:, None]  # (rows, 1)
-    if terms.shared < scores.shape[1]:
-        own = torch.arange(terms.shared, scores.shape[1], device=scores.device)
-        scores[:, terms.shared :].masked_fill_(own != wanted, IMPOSSIBLE)
+    if settings.shared < scores.shape[1]:
+        own = torch.arange(settings.shared, scores.shape[1], device=scores.device)
+        scores[:, settings.shared :].masked_fill_(own != wanted, IMPOSSIBLE)
     highest = scores.amax(dim=1)  # (rows,)
     right = scores.gather(1, wanted).squeeze(1)
-    ratios = torch.sub(*scores.chunk(2)) if terms.consistency else None  # (rows / 2, vocabulary)
+    ratios = torch.sub(*scores.chunk(2)) if settings.consistency else None  # (rows / 2, vocabulary)
     torch.softmax(scores, dim=1, out=scores)
     # the probability of the likeliest token gives the normalizer exactly, in half the time of a logsumexp
     normalizers = highest - scores.amax(dim=1).log()
@@ -157,9 +161,8 @@ def _gradient_of_scores(
     loss = nats.sum()
     if ratios is not None:
         ratios -= torch.sub(*normalizers.chunk(2))[:, None]  # log(P / Q)
-        loss += (
-            2 * terms.consistency * _add_divergence(scores, ratios, terms.consistency)
-        )  # the mean is over twice its terms
+        divergence = _add_divergence(scores, ratios, settings.consistency)
+        loss += 2 * settings.consistency * divergence  # the sum is divided by the targets of both passes
     scores.scatter_add_(1, wanted, -torch.ones_like(wanted, dtype=scores.dtype))
     return loss, nats
 
