@@ -39,9 +39,14 @@ def products_and_initial(cell: str, time: int, dtype: torch.dtype = torch.float6
     return products.requires_grad_(), torch.rand(ROWS, UNITS, dtype=dtype, requires_grad=True)
 
 
-@pytest.fixture(params=[1, 4], ids=["blocks of a step", "blocks of four steps"], autouse=True)
+@pytest.fixture(params=[1, 5], ids=["blocks of a step", "blocks of five steps"], autouse=True)
 def _blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recurrence, "BLOCK", request.param * ROWS * UNITS)
+
+
+@pytest.fixture(params=[0, ROWS * UNITS], ids=["by steps", "by chunks"], autouse=True)
+def _few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recurrence, "FEW", request.param)
 
 
 @both_ways

@@ -36,6 +36,7 @@ TURNS = 4
 SECONDS = 1.0  # of CPU time, after which no further turn is begun
 LARGEST_UNITS, LARGEST_LAYERS, LARGEST_ROWS, LARGEST_STEPS = 1024, 2, 256, 32  # limits of the measurement
 LARGEST_VOCABULARY = 4096
+TOKENS = 512  # of a batch of a few rows, whose steps may be more than LARGEST_STEPS
 ROWS = 32  # of the measurement if trainer.batch_size=auto
 DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
@@ -112,8 +113,9 @@ class Shape:
         assert isinstance(model.units, int)
         batching = config.batching
         one_target = isinstance(batching, WindowsConfig) and batching.targets == "last"
-        steps = min(batching.context if isinstance(batching, WindowsConfig) else batching.steps, LARGEST_STEPS)
         rows = config.trainer.batch_size if isinstance(config.trainer.batch_size, int) else ROWS
+        steps = batching.context if isinstance(batching, WindowsConfig) else batching.steps
+        steps = min(steps, max(LARGEST_STEPS, TOKENS // rows))
         return cls(
             _small(model, min(model.units, LARGEST_UNITS), min(model.layers, LARGEST_LAYERS)),
             rows=min(rows, LARGEST_ROWS),
