@@ -354,6 +354,11 @@ def test_more_gpus_than_there_are() -> None:
         check_devices(99, torch.device("cuda"))
 
 
+def test_far_more_processes_than_cores_are_refused_before_they_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"trainer\.devices=9999: this machine has \d+ CPU core\(s\); set trainer\."):
+        start(tmp_path / "run", "trainer.devices=9999")
+
+
 def test_several_nodes_need_torchrun_or_srun(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="start one for each device with torchrun or srun"):
         start(tmp_path / "run", "trainer.num_nodes=2")

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from conftest import compose_train, train_run
 from textloom.errors import ConfigError
+from textloom.training import fitting
 from textloom.training.objective import Objective
 from textloom.training.sampled_softmax import SampledSoftmax, inclusion_probabilities
 
@@ -140,6 +141,20 @@ def test_training_by_samples_learns_what_training_by_all_words_learns(words: lis
     unigrams = 4.5
     assert whole["val/loss"] < unigrams - 0.5
     assert samples["val/loss"] == pytest.approx(whole["val/loss"], abs=0.1)
+
+
+@pytest.mark.parametrize("overrides", [[], ["trainer.softmax_samples=150"], ["model.softmax_cutoffs=[100]"]])
+def test_a_large_vocabulary_that_is_scored_as_a_whole_is_told_how_to_train_faster(
+    overrides: list[str],
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(fitting, "LARGE_VOCABULARY", 200)
+    with caplog.at_level("INFO"):
+        train_run(tmp_path / "run", *words, "trainer.max_epochs=1", *overrides)
+    assert ("trainer.softmax_samples=4096 is several times as fast" in caplog.text) == (not overrides)
 
 
 def test_samples_and_clusters_exclude_each_other() -> None:

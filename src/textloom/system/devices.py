@@ -1,10 +1,13 @@
 """The choice of the device to compute on."""
 
+import os
+
 import torch
 
 from textloom.errors import ConfigError
 
 CPU_ALLOCATOR = "DefaultCPUAllocator"  # in torch's message when main memory is short
+PROCESSES_FOR_A_CORE = 4  # at most; more than one are of use in tests alone
 
 
 def choose_device(accelerator: str, key: str = "trainer.accelerator") -> torch.device:
@@ -18,10 +21,15 @@ def choose_device(accelerator: str, key: str = "trainer.accelerator") -> torch.d
 
 
 def check_devices(devices: int, device: torch.device) -> None:
-    """Check the number of devices. Raises ConfigError if this machine has fewer of that kind."""
-    there = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device.type, devices)  # a CPU takes any number
-    if devices > there:
-        raise ConfigError(f"trainer.devices={devices}: this machine has {there} GPU(s); set trainer.devices={there}")
+    """Check the number of devices. Raises ConfigError if this machine has fewer, or far fewer cores than processes."""
+    if device.type == "cpu":
+        cores = os.cpu_count() or 1
+        there, kind, limit = cores, "CPU core(s)", PROCESSES_FOR_A_CORE * cores
+    else:
+        limit = there = torch.cuda.device_count() if device.type == "cuda" else 1
+        kind = "GPU(s)"
+    if devices > limit:
+        raise ConfigError(f"trainer.devices={devices}: this machine has {there} {kind}; set trainer.devices={there}")
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -33,6 +33,7 @@ from textloom.training.word_vectors import load_word_vectors
 log = logging.getLogger(__name__)
 
 TARGETS_THAT_STAND_FOR_ALL = 1 << 20
+LARGE_VOCABULARY = 20_000  # words, of which 4,096 sampled ones train several times as fast
 EXPLOSION = 10  # a loss above this many times that of a uniform guess has diverged
 
 
@@ -106,6 +107,7 @@ def build_module(plan: FitPlan, batches: TokenDataModule, learning_rate_scale: f
     elif config.model.embedding_path is not None and not resumed:
         load_word_vectors(model, config.model, plan.text)
     log.info("model: %s, %s parameters", config.model.kind, f"{parameter_count(model):,}")
+    _suggest_sampling(plan)
     module = (TrainingModule if ranks.size == 1 else RankModule)(
         model,
         config.optimizer,
@@ -122,6 +124,18 @@ def build_module(plan: FitPlan, batches: TokenDataModule, learning_rate_scale: f
     if isinstance(module, RankModule):
         module.ranks = ranks
     return module
+
+
+def _suggest_sampling(plan: FitPlan) -> None:
+    """Log a faster setting where a CPU scores all words of a large vocabulary in each step."""
+    model, size = plan.config.model, plan.text.tokenizer.vocabulary_size
+    assert not model.is_ngram
+    scores_all = model.softmax_cutoffs is None and plan.config.trainer.softmax_samples is None
+    if scores_all and size > LARGE_VOCABULARY and plan.compute.device.type == "cpu":
+        log.info(
+            "softmax: each step scores all %s entries; trainer.softmax_samples=4096 is several times as fast on a CPU",
+            f"{size:,}",
+        )
 
 
 def build_logger(plan: FitPlan, checkpoint: str | None) -> RunLogger:
