@@ -40,10 +40,11 @@ class Size:
 
 def main(quick: bool = False) -> list[Row]:
     """Rows for the CPU."""
-    word = Size("WikiText-2, 2 x 200 tied, vocabulary 33,278", 33_278, 200, 2, 200, 2_000, is_wikitext=True)
+    label = "WikiText-2, 2 x 400, tied embedding of 150, vocabulary 33,278"  # experiment=wikitext2_small
+    word = Size(label, 33_278, 400, 2, 150, 2_000, is_wikitext=True)
     char = Size("LSTM 512, char (65)", 65, 512, 1, 64, 10_000)
     if quick:
-        word = Size(word.label, 50, 8, 2, 8, 100, is_wikitext=True)
+        word = Size(label, 50, 8, 2, 4, 100, is_wikitext=True)
         char = Size(char.label, 20, 8, 1, 8, 100)
     with denormals_flushed(), memory_kept():  # as ``textloom evaluate`` does
         return [row for size in (word, char) for row in _rows(size, 1 if quick else 5)]
@@ -69,7 +70,7 @@ def _scorer(size: Size) -> Scorer:
     """A model as it is before training, which costs what a trained one costs."""
     config = composed(
         f"model.units={size.units}", f"model.layers={size.layers}", f"model.embedding_dim={size.embedding}",
-        f"model.tied_weights={'true' if size.embedding == size.units else 'false'}",
+        *(["model.tied_weights=true", "model.output_projection=true"] if size.is_wikitext else []),
     ).model  # fmt: skip
     scorer = Scorer(RecurrentLanguageModel(config, size.vocabulary).eval(), rows=1)
     scorer.rms = [torch.full_like(weight, 1e-3) for weight in moving_weights(scorer.model)]
