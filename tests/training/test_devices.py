@@ -20,6 +20,7 @@ from textloom.errors import ConfigError, DataError, Interrupted, TrainingError
 from textloom.runs.checkpoints import read_checkpoint
 from textloom.runs.claim import claimed_run
 from textloom.runs.run import Run
+from textloom.system import devices
 from textloom.system.placement import Placement, check_placement, placement
 from textloom.training import worker
 from textloom.training.callbacks.curves import Curves
@@ -343,15 +344,14 @@ def test_too_little_text_for_the_devices(
     overrides: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Workers, "_start", lambda *_: None)
+    monkeypatch.setattr(devices, "PROCESSES_FOR_A_CORE", 50)
     with pytest.raises(DataError, match=message):
         start(tmp_path / "run", *overrides)
 
 
 def test_more_gpus_than_there_are() -> None:
-    from textloom.system.devices import check_devices
-
     with pytest.raises(ConfigError, match=r"trainer\.devices=99: this machine has \d+ GPU\(s\); set trainer\.devices="):
-        check_devices(99, torch.device("cuda"))
+        devices.check_devices(99, torch.device("cuda"))
 
 
 def test_far_more_processes_than_cores_are_refused_before_they_start(tmp_path: Path) -> None:
