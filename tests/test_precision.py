@@ -152,6 +152,13 @@ def test_the_softmax_of_a_large_vocabulary_is_measured_with_the_cell() -> None:
     assert Shape.of(windows, windows.model, 65).targets == 1
 
 
+@pytest.mark.parametrize(("rows", "steps", "measured"), [(1, 1024, 512), (4, 1024, 128), (32, 1024, 32), (1, 20, 20)])
+def test_a_few_rows_are_measured_with_more_steps(rows: int, steps: int, measured: int) -> None:
+    """The gates of minGRU are products over all steps: with 32 steps of one row bf16 did not seem to gain."""
+    config = compose_train("model=mingru", "model.units=8", f"trainer.batch_size={rows}", f"batching.steps={steps}")
+    assert Shape.of(config, config.model, 65).steps == measured
+
+
 def test_the_first_layer_is_measured_with_the_vectors_that_it_reads() -> None:
     """With 640 units and vectors of 64 bf16 gained 1.9 times, with vectors as long as the units 1.2 times."""
     embedded = compose_train("model.units=96", "model.embedding_dim=24")

@@ -45,8 +45,8 @@ def _blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture(params=[0, ROWS * UNITS], ids=["by steps", "by chunks"], autouse=True)
-def _few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recurrence, "FEW", request.param)
+def _chunked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recurrence, "LARGEST_CHUNKED", request.param)
 
 
 @both_ways

@@ -344,7 +344,7 @@ def test_too_little_text_for_the_devices(
     overrides: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Workers, "_start", lambda *_: None)
-    monkeypatch.setattr(devices, "PROCESSES_FOR_A_CORE", 50)
+    monkeypatch.setattr(devices, "PROCESSES_PER_CORE", 50)
     with pytest.raises(DataError, match=message):
         start(tmp_path / "run", *overrides)
 

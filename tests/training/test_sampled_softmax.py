@@ -154,7 +154,7 @@ def test_a_large_vocabulary_that_is_scored_as_a_whole_is_told_how_to_train_faste
     monkeypatch.setattr(fitting, "LARGE_VOCABULARY", 200)
     with caplog.at_level("INFO"):
         train_run(tmp_path / "run", *words, "trainer.max_epochs=1", *overrides)
-    assert ("trainer.softmax_samples=4096 is several times as fast" in caplog.text) == (not overrides)
+    assert ("trainer.softmax_samples=4096 is faster on a CPU" in caplog.text) == (not overrides)
 
 
 def test_samples_and_clusters_exclude_each_other() -> None:

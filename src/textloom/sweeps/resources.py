@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from textloom.config import SweepConfig
 from textloom.errors import ConfigError
+from textloom.system.cores import available_cores
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,6 @@ def shares(config: SweepConfig, trials: int, accelerator: str) -> list[Share]:
         )
     threads = min(config.cpus_per_trial or max(1, cores // parallel), _threads_wanted() or cores)
     return [Share(threads, gpus[number % len(gpus)] if gpus else None) for number in range(parallel)]
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def available_gpus() -> list[str]:

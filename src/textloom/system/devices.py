@@ -1,13 +1,12 @@
 """The choice of the device to compute on."""
 
-import os
-
 import torch
 
 from textloom.errors import ConfigError
+from textloom.system.cores import available_cores
 
 CPU_ALLOCATOR = "DefaultCPUAllocator"  # in torch's message when main memory is short
-PROCESSES_FOR_A_CORE = 4  # at most; more than one are of use in tests alone
+PROCESSES_PER_CORE = 4  # largest number; more than one are slower, but serve to try out a training on several devices
 
 
 def choose_device(accelerator: str, key: str = "trainer.accelerator") -> torch.device:
@@ -23,13 +22,15 @@ def choose_device(accelerator: str, key: str = "trainer.accelerator") -> torch.d
 def check_devices(devices: int, device: torch.device) -> None:
     """Check the number of devices. Raises ConfigError if this machine has fewer, or far fewer cores than processes."""
     if device.type == "cpu":
-        cores = os.cpu_count() or 1
-        there, kind, limit = cores, "CPU core(s)", PROCESSES_FOR_A_CORE * cores
+        present, kind = available_cores(), "CPU core(s)"
+        limit = PROCESSES_PER_CORE * present
     else:
-        limit = there = torch.cuda.device_count() if device.type == "cuda" else 1
-        kind = "GPU(s)"
+        present, kind = torch.cuda.device_count() if device.type == "cuda" else 1, "GPU(s)"
+        limit = present
     if devices > limit:
-        raise ConfigError(f"trainer.devices={devices}: this machine has {there} {kind}; set trainer.devices={there}")
+        raise ConfigError(
+            f"trainer.devices={devices}: this machine has {present} {kind}; set trainer.devices={present}"
+        )
 
 
 def is_out_of_memory(error: Exception) -> bool:

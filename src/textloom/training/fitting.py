@@ -33,7 +33,7 @@ from textloom.training.word_vectors import load_word_vectors
 log = logging.getLogger(__name__)
 
 TARGETS_THAT_STAND_FOR_ALL = 1 << 20
-LARGE_VOCABULARY = 20_000  # words, of which 4,096 sampled ones train several times as fast
+LARGE_VOCABULARY = 20_000  # from where on a step of a small model is mostly the softmax
 EXPLOSION = 10  # a loss above this many times that of a uniform guess has diverged
 
 
@@ -133,7 +133,7 @@ def _suggest_sampling(plan: FitPlan) -> None:
     scores_all = model.softmax_cutoffs is None and plan.config.trainer.softmax_samples is None
     if scores_all and size > LARGE_VOCABULARY and plan.compute.device.type == "cpu":
         log.info(
-            "softmax: each step scores all %s entries; trainer.softmax_samples=4096 is several times as fast on a CPU",
+            "softmax: each step scores all %s entries; trainer.softmax_samples=4096 is faster on a CPU",
             f"{size:,}",
         )
 

@@ -36,7 +36,7 @@ TURNS = 4
 SECONDS = 1.0  # of CPU time, after which no further turn is begun
 LARGEST_UNITS, LARGEST_LAYERS, LARGEST_ROWS, LARGEST_STEPS = 1024, 2, 256, 32  # limits of the measurement
 LARGEST_VOCABULARY = 4096
-TOKENS = 512  # of a batch of a few rows, whose steps may be more than LARGEST_STEPS
+SMALL_BATCH = 512  # tokens; of so few rows more than LARGEST_STEPS are measured, up to this size
 ROWS = 32  # of the measurement if trainer.batch_size=auto
 DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
@@ -115,7 +115,7 @@ class Shape:
         one_target = isinstance(batching, WindowsConfig) and batching.targets == "last"
         rows = config.trainer.batch_size if isinstance(config.trainer.batch_size, int) else ROWS
         steps = batching.context if isinstance(batching, WindowsConfig) else batching.steps
-        steps = min(steps, max(LARGEST_STEPS, TOKENS // rows))
+        steps = min(steps, max(LARGEST_STEPS, SMALL_BATCH // rows))
         return cls(
             _small(model, min(model.units, LARGEST_UNITS), min(model.layers, LARGEST_LAYERS)),
             rows=min(rows, LARGEST_ROWS),

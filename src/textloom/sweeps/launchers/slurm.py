@@ -19,7 +19,7 @@ from textloom.errors import ConfigError
 from textloom.sweeps.execute import GRACE, execute_in_child
 from textloom.sweeps.job import Job
 from textloom.sweeps.launchers import JobEnd
-from textloom.sweeps.resources import available_cores
+from textloom.system.cores import available_cores
 
 POLL = 0.5  # seconds
 LOST = ("NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "TIMEOUT", "REQUEUED")  # states of jobs that can be resumed elsewhere
