@@ -207,7 +207,7 @@ def test_nothing_is_wider_than_the_window_and_no_request_leaves_the_server(
     page: Page, server: Running, width: int
 ) -> None:
     opened(page, server, width)
-    page.type("deep learn" + "ing" * 60)
+    page.type("deep learn" + "ing" * 60 + " " * 300)  # long words and spaces have to wrap
     page.press("Enter")
     ready(page)
     page.click("panels[0].part('bookmark')")
