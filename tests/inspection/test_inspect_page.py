@@ -18,7 +18,8 @@ from textloom.runs.run import Run
 
 Command = Callable[..., Answer]
 ATTACK = "</script><script>window.attacked = 1</script><img src=x onerror='window.attacked = 1'>"
-TEXT = f"the network (a small one) said “deep learning”\nand then {ATTACK}\t{{{{ 7 * 7 }}}}\x1b[31m end{' ' * 200}\n" * 4
+BLANKS = " " * 200
+TEXT = f"the network (a small one) said “deep learning”\nand then {ATTACK}\t{{{{ 7 * 7 }}}}\x1b[31m end{BLANKS}\n" * 4
 PROBE = """
 <script>
 addEventListener("error", event => { window.failed = event.message; });
