@@ -40,7 +40,7 @@ class Size:
 
 def main(quick: bool = False) -> list[Row]:
     """Rows for the CPU."""
-    label = "WikiText-2, 2 x 400, tied embedding of 150, vocabulary 33,278"  # experiment=wikitext2_small
+    label = "WikiText-2, 2 x 400, tied embedding of 150, vocabulary 33,278"  # experiment=wikitext2_400
     word = Size(label, 33_278, 400, 2, 150, 2_000, is_wikitext=True)
     char = Size("LSTM 512, char (65)", 65, 512, 1, 64, 10_000)
     if quick:
