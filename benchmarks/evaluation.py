@@ -22,6 +22,8 @@ from textloom.system.cpu import denormals_flushed, memory_kept
 WIKITEXT_TARGETS, LIMIT = 245_569, 600.0  # of the test split; seconds
 STATIC = Method(Protocol("stream"))
 DYNAMIC = Adaptation(dynamic=DynamicSettings(learning_rate=1e-3, decay=2e-3, epsilon=1e-3, steps=20))
+# as in experiment=wikitext2_small
+WIKITEXT = ["model.tied_weights=true", "model.output_projection=true", "model.residual=true"]
 CACHE = Adaptation(cache=CacheSettings(size=2000, weight=0.1, sharpness=0.3))
 
 
@@ -40,8 +42,8 @@ class Size:
 
 def main(quick: bool = False) -> list[Row]:
     """Rows for the CPU."""
-    label = "WikiText-2, 2 x 400, tied embedding of 150, vocabulary 33,278"  # experiment=wikitext2_400
-    word = Size(label, 33_278, 400, 2, 150, 2_000, is_wikitext=True)
+    label = "WikiText-2, 2 x 200 tied, residual, vocabulary 33,278"
+    word = Size(label, 33_278, 200, 2, 200, 2_000, is_wikitext=True)
     char = Size("LSTM 512, char (65)", 65, 512, 1, 64, 10_000)
     if quick:
         word = Size(label, 50, 8, 2, 4, 100, is_wikitext=True)
@@ -70,7 +72,7 @@ def _scorer(size: Size) -> Scorer:
     """A model as it is before training, which costs what a trained one costs."""
     config = composed(
         f"model.units={size.units}", f"model.layers={size.layers}", f"model.embedding_dim={size.embedding}",
-        *(["model.tied_weights=true", "model.output_projection=true"] if size.is_wikitext else []),
+        *(WIKITEXT if size.is_wikitext else []),
     ).model  # fmt: skip
     scorer = Scorer(RecurrentLanguageModel(config, size.vocabulary).eval(), rows=1)
     scorer.rms = [torch.full_like(weight, 1e-3) for weight in moving_weights(scorer.model)]
