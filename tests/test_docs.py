@@ -14,6 +14,7 @@ import textloom
 from conftest import Answer
 from textloom.cli.command_line import INTERRUPTED
 from textloom.config import CompareConfig, TrainConfig
+from textloom.config.checking import config_directory
 from textloom.config.keys import effects_of
 from textloom.reports.figures import ENOUGH_FOR_COORDINATES, ENOUGH_FOR_IMPORTANCE
 from textloom.reports.statistics import SIGNIFICANCE
@@ -45,6 +46,27 @@ def test_comparing_is_described_as_it_is() -> None:
     assert (ENOUGH_FOR_COORDINATES, ENOUGH_FOR_IMPORTANCE) == (4, 10)
     assert "from four configurations on" in " ".join(COMPARE.split())
     assert "(Optuna, PED-ANOVA), from ten on" in " ".join(COMPARE.split())
+
+
+def header(experiment: Path) -> str:
+    """The comments at the beginning of a config, in one line."""
+    lines = experiment.read_text(encoding="utf-8").splitlines()
+    return " ".join(line.lstrip("# ") for line in lines[: lines.index("defaults:")])
+
+
+def test_the_results_have_each_experiment_with_a_source_and_the_figures_that_its_file_expects() -> None:
+    headers = {file.stem: header(file) for file in config_directory().glob("experiment/*.yaml")}
+    page = (DOCS / "results.md").read_text(encoding="utf-8").partition("## Tables")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)`(.*)$", page, re.MULTILINE))
+    for name, text in headers.items():
+        assert ("Expected: " in text) == (name in rows), name
+        if name in rows:
+            assert re.search(r"\b(Source|Source and protocol|Source, recipe and protocol):", text), name
+            assert re.search(r"\b[Pp]rotocol: ", text), name
+            assert f"textloom train experiment={name}" in text, name
+            figures = re.findall(r"\*\*([\d./]+)", rows[name])
+            assert figures or "not run" in rows[name], name
+            assert all(figure in text for figure in figures), (name, figures)
 
 
 def test_every_picture_exists_and_is_small() -> None:

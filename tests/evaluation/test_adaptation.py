@@ -1,10 +1,12 @@
 """Models that adapt while they are scored: exact where a setting switches them off, bounded, and never on disk."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from math import exp, log
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -237,6 +239,30 @@ def test_tuning_sees_validation_alone_and_each_split_is_then_scored_once(
     assert tuned.signatures["test"].split("|")[3] == f"protocol:{test[0]}"
     assert tuned["val/loss"] < fixed["val/loss"]
     assert read_kept(run)[-1].tuned
+
+
+@pytest.mark.parametrize("options", [{"dynamic": True}, {"mix": "ngram"}, {"temperature": 1.5}])
+def test_the_settings_of_every_method_are_tuned(options: dict[str, Any], run: Run) -> None:
+    loaded = textloom.load(run.directory)
+    fixed, tuned = loaded.evaluate(**options), loaded.evaluate(**options, tune=True, tune_targets=None)
+    assert tuned["val/loss"] < fixed["val/loss"]
+    assert tuned.signatures["val"] != fixed.signatures["val"]
+    kept = read_kept(run)[-1]
+    assert kept.tuned
+    assert kept.figures == tuned
+
+
+def test_a_mix_of_two_networks_is_the_mean_of_their_probabilities(run: Run, tmp_path: Path) -> None:
+    other = train_run(tmp_path / "other", "model=gru", "model.units=24")
+    nats = []
+    for directory, options in (
+        (run.directory, {}), (other.directory, {}), (run.directory, {"mix": str(other.directory), "mix_weight": 0.25}),
+    ):  # fmt: skip
+        found = textloom.load(directory).evaluate(protocol="stream", per_token="tokens.jsonl", **options)
+        nats.append(np.array([json.loads(line)["nats"] for line in Path("tokens.jsonl").read_text().splitlines()]))
+    first, second, mixed = nats
+    assert np.allclose(mixed, -np.log(0.75 * np.exp(-first) + 0.25 * np.exp(-second)), atol=1e-4)
+    assert "protocol:stream+mix(gru." in found.signatures["val"]
 
 
 def test_a_search_finds_the_lowest_point_within_its_trials() -> None:

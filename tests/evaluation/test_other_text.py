@@ -171,9 +171,10 @@ def test_bytes_of_one_character_have_one_place(tmp_path: Path) -> None:
     assert own[-1]["offset"] == len(text)
 
 
-def test_a_cache_and_an_n_gram_write_their_tokens_too(tmp_path: Path, run: Run) -> None:
+def test_adapting_models_and_an_n_gram_write_their_tokens_too(tmp_path: Path, run: Run) -> None:
     ngram = train_run(tmp_path / "ngram", "experiment=ngram")
-    for directory, options in ((ngram.directory, {}), (run.directory, {"cache": True, "mix": str(ngram.directory)})):
+    adapting = {"dynamic": True, "cache": True, "temperature": 0.9, "mix": str(ngram.directory)}
+    for directory, options in ((ngram.directory, {}), (run.directory, {"dynamic": True}), (run.directory, adapting)):
         loaded = textloom.load(directory)
         found = loaded.evaluate(per_token="tokens.jsonl", **options)
         rows = [row for row in rows_of(Path("tokens.jsonl")) if row["split"] == "val"]

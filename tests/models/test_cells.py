@@ -18,8 +18,9 @@ OPTIONS = "model.layer_norm=true model.residual=true model.learned_initial_state
 VARIANTS = (
     "mogrifier_lstm model.rank=3", "transformer model.context=5",
     "lstm model.tied_weights=true model.output_projection=true",
-    *(f"{cell} {OPTIONS}" for cell in ("lstm", "mingru", "mogrifier_lstm")),
-    "lstm model.skip_connections=true", "mogrifier_lstm model.capped_input_gate=true",
+    *(f"{cell} {OPTIONS}" for cell in CELLS.names if cell != "transformer"),
+    *(f"{cell} model.skip_connections=true" for cell in ("lstm", "minlstm", "awd_lstm")),
+    "awd_lstm model.tied_weights=true", "mogrifier_lstm model.capped_input_gate=true",
 )  # fmt: skip
 """Cells with keys that change what they compute."""
 every_cell = pytest.mark.parametrize("cell", [*CELLS.names, *VARIANTS])

@@ -131,6 +131,15 @@ def test_weight_decay_pulls_matrices_alone(kind: str) -> None:
     assert set(decays(model_of(), f"optimizer={kind}", "optimizer.decayed_weights=all").values()) == {0.01}
 
 
+@pytest.mark.parametrize("kind", ["adamw", pytest.param("muon", marks=needs_muon)])
+def test_weight_decay_leaves_norms_and_initial_states_alone(kind: str) -> None:
+    model = model_of(layers=2, layer_dropout=0.0, layer_norm=True, residual=True, learned_initial_state=True)
+    found = decays(model, f"optimizer={kind}")
+    assert any("norm" in name for name in found)
+    assert any("first_state" in name for name in found)
+    assert all((decay > 0) == ("weight_" in name or name == "softmax.weight") for name, decay in found.items()), found
+
+
 def test_a_tied_embedding_is_the_matrix_of_the_softmax_and_decays() -> None:
     assert decays(model_of(tied_weights=True), "optimizer=adamw")["embedding.weight"] == 0.01
 

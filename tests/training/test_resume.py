@@ -183,8 +183,13 @@ def test_resume_equals_never_stopped(
 
 @pytest.mark.parametrize("cell", [cell for cell in CELLS.names if cell != "lstm"])
 def test_resume_equals_never_stopped_with_every_cell(cell: str, tmp_path: Path, signal_at: Callable[..., None]) -> None:
-    """As the LSTM of the other tests: with the carried state, and with the masks that the cell itself draws."""
-    own = {"mogrifier_lstm": ["model.state_dropout=0.3"], "transformer": ["model.context=20"]}
+    """As the LSTM of the other tests: with the carried state, the masks that the cell itself draws, and options."""
+    options = ["model.layer_norm=true", "model.learned_initial_state=true"]
+    own = {
+        "gru": [*options, "model.residual=true"], "rnn": [*options, "model.skip_connections=true"],
+        "mingru": [*options, "model.residual=true"], "awd_lstm": options,
+        "mogrifier_lstm": ["model.state_dropout=0.3"], "transformer": ["model.context=20"],
+    }  # fmt: skip
     overrides = [*BASE, f"model={cell}", *own.get(cell, []), "batching=stream", "batching.steps=32"]
     overrides += ["trainer.max_steps=6", "trainer.val_check_interval=4"]
     whole = start(tmp_path / "whole", overrides)

@@ -55,9 +55,13 @@ def rows(run: Any, *words: str) -> torch.Tensor:
     return model.weights()["embedding.weight"][[int(tokenizer.encode(word)[0]) for word in words]]
 
 
-def test_a_training_begins_with_them_and_logs_the_coverage(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("cell", ["lstm", "awd_lstm", "transformer"])
+def test_a_training_begins_with_them_and_logs_the_coverage(
+    cell: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO")
-    run = train_run(tmp_path / "run", *EMBEDDING, f"model.embedding_path={vectors(tmp_path)}", STILL)
+    given = [f"model={cell}", *EMBEDDING, f"model.embedding_path={vectors(tmp_path)}", STILL]
+    run = train_run(tmp_path / "run", *given)
     assert rows(run, "learning", "network").tolist() == [pytest.approx([1, 2, 3]), pytest.approx([-1, 0, 2])]
     (line,) = [message for message in caplog.messages if message.startswith("word vectors:")]
     assert "2 of" in line

@@ -1,5 +1,5 @@
 """Signatures: one line that says on what text and how a figure was measured, in the manner of sacreBLEU (Post 2018, "A
-call for clarity in reporting BLEU scores", arXiv 1804.08771). Figures are comparable if their signatures agree.
+call for clarity in reporting BLEU scores", arXiv 1804.08771). Figures whose signatures agree are comparable.
 """
 
 import hashlib
@@ -16,16 +16,22 @@ def signature(fingerprint: str, split: str, tokenizer: Tokenizer, method: str) -
     parts = {
         "text": fingerprint[:SHOWN],
         "split": split,
-        "tokenizer": f"{tokenizer.kind}.{tokenizer.vocabulary_size}.{tokenizer_hash(tokenizer)}",
+        "tokenizer": tokenizer_signature(tokenizer),
         "protocol": method,
         "version": _version(),
     }
     return "|".join(f"{name}:{value}" for name, value in parts.items())
 
 
-def tokenizer_hash(tokenizer: Tokenizer) -> str:
-    """Eight hexadecimal digits that differ between vocabularies."""
-    return hashlib.sha256(json.dumps(tokenizer.to_dict(), sort_keys=True).encode()).hexdigest()[:8]
+def tokenizer_signature(tokenizer: Tokenizer) -> str:
+    """``KIND.SIZE.HASH``, with eight hexadecimal digits that differ between vocabularies."""
+    digest = hashlib.sha256(json.dumps(tokenizer.to_dict(), sort_keys=True).encode()).hexdigest()
+    return f"{tokenizer.kind}.{tokenizer.vocabulary_size}.{digest[:8]}"
+
+
+def tokenizer_of(signature: str) -> str:
+    """The part of a signature that identifies the tokenizer."""
+    return dict(part.split(":", 1) for part in signature.split("|"))["tokenizer"]
 
 
 def _version() -> str:

@@ -14,8 +14,10 @@ from textloom.data.reading.files import expand
 from textloom.errors import ConfigError, RunError
 from textloom.evaluation.kept import KeptEvaluation, read_kept
 from textloom.evaluation.protocols import own_protocol
+from textloom.evaluation.signature import tokenizer_of, tokenizer_signature
 from textloom.reports.metrics import is_quality
 from textloom.runs.run import HAVE_RESULTS, Run
+from textloom.tokenizers import load_tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,8 @@ class Record:
     """The settings of the adaptation, by names that begin with ``evaluation.``; empty if the model did not adapt."""
     evaluated: bool = False
     """True for figures of ``textloom evaluate``, false for those of ``results.json``."""
+    vocabulary: str = ""
+    """The tokenizer as signatures identify it; empty if the run has no results, or no file tells."""
 
     @property
     def completed(self) -> bool:
@@ -59,7 +63,7 @@ class Record:
 
     @property
     def tokenizer(self) -> tuple[tuple[str, Any], ...]:
-        """The tokenizer's keys: runs on one text that agree in them have the same targets."""
+        """The tokenizer's keys."""
         return tuple(sorted((key, value) for key, value in self.config.items() if key.startswith("tokenizer.")))
 
 
@@ -109,7 +113,10 @@ def read_records(directories: Iterable[Path]) -> tuple[list[Record], dict[Path, 
     for directory in directories:
         try:
             record = _read(Run(directory))
-            records += [record, *_evaluated(record)]
+            kept = _kept(record.run)
+            if record.completed:
+                record = replace(record, vocabulary=_vocabulary(record.run, kept))
+            records += [record, *_evaluated(record, kept)]
         except RunError as error:
             log.warning("skipped: %s", error)
             damaged[directory] = str(error)
@@ -132,14 +139,27 @@ def _read(run: Run) -> Record:
     )
 
 
-def _evaluated(record: Record) -> list[Record]:
-    """The record with the figures of each evaluation of the best checkpoint by another method."""
-    costs = {name: value for name, value in record.results.items() if not is_quality(name)}
+def _kept(run: Run) -> list[KeptEvaluation]:
     try:
-        evaluations = read_kept(record.run)
+        return read_kept(run)
     except RunError as error:  # its results are still valid
         log.warning("passed over: %s", error)
         return []
+
+
+def _vocabulary(run: Run, evaluations: list[KeptEvaluation]) -> str:
+    for kept in evaluations:
+        if kept.own:
+            return tokenizer_of(kept.signatures["val"])
+    try:
+        return tokenizer_signature(load_tokenizer(run.tokenizer_file))
+    except RunError:
+        return ""
+
+
+def _evaluated(record: Record, evaluations: list[KeptEvaluation]) -> list[Record]:
+    """The record with the figures of each evaluation of the best checkpoint by another method."""
+    costs = {name: value for name, value in record.results.items() if not is_quality(name)}
     return [
         replace(
             record,
