@@ -5,14 +5,17 @@ import json
 import os
 import re
 import shlex
+import struct
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow
 import pytest
 import zstandard
+from pyarrow import parquet
 
 from conftest import Answer, compose_train, documents_of, read_documents, train_run
 from textloom.config import DataConfig
@@ -76,6 +79,20 @@ def test_compressed_tables_hold_what_plain_ones_do(kind: str, compression: str, 
             archive.writestr(path.name, content)
     path.unlink()
     assert read("data=table", "data.path='table.*'", "data.text_column=abstract") == [row["abstract"] for row in ROWS]
+
+
+def test_cells_of_parquet_that_python_cannot_read_are_named_with_their_row(tmp_path: Path) -> None:
+    offsets, data = (pyarrow.py_buffer(part) for part in (struct.pack("<3i", 0, 2, 4), b"ab\xb9c"))
+    written = pyarrow.Array.from_buffers(pyarrow.string(), 2, [None, offsets, data])
+    days = pyarrow.array([0, 2**40], pyarrow.int64()).cast(pyarrow.timestamp("s"))
+    parquet.write_table(pyarrow.table({"abstract": ["a", "b"], "text": written, "day": days}), tmp_path / "t.parquet")
+    for name, reason, overrides in (
+        ("text", "text that is not UTF-8", []),
+        ("day", ".*out of range", ["data.text_column=abstract", "data.split_by=day"]),
+    ):
+        message = rf"t\.parquet: row 2: the column {name} cannot be read \({reason}\); correct it"
+        with pytest.raises(DataError, match=message):
+            read("data=table", "data.path=t.parquet", *overrides)
 
 
 @pytest.mark.parametrize("name", ["table.csv.gz", "table.csv.zip", "table.parquet.zst"])

@@ -241,18 +241,28 @@ def test_tuning_sees_validation_alone_and_each_split_is_then_scored_once(
     assert read_kept(run)[-1].tuned
 
 
-@pytest.mark.parametrize("options", [{"dynamic": True}, {"mix": "ngram"}, {"temperature": 1.5}])
-def test_the_settings_of_every_method_are_tuned(options: dict[str, Any], run: Run) -> None:
+@pytest.mark.parametrize(
+    ("options", "tuned_settings"),
+    [
+        ({"dynamic": True}, {"dynamic_learning_rate", "dynamic_decay"}),
+        ({"mix": "ngram"}, {"mix_weight"}),
+        ({"temperature": 1.5}, {"temperature"}),
+    ],
+)
+def test_the_settings_of_every_method_are_tuned(options: dict[str, Any], tuned_settings: set[str], run: Run) -> None:
     loaded = textloom.load(run.directory)
     fixed, tuned = loaded.evaluate(**options), loaded.evaluate(**options, tune=True, tune_targets=None)
     assert tuned["val/loss"] < fixed["val/loss"]
     assert tuned.signatures["val"] != fixed.signatures["val"]
-    kept = read_kept(run)[-1]
-    assert kept.tuned
-    assert kept.figures == tuned
+    before, after = read_kept(run)[-2:]
+    assert (before.tuned, after.tuned) == (False, True)
+    assert after.figures == tuned
+    moved = {name for name, value in after.settings.items() if before.settings[name] != value}
+    assert moved
+    assert moved <= tuned_settings
 
 
-def test_a_mix_of_two_networks_is_the_mean_of_their_probabilities(run: Run, tmp_path: Path) -> None:
+def test_a_mix_of_two_networks_is_the_weighted_mean_of_their_probabilities(run: Run, tmp_path: Path) -> None:
     other = train_run(tmp_path / "other", "model=gru", "model.units=24")
     nats = []
     for directory, options in (

@@ -143,25 +143,29 @@ def test_other_text_split_or_evaluation_is_another_group_with_its_heading(tmp_pa
 
 
 def test_other_vocabularies_under_the_same_keys_are_another_group(tmp_path: Path) -> None:
-    """As when the file behind tokenizer.path was trained again."""
+    """As when the file behind tokenizer.path was changed."""
     file, runs = tmp_path / "tokenizer.json", tmp_path / "runs"
     for seed, (name, words) in enumerate([("one", 40), ("again", 40), ("two", 60)]):
         trained = train_run(tmp_path / name, "tokenizer=bpe", f"tokenizer.maximum_size={256 + words}")
         file.write_text(json.loads(trained.tokenizer_file.read_text())["definition"])
         train_run(runs / name, "tokenizer=pretrained", f"tokenizer.path={file}", f"seed={seed}")
+    kept = json.loads((runs / "two/evaluations.json").read_text())["evaluations"]
+    (tokenizer,) = (part for part in kept[0]["signatures"]["val"].split("|") if part.startswith("tokenizer:"))
+    (runs / "again/evaluations.json").unlink()  # its tokenizer.json tells the vocabulary too
+
     comparison = compare_runs(find_directories([str(runs)]), "val/loss")
     members = {
         group.heading: {record.run.directory.name for row in group.rows for record in row.records}
         for group in comparison.groups
     }
     assert sorted(members.values(), key=sorted) == [{"again", "one"}, {"two"}]
-    kept = json.loads((runs / "two/evaluations.json").read_text())["evaluations"]
-    (tokenizer,) = (part for part in kept[0]["signatures"]["val"].split("|") if part.startswith("tokenizer:"))
     (heading,) = (heading for heading, names in members.items() if names == {"two"})
-    assert heading.endswith(f"vocabulary {tokenizer.partition(':')[2]}")
+    assert heading.endswith(f"tokenizer.vocabulary={tokenizer.partition(':')[2]}")
+
     together = only(compare_runs(find_directories([str(runs)]), "val/bits_per_char"))
-    assert "vocabulary" not in together.heading
+    assert "tokenizer.vocabulary" in together.keys
     assert sorted(row.seeds for row in together.rows if row.records) == [1, 2]
+    assert len([row for row in together.rows if row.setting["model.cell"] == "unigram"]) == 2
 
 
 def test_tokenizers_rank_by_bits_per_character_and_not_by_loss(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Signatures: one line that says on what text and how a figure was measured, in the manner of sacreBLEU (Post 2018, "A
-call for clarity in reporting BLEU scores", arXiv 1804.08771). Figures whose signatures agree are comparable.
+call for clarity in reporting BLEU scores", arXiv 1804.08771). Figures measure the same thing if their
+signatures agree in all parts but the version.
 """
 
 import hashlib
@@ -30,8 +31,8 @@ def tokenizer_signature(tokenizer: Tokenizer) -> str:
 
 
 def tokenizer_of(signature: str) -> str:
-    """The part of a signature that identifies the tokenizer."""
-    return dict(part.split(":", 1) for part in signature.split("|"))["tokenizer"]
+    """The part of a signature that identifies the tokenizer; empty if it has none."""
+    return next((part.partition(":")[2] for part in signature.split("|") if part.startswith("tokenizer:")), "")
 
 
 def _version() -> str:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class Record:
     evaluated: bool = False
     """True for figures of ``textloom evaluate``, false for those of ``results.json``."""
     vocabulary: str = ""
-    """The tokenizer as signatures identify it; empty if the run has no results, or no file tells."""
+    """The tokenizer as signatures identify it, ``KIND.SIZE.HASH``; empty if the run has no results or no tokenizer."""
 
     @property
     def completed(self) -> bool:
@@ -63,7 +63,7 @@ class Record:
 
     @property
     def tokenizer(self) -> tuple[tuple[str, Any], ...]:
-        """The tokenizer's keys."""
+        """The tokenizer's keys: runs on one text that agree in them have the same targets."""
         return tuple(sorted((key, value) for key, value in self.config.items() if key.startswith("tokenizer.")))
 
 
@@ -121,7 +121,7 @@ def read_records(directories: Iterable[Path]) -> tuple[list[Record], dict[Path, 
             log.warning("skipped: %s", error)
             damaged[directory] = str(error)
     started = {record.run.directory: str(record.run.status().get("started", "")) for record in records}
-    return sorted(records, key=lambda record: started[record.run.directory]), damaged
+    return sorted(_with_vocabularies(records), key=lambda record: started[record.run.directory]), damaged
 
 
 def _read(run: Run) -> Record:
@@ -150,11 +150,27 @@ def _kept(run: Run) -> list[KeptEvaluation]:
 def _vocabulary(run: Run, evaluations: list[KeptEvaluation]) -> str:
     for kept in evaluations:
         if kept.own:
-            return tokenizer_of(kept.signatures["val"])
+            return tokenizer_of(next(iter(kept.signatures.values()), ""))
     try:
         return tokenizer_signature(load_tokenizer(run.tokenizer_file))
     except RunError:
         return ""
+
+
+def _with_vocabularies(records: list[Record]) -> list[Record]:
+    """The records, with the vocabulary as one more key where equal keys of tokenizers led to several for one text.
+
+    Such runs have other targets, as when the file behind ``tokenizer.path`` was changed between them.
+    """
+    found: dict[Hashable, set[str]] = {}
+    for record in records:
+        found.setdefault((record.fingerprint, record.tokenizer), set()).add(record.vocabulary or "unknown")
+    return [
+        replace(record, config={**record.config, "tokenizer.vocabulary": record.vocabulary or "unknown"})
+        if record.completed and len(found[record.fingerprint, record.tokenizer] - {"unknown"}) > 1
+        else record
+        for record in records
+    ]
 
 
 def _evaluated(record: Record, evaluations: list[KeptEvaluation]) -> list[Record]:

@@ -1,6 +1,6 @@
 """Compare runs: comparable groups, rows of equal configurations, ranking and tests of significance."""
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -105,16 +105,15 @@ def compare_runs(directories: Iterable[Path], metric: str = "val/bits_per_char",
 
 def _newest_of_each_seed(records: list[Record]) -> tuple[list[Record], list[Record]]:
     """The newest run of each configuration and seed, and the older repetitions: they are not further samples."""
-    newest: dict[Hashable, Record] = {}
+    newest: dict[object, Record] = {}
     for record in records:  # oldest first
-        newest[record.fingerprint, record.method, _configuration(record), record.config.get("seed")] = record
+        newest[record.fingerprint, record.method, _hashable(record.setting), record.config.get("seed")] = record
     kept = list(newest.values())
     return kept, [record for record in records if record not in kept]
 
 
-def _configuration(record: Record) -> tuple[Hashable, ...]:
-    """What the seeds of one row agree in; a tokenizer's file may have another vocabulary under the same path."""
-    return (record.vocabulary, *sorted((key, repr(value)) for key, value in record.setting.items()))
+def _hashable(setting: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((key, repr(value)) for key, value in setting.items()))
 
 
 def _group(heading: str, members: list[Record], metric: str, all_keys: bool) -> Group:
@@ -139,9 +138,9 @@ def _stopped(members: list[Record]) -> str | None:
 
 
 def _seeds_together(members: list[Record]) -> list[Row]:
-    alike: dict[Hashable, list[Record]] = {}
+    alike: dict[object, list[Record]] = {}
     for record in members:
-        alike.setdefault(_configuration(record), []).append(record)
+        alike.setdefault(_hashable(record.setting), []).append(record)
     return [_row(records) for records in alike.values()]
 
 

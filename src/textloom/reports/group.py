@@ -1,6 +1,6 @@
-"""Group runs that are comparable: those whose figures have the same text, tokenizer and protocol in their signature."""
+"""Group runs that are comparable: of one text and protocol, and of one tokenizer if the metric is per target."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from textloom.config.values import value_text
@@ -25,8 +25,6 @@ class ScoringProtocol:
     """The protocol and the methods of adaptation: the part of a signature that does not depend on their settings."""
     tokenizer: tuple[tuple[str, Any], ...]
     """The tokenizer's keys if the metric is per target; else empty."""
-    vocabulary: str
-    """The tokenizer as signatures identify it if the metric is per target; else empty."""
 
 
 def by_protocol(records: list[Record], metric: str) -> dict[ScoringProtocol, list[Record]]:
@@ -57,8 +55,6 @@ def headings(groups: dict[ScoringProtocol, list[Record]]) -> dict[ScoringProtoco
             text.append("lower-cased" if protocol.lowercase else "case kept")
         text.append(f"protocol {protocol.method}")
         text += [f"{key}={value_text(value)}" for key, value in protocol.tokenizer]
-        if any(other.tokenizer == protocol.tokenizer and other.vocabulary != protocol.vocabulary for other in groups):
-            text.append(f"vocabulary {protocol.vocabulary}")
         titles[protocol] = ", ".join(text)
     return titles
 
@@ -69,7 +65,8 @@ def _fingerprints(records: list[Record]) -> set[str]:
 
 def _same_text(one: ScoringProtocol, other: ScoringProtocol) -> bool:
     """True if the n-gram model of one group is a baseline of the other."""
-    return replace(one, method=other.method) == other and not adapts(other.method)
+    alike = (one.fingerprint, one.lowercase, one.tokenizer) == (other.fingerprint, other.lowercase, other.tokenizer)
+    return alike and not adapts(other.method)
 
 
 def _protocol(record: Record, metric: str, case_matters: bool) -> ScoringProtocol:
@@ -78,7 +75,6 @@ def _protocol(record: Record, metric: str, case_matters: bool) -> ScoringProtoco
         case_matters and bool(record.config.get("tokenizer.lowercase", False)),
         record.method,
         record.tokenizer if is_per_target(metric) else (),
-        record.vocabulary if is_per_target(metric) else "",
     )
 
 

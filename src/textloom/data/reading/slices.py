@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from textloom.errors import DataError
+
 if TYPE_CHECKING:
     import pyarrow
 
@@ -39,19 +41,38 @@ class ArrowSlice:
     names: Sequence[str]
     first: int
     """Number of the first row in its table, from 0."""
+    label: str
+    """The table in messages."""
     complete: bool = True
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
     def column(self, name: str) -> list[Any]:
-        """The cells of a column as Python objects."""
-        cells: list[Any] = self.table.column(name).to_pylist()
+        """The cells of a column as Python objects. Raises DataError for text that is not UTF-8, dates after 9999."""
+        column = self.table.column(name)
+        try:
+            cells: list[Any] = column.to_pylist()
+        except (ValueError, OverflowError) as error:
+            row = next(row for row, cell in enumerate(column) if not _readable(cell))
+            reason = "text that is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+            raise DataError(
+                f"{self.label}: {self.place(row)}: the column {name} cannot be read ({reason}); correct it, or leave "
+                "the row out"
+            ) from error
         return cells
 
     def place(self, row: int) -> str:
         """The number of a row, from 1."""
         return f"row {self.first + row + 1}"
+
+
+def _readable(cell: "pyarrow.Scalar") -> bool:
+    try:
+        cell.as_py()
+    except (ValueError, OverflowError):
+        return False
+    return True
 
 
 @dataclass(frozen=True)

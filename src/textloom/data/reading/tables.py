@@ -67,7 +67,7 @@ def _read_parquet(content: Content, columns: Sequence[str]) -> Iterator[Slice]:
             names = file.schema_arrow.names
             wanted = [name for name in dict.fromkeys(columns) if name in names] or None
             for batch in file.iter_batches(batch_size=ROWS, columns=wanted):
-                yield ArrowSlice(batch, names, first)
+                yield ArrowSlice(batch, names, first, content.label)
                 first += batch.num_rows
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).strip().partition("\n")[0]

@@ -103,7 +103,7 @@ def _rows(config: HubConfig, split: str) -> "Iterator[Slice]":
         )
         first = 0
         for table in rows.with_format("arrow").iter(batch_size=ROWS):
-            yield ArrowSlice(table, table.column_names, first)
+            yield ArrowSlice(table, table.column_names, first, config.path)
             first += table.num_rows
 
 
