@@ -326,6 +326,34 @@ def test_a_comparison_keeps_adapted_figures_apart_and_counting_out_of_them(run: 
     assert any(row.is_ngram for row in groups["stream"].rows)
 
 
+def test_a_comparison_tells_tuned_figures_from_others(run: Run) -> None:
+    for tune_ in (False, True):
+        textloom.load(run.directory).evaluate(cache=True, tune=tune_, tune_targets=100)
+    (group,) = (one for one in compare_runs([run.directory]).groups if one.heading.endswith("stream+cache"))
+    assert "evaluation.tuned" in group.keys
+    assert sorted(row.setting["evaluation.tuned"] for row in group.rows) == [False, True]
+
+
+def test_other_evaluations_of_an_n_gram_are_no_further_seeds_of_it(run: Run, tmp_path: Path) -> None:
+    ngram = train_run(tmp_path / "ngram", "experiment=ngram")
+
+    def counting() -> list[tuple[int, float]]:
+        groups = compare_runs([run.directory, ngram.directory]).groups
+        (group,) = (one for one in groups if one.heading.endswith("protocol stream"))
+        rows = (row for row in group.rows if row.records and row.is_ngram)
+        return [(row.seeds, row.figures["val/bits_per_char"].mean) for row in rows]
+
+    before = counting()
+    assert len(before) == 1
+    for options in ({"temperature": 2.0}, {"temperature": 3.0}, {"mix": str(run.directory)}):
+        textloom.load(ngram.directory).evaluate(**options)
+    assert counting() == before
+    headings = {group.heading: group for group in compare_runs([run.directory, ngram.directory]).groups}
+    (tempered,) = (group for heading, group in headings.items() if heading.endswith("+temperature"))
+    values = [row.setting["evaluation.temperature"] for row in tempered.rows if "evaluation.temperature" in row.setting]
+    assert sorted(values) == [2.0, 3.0]
+
+
 # --- bad input ------------------------------------------------------------------------------------------------------
 
 

@@ -108,7 +108,9 @@ class ModelConfig(Section):
             raise ValueError("units=auto needs a budget; give it as model.parameters=1e6, or set model.units=128")
         if self.softmax_cutoffs is not None:
             if not self.softmax_cutoffs or any(a >= b for a, b in pairwise(self.softmax_cutoffs)):
-                raise ValueError("softmax_cutoffs must be rising ids; write model.softmax_cutoffs=[20000,100000]")
+                raise ValueError(
+                    "softmax_cutoffs must be rising ids; write model.softmax_cutoffs=[20000,100000], or null for none"
+                )
             for name in ("tied_weights", "output_projection"):
                 if getattr(self, name):
                     raise ValueError(f"softmax_cutoffs and {name} exclude each other; set model.{name}=false")

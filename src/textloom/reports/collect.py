@@ -58,7 +58,7 @@ class Record:
         """The keys that identify the configuration; of an n-gram model, the keys that affect it."""
         if self.is_ngram:
             kept = {key: value for key, value in self.config.items() if key.startswith("tokenizer.")}
-            return kept | {"model.cell": f"{int(self.results['order'])}-gram"}
+            return kept | {"model.cell": f"{int(self.results['order'])}-gram"} | self.adaptation
         return {key: value for key, value in self.config.items() if effect_of(key).makes_rows} | self.adaptation
 
     @property
@@ -191,6 +191,8 @@ def _evaluated(record: Record, evaluations: list[KeptEvaluation]) -> list[Record
 
 
 def _adaptation(kept: KeptEvaluation) -> dict[str, Any]:
-    """The settings by which rows differ: the values that were set by hand, or the fact that they were tuned."""
-    settings = {"tuned": True} if kept.tuned else kept.settings
-    return {f"evaluation.{name}": value for name, value in settings.items()}
+    """The settings by which rows differ: whether they were tuned, and, if not, the values that were set by hand."""
+    if not kept.settings:
+        return {}
+    shown = {"tuned": kept.tuned} | ({} if kept.tuned else kept.settings)
+    return {f"evaluation.{name}": value for name, value in shown.items()}

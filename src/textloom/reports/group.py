@@ -34,7 +34,8 @@ def by_protocol(records: list[Record], metric: str) -> dict[ScoringProtocol, lis
     groups: dict[ScoringProtocol, list[Record]] = {}
     for record in [*trained, *(record for record in records if record.is_ngram)]:
         own = _protocol(record, metric, case_matters[record.fingerprint])
-        alike = [other for other in groups if record.is_ngram and _same_text(own, other)]
+        is_baseline = record.is_ngram and not record.evaluated
+        alike = [other for other in groups if is_baseline and _same_text(own, other)]
         for protocol in alike or [own]:
             groups.setdefault(protocol, []).append(record)
     return groups

@@ -105,7 +105,8 @@ def read_vectors(path: Path, words: list[str], length: int) -> Vectors:
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a file with their numbers, without blanks at their ends; empty lines are left out."""
     if not path.is_file():
-        raise DataError(f"model.embedding_path={path}: there is no such file; give a file of GloVe or word2vec vectors")
+        problem = "is a folder" if path.is_dir() else "there is no such file"
+        raise DataError(f"model.embedding_path={path}: {problem}; give a file of GloVe or word2vec vectors")
     contents = contents_of(path, SUFFIXES, [])
     for number, line in enumerate(_split(contents[0].blocks()), start=1):
         text = line.decode("utf-8", "replace").rstrip(" \r").replace("\t", " ")
