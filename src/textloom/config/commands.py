@@ -66,7 +66,7 @@ class EvaluateConfig(Section):
     mix_weight: Annotated[float, Field(ge=0, le=1)]
     """Share of the other model in the prediction."""
     tune: bool
-    """Tune learning rate, decay, weights, sharpness and temperature of what is switched on, on the validation split."""
+    """Tune learning rate, decay, weights, sharpness and temperature of the chosen methods on the validation split."""
     tune_targets: Annotated[Positive | None, Unit("targets")]
     """Targets at the beginning of the validation split that settings are tuned on; null for all."""
     data: ScoredTextConfig

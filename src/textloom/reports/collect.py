@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -148,6 +149,7 @@ def _kept(run: Run) -> list[KeptEvaluation]:
 
 
 def _vocabulary(run: Run, evaluations: list[KeptEvaluation]) -> str:
+    """From the signature of the run's own results, or from its tokenizer's file if there is none."""
     for kept in evaluations:
         if kept.own:
             return tokenizer_of(next(iter(kept.signatures.values()), ""))
@@ -158,16 +160,17 @@ def _vocabulary(run: Run, evaluations: list[KeptEvaluation]) -> str:
 
 
 def _with_vocabularies(records: list[Record]) -> list[Record]:
-    """The records, with the vocabulary as one more key where equal keys of tokenizers led to several for one text.
+    """The records, with a key ``tokenizer.vocabulary`` where equal tokenizer keys led to several for one text.
 
-    Such runs have other targets, as when the file behind ``tokenizer.path`` was changed between them.
+    This happens if the file behind ``tokenizer.path`` was changed between two runs.
     """
-    found: dict[Hashable, set[str]] = {}
+    found: defaultdict[Hashable, set[str]] = defaultdict(set)
     for record in records:
-        found.setdefault((record.fingerprint, record.tokenizer), set()).add(record.vocabulary or "unknown")
+        if record.vocabulary:
+            found[record.fingerprint, record.tokenizer].add(record.vocabulary)
     return [
         replace(record, config={**record.config, "tokenizer.vocabulary": record.vocabulary or "unknown"})
-        if record.completed and len(found[record.fingerprint, record.tokenizer] - {"unknown"}) > 1
+        if record.completed and len(found[record.fingerprint, record.tokenizer]) > 1
         else record
         for record in records
     ]

@@ -28,7 +28,10 @@ class ScoringProtocol:
 
 
 def by_protocol(records: list[Record], metric: str) -> dict[ScoringProtocol, list[Record]]:
-    """Group completed runs; n-gram models are in every group of their text whose models do not adapt to it."""
+    """Group completed runs; n-gram models are in every group of their text whose models do not adapt to it.
+
+    An evaluation of an n-gram model by another method is in the group of that method alone.
+    """
     trained = [record for record in records if not record.is_ngram]
     case_matters = {fingerprint: _case_matters(records, fingerprint) for fingerprint in _fingerprints(records)}
     groups: dict[ScoringProtocol, list[Record]] = {}

@@ -49,7 +49,7 @@ class ArrowSlice:
         return int(self.table.num_rows)
 
     def column(self, name: str) -> list[Any]:
-        """The cells of a column as Python objects. Raises DataError for text that is not UTF-8, dates after 9999."""
+        """The cells of a column as Python objects. Raises DataError for text that is not UTF-8 or a date after 9999."""
         column = self.table.column(name)
         try:
             cells: list[Any] = column.to_pylist()
